@@ -1,0 +1,69 @@
+"""Every error that xtransfer raises on purpose.
+
+    XtransferError            exit status 1
+    ├── UserError             exit status 2: the user can mend it
+    │   ├── ConfigError       a YAML file, an override or a command-line argument
+    │   └── DataError         a data file: missing, malformed, or not what the task says
+    ├── StoreError            the store cannot be reached or refuses
+    │   ├── NotFound          no such object
+    │   └── IntegrityError    an object is not what its record says
+    ├── IdentityError         a value that has no stable identity
+    └── StepError             a step of the plan failed
+
+Each says where, what and what next, in this order, as one line.
+"""
+
+from __future__ import annotations
+
+
+class XtransferError(Exception):
+    """A failure with a place, a cause and, where one is known, a remedy."""
+
+    exit_status = 1
+
+    def __init__(self, where: str, what: str, next_: str = "") -> None:
+        self.where = where
+        self.what = what
+        self.next = next_
+        message = f"{where}: {what}" if where else what
+        if next_:
+            message = f"{message.rstrip('.')}. {next_}"
+        super().__init__(message)
+
+    def __reduce__(self) -> tuple[type[XtransferError], tuple[str, str, str]]:
+        """Exceptions cross process boundaries; rebuild from the three parts."""
+        return (type(self), (self.where, self.what, self.next))
+
+
+class UserError(XtransferError):
+    """A mistake in what the user supplied."""
+
+    exit_status = 2
+
+
+class ConfigError(UserError):
+    """A configuration file, an override or an argument is wrong."""
+
+
+class DataError(UserError):
+    """A data file is missing, malformed, or disagrees with its task."""
+
+
+class StoreError(XtransferError):
+    """The store cannot be reached or refuses the operation."""
+
+
+class NotFound(StoreError):
+    """No object of that name is in the store."""
+
+
+class IntegrityError(StoreError):
+    """An object differs from the size or digest that its record states."""
+
+
+class IdentityError(XtransferError):
+    """A value cannot be hashed because it has no stable identity."""
+
+
+class StepError(XtransferError):
+    """A step of the plan failed."""

@@ -1,0 +1,60 @@
+"""Canonical JSON and content keys: what is computed, never where."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from xtransfer.errors import IdentityError
+
+KEY_LENGTH = 12
+
+
+def canonical_json(value: Any) -> str:
+    """Serialise `value` to the one JSON text that stands for it.
+
+    Keys are sorted, there is no white space, text is UTF-8, and floats are written by `repr` (the
+    shortest text that reads back to the same double). Integral floats keep their `.0`, so 1 and 1.0
+    are different identities.
+
+    Raises:
+        IdentityError: for a value that has no stable identity (a set, a path, NaN, an object),
+            naming where in the structure it stands.
+    """
+    _check(value, "$")
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def key_of(value: Any) -> str:
+    """Return the first 12 hex digits of the SHA-256 of the canonical JSON of `value`."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:KEY_LENGTH]
+
+
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 (hex) of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _check(value: Any, where: str) -> None:
+    if value is None or isinstance(value, bool | int | str):
+        return
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise IdentityError(where, f"{value} has no JSON form, so no stable identity")
+        return
+    if isinstance(value, Mapping):
+        for name, item in value.items():
+            if not isinstance(name, str):
+                raise IdentityError(where, f"key {name!r} is not text, so it has no stable identity")
+            _check(item, f"{where}.{name}")
+        return
+    if isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            _check(item, f"{where}[{index}]")
+        return
+    raise IdentityError(where, f"a {type(value).__name__} has no stable identity")

@@ -1,0 +1,92 @@
+"""What a task is: a frozen record. What a task does is its form's business (`xtransfer.forms`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+FormName = Literal["classification", "choice", "tagging", "span", "bitext"]
+Format = Literal["tsv", "csv", "jsonl", "json", "squad", "conll", "bitext"]
+Split = Literal["train", "dev", "test"]
+
+
+class Record(BaseModel):
+    """Base of the strict, immutable records below: an unknown field is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Hub(Record):
+    """A data set on the Hugging Face hub, or a local folder or script-free builder of `datasets`."""
+
+    path: str
+    """Repository name, for example `facebook/xnli`, or a builder such as `json`."""
+    name: str | None = None
+    """Configuration of the data set; `{lang}` is replaced."""
+    revision: str | None = None
+    """Full commit hash. Required for a repository: an unpinned data set has no identity."""
+    splits: Mapping[Split, str] = Field(default_factory=dict)
+    """Our split name -> the data set's own."""
+
+
+class Source(Record):
+    """Where the examples of a task are and how to read them, for every split and language."""
+
+    format: Format
+    files: Mapping[Split, tuple[str, ...]] = Field(default_factory=dict)
+    """Split -> path templates below the data root. `{lang}` is the two-letter code; `{lang3}` the
+    ISO 639-3 code. A path may lack `.gz`: the compressed neighbour is then taken."""
+    header: bool = False
+    """tsv, csv: the first row names the columns; otherwise columns are named "0", "1", ..."""
+    columns: Mapping[str, str] = Field(default_factory=dict)
+    """Field of the example -> column. A dotted path enters nested JSON (`question.stem`), `[]`
+    collects over a list (`question.choices[].text`), and commas join columns into a list
+    (`answer0,answer1`)."""
+    labels: Mapping[str, str] = Field(default_factory=dict)
+    """Label as the file writes it -> the task's label; labels absent here are taken as they are."""
+    skip_labels: tuple[str, ...] = ()
+    """Rows with one of these labels are left out and counted (MNLI's `-`: no gold label)."""
+    hub: Hub | None = None
+    """Set instead of `files` to load through the `datasets` library."""
+
+
+class Stage(Record):
+    """One fine-tuning run on the training set of `task`; values are defaults a config may change."""
+
+    task: str
+    epochs: int
+    batch_size: int
+    """Examples per optimizer step over all workers (global batch)."""
+    max_length: int
+    learning_rate: float = 1e-5
+    stride: int = 128
+    """Tokens by which two windows of one overlong input overlap (span tasks)."""
+
+
+class Task(Record):
+    """A data set with its form, metric, languages and the stages that train for it."""
+
+    name: str
+    form: FormName
+    metric: str
+    """Name of the main score, the one that selection and tables use (0 to 100)."""
+    labels: tuple[str, ...] = ()
+    languages: tuple[str, ...] = ("en",)
+    """Languages of the test split."""
+    source: Source
+    train_language: str = "en"
+    as_intermediate: Stage | None = None
+    """Set where the task can be an intermediate task: how it is trained then."""
+    stages: tuple[Stage, ...] | None = None
+    """Set where the task can be a target: the training stages in order; () is no training."""
+    max_length: int = 128
+    """Longest input at evaluation, in subword tokens."""
+    group: str = ""
+    """Benchmark group: classification, tagging, qa or retrieval."""
+    benchmark: Literal["xtreme", "xtreme-r", ""] = ""
+    single_labelled_split: bool = False
+    """True for XQuAD, TyDiQA and Tatoeba: any selection on target-language data is contamination."""
+    note: str = ""
+    """Licence or provenance that a user must know; shown by `xtransfer tasks`."""
