@@ -1,0 +1,1 @@
+"""Entry points that a RayJob runs: each parses its arguments and makes one library call."""
