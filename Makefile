@@ -1,0 +1,67 @@
+# Everything runs from .venv, which the first target builds: nothing else on the machine is changed.
+#
+#   make demo     the whole study on artificial languages, on this machine
+#   make test     ruff, formatting and all tests        make check    ruff and pyright
+#   make bench    benchmarks                            make clean    remove .venv and caches
+#
+# PYTHON=/path/to/python3.12 chooses the interpreter; the first of 3.11, 3.12, 3.13 is the default.
+# torch comes from whatever package index pip is set up with: let that be one with a CPU build on a
+# machine without a GPU.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test check bench clean
+
+BIN := .venv/bin
+STAMP := .venv/.installed
+RECENT := import sys; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
+	$$p -c '$(RECENT)' 2>/dev/null && command -v $$p && break; done)
+STORE ?= file://runs/demo
+
+help:
+	@sed -n '3,9s/^# \{0,1\}//p' Makefile
+
+venv: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	@test -n '$(PYTHON)' \
+	  || { echo 'No Python 3.11 or newer found. Install it, or set PYTHON=/path/to/python3.11' >&2; exit 1; }
+	@'$(PYTHON)' -c '$(RECENT)' \
+	  || { echo '$(PYTHON) is older than 3.11 or does not run. Set PYTHON=/path/to/python3.11' >&2; \
+	       exit 1; }
+	@'$(PYTHON)' -c 'import ensurepip, venv' 2>/dev/null \
+	  || { echo '$(PYTHON) has no venv module. Install it (Debian: apt install python3-venv).' >&2; \
+	       exit 1; }
+	@echo 'Building .venv with $(PYTHON): about 2 GB and three minutes, once.'
+	@'$(PYTHON)' -m venv .venv \
+	  || { echo 'Building .venv failed. Try again after: make clean' >&2; exit 1; }
+	@$(BIN)/python -m pip install --quiet --no-input --disable-pip-version-check \
+	  -c constraints.txt -e '.[dev]' \
+	  || { echo 'Installing failed: see the message above. Running make again continues.' >&2; \
+	       exit 1; }
+	@touch $@
+	@echo 'Built .venv.'
+
+demo: $(STAMP)
+	@echo 'Running configs/quickstart.yaml into $(STORE); what has a record there is not run again.'
+	@$(BIN)/xtransfer run configs/quickstart.yaml --store '$(STORE)'
+
+test: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python -m pytest -q
+
+check: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+# Benchmarks are files named bench_*.py, so that `make test` does not time anything.
+bench: $(STAMP)
+	$(BIN)/python -m pytest -q -s -o python_files='bench_*.py' tests/benchmarks
+
+# Results under runs/ are kept: they are expensive.
+clean:
+	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
