@@ -1,0 +1,20 @@
+"""What a task does is its form's business: one module of functions per task shape.
+
+Every form has `encode` (examples to token ids) and `describe` (what scoring needs of an example). The
+forms that train have `Head`, `gold_tensors`, `loss` and `decode` too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import ModuleType
+
+from xtransfer.forms import bitext, choice, classification, span, tagging
+
+FORMS: Mapping[str, ModuleType] = {
+    "classification": classification,
+    "choice": choice,
+    "tagging": tagging,
+    "span": span,
+    "bitext": bitext,
+}

@@ -1,0 +1,100 @@
+"""Multiple choice: each answer is encoded with the question; one shared scorer ranks them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from xtransfer.data.examples import ChoiceExample
+from xtransfer.forms.classification import Head
+from xtransfer.forms.encoding import Encoded, Rows, encode_texts, ints, lists
+
+JsonDict = dict[str, Any]
+
+__all__ = ["Head", "decode", "describe", "encode", "gold_tensors", "loss", "sequences"]
+
+
+def encode(
+    examples: Sequence[ChoiceExample],
+    tokenizer: Any,
+    *,
+    labels: Sequence[str],  # noqa: ARG001 - answers are counted, not named
+    max_length: int,
+    stride: int,  # noqa: ARG001 - one signature for all forms
+) -> Encoded:
+    """Tokenise (context + question, answer) pairs; a row holds all answers of one example, joined.
+
+    `choice_lengths` says where one answer ends and the next begins.
+    """
+    first = [
+        " ".join(part for part in (example.context, example.question) if part)
+        for example in examples
+        for _ in example.choices
+    ]
+    second = [choice for example in examples for choice in example.choices]
+    flat, cut = encode_texts(tokenizer, first, second, max_length=max_length)
+    ends = np.cumsum([0, *(len(example.choices) for example in examples)])
+    columns: dict[str, list[Any]] = {
+        name: [
+            list(chain.from_iterable(values[start:end]))
+            for start, end in zip(ends[:-1], ends[1:], strict=True)
+        ]
+        for name, values in flat.items()
+    }
+    columns["choice_lengths"] = [
+        [len(ids) for ids in flat["input_ids"][start:end]]
+        for start, end in zip(ends[:-1], ends[1:], strict=True)
+    ]
+    columns["label"] = [-1 if example.label is None else example.label for example in examples]
+    columns["example"] = list(range(len(examples)))
+    columns["weight"] = [1] * len(examples)
+    return Encoded(columns=columns, counts={"inputs cut": cut})
+
+
+def sequences(rows: Rows, chosen: Sequence[int], column: str) -> list[Any]:
+    """Return one token sequence an answer, in order, for the chosen rows."""
+    out: list[Any] = []
+    joined = lists(rows[column], chosen)
+    for ids, lengths in zip(joined, lists(rows["choice_lengths"], chosen), strict=True):
+        out += np.split(ids, np.cumsum(lengths)[:-1])
+    return out
+
+
+def gold_tensors(rows: Rows, chosen: Sequence[int]) -> dict[str, Tensor]:
+    """Return `label` [batch] and `choices` [batch], the number of answers of each example."""
+    counts = [len(lengths) for lengths in lists(rows["choice_lengths"], chosen)]
+    return {
+        "label": torch.from_numpy(ints(rows["label"], chosen)),
+        "choices": torch.tensor(counts),
+    }
+
+
+def loss(logits: Tensor, batch: dict[str, Tensor]) -> Tensor:
+    """Return the summed cross-entropy over each example's answers; logits are [answers, 1]."""
+    scores = logits.float().squeeze(-1).split(batch["choices"].tolist())
+    parts = [
+        functional.cross_entropy(score[None], label[None], reduction="sum")
+        for score, label in zip(scores, batch["label"], strict=True)
+    ]
+    return torch.stack(parts).sum()
+
+
+def decode(
+    logits: Sequence[Tensor],
+    rows: Rows,  # noqa: ARG001 - one signature for all forms
+    examples: Sequence[JsonDict],
+    labels: Sequence[str],  # noqa: ARG001
+) -> list[int]:
+    """Return the 0-based index of the best answer of each example; logits[i] is [answers, 1]."""
+    return [int(scores.argmax()) for scores in logits[: len(examples)]]
+
+
+def describe(example: ChoiceExample) -> JsonDict:
+    """Return what scoring needs of an example."""
+    return {"id": example.id, "gold": example.label}

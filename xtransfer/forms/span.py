@@ -1,0 +1,183 @@
+"""Extractive question answering: the first and last token of the answer in a paragraph."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from xtransfer.data.examples import SpanExample
+from xtransfer.forms.encoding import Encoded, Rows, ints, lists
+
+JsonDict = dict[str, Any]
+
+MAX_QUESTION = 64
+"""Longest question in tokens (BERT's run_squad); longer ones are cut and counted."""
+MAX_ANSWER = 30
+"""Longest predicted answer in tokens (BERT's run_squad)."""
+
+
+def encode(
+    examples: Sequence[SpanExample],
+    tokenizer: Any,
+    *,
+    labels: Sequence[str],  # noqa: ARG001 - one signature for all forms
+    max_length: int,
+    stride: int,
+) -> Encoded:
+    """Tokenise (question, context) into windows of `max_length` that overlap by `stride` tokens.
+
+    Each window is a row. `start` and `end` are token positions of the first answer, 0 (the <s>
+    token) where the window does not hold all of it. `context` is [first, one past last] token of the
+    paragraph, `offsets` the flattened character span of each of those tokens.
+    """
+    columns: dict[str, list[Any]] = {
+        name: []
+        for name in ("input_ids", "example", "weight", "start", "end", "context", "offsets")
+    }
+    counts = {"contexts windowed": 0, "questions cut": 0}
+    if not examples:
+        return Encoded(columns=columns, counts=counts)
+    questions = _cut_questions([example.question for example in examples], tokenizer, counts)
+    encoded = tokenizer(
+        questions,
+        [example.context for example in examples],
+        truncation="only_second",
+        max_length=max_length,
+        # A window must hold more than the overlap, or it would not move on.
+        stride=min(stride, max(0, (max_length - MAX_QUESTION - 4) // 2)),
+        return_overflowing_tokens=True,
+        return_offsets_mapping=True,
+    )
+    types = encoded.get("token_type_ids")
+    if types is not None and any(any(row) for row in types):
+        columns["token_type_ids"] = [list(row) for row in types]
+    owners = encoded["overflow_to_sample_mapping"]
+    windows = np.bincount(owners, minlength=len(examples))
+    counts["contexts windowed"] = int((windows > 1).sum())
+    for row, owner in enumerate(owners):
+        sides = np.array([-1 if side is None else side for side in encoded.sequence_ids(row)])
+        inside = np.flatnonzero(sides == 1)
+        first, last = (int(inside[0]), int(inside[-1]) + 1) if len(inside) else (0, 0)
+        offsets = encoded["offset_mapping"][row][first:last]
+        start, end = _locate(examples[owner], offsets, first)
+        columns["input_ids"].append(encoded["input_ids"][row])
+        columns["example"].append(owner)
+        columns["weight"].append(1)
+        columns["start"].append(start)
+        columns["end"].append(end)
+        columns["context"].append([first, last])
+        columns["offsets"].append([edge for pair in offsets for edge in pair])
+    return Encoded(columns=columns, counts=counts)
+
+
+class Head(nn.Module):
+    """One linear layer that scores every position as start and as end."""
+
+    def __init__(self, hidden: int, labels: int, dropout: float) -> None:  # noqa: ARG002
+        super().__init__()
+        self.project = nn.Linear(hidden, 2)
+
+    def forward(self, states: Tensor) -> Tensor:
+        """Map states [batch, length, hidden] to start and end logits [batch, length, 2]."""
+        return self.project(states)
+
+
+def gold_tensors(rows: Rows, chosen: Sequence[int]) -> dict[str, Tensor]:
+    """Return `start`, `end` [batch] and `context` [batch, 2], all token positions."""
+    return {
+        "start": torch.from_numpy(ints(rows["start"], chosen)),
+        "end": torch.from_numpy(ints(rows["end"], chosen)),
+        "context": torch.from_numpy(np.stack(lists(rows["context"], chosen)).astype(np.int64)),
+    }
+
+
+def loss(logits: Tensor, batch: dict[str, Tensor]) -> Tensor:
+    """Return the cross-entropy of start and end, halved, summed over the batch.
+
+    Positions outside the paragraph other than <s> (the null answer) are not candidates.
+    """
+    positions = torch.arange(logits.shape[1], device=logits.device)[None]
+    context = batch["context"]
+    allowed = (positions >= context[:, :1]) & (positions < context[:, 1:]) | (positions == 0)
+    scores = logits.float().masked_fill(~allowed[..., None], float("-inf"))
+    return 0.5 * sum(
+        functional.cross_entropy(scores[..., side], batch[name], reduction="sum")
+        for side, name in enumerate(("start", "end"))
+    )
+
+
+def decode(
+    logits: Sequence[Tensor],
+    rows: Rows,
+    examples: Sequence[JsonDict],
+    labels: Sequence[str],  # noqa: ARG001 - one signature for all forms
+) -> list[str]:
+    """Return the text of the best span over all windows of each example; logits[i] is [length, 2].
+
+    A span's score is the sum of its two logits. The null answer is not a candidate here: SQuAD v1.1,
+    XQuAD, MLQA and TyDiQA GoldP have an answer to every question.
+    """
+    best = [(-np.inf, "")] * len(examples)
+    owners = rows["example"]
+    for row, scores in enumerate(logits):
+        owner = int(owners[row])
+        first, last = (int(edge) for edge in lists(rows["context"], [row])[0])
+        if first == last:
+            continue
+        offsets = lists(rows["offsets"], [row])[0].reshape(-1, 2)
+        inside = scores[first:last].float().numpy()
+        score, start, end = best_span(inside[:, 0], inside[:, 1])
+        if score > best[owner][0]:
+            context = examples[owner]["context"]
+            best[owner] = (score, context[int(offsets[start, 0]) : int(offsets[end, 1])].strip())
+    return [text for _, text in best]
+
+
+def best_span(start: Any, end: Any) -> tuple[float, int, int]:
+    """Return score, first and last position of the best span of at most 30 tokens.
+
+    `start` and `end` are logits, each [length]; time and memory are length x 30.
+    """
+    width = min(MAX_ANSWER, len(start))
+    padded = np.concatenate([end, np.full(width - 1, -np.inf, dtype=end.dtype)])
+    sums = start[:, None] + np.lib.stride_tricks.sliding_window_view(padded, width)
+    at = int(sums.argmax())
+    return float(sums.flat[at]), at // width, at // width + at % width
+
+
+def describe(example: SpanExample) -> JsonDict:
+    """Return what decoding and scoring need of an example."""
+    return {
+        "id": example.id,
+        "gold": [text for text, _ in example.answers],
+        "context": example.context,
+    }
+
+
+def _cut_questions(questions: list[str], tokenizer: Any, counts: dict[str, int]) -> list[str]:
+    """Return the questions, those over `MAX_QUESTION` tokens cut at a token's edge."""
+    encoded = tokenizer(questions, add_special_tokens=False, return_offsets_mapping=True)
+    out: list[str] = []
+    for question, offsets in zip(questions, encoded["offset_mapping"], strict=True):
+        over = len(offsets) > MAX_QUESTION
+        counts["questions cut"] += over
+        out.append(question[: offsets[MAX_QUESTION - 1][1]] if over else question)
+    return out
+
+
+def _locate(example: SpanExample, offsets: Sequence[tuple[int, int]], first: int) -> tuple[int, int]:
+    """Return the token positions of the first answer in a window, (0, 0) where it is not all there."""
+    if not example.answers or not offsets:
+        return 0, 0
+    text, begin = example.answers[0]
+    stop = begin + len(text)
+    starts = [position for position, (_, right) in enumerate(offsets) if right > begin]
+    ends = [position for position, (left, _) in enumerate(offsets) if left < stop]
+    if not starts or not ends or offsets[0][0] > begin or offsets[-1][1] < stop:
+        return 0, 0
+    return first + starts[0], first + ends[-1]

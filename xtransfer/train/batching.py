@@ -1,0 +1,86 @@
+"""Which rows form which batch: a pure function of (row lengths, batch size, seed, epoch).
+
+Nothing here depends on the number of workers, so a resumed or resized run sees the same batches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+Indices = npt.NDArray[np.int64]
+
+POOL = 50
+"""Batches' worth of shuffled rows that are sorted by length together (as Trainer's group_by_length
+does), so that rows of a batch are of like length and little is padded."""
+
+
+def epoch_batches(
+    lengths: npt.NDArray[np.int64], *, batch_size: int, seed: int, epoch: int
+) -> list[Indices]:
+    """Return the batches of one epoch, each an array of row numbers; the last may be smaller.
+
+    Every row appears exactly once. Rows are shuffled, sorted by length within pools of 50 batches,
+    cut into batches, and the batches are shuffled.
+    """
+    random = np.random.default_rng([seed, epoch])
+    order = random.permutation(len(lengths))
+    pool = POOL * batch_size
+    batches: list[Indices] = []
+    for start in range(0, len(order), pool):
+        chunk = order[start : start + pool]
+        chunk = chunk[np.argsort(-lengths[chunk], kind="stable")]
+        batches += [chunk[at : at + batch_size] for at in range(0, len(chunk), batch_size)]
+    return [batches[at] for at in random.permutation(len(batches))]
+
+
+def steps_per_epoch(rows: int, batch_size: int) -> int:
+    """Return the number of optimizer steps in one epoch."""
+    return -(-rows // batch_size)
+
+
+def split_batch(
+    batch: Indices, *, rank: int, world_size: int, micro_batch: int | None
+) -> list[Indices]:
+    """Return the micro-batches that one worker runs for a global batch.
+
+    Workers take rows in turn, so lengths are balanced. Every worker gets the same number of
+    micro-batches, since each one may be a collective operation; one may be empty.
+    """
+    share = -(-len(batch) // world_size)
+    pieces = -(-share // (micro_batch or share))
+    return np.array_split(batch[rank::world_size], pieces)
+
+
+def prediction_batches(lengths: npt.NDArray[np.int64], *, tokens: int) -> list[Indices]:
+    """Return batches that cover every row once, longest first, each of at most `tokens` with padding.
+
+    A row longer than `tokens` is a batch by itself.
+    """
+    order = np.argsort(-lengths, kind="stable")
+    batches: list[Indices] = []
+    start = 0
+    while start < len(order):
+        size = max(1, tokens // max(1, int(lengths[order[start]])))
+        batches.append(order[start : start + size])
+        start += size
+    return batches
+
+
+def learning_rate(step: int, *, peak: float, total: int, warmup: float) -> float:
+    """Return the learning rate of optimizer step `step` (0-based) of `total`.
+
+    Linear from 0 to `peak` over the first `warmup` share of the steps, then linear to 0, as
+    `transformers.get_linear_schedule_with_warmup` has it.
+    """
+    rising = int(warmup * total)
+    if step < rising:
+        return peak * step / max(1, rising)
+    return peak * max(0.0, (total - step) / max(1, total - rising))
+
+
+def decay_product(rates: Sequence[float], weight_decay: float) -> float:
+    """Return what AdamW's decoupled decay alone makes of a weight without gradient: prod(1 - lr wd)."""
+    return float(np.prod(1.0 - np.asarray(rates, dtype=np.float64) * weight_decay))

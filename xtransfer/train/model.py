@@ -1,0 +1,151 @@
+"""The model of a trial: a pretrained encoder, of which only used embedding rows are trained, and a head.
+
+English fine-tuning touches a few percent of a multilingual vocabulary. Rows that no example uses have no
+gradient; AdamW only decays them, by a factor known in closed form. So the embedding is cut to the used
+rows for training and put back on export: the same mathematics, without the memory.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+DROPOUT_FIELDS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout")
+
+
+class TransferModel(nn.Module):
+    """Encoder and head; only the encoder goes on to a dependent trial."""
+
+    def __init__(self, encoder: nn.Module, head: nn.Module, *, bf16: bool) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.head = head
+        self.bf16 = bf16
+
+    def forward(self, **inputs: Tensor) -> Tensor:
+        """Map `input_ids`, `attention_mask` (and `token_type_ids`) [batch, length] to logits."""
+        with torch.autocast(inputs["input_ids"].device.type, torch.bfloat16, enabled=self.bf16):
+            states = self.encoder(**inputs).last_hidden_state
+            return self.head(states)
+
+
+def load_encoder(name: str, *, revision: str | None = None, dropout: float | None = None) -> Any:
+    """Load a pretrained encoder without pooling layer from a folder or, pinned, from the hub."""
+    from transformers import AutoConfig, AutoModel  # noqa: PLC0415 - slow to import
+
+    config = AutoConfig.from_pretrained(name, revision=revision)
+    if dropout is not None:
+        for field in DROPOUT_FIELDS:
+            if hasattr(config, field):
+                setattr(config, field, dropout)
+    options = {"config": config, "revision": revision, "dtype": torch.float32}
+    try:
+        model = AutoModel.from_pretrained(name, add_pooling_layer=False, **options)
+    except TypeError:  # an encoder without a pooling layer does not know the option
+        model = AutoModel.from_pretrained(name, **options)
+    return model
+
+
+def word_embeddings(encoder: Any) -> nn.Embedding:
+    """Return the encoder's token embedding."""
+    return encoder.get_input_embeddings()
+
+
+def words_name(model: TransferModel) -> str:
+    """Return the name that the token embedding has among the model's parameters."""
+    weight = word_embeddings(model.encoder).weight
+    return next(name for name, value in model.named_parameters() if value is weight)
+
+
+def used_tokens(columns: list[npt.NDArray[np.int32]], *, vocabulary: int) -> npt.NDArray[np.int64]:
+    """Return the sorted token ids that occur, plus the first ones, where special tokens stand.
+
+    XLM-R derives positions from the id of the padding token, so low ids must keep their place.
+    """
+    used = np.zeros(vocabulary, dtype=bool)
+    used[: min(8, vocabulary)] = True
+    for column in columns:
+        used[column] = True
+    return np.flatnonzero(used)
+
+
+def compact(encoder: Any, tokens: npt.NDArray[np.int64]) -> None:
+    """Cut the token embedding down to the rows in `tokens`; row i is then token `tokens[i]`."""
+    old = word_embeddings(encoder)
+    new = nn.Embedding(len(tokens), old.embedding_dim, padding_idx=old.padding_idx)
+    with torch.no_grad():
+        new.weight.copy_(old.weight[torch.from_numpy(tokens)])
+    encoder.set_input_embeddings(new)
+
+
+def renumber(
+    ids: npt.NDArray[np.int32], tokens: npt.NDArray[np.int64], *, vocabulary: int
+) -> npt.NDArray[np.int32]:
+    """Map token ids to the rows of a compact embedding."""
+    table = np.full(vocabulary, -1, dtype=np.int32)
+    table[tokens] = np.arange(len(tokens), dtype=np.int32)
+    return table[ids]
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Read exported weights: `encoder.*` and `head.*`, with token embeddings as compact rows."""
+    from safetensors.torch import load_file  # noqa: PLC0415
+
+    return load_file(path)
+
+
+def apply_weights(encoder: Any, weights: dict[str, Tensor]) -> None:
+    """Put exported weights into the base encoder that they were made from.
+
+    `token_rows` are written at `token_ids`; all other rows are the base's times `token_decay`.
+    """
+    prefix = "encoder."
+    names = dict(encoder.named_parameters())
+    embedding = word_embeddings(encoder).weight
+    with torch.no_grad():
+        embedding.mul_(float(weights["token_decay"]))
+        embedding[weights["token_ids"].long()] = weights["token_rows"]
+        for name, value in weights.items():
+            if name.startswith(prefix):
+                names[name.removeprefix(prefix)].copy_(value)
+
+
+def export_weights(
+    trained: dict[str, Tensor],
+    *,
+    words: str,
+    tokens: npt.NDArray[np.int64],
+    decay: float,
+    before: dict[str, Tensor] | None,
+) -> dict[str, Tensor]:
+    """Return the weights to store: everything trained, and the embedding rows that ever were.
+
+    Args:
+        trained: parameters of the `TransferModel` by name.
+        words: name of the token embedding among them, [len(tokens), hidden].
+        tokens: token id of each embedding row.
+        decay: what decay alone made of the rows that were left out.
+        before: the exported weights that the trial started from, None for the base encoder.
+    """
+    out = {name: value for name, value in trained.items() if name != words}
+    ids = torch.from_numpy(tokens)
+    rows = trained[words]
+    total = decay
+    if before is not None:
+        old_ids = before["token_ids"].long()
+        kept = ~torch.isin(old_ids, ids)
+        # Rows an earlier phase trained and this one did not use: they have only decayed since.
+        ids = torch.cat([ids, old_ids[kept]])
+        rows = torch.cat([rows, before["token_rows"][kept] * decay])
+        order = ids.argsort()
+        ids, rows = ids[order], rows[order]
+        total = decay * float(before["token_decay"])
+    out["token_ids"] = ids.to(torch.int32)
+    out["token_rows"] = rows.contiguous()
+    out["token_decay"] = torch.tensor(total, dtype=torch.float64)
+    return out
