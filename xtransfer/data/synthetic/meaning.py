@@ -1,0 +1,205 @@
+"""What can be said in the artificial world: clauses, facts, and how clauses follow from each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from random import Random
+from typing import Literal
+
+from xtransfer.data.synthetic.lexicon import CATEGORIES, VERB_FRAMES, Concept
+
+Role = Literal["subject", "object", "place"]
+Label = Literal["entailment", "neutral", "contradiction"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Phrase:
+    """A noun or name, perhaps with an adjective."""
+
+    noun: str
+    adjective: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clause:
+    """Who does what to whom and where. Questions ask for the part named by `asked`."""
+
+    subject: Phrase
+    verb: str
+    object: Phrase | None = None
+    relation: str | None = None
+    """Adposition between the clause and its place."""
+    place: Phrase | None = None
+    negated: bool = False
+    asked: Role | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class Mind:
+    """Draws clauses that fit the verbs' frames and the facts of the world.
+
+    A clause reserved by a test set is never drawn again, so nothing that trains can contain it.
+    """
+
+    concepts: dict[str, Concept]
+    seed: int
+    homes: dict[str, str] = field(init=False)
+    """Noun -> the place where such things usually are."""
+    reserved: set[Clause] = field(default_factory=set[Clause])
+    _kinds: dict[str, list[str]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._kinds = {}
+        for name, concept in self.concepts.items():
+            self._kinds.setdefault(concept.kind, []).append(name)
+        random = Random(f"{self.seed}/homes")
+        nouns = [n for c in CATEGORIES if c != "place" for n in self._kinds[c]]
+        self.homes = {noun: random.choice(self._kinds["place"]) for noun in nouns}
+
+    def members(self, kind: str) -> list[str]:
+        """Return the names of the concepts of one kind."""
+        return self._kinds[kind]
+
+    def category(self, noun: str) -> str | None:
+        """Return the hypernym of a noun; a name is a person's, a hypernym has none."""
+        kind = self.concepts[noun].kind
+        return "person" if kind == "name" else kind if kind in CATEGORIES else None
+
+    def clause(
+        self,
+        random: Random,
+        *,
+        frame: str | None = None,
+        actors: list[Phrase] | None = None,
+        place: float = 0.4,
+        negated: float = 0.2,
+    ) -> Clause:
+        """Draw a clause that no test set has reserved; `actors` are preferred where they fit."""
+        while True:
+            clause = self._draw(random, frame=frame, actors=actors, place=place, negated=negated)
+            if clause not in self.reserved:
+                return clause
+
+    def phrase(self, random: Random, categories: tuple[str, ...]) -> Phrase:
+        """Draw a noun phrase of one of the categories; persons may be called by name."""
+        category = random.choice(categories)
+        if category == "person" and random.random() < 0.4:
+            return Phrase(noun=random.choice(self._kinds["name"]))
+        adjective = random.choice(self._kinds["quality"]) if random.random() < 0.4 else None
+        return Phrase(noun=random.choice(self._kinds[category]), adjective=adjective)
+
+    def fact(self, random: Random) -> Clause:
+        """Draw what is always so: what something is, or where it usually is."""
+        noun = random.choice(list(self.homes))
+        category = self.category(noun)
+        if category and random.random() < 0.3:
+            return Clause(subject=Phrase(noun=noun), verb="is", object=Phrase(noun=category))
+        adjective = random.choice(self._kinds["quality"]) if random.random() < 0.5 else None
+        fact = Clause(
+            subject=Phrase(noun=noun, adjective=adjective),
+            verb="is",
+            relation="in",
+            place=Phrase(noun=self.homes[noun]),
+        )
+        return self.fact(random) if fact in self.reserved else fact
+
+    def pair(self, random: Random, label: Label) -> tuple[Clause, Clause]:
+        """Draw a premise and a hypothesis that stands to it as `label` says, neither reserved."""
+        rules = {
+            "entailment": self._entailed,
+            "neutral": self._neutral,
+            "contradiction": self._contradicted,
+        }
+        while True:
+            premise = self.clause(random)
+            hypothesis = rules[label](random, premise)
+            if hypothesis not in self.reserved:
+                return premise, hypothesis
+
+    def _draw(
+        self,
+        random: Random,
+        *,
+        frame: str | None,
+        actors: list[Phrase] | None,
+        place: float,
+        negated: float,
+    ) -> Clause:
+        frame = frame or random.choice(("meet", "meet", "consume", "handle", "act"))
+        subjects, objects = VERB_FRAMES[frame]
+        subject = self._actor(random, subjects, actors)
+        object_ = self._actor(random, objects, actors) if objects else None
+        while object_ and object_.noun == subject.noun:
+            object_ = self.phrase(random, objects)
+        where = relation = None
+        if not objects or random.random() < place:
+            home = self.homes.get(subject.noun)
+            usual = home is not None and random.random() < 0.6
+            where = Phrase(noun=home if usual and home else random.choice(self._kinds["place"]))
+            relation = "in" if usual else random.choice(self._kinds["relation"])
+        return Clause(
+            subject=subject,
+            verb=random.choice(self._kinds[frame]),
+            object=object_,
+            relation=relation,
+            place=where,
+            negated=random.random() < negated,
+        )
+
+    def _actor(
+        self, random: Random, categories: tuple[str, ...], actors: list[Phrase] | None
+    ) -> Phrase:
+        fitting = [a for a in actors or [] if self.category(a.noun) in categories]
+        if fitting and random.random() < 0.7:
+            return random.choice(fitting)
+        return self.phrase(random, categories)
+
+    def _entailed(self, random: Random, premise: Clause) -> Clause:
+        """Say the same, or say less: drop a modifier or the place, or name only the category."""
+        if premise.negated:
+            return premise  # what is denied in general does not follow from one denied case
+        clause = premise
+        if clause.place and clause.object and random.random() < 0.5:
+            clause = replace(clause, place=None, relation=None)
+        subject, object_ = clause.subject, clause.object
+        if random.random() < 0.5:
+            subject = self._general(random, subject)
+        if object_ and random.random() < 0.5:
+            object_ = self._general(random, object_)
+        return replace(clause, subject=subject, object=object_)
+
+    def _general(self, random: Random, phrase: Phrase) -> Phrase:
+        category = self.category(phrase.noun)
+        if phrase.adjective and (category is None or random.random() < 0.5):
+            return Phrase(noun=phrase.noun)
+        return replace(phrase, noun=category) if category else phrase
+
+    def _neutral(self, random: Random, premise: Clause) -> Clause:
+        """Say something of another actor or another action: nothing follows."""
+        parts = ["subject", "verb"] + (["object"] if premise.object else [])
+        part = random.choice(parts)
+        if part == "verb":
+            kind = self.concepts[premise.verb].kind
+            others = [verb for verb in self._kinds[kind] if verb != premise.verb]
+            return replace(premise, verb=random.choice(others))
+        old = premise.subject if part == "subject" else premise.object
+        assert old is not None
+        kind = self.concepts[old.noun].kind
+        used = {premise.subject.noun, premise.object.noun if premise.object else None}
+        noun = random.choice([noun for noun in self._kinds[kind] if noun not in used])
+        return replace(premise, **{part: replace(old, noun=noun)})
+
+    def _contradicted(self, random: Random, premise: Clause) -> Clause:
+        """Deny it, turn a quality into its opposite, or let the two actors change roles."""
+        choices = ["deny"]
+        if premise.subject.adjective and not premise.negated:
+            choices.append("opposite")
+        if self.concepts[premise.verb].kind == "meet" and not premise.negated:
+            choices.append("swap")
+        choice = random.choice(choices)
+        if choice == "swap" and premise.object:
+            return replace(premise, subject=premise.object, object=premise.subject)
+        if choice == "opposite" and premise.subject.adjective:
+            opposite = self.concepts[premise.subject.adjective].opposite
+            return replace(premise, subject=replace(premise.subject, adjective=opposite))
+        return replace(premise, negated=not premise.negated)

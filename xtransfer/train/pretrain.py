@@ -1,0 +1,272 @@
+"""A tiny XLM-R made from scratch: tokenizer, masked language modelling, aligned by translations.
+
+The demo's stand-in for a public encoder. Three objectives take turns, one a step:
+    text       masked LM on monolingual paragraphs (Devlin et al. 2019: 15 %, 80/10/10)
+    concat     masked LM on a sentence and its translation in one input (Conneau & Lample 2019)
+    ranking    masked LM on both sides apart, and each sentence must find its translation in the
+               batch by the mean of the hidden states of one layer (Feng et al. 2022, no margin)
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from torch import Tensor
+from torch.nn import functional
+from transformers import PreTrainedTokenizerFast, XLMRobertaConfig, XLMRobertaForMaskedLM
+
+from xtransfer.errors import DataError
+from xtransfer.tasks.task import Record
+
+SPECIAL_TOKENS = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")
+PAD, MASK = 1, 4
+IGNORED = -100
+
+Objective = Literal["text", "concat", "ranking"]
+Report = Callable[[Mapping[str, float]], None]
+"""Takes step, loss, ranking_loss and examples_per_second."""
+
+
+class PretrainSpec(Record):
+    """Everything but the corpus that determines the encoder."""
+
+    seed: int = 0
+    vocabulary: int = 1500
+    """Entries of the unigram tokenizer at most."""
+    layers: int = 3
+    width: int = 96
+    heads: int = 4
+    max_length: int = 64
+    """Tokens; longer inputs are cut."""
+    steps: int = 2500
+    batch_size: int = 32
+    """Paragraphs, concatenated pairs, or pairs of a step."""
+    learning_rate: float = 2e-3
+    warmup: float = 0.1
+    """Share of the steps in which the learning rate rises; then it falls linearly to 0."""
+    weight_decay: float = 0.01
+    mask: float = 0.15
+    """Share of tokens to predict."""
+    objectives: tuple[Objective, ...] = ("text", "concat", "ranking")
+    """Taken in turn."""
+    ranking_layer: int = 2
+    """Index into the hidden states; 0 is the embeddings."""
+    ranking_weight: float = 1.0
+    temperature: float = 0.1
+    """Divides the cosines of the ranking objective."""
+    report_every: int = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Corpus:
+    """Text to pretrain on."""
+
+    text: tuple[str, ...]
+    """Paragraphs in any language."""
+    pairs: tuple[tuple[str, str], ...]
+    """Sentences and their translations."""
+
+
+def read_corpus(folder: Path) -> Corpus:
+    """Read `{lang}.txt`, one paragraph a line, and `{lang}-en.tsv`, one translation pair a line.
+
+    Raises:
+        DataError: where there is no text, or a line of pairs has no two columns.
+    """
+    text = [line for path in sorted(folder.glob("*.txt")) for line in _lines(path)]
+    if not text:
+        raise DataError(str(folder), "no *.txt file with text", "Write one line per paragraph.")
+    pairs: list[tuple[str, str]] = []
+    for path in sorted(folder.glob("*.tsv")):
+        for number, line in enumerate(_lines(path), 1):
+            columns = line.split("\t")
+            if len(columns) != 2:
+                raise DataError(f"{path}:{number}", f"{len(columns)} columns, not 2")
+            pairs.append((columns[0], columns[1]))
+    return Corpus(text=tuple(text), pairs=tuple(pairs))
+
+
+def pretrain(corpus: Corpus, folder: Path, *, spec: PretrainSpec, report: Report) -> Path:
+    """Train a tokenizer and an encoder on `corpus`; write both to `folder` and return it.
+
+    The folder is what `AutoModel.from_pretrained(folder, add_pooling_layer=False)` and
+    `AutoTokenizer.from_pretrained(folder)` load. On one CPU and thread count the same corpus and
+    spec give the same weights. The caller's random state is left as it was.
+    """
+    tokenizer = train_tokenizer(corpus, spec)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(spec.seed)
+        model = XLMRobertaForMaskedLM(_config(tokenizer, spec))
+        _train(model, tokenizer, corpus, spec, report)
+    model.roberta.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def train_tokenizer(corpus: Corpus, spec: PretrainSpec) -> PreTrainedTokenizerFast:
+    """Return a unigram tokenizer with the special tokens and templates of XLM-R."""
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.WhitespaceSplit(),
+            pre_tokenizers.Punctuation(),
+            pre_tokenizers.Metaspace(),
+        ]
+    )
+    tokenizer.decoder = decoders.Metaspace()
+    trainer = trainers.UnigramTrainer(
+        vocab_size=spec.vocabulary,
+        special_tokens=list(SPECIAL_TOKENS),
+        unk_token="<unk>",
+        show_progress=False,
+    )
+    lines = [*corpus.text, *(side for pair in corpus.pairs for side in pair)]
+    tokenizer.train_from_iterator(lines, trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>",
+        pair="<s> $A </s> </s> $B </s>",
+        special_tokens=[("<s>", 0), ("</s>", 2)],
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        model_max_length=spec.max_length,
+        bos_token="<s>",
+        cls_token="<s>",
+        eos_token="</s>",
+        sep_token="</s>",
+        pad_token="<pad>",
+        unk_token="<unk>",
+        mask_token="<mask>",
+    )
+
+
+def _config(tokenizer: PreTrainedTokenizerFast, spec: PretrainSpec) -> XLMRobertaConfig:
+    return XLMRobertaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=spec.width,
+        num_hidden_layers=spec.layers,
+        num_attention_heads=spec.heads,
+        intermediate_size=4 * spec.width,
+        max_position_embeddings=spec.max_length + PAD + 1,
+        type_vocab_size=1,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+        pad_token_id=PAD,
+        bos_token_id=0,
+        eos_token_id=2,
+    )
+
+
+def _train(
+    model: XLMRobertaForMaskedLM,
+    tokenizer: PreTrainedTokenizerFast,
+    corpus: Corpus,
+    spec: PretrainSpec,
+    report: Report,
+) -> None:
+    encode = lambda *texts: tokenizer(  # noqa: E731
+        *texts, truncation=True, max_length=spec.max_length
+    )["input_ids"]
+    left, right = (list(side) for side in zip(*corpus.pairs, strict=True))
+    data: dict[Objective, list[tuple[list[int], ...]]] = {
+        "text": [(ids,) for ids in encode(list(corpus.text))],
+        "concat": [(ids,) for ids in encode(left, right) + encode(right, left)],
+        "ranking": list(zip(encode(left), encode(right), strict=True)),
+    }
+    batches = {name: _batches(data[name], spec) for name in spec.objectives}
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=spec.learning_rate, weight_decay=spec.weight_decay, fused=True
+    )
+    rise = max(1, round(spec.warmup * spec.steps))
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer,
+        lambda step: min((step + 1) / rise, (spec.steps - step) / max(1, spec.steps - rise)),
+    )
+    model.train()
+    losses: dict[str, list[float]] = {"loss": [], "ranking_loss": []}
+    began, seen = time.perf_counter(), 0
+    for step in range(1, spec.steps + 1):
+        objective = spec.objectives[step % len(spec.objectives)]
+        batch = next(batches[objective])
+        rows = [ids for example in batch for ids in example]
+        ids = _pad(rows)
+        masked, gold = _mask(ids, spec, len(tokenizer))
+        states = model.roberta(
+            masked, attention_mask=ids != PAD, output_hidden_states=objective == "ranking"
+        )
+        chosen = gold != IGNORED
+        loss = functional.cross_entropy(
+            model.lm_head(states.last_hidden_state[chosen]), gold[chosen]
+        )
+        losses["loss"].append(loss.item())
+        if objective == "ranking":
+            ranking = _ranking_loss(states.hidden_states[spec.ranking_layer], ids != PAD, spec)
+            losses["ranking_loss"].append(ranking.item())
+            loss = loss + spec.ranking_weight * ranking
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        seen += len(batch)
+        if step % spec.report_every == 0 or step == spec.steps:
+            means = {name: sum(v) / len(v) if v else math.nan for name, v in losses.items()}
+            speed = seen / (time.perf_counter() - began)
+            report({"step": step, **means, "examples_per_second": speed})
+            losses = {name: [] for name in losses}
+            began, seen = time.perf_counter(), 0
+
+
+def _batches(
+    data: Sequence[tuple[list[int], ...]], spec: PretrainSpec
+) -> Iterator[list[tuple[list[int], ...]]]:
+    """Yield batches of like lengths without end, in a new order every epoch."""
+    pool = 32 * spec.batch_size
+    while True:
+        order = torch.randperm(len(data)).tolist()
+        for start in range(0, len(order), pool):
+            near = sorted(order[start : start + pool], key=lambda i: len(data[i][0]))
+            groups = [near[i : i + spec.batch_size] for i in range(0, len(near), spec.batch_size)]
+            for index in torch.randperm(len(groups)).tolist():
+                yield [data[i] for i in groups[index]]
+
+
+def _pad(rows: Sequence[list[int]]) -> Tensor:
+    """Return token ids (rows, longest row)."""
+    width = max(len(row) for row in rows)
+    return torch.tensor([row + [PAD] * (width - len(row)) for row in rows])
+
+
+def _mask(ids: Tensor, spec: PretrainSpec, vocabulary: int) -> tuple[Tensor, Tensor]:
+    """Return masked input and gold ids, both like `ids`; gold is -100 where nothing is asked."""
+    special = ids < len(SPECIAL_TOKENS)
+    chosen = (torch.rand(ids.shape) < spec.mask) & ~special
+    fate = torch.rand(ids.shape)
+    other = torch.randint(len(SPECIAL_TOKENS), vocabulary, ids.shape)
+    masked = torch.where(chosen & (fate < 0.8), torch.full_like(ids, MASK), ids)
+    masked = torch.where(chosen & (fate >= 0.9), other, masked)
+    return masked, torch.where(chosen, ids, torch.full_like(ids, IGNORED))
+
+
+def _ranking_loss(states: Tensor, present: Tensor, spec: PretrainSpec) -> Tensor:
+    """Return the in-batch cross-entropy, both ways, of rows 2i and 2i + 1 finding each other.
+
+    `states` is (2 pairs, tokens, width), `present` (2 pairs, tokens) is False at padding. The mean
+    runs over all tokens including specials, as retrieval pools them.
+    """
+    weights = present.unsqueeze(-1).to(states.dtype)
+    pooled = functional.normalize((states * weights).sum(1) / weights.sum(1), dim=-1)
+    scores = pooled[0::2] @ pooled[1::2].T / spec.temperature
+    gold = torch.arange(len(scores))
+    return (functional.cross_entropy(scores, gold) + functional.cross_entropy(scores.T, gold)) / 2
+
+
+def _lines(path: Path) -> list[str]:
+    return [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
