@@ -1,0 +1,250 @@
+"""report.md: what was run, the scores, and what may be said of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from xtransfer.report.results import (
+    BASELINE,
+    Entry,
+    ReportInfo,
+    Result,
+    Score,
+    Table,
+    wilson_interval,
+)
+
+NONE = "–"
+"""Stands where there is no number."""
+SCORES_NOTE = (
+    "Test scores, 0 to 100: the unweighted mean over the target's languages, then over seeds. "
+    "± is the sample standard deviation over n seeds; in brackets, points above the baseline (no "
+    "intermediate task), from unrounded means. No significance is tested. To pick a column by "
+    "these numbers would be to select on test data."
+)
+SINGLE_SPLIT_NOTE = (
+    "has a single labelled split. Its scores are on that split, so nothing (no layer, checkpoint "
+    "or intermediate task) may be chosen by them."
+)
+
+
+def report_page(table: Table, info: ReportInfo, results: Sequence[Result]) -> str:
+    """Return report.md: head, scores by target, averages, languages, and the steps behind."""
+    parts = [_head(table, info), _targets(table, info)]
+    if len(table.targets) + len(table.unscored) > 1:
+        parts.append(_averages(table))
+    parts += [_languages(table, info, target) for target in table.targets]
+    parts.append(_origin(results))
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _head(table: Table, info: ReportInfo) -> str:
+    lines = [f"# {info.name}", ""]
+    unscored = [f"{target}: no score" for target in table.unscored]
+    missing = [*info.missing, *table.incomplete, *unscored]
+    if missing:
+        lines += ["**This report is partial.** Not done, or left out of every mean:", ""]
+        lines += [*_list(missing), ""]
+    lines += ["What was run:", "", f"- Encoder: {info.encoder}"]
+    lines += [f"- Plan: `{info.plan_key}`"] if info.plan_key else []
+    lines += _list([*info.encoder_notes, *info.cuts, *info.notes])
+    return "\n".join(lines)
+
+
+def selection_text(entries: Sequence[Entry]) -> str:
+    """Return the splits that chose the entries' models, each once."""
+    return " / ".join(sorted({split for entry in entries for split in entry.selected_on}))
+
+
+def _targets(table: Table, info: ReportInfo) -> str:
+    if not table.entries:
+        return "## Scores\n\nThere are no scores yet."
+    rows = [
+        [
+            target,
+            entry.group or NONE,
+            entry.metric,
+            str(len(entry.languages)),
+            _number(info.chance.get(target)),
+            *(_summary(table, target, name) for name in table.intermediates),
+            selection_text(table.of_target(target)),
+        ]
+        for target in table.targets
+        for entry in table.of_target(target)[:1]
+    ]
+    head = ["target", "group", "metric", "languages", "chance", *table.intermediates, "selected on"]
+    text = [
+        "## Scores",
+        "",
+        SCORES_NOTE,
+        "",
+        *_grid(head, rows, text={"target", "group", "metric", "selected on"}),
+    ]
+    for target in sorted(set(info.single_split) & set(table.targets)):
+        text += ["", f"**Caution:** {target} {SINGLE_SPLIT_NOTE}"]
+    return "\n".join(text)
+
+
+def _averages(table: Table) -> str:
+    if table.unscored:
+        have = "has" if len(table.unscored) == 1 else "have"
+        return f"## Averages\n\nNone yet: {', '.join(table.unscored)} {have} no score."
+    groups = {name: targets for name, targets in table.groups().items() if name}
+    columns = [*groups.values(), table.targets]
+    baseline = table.average(BASELINE, table.targets)
+    rows: list[list[str]] = []
+    for name in table.intermediates:
+        means = [table.average(name, targets) for targets in columns]
+        above = None if name == BASELINE or baseline is None else means[-1]
+        difference = None if above is None or baseline is None else above - baseline
+        rows.append([name, *map(_number, means), _signed(difference)])
+    return "\n".join(
+        [
+            "## Averages",
+            "",
+            "Unweighted means over targets, shown only where every target concerned has a score.",
+            "",
+            *_grid(["after", *groups, "overall", "above baseline"], rows, text={"after"}),
+        ]
+    )
+
+
+def _languages(table: Table, info: ReportInfo, target: str) -> str:
+    entries = table.of_target(target)
+    first = entries[0]
+    bounded = [_is_proportion(entry) and len(entry.runs) == 1 for entry in entries]
+    head = ["language", "n"]
+    for entry, bounds in zip(entries, bounded, strict=True):
+        head += [entry.intermediate, "95 %"] if bounds else [entry.intermediate]
+    rows = [
+        [language, _counts(entries, language), *_language_cells(entries, bounded, language)]
+        for language in first.languages
+    ]
+    rows.append(_mean_row("mean", entries, bounded, first.languages))
+    others = [language for language in first.languages if language != "en"]
+    if others and len(others) < len(first.languages):
+        rows.append(_mean_row("mean without en", entries, bounded, others))
+    text = [f"## {target}", "", f"{first.metric}, by language. {_interval_note(first, bounded)}"]
+    text += ["", *_grid(head, rows, text={"language"})]
+    text += ["", f"Selected on: {_selection_by_entry(entries)}."]
+    guessing = _near_chance(entries, bounded, info.chance.get(target))
+    return "\n".join([*text, "", guessing] if guessing else text)
+
+
+def _origin(results: Sequence[Result]) -> str:
+    runs = sorted(
+        {
+            (each.target, each.intermediate, "" if each.seed is None else str(each.seed), each.key)
+            for each in results
+        }
+    )
+    if not runs:
+        return ""
+    rows = [[target, name, seed or NONE, f"`{key}`"] for target, name, seed, key in runs]
+    head = ["target", "after", "seed", "evaluate step"]
+    return "\n".join(["## Where the numbers come from", "", *_grid(head, rows, text=set(head))])
+
+
+def _summary(table: Table, target: str, intermediate: str) -> str:
+    entry = table.entries.get((target, intermediate))
+    if entry is None:
+        return NONE
+    score, difference = entry.score(), table.difference(entry)
+    runs = f", n={score.runs}" if score.runs > 1 else ""
+    return f"{_spread(score)}{runs}" + (
+        f" ({_signed(difference)})" if difference is not None else ""
+    )
+
+
+def _language_cells(entries: Sequence[Entry], bounded: Sequence[bool], name: str) -> Iterable[str]:
+    for entry, bounds in zip(entries, bounded, strict=True):
+        yield _spread(entry.score([name]))
+        if bounds:
+            low, high = _interval(entry, name)
+            yield f"{_number(low)} to {_number(high)}"
+
+
+def _mean_row(
+    label: str, entries: Sequence[Entry], bounded: Sequence[bool], languages: Sequence[str]
+) -> list[str]:
+    row = [f"*{label}*", ""]
+    for entry, bounds in zip(entries, bounded, strict=True):
+        row += (
+            [_spread(entry.score(languages)), ""] if bounds else [_spread(entry.score(languages))]
+        )
+    return row
+
+
+def _interval_note(entry: Entry, bounded: Sequence[bool]) -> str:
+    if not _is_proportion(entry):
+        return f"No interval: {entry.metric} is not a proportion of n independent examples."
+    if not any(bounded):
+        return "± is the standard deviation over seeds; all of them score the same examples."
+    return "95 %: Wilson's interval for the sampling of n test examples; seeds are not in it."
+
+
+def _near_chance(entries: Sequence[Entry], bounded: Sequence[bool], chance: float | None) -> str:
+    if chance is None or not any(bounded):
+        return ""
+    near: list[str] = []
+    for entry, bounds in zip(entries, bounded, strict=True):
+        inside = [
+            language
+            for language in entry.languages
+            if bounds and _interval(entry, language)[0] <= chance <= _interval(entry, language)[1]
+        ]
+        near += [f"{entry.intermediate}: {' '.join(inside)}"] if inside else []
+    if not near:
+        return f"Every interval excludes chance ({_number(chance)})."
+    return f"Intervals that include chance ({_number(chance)}): {'; '.join(near)}."
+
+
+def _interval(entry: Entry, language: str) -> tuple[float, float]:
+    return wilson_interval(entry.runs[0][language], entry.n[language][0])
+
+
+def _is_proportion(entry: Entry) -> bool:
+    """Tell whether the score is a share of n independent examples; n counts sentences in tagging."""
+    return entry.metric == "accuracy" and entry.group != "tagging"
+
+
+def _selection_by_entry(entries: Sequence[Entry]) -> str:
+    texts = [selection_text([entry]) for entry in entries]
+    if len(set(texts)) == 1:
+        return texts[0]
+    return "; ".join(
+        f"{text} ({entry.intermediate})" for text, entry in zip(texts, entries, strict=True)
+    )
+
+
+def _counts(entries: Sequence[Entry], language: str) -> str:
+    return " / ".join(map(str, sorted({n for entry in entries for n in entry.n[language]})))
+
+
+def _spread(score: Score) -> str:
+    return _number(score.mean) + (f" ± {_number(score.sd)}" if score.sd is not None else "")
+
+
+def _number(value: float | None) -> str:
+    return NONE if value is None else f"{value:.1f}"
+
+
+def _signed(value: float | None) -> str:
+    if value is None:
+        return NONE
+    text = f"{value:+.1f}"
+    return "+0.0" if text == "-0.0" else text
+
+
+def _list(items: Iterable[str]) -> list[str]:
+    return [f"- {' '.join(item.split())}" for item in items]
+
+
+def _grid(head: Sequence[str], rows: Iterable[Sequence[str]], *, text: set[str]) -> list[str]:
+    """Return a Markdown table; columns named in `text` stand left, the others are numbers."""
+    marks = ["---" if name in text else "---:" for name in head]
+    return [_row(head), _row(marks), *map(_row, rows)]
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
