@@ -1,0 +1,55 @@
+"""What the documents show must be what the code takes."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from xtransfer.config import load_experiment, load_placement
+from xtransfer.tasks.task import Source, Stage, Task
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+
+
+def blocks(document: str, language: str) -> list[str]:
+    text = (CHECKOUT / document).read_text(encoding="utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def test_the_experiment_in_the_readme_is_valid(tmp_path: Path) -> None:
+    experiments = [block for block in blocks("README.md", "yaml") if block.startswith("name:")]
+    assert len(experiments) == 1
+    path = tmp_path / "experiment.yaml"
+    path.write_text(experiments[0], encoding="utf-8")
+    assert load_experiment(path).target.seeds == (1, 2, 3)
+
+
+def test_the_placement_in_the_readme_is_valid(tmp_path: Path) -> None:
+    placements = [block for block in blocks("README.md", "yaml") if block.startswith("# placement")]
+    assert len(placements) == 1
+    path = tmp_path / "placement.yaml"
+    path.write_text(placements[0], encoding="utf-8")
+    assert load_placement(path).train.zero_stage == 2
+
+
+def test_the_task_in_contributing_is_a_task() -> None:
+    (block,) = blocks("CONTRIBUTING.md", "python")
+    task = eval(block, {"Task": Task, "Source": Source, "Stage": Stage})
+    assert task.as_intermediate.task == task.name
+
+
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
+def test_links_to_files_lead_somewhere(document: str) -> None:
+    text = (CHECKOUT / document).read_text(encoding="utf-8")
+    targets = [target for target in re.findall(r"\]\(([^)]+)\)", text) if "://" not in target]
+    assert [target for target in targets if not (CHECKOUT / target).exists()] == []
+
+
+def test_paths_in_the_tour_exist() -> None:
+    text = (CHECKOUT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    tour = [line for line in text.splitlines() if line.startswith("| `")]
+    paths = [path for line in tour for path in re.findall(r"`([\w/]+(?:/|\.py))`", line)]
+    assert len(paths) > 15
+    assert [path for path in paths if not (CHECKOUT / path).exists()] == []
