@@ -15,6 +15,9 @@ Each says where, what and what next, in this order, as one line.
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 
 class XtransferError(Exception):
     """A failure with a place, a cause and, where one is known, a remedy."""
@@ -67,3 +70,9 @@ class IdentityError(XtransferError):
 
 class StepError(XtransferError):
     """A step of the plan failed."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return a sentence that offers the known name nearest to `word`, empty where none is near."""
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f"Did you mean '{near[0]}'?" if near else ""

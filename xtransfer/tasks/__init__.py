@@ -1,0 +1,48 @@
+"""The tasks that xtransfer knows, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from xtransfer.errors import ConfigError, did_you_mean
+from xtransfer.tasks.intermediate import INTERMEDIATE
+from xtransfer.tasks.targets import TARGETS
+from xtransfer.tasks.task import Task
+
+TASKS: Mapping[str, Task] = {task.name: task for task in (*INTERMEDIATE, *TARGETS)}
+
+NOT_YET: Mapping[str, str] = {
+    "anli+": "its five data sets have not been checked together",
+    "qqp": "its files have not been checked",
+    "squad_v2": "the span form has no null answer",
+    "hellaswag": "its files have not been checked",
+    "ccg": "its 1,363 labels come from licensed files",
+    "cosmosqa": "its files have not been checked",
+    "socialiqa": "its labels stand in a file of their own",
+    "copa": "its files have not been checked",
+    "pawsx": "its files have not been checked",
+    "panx": "its files have not been checked",
+    "mlqa": "its files have not been checked",
+    "tydiqa": "its files have not been checked",
+    "bucc2018": "mining with a threshold is missing",
+    "xcopa": "its two training stages have not been checked",
+    "lareqa": "the retrieval form is missing",
+    "mewslix": "the retrieval form is missing",
+}
+"""Tasks of the study that can be planned but not run -> what is missing."""
+
+
+def get_task(name: str, where: str) -> Task:
+    """Return the task of that name.
+
+    Args:
+        name: what the user wrote.
+        where: where it is written, for the error: `configs/x.yaml: target.tasks[2]`.
+
+    Raises:
+        ConfigError: for an unknown name, with the nearest known one.
+    """
+    if name in TASKS:
+        return TASKS[name]
+    near = did_you_mean(name, TASKS)
+    raise ConfigError(where, f"no task '{name}'", f"{near} List them with: xtransfer tasks".strip())

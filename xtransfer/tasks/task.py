@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-FormName = Literal["classification", "choice", "tagging", "span", "bitext"]
+FormName = Literal["classification", "choice", "tagging", "span", "bitext", "retrieval"]
 Format = Literal["tsv", "csv", "jsonl", "json", "squad", "conll", "bitext"]
 Split = Literal["train", "dev", "test"]
 
@@ -42,12 +42,13 @@ class Source(Record):
     """tsv, csv: the first row names the columns; otherwise columns are named "0", "1", ..."""
     columns: Mapping[str, str] = Field(default_factory=dict)
     """Field of the example -> column. A dotted path enters nested JSON (`question.stem`), `[]`
-    collects over a list (`question.choices[].text`), and commas join columns into a list
-    (`answer0,answer1`)."""
+    collects over a list (`question.choices[].text`), commas join columns into a list
+    (`answer0,answer1`), and `|` takes the first that the row has (`sentence1|context`)."""
     labels: Mapping[str, str] = Field(default_factory=dict)
     """Label as the file writes it -> the task's label; labels absent here are taken as they are."""
     skip_labels: tuple[str, ...] = ()
-    """Rows with one of these labels are left out and counted (MNLI's `-`: no gold label)."""
+    """Rows with one of these labels are left out and counted (MNLI's `-`: no gold label). Of tagged
+    sentences, the tokens are."""
     hub: Hub | None = None
     """Set instead of `files` to load through the `datasets` library."""
 
@@ -74,7 +75,9 @@ class Task(Record):
     """Name of the main score, the one that selection and tables use (0 to 100)."""
     labels: tuple[str, ...] = ()
     languages: tuple[str, ...] = ("en",)
-    """Languages of the test split."""
+    """Languages of the test split: those of `benchmark`, over which the task's score is the mean."""
+    more_languages: tuple[str, ...] = ()
+    """Further languages with a test split (XTREME-R's); an experiment may ask for them."""
     source: Source
     train_language: str = "en"
     as_intermediate: Stage | None = None

@@ -1,0 +1,258 @@
+"""The target tasks of XTREME and XTREME-R.
+
+Epochs, batch sizes and lengths of the stages are those of jiant's X-STILTs scripts and of XTREME's own
+(SPEC, phase 2). Files default to the layout in which XTREME prepares them, but Tatoeba to LASER's:
+XTREME sorts the English side, so that its two files are no longer parallel.
+"""
+
+from __future__ import annotations
+
+from xtransfer.tasks.intermediate import NLI
+from xtransfer.tasks.task import Source, Stage, Task
+
+UPOS = tuple(
+    "ADJ ADP ADV AUX CCONJ DET INTJ NOUN NUM PART PRON PROPN PUNCT SCONJ SYM VERB X".split()
+)
+"""The 17 universal parts of speech of Universal Dependencies v2."""
+
+_PAIR_TSV = {"text_a": "0", "text_b": "1", "label": "2"}
+_XPANX = tuple(
+    "ar he vi id jv ms tl eu ml ta te af nl en de el bn hi mr ur fa fr it pt es bg ru ja ka ko th "
+    "sw yo my zh kk tr et fi hu".split()
+)
+
+TARGETS = (
+    Task(
+        name="xnli",
+        form="classification",
+        metric="accuracy",
+        labels=NLI,
+        languages=tuple("ar bg de el en es fr hi ru sw th tr ur vi zh".split()),
+        source=Source(
+            format="tsv",
+            files={"dev": ("xnli/dev-{lang}.tsv",), "test": ("xnli/test-{lang}.tsv",)},
+            columns=_PAIR_TSV,
+            labels={"contradictory": "contradiction"},
+        ),
+        stages=(Stage(task="mnli", epochs=2, batch_size=32, max_length=256),),
+        max_length=256,
+        group="classification",
+        benchmark="xtreme",
+        note="CC BY-NC 4.0. XTREME's own test files carry no labels: bring labelled ones.",
+    ),
+    Task(
+        name="xquad",
+        form="span",
+        metric="qa",
+        languages=tuple("en es de el ru tr ar vi th zh hi".split()),
+        more_languages=("ro",),
+        source=Source(format="squad", files={"test": ("xquad/xquad.{lang}.json",)}),
+        stages=(Stage(task="squad_v1", epochs=2, batch_size=16, max_length=384),),
+        max_length=384,
+        group="qa",
+        benchmark="xtreme",
+        single_labelled_split=True,
+        note="CC BY-SA 4.0. Its paragraphs are in SQuAD v1.1 dev, on which models are selected.",
+    ),
+    Task(
+        name="udpos",
+        form="tagging",
+        metric="xtreme_f1",
+        labels=UPOS,
+        languages=tuple(
+            "af ar bg de el en es et eu fa fi fr he hi hu id it ja kk ko mr nl pt ru ta te th tl tr "
+            "ur vi yo zh".split()
+        ),
+        more_languages=tuple("lt pl uk wo ro".split()),
+        source=Source(
+            format="conll",
+            files={
+                "train": ("udpos/train-{lang}.tsv",),
+                "dev": ("udpos/dev-{lang}.tsv",),
+                "test": ("udpos/test-{lang}.tsv",),
+            },
+            # A range of words or an empty node has no part of speech of its own. None of XTREME's
+            # files has one left; a user's conversion may.
+            skip_labels=("_",),
+        ),
+        stages=(Stage(task="udpos", epochs=10, batch_size=32, max_length=256),),
+        max_length=256,
+        group="tagging",
+        benchmark="xtreme",
+        note="Each treebank has its own licence, most CC BY-SA or CC BY-NC-SA.",
+    ),
+    Task(
+        name="tatoeba",
+        form="bitext",
+        metric="accuracy",
+        languages=tuple(code for code in _XPANX if code not in {"en", "ms", "my", "yo"}),
+        more_languages=tuple("az lt pl uk ro".split()),
+        source=Source(
+            format="bitext",
+            files={
+                "test": (
+                    "tatoeba/tatoeba.{lang3}-eng.{lang3}",
+                    "tatoeba/tatoeba.{lang3}-eng.eng",
+                )
+            },
+        ),
+        stages=(),
+        max_length=512,
+        group="retrieval",
+        benchmark="xtreme",
+        single_labelled_split=True,
+        note="CC BY 2.0 FR. Take LASER's files: XTREME sorts the English side.",
+    ),
+    # The tasks below have no implementation yet: see NOT_YET in xtransfer.tasks.
+    Task(
+        name="pawsx",
+        form="classification",
+        metric="accuracy",
+        labels=("0", "1"),
+        languages=tuple("de en es fr ja ko zh".split()),
+        source=Source(
+            format="tsv",
+            files={
+                "train": ("pawsx/train-{lang}.tsv",),
+                "dev": ("pawsx/dev-{lang}.tsv",),
+                "test": ("pawsx/test-{lang}.tsv",),
+            },
+            columns=_PAIR_TSV,
+        ),
+        stages=(Stage(task="pawsx", epochs=5, batch_size=32, max_length=256),),
+        max_length=256,
+        group="classification",
+        benchmark="xtreme",
+    ),
+    Task(
+        name="panx",
+        form="tagging",
+        metric="xtreme_f1",
+        labels=("B-LOC", "B-ORG", "B-PER", "I-LOC", "I-ORG", "I-PER", "O"),
+        languages=_XPANX,
+        more_languages=tuple("qu pl uk az lt pa gu ro".split()),
+        source=Source(
+            format="conll",
+            files={
+                "train": ("panx/train-{lang}.tsv",),
+                "dev": ("panx/dev-{lang}.tsv",),
+                "test": ("panx/test-{lang}.tsv",),
+            },
+        ),
+        stages=(Stage(task="panx", epochs=10, batch_size=32, max_length=256),),
+        max_length=256,
+        group="tagging",
+        benchmark="xtreme",
+    ),
+    Task(
+        name="mlqa",
+        form="span",
+        metric="mlqa",
+        languages=tuple("en es de ar hi vi zh".split()),
+        source=Source(
+            format="squad",
+            files={
+                "dev": ("mlqa/MLQA_V1/dev/dev-context-{lang}-question-{lang}.json",),
+                "test": ("mlqa/MLQA_V1/test/test-context-{lang}-question-{lang}.json",),
+            },
+        ),
+        stages=(Stage(task="squad_v1", epochs=2, batch_size=16, max_length=384),),
+        max_length=384,
+        group="qa",
+        benchmark="xtreme",
+        note="CC BY-SA 3.0.",
+    ),
+    Task(
+        name="tydiqa",
+        form="span",
+        metric="qa",
+        languages=tuple("en ar bn fi id ko ru sw te".split()),
+        source=Source(
+            format="squad",
+            files={
+                "train": ("tydiqa/tydiqa-goldp-v1.1-train/tydiqa.goldp.{lang}.train.json",),
+                "dev": ("tydiqa/tydiqa-goldp-v1.1-dev/tydiqa.goldp.{lang}.dev.json",),
+                "test": ("tydiqa/tydiqa-goldp-v1.1-dev/tydiqa.goldp.{lang}.dev.json",),
+            },
+        ),
+        stages=(Stage(task="tydiqa", epochs=2, batch_size=16, max_length=384),),
+        max_length=384,
+        group="qa",
+        benchmark="xtreme",
+        single_labelled_split=True,
+        note="Apache-2.0. One labelled split: the English dev set is part of the test set.",
+    ),
+    Task(
+        name="bucc2018",
+        form="bitext",
+        metric="f1",
+        languages=tuple("de fr ru zh".split()),
+        source=Source(
+            format="bitext",
+            files={
+                "dev": ("bucc2018/{lang}-en.dev.{lang}", "bucc2018/{lang}-en.dev.en"),
+                "test": ("bucc2018/{lang}-en.test.{lang}", "bucc2018/{lang}-en.test.en"),
+            },
+        ),
+        stages=(),
+        max_length=512,
+        group="retrieval",
+        benchmark="xtreme",
+    ),
+    Task(
+        name="xcopa",
+        form="choice",
+        metric="accuracy",
+        labels=("0", "1"),
+        languages=tuple("et ht id it qu sw ta th tr vi zh".split()),
+        source=Source(
+            format="jsonl",
+            files={"dev": ("xcopa/val-{lang}.jsonl",), "test": ("xcopa/test-{lang}.jsonl",)},
+            columns={
+                "context": "premise",
+                "question": "question",
+                "choices": "choice1,choice2",
+                "label": "label",
+            },
+        ),
+        stages=(
+            Stage(task="socialiqa", epochs=5, batch_size=32, max_length=128),
+            Stage(task="copa", epochs=5, batch_size=32, max_length=128),
+        ),
+        max_length=128,
+        group="classification",
+        benchmark="xtreme-r",
+        note="CC BY 4.0.",
+    ),
+    Task(
+        name="lareqa",
+        form="retrieval",
+        metric="map20",
+        languages=tuple("ar de el en es hi ru th tr vi zh".split()),
+        source=Source(format="squad", files={"test": ("lareqa/xquad-r/{lang}.json",)}),
+        # 256 is the length of an answer; a question is cut at 96.
+        stages=(Stage(task="squad_v1", epochs=3, batch_size=16, max_length=256),),
+        max_length=256,
+        group="retrieval",
+        benchmark="xtreme-r",
+        note="CC BY-SA 4.0. One pooled candidate set over all languages.",
+    ),
+    Task(
+        name="mewslix",
+        form="retrieval",
+        metric="map20",
+        languages=tuple("ar de en es fa ja pl ro ta tr uk".split()),
+        source=Source(
+            format="jsonl",
+            files={
+                "train": ("mewslix/wikipedia_pairs-train.jsonl",),
+                "dev": ("mewslix/wikipedia_pairs-dev.jsonl",),
+                "test": ("mewslix/{lang}/test.jsonl",),
+            },
+        ),
+        stages=(Stage(task="mewslix", epochs=2, batch_size=32, max_length=64),),
+        max_length=64,
+        group="retrieval",
+        benchmark="xtreme-r",
+    ),
+)
