@@ -24,7 +24,14 @@ HEAVY = (
 )
 # Modules whose whole point is a heavy library. Any other module, a new one too, must do without at
 # import time.
-IMPURE = ("xtransfer.forms", "xtransfer.train", "xtransfer.data.hub", "xtransfer.trial")
+IMPURE = (
+    "xtransfer.data.hub",
+    "xtransfer.evaluate",
+    "xtransfer.forms",
+    "xtransfer.search",
+    "xtransfer.train",
+    "xtransfer.trial",
+)
 
 # Imports each named module in turn and says after each what heavy library is loaded. One process
 # suffices: the first module after which a library shows is the one that brought it.
