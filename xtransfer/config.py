@@ -6,21 +6,17 @@ is an error that names the file, the path in it, and what was probably meant.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from xtransfer.errors import ConfigError
+from xtransfer.settings import read_settings
 from xtransfer.tasks import get_task
 from xtransfer.tasks.task import Split
-
-
-S = TypeVar("S", bound="Settings")
 
 
 class Settings(BaseModel):
@@ -62,6 +58,11 @@ class Encoder(Settings):
     notes: tuple[str, ...] = ()
     """Caveats that the report prints beside every result."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _bare_name(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
     @model_validator(mode="after")
     def _one_origin(self) -> Encoder:
         if (self.name is None) == (self.pretrain is None):
@@ -101,6 +102,9 @@ class Data(Settings):
     synthetic: Synthetic | None = None
     files: Mapping[str, Mapping[Split, tuple[str, ...]]] = Field(default_factory=dict)
     """Task -> split -> path templates, where they differ from the task's own."""
+    holdout: Mapping[str, int] = Field(default_factory=dict)
+    """Task -> examples of its training file that are kept as its dev set and not trained on. Span
+    examples are held out by whole paragraphs."""
     limits: Limits = Limits()
 
 
@@ -273,182 +277,14 @@ def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
     Raises:
         ConfigError: naming the file (or the override), the path in it and the remedy.
     """
-    raw = _read_yaml(path)
-    for override in overrides:
-        _apply(raw, override)
-    if isinstance(raw.get("encoder"), str):
-        raw["encoder"] = {"name": raw["encoder"]}
-    experiment = _validate(Experiment, raw, str(path))
+    experiment = read_settings(Experiment, path, overrides, str(path))
     _check_tasks(experiment, str(path))
     return experiment
 
 
 def load_placement(path: Path | None, overrides: Sequence[str] = ()) -> Placement:
     """Read a placement from YAML (None: the defaults) and check it."""
-    raw = {} if path is None else _read_yaml(path)
-    for override in overrides:
-        _apply(raw, override)
-    return _validate(Placement, raw, "placement" if path is None else str(path))
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """YAML with two traps removed: 1e-5 is a number, and only true and false are booleans."""
-
-
-# PyYAML implements YAML 1.1, where `1e-5` is text and `no` (Norwegian) is False.
-_StrictLoader.yaml_implicit_resolvers = {
-    first: [(tag, regexp) for tag, regexp in resolvers if not tag.endswith((":float", ":bool"))]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_StrictLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"[-+]?(\d+\.\d*([eE][-+]?\d+)?|\.\d+([eE][-+]?\d+)?|\d+[eE][-+]?\d+)$"),
-    list("-+.0123456789"),
-)
-_StrictLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:bool", re.compile(r"(true|false)$"), list("tf")
-)
-
-
-def _unique_mapping(loader: _StrictLoader, node: yaml.MappingNode) -> dict[Any, Any]:
-    seen: set[str] = set()
-    for key, _ in node.value:
-        if key.value in seen:
-            raise yaml.constructor.ConstructorError(
-                None, None, f"key '{key.value}' appears twice", key.start_mark
-            )
-        seen.add(key.value)
-    return loader.construct_mapping(node, deep=True)
-
-
-_StrictLoader.add_constructor("tag:yaml.org,2002:map", _unique_mapping)
-
-
-def parse_yaml(text: str, where: str) -> Any:
-    """Parse one YAML document safely; errors name `where` and the line."""
-    try:
-        return yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - a SafeLoader
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise ConfigError(f"{where}{line}", f"not valid YAML: {problem}") from None
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError:
-        raise ConfigError(str(path), "no such file") from None
-    except IsADirectoryError:
-        raise ConfigError(str(path), "is a folder", "Give the YAML file itself.") from None
-    except UnicodeDecodeError as error:
-        raise ConfigError(str(path), f"not UTF-8 text (byte {error.start})") from None
-    except OSError as error:
-        raise ConfigError(str(path), f"cannot be read: {error.strerror}") from None
-    raw = parse_yaml(text, str(path))
-    if not isinstance(raw, dict):
-        raise ConfigError(str(path), "must be a mapping of settings", "See configs/quickstart.yaml.")
-    return cast("dict[str, Any]", raw)
-
-
-_STEP = re.compile(r"([A-Za-z0-9_-]+)|\[(\d+)\]")
-
-
-def _apply(raw: dict[str, Any], override: str) -> None:
-    """Set one `a.b[0].c=value` in `raw`; the value is YAML."""
-    path, equals, text = override.partition("=")
-    where = f"--set {override}"
-    steps: list[str | int] = []
-    for part in path.split("."):
-        found = list(_STEP.finditer(part))
-        if not part or "".join(match.group(0) for match in found) != part:
-            raise ConfigError(where, "is not of the form a.b=value", "Example: --set data.root=/data")
-        steps += [int(match.group(2)) if match.group(2) else match.group(1) for match in found]
-    if not equals:
-        raise ConfigError(where, "is not of the form a.b=value", "Example: --set data.root=/data")
-    value = parse_yaml(text, where) if text else ""
-    at: Any = raw
-    for step, following in zip(steps, [*steps[1:], None], strict=True):
-        if isinstance(step, int):
-            if not isinstance(at, list) or step >= len(cast("list[Any]", at)):
-                raise ConfigError(where, f"there is no entry [{step}] to set")
-        elif not isinstance(at, dict):
-            raise ConfigError(where, f"'{step}' would stand inside a value that is not a mapping")
-        if following is None:
-            at[step] = value
-        elif isinstance(at, dict) and (step not in at or at[step] is None):
-            at[step] = {}
-            at = at[step]
-        else:
-            if step == "encoder" and isinstance(at[step], str):
-                at[step] = {"name": at[step]}
-            at = at[step]
-
-
-def _listify(value: Any) -> Any:
-    """Turn YAML lists into tuples: strict pydantic takes a tuple field from nothing else."""
-    if isinstance(value, dict):
-        return {name: _listify(item) for name, item in cast("dict[Any, Any]", value).items()}
-    if isinstance(value, list):
-        return tuple(_listify(item) for item in cast("list[Any]", value))
-    return value
-
-
-def _validate(model: type[S], raw: Mapping[str, Any], where: str) -> S:
-    try:
-        return model.model_validate(_listify(raw))
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        path = _dotted(first["loc"])
-        what, next_ = _explain(model, first)
-        more = error.error_count() - 1
-        if more:
-            next_ = f"{next_} ({more} more error{'s' if more > 1 else ''} after this one.)".strip()
-        raise ConfigError(f"{where}: {path}" if path else where, what, next_) from None
-
-
-def _explain(model: type[BaseModel], error: Any) -> tuple[str, str]:
-    """Put a pydantic error into words: what is wrong, and what next."""
-    location = error["loc"]
-    if error["type"] == "extra_forbidden":
-        known = _fields_at(model, location[:-1])
-        return f"unknown key '{location[-1]}'", did_you_mean(str(location[-1]), known)
-    if error["type"] == "missing":
-        return "is required but absent", ""
-    if error["type"] == "value_error":
-        return str(error["ctx"]["error"]), ""
-    shown = repr(error["input"])
-    shown = shown if len(shown) <= 60 else shown[:57] + "..."
-    return f"{error['msg'][0].lower()}{error['msg'][1:]}, not {shown}", ""
-
-
-def _fields_at(model: type[BaseModel], location: Sequence[str | int]) -> list[str]:
-    """Return the names that a section may hold, walking the models along `location`."""
-    at: Any = model
-    for step in location:
-        fields = getattr(at, "model_fields", None)
-        if fields is None or step not in fields:
-            return []
-        at = fields[step].annotation
-        options = [*getattr(at, "__args__", ()), at]
-        at = next((option for option in options if hasattr(option, "model_fields")), None)
-    return sorted(at.model_fields) if at is not None else []
-
-
-def did_you_mean(word: str, known: Sequence[str]) -> str:
-    """Return a sentence that offers the nearest known name, or lists them all."""
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
-    if close:
-        return f"Did you mean '{close[0]}'?"
-    return f"Known: {', '.join(known)}." if known else ""
-
-
-def _dotted(location: Sequence[str | int]) -> str:
-    text = ""
-    for step in location:
-        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else str(step)
-    return text
+    return read_settings(Placement, path, overrides, "placement" if path is None else str(path))
 
 
 def _check_tasks(experiment: Experiment, where: str) -> None:
@@ -477,6 +313,7 @@ def _check_tasks(experiment: Experiment, where: str) -> None:
     for section, names in (
         ("data.files", experiment.data.files),
         ("data.limits.tasks", experiment.data.limits.tasks),
+        ("data.holdout", experiment.data.holdout),
     ):
         for name in names:
             get_task(name, f"{where}: {section}")
@@ -486,10 +323,11 @@ def _check_tasks(experiment: Experiment, where: str) -> None:
             raise ConfigError(f"{where}: target.languages.{name}", "needs at least one language")
         if experiment.data.synthetic is not None:
             continue
+        known = (*task.languages, *task.more_languages)
         for index, language in enumerate(languages):
-            if language not in task.languages:
+            if language not in known:
                 raise ConfigError(
                     f"{where}: target.languages.{name}[{index}]",
                     f"'{name}' has no language '{language}'",
-                    f"It has: {' '.join(task.languages)}.",
+                    f"It has: {' '.join(known)}.",
                 )

@@ -215,11 +215,15 @@ class _Builder:
         self, task: Task, split: Split, languages: tuple[str, ...], *, max_length: int, stride: int
     ) -> str:
         data, limits = self.experiment.data, self.experiment.data.limits
+        held = data.holdout.get(task.name) if split in ("train", "dev") else None
+        count = limits.of(task.name, split)
+        role, split = split, "train" if held is not None else split
         templates = data.files.get(task.name, {}).get(split)
         if templates is not None:
             files = {**task.source.files, split: templates}
-            task = task.model_copy(update={"source": task.source.model_copy(update={"files": files})})
-        count = limits.of(task.name, split)
+            task = task.model_copy(
+                update={"source": task.source.model_copy(update={"files": files})}
+            )
         source = task.source
         spec: dict[str, Any] = {
             "task": task.name,
@@ -230,6 +234,8 @@ class _Builder:
             "data": {
                 language: self._data_identity(task, split, language) for language in languages
             },
+            "role": role,
+            "holdout": None if held is None else {"examples": held, "seed": limits.seed},
             "limit": None if count is None else {"examples": count, "seed": limits.seed},
             "max_length": max_length,
             "stride": stride if task.form == "span" else None,
@@ -248,7 +254,7 @@ class _Builder:
         return self._add(
             Step(
                 kind="prepare",
-                name=f"{task.name}-{split}",
+                name=f"{task.name}-{role}",
                 spec=spec,
                 inputs=inputs,
                 where=where,
@@ -266,10 +272,12 @@ class _Builder:
 
     def _intermediate(self, task: Task) -> str:
         phase = self.experiment.intermediate
-        assert task.as_intermediate is not None  # noqa: S101 - checked when the config was read
+        assert task.as_intermediate is not None
         stage = _overridden(task.as_intermediate, phase, task.name)
         trials = [
-            self._train(stage, rate, seed, start=None, after="", phase="intermediate", sweep=task.name)
+            self._train(
+                stage, rate, seed, start=None, after="", phase="intermediate", sweep=task.name
+            )
             for seed in phase.seeds
             for rate in phase.learning_rates or (stage.learning_rate,)
         ]
@@ -295,7 +303,13 @@ class _Builder:
             trials = {
                 seed: [
                     self._train(
-                        stage, rate, seed, start=groups[seed], after=arm, phase="target", sweep=sweep
+                        stage,
+                        rate,
+                        seed,
+                        start=groups[seed],
+                        after=arm,
+                        phase="target",
+                        sweep=sweep,
                     )
                     for rate in rates
                 ]
@@ -358,7 +372,7 @@ class _Builder:
                 name=f"{task.name}{arm}-lr{rate:g}-seed{seed}",
                 spec=spec,
                 inputs=inputs,
-                where={"encoder": dict(self.encoder_where)} if parent is None else {},
+                where={"encoder": dict(self.encoder_where)},
                 phase=phase,
                 sweep=sweep,
             )
@@ -417,7 +431,7 @@ class _Builder:
                 name=f"{task.name}-after-{arm}{tail}",
                 spec=spec,
                 inputs=inputs,
-                where={"encoder": dict(self.encoder_where)} if parent is None else {},
+                where={"encoder": dict(self.encoder_where)},
                 phase="evaluation",
                 sweep=f"{task.name} after {arm}",
             )
@@ -451,5 +465,3 @@ def _overridden(stage: Stage, phase: Phase, task: str) -> Stage:
         if override is not None:
             changes |= override.model_dump(exclude_none=True)
     return stage.model_copy(update=changes)
-
-

@@ -15,9 +15,9 @@ def encode(
     examples: Sequence[BitextExample],
     tokenizer: Any,
     *,
-    labels: Sequence[str],  # noqa: ARG001 - one signature for all forms
+    labels: Sequence[str],
     max_length: int,
-    stride: int,  # noqa: ARG001
+    stride: int,
 ) -> Encoded:
     """Tokenise the sentences of both sides, cutting those over `max_length` tokens."""
     columns, cut = encode_texts(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import chain
+from itertools import chain, pairwise
 from typing import Any
 
 import numpy as np
@@ -24,9 +24,9 @@ def encode(
     examples: Sequence[ChoiceExample],
     tokenizer: Any,
     *,
-    labels: Sequence[str],  # noqa: ARG001 - answers are counted, not named
+    labels: Sequence[str],
     max_length: int,
-    stride: int,  # noqa: ARG001 - one signature for all forms
+    stride: int,
 ) -> Encoded:
     """Tokenise (context + question, answer) pairs; a row holds all answers of one example, joined.
 
@@ -43,13 +43,13 @@ def encode(
     columns: dict[str, list[Any]] = {
         name: [
             list(chain.from_iterable(values[start:end]))
-            for start, end in zip(ends[:-1], ends[1:], strict=True)
+            for start, end in pairwise(ends)
         ]
         for name, values in flat.items()
     }
     columns["choice_lengths"] = [
         [len(ids) for ids in flat["input_ids"][start:end]]
-        for start, end in zip(ends[:-1], ends[1:], strict=True)
+        for start, end in pairwise(ends)
     ]
     columns["label"] = [-1 if example.label is None else example.label for example in examples]
     columns["example"] = list(range(len(examples)))
@@ -87,9 +87,9 @@ def loss(logits: Tensor, batch: dict[str, Tensor]) -> Tensor:
 
 def decode(
     logits: Sequence[Tensor],
-    rows: Rows,  # noqa: ARG001 - one signature for all forms
+    rows: Rows,
     examples: Sequence[JsonDict],
-    labels: Sequence[str],  # noqa: ARG001
+    labels: Sequence[str],
 ) -> list[int]:
     """Return the 0-based index of the best answer of each example; logits[i] is [answers, 1]."""
     return [int(scores.argmax()) for scores in logits[: len(examples)]]

@@ -21,7 +21,7 @@ def encode(
     *,
     labels: Sequence[str],
     max_length: int,
-    stride: int,  # noqa: ARG001 - one signature for all forms
+    stride: int,
 ) -> Encoded:
     """Tokenise pairs; the longer text is cut first where a pair exceeds `max_length` tokens."""
     second = None
@@ -66,7 +66,7 @@ def loss(logits: Tensor, batch: dict[str, Tensor]) -> Tensor:
 
 def decode(
     logits: Sequence[Tensor],
-    rows: Rows,  # noqa: ARG001 - one signature for all forms
+    rows: Rows,
     examples: Sequence[JsonDict],
     labels: Sequence[str],
 ) -> list[str]:

@@ -94,11 +94,13 @@ def pad(rows: Sequence[npt.NDArray[np.int32]], value: int) -> npt.NDArray[np.int
 
 def ints(column: Column, rows: Sequence[int] | npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """Return the entries of a column of single integers at `rows`."""
-    assert not isinstance(column, Ragged)  # noqa: S101 - each form knows its own columns
+    assert not isinstance(column, Ragged)
     return column[np.asarray(rows)].astype(np.int64)
 
 
-def lists(column: Column, rows: Sequence[int] | npt.NDArray[np.int64]) -> list[npt.NDArray[np.int32]]:
+def lists(
+    column: Column, rows: Sequence[int] | npt.NDArray[np.int64]
+) -> list[npt.NDArray[np.int32]]:
     """Return the lists of a ragged column at `rows`."""
-    assert isinstance(column, Ragged)  # noqa: S101 - each form knows its own columns
+    assert isinstance(column, Ragged)
     return [column[int(row)] for row in rows]

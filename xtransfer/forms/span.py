@@ -25,7 +25,7 @@ def encode(
     examples: Sequence[SpanExample],
     tokenizer: Any,
     *,
-    labels: Sequence[str],  # noqa: ARG001 - one signature for all forms
+    labels: Sequence[str],
     max_length: int,
     stride: int,
 ) -> Encoded:
@@ -78,7 +78,7 @@ def encode(
 class Head(nn.Module):
     """One linear layer that scores every position as start and as end."""
 
-    def __init__(self, hidden: int, labels: int, dropout: float) -> None:  # noqa: ARG002
+    def __init__(self, hidden: int, labels: int, dropout: float) -> None:
         super().__init__()
         self.project = nn.Linear(hidden, 2)
 
@@ -115,7 +115,7 @@ def decode(
     logits: Sequence[Tensor],
     rows: Rows,
     examples: Sequence[JsonDict],
-    labels: Sequence[str],  # noqa: ARG001 - one signature for all forms
+    labels: Sequence[str],
 ) -> list[str]:
     """Return the text of the best span over all windows of each example; logits[i] is [length, 2].
 
@@ -170,7 +170,9 @@ def _cut_questions(questions: list[str], tokenizer: Any, counts: dict[str, int])
     return out
 
 
-def _locate(example: SpanExample, offsets: Sequence[tuple[int, int]], first: int) -> tuple[int, int]:
+def _locate(
+    example: SpanExample, offsets: Sequence[tuple[int, int]], first: int
+) -> tuple[int, int]:
     """Return the token positions of the first answer in a window, (0, 0) where it is not all there."""
     if not example.answers or not offsets:
         return 0, 0

@@ -21,7 +21,7 @@ def encode(
     *,
     labels: Sequence[str],
     max_length: int,
-    stride: int,  # noqa: ARG001 - one signature for all forms
+    stride: int,
 ) -> Encoded:
     """Tokenise sentences word by word; a sentence over `max_length` tokens becomes several rows.
 
@@ -80,7 +80,10 @@ def gold_tensors(rows: Rows, chosen: Sequence[int]) -> dict[str, Tensor]:
 def loss(logits: Tensor, batch: dict[str, Tensor]) -> Tensor:
     """Return the cross-entropy summed over the words of the batch."""
     return functional.cross_entropy(
-        logits.float().flatten(0, 1), batch["labels"].flatten(), ignore_index=IGNORED, reduction="sum"
+        logits.float().flatten(0, 1),
+        batch["labels"].flatten(),
+        ignore_index=IGNORED,
+        reduction="sum",
     )
 
 

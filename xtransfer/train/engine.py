@@ -58,7 +58,7 @@ def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, A
     ]
 
 
-def make_engine(  # noqa: PLR0913 - each is one hyper-parameter
+def make_engine(
     module: nn.Module,
     *,
     kind: str,
@@ -95,7 +95,7 @@ class TorchEngine:
         """Run the model."""
         return self.module(**batch)
 
-    def backward(self, loss: Tensor, *, last: bool) -> None:  # noqa: ARG002
+    def backward(self, loss: Tensor, *, last: bool) -> None:
         """Add the gradient of `loss`."""
         loss.backward()
 
@@ -190,7 +190,7 @@ class DeepSpeedEngine:
         """Gather every parameter."""
         if self.zero_stage == 0:
             return {name: _copy(p) for name, p in self.module.named_parameters()}
-        from deepspeed.utils import safe_get_full_fp32_param  # noqa: PLC0415 - slow to import
+        from deepspeed.utils import safe_get_full_fp32_param
 
         return {
             name: _copy(safe_get_full_fp32_param(p)).view(_shape(p))
@@ -199,7 +199,7 @@ class DeepSpeedEngine:
 
     def moments(self) -> dict[str, Tensor]:
         """Gather both Adam moments of every parameter."""
-        from deepspeed.utils import safe_get_full_optimizer_state  # noqa: PLC0415 - slow to import
+        from deepspeed.utils import safe_get_full_optimizer_state
 
         out: dict[str, Tensor] = {}
         for name, parameter in self.module.named_parameters():
@@ -213,7 +213,7 @@ class DeepSpeedEngine:
 
     def load_moments(self, moments: dict[str, Tensor], *, steps: int) -> None:
         """Set both Adam moments and the step count."""
-        from deepspeed.utils import safe_set_full_optimizer_state  # noqa: PLC0415 - slow to import
+        from deepspeed.utils import safe_set_full_optimizer_state
 
         self._fill_state(steps)
         for name, parameter in self.module.named_parameters():
@@ -251,7 +251,7 @@ def import_deepspeed() -> Any:
     """Import DeepSpeed without compiling anything: its CPU collective takes a minute to build."""
     if not torch.cuda.is_available():
         os.environ.setdefault("DS_ACCELERATOR", "cpu")
-    import deepspeed  # noqa: PLC0415 - 2 to 7 s, and only this engine needs it
+    import deepspeed
 
     deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
     return deepspeed

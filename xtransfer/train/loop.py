@@ -67,7 +67,7 @@ class DataSet:
     def lengths(self) -> npt.NDArray[np.int64]:
         """Tokens of each row."""
         ids = self.rows["input_ids"]
-        assert isinstance(ids, Ragged)  # noqa: S101 - every form writes it so
+        assert isinstance(ids, Ragged)
         return ids.lengths()
 
 
@@ -241,7 +241,7 @@ def stream(seed: int, step: int, role: str, rank: int = 0) -> int:
 
 
 class _Run:
-    def __init__(  # noqa: PLR0913, PLR0917 - built in one place
+    def __init__(
         self,
         spec: TrialSpec,
         context: Context,

@@ -15,7 +15,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-DROPOUT_FIELDS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout")
+DROPOUT_FIELDS = (
+    "hidden_dropout_prob",
+    "attention_probs_dropout_prob",
+    "dropout",
+    "attention_dropout",
+)
 
 
 class TransferModel(nn.Module):
@@ -36,7 +41,7 @@ class TransferModel(nn.Module):
 
 def load_encoder(name: str, *, revision: str | None = None, dropout: float | None = None) -> Any:
     """Load a pretrained encoder without pooling layer from a folder or, pinned, from the hub."""
-    from transformers import AutoConfig, AutoModel  # noqa: PLC0415 - slow to import
+    from transformers import AutoConfig, AutoModel
 
     config = AutoConfig.from_pretrained(name, revision=revision)
     if dropout is not None:
@@ -94,7 +99,7 @@ def renumber(
 
 def read_weights(path: Path) -> dict[str, Tensor]:
     """Read exported weights: `encoder.*` and `head.*`, with token embeddings as compact rows."""
-    from safetensors.torch import load_file  # noqa: PLC0415
+    from safetensors.torch import load_file
 
     return load_file(path)
 

@@ -1,0 +1,250 @@
+"""One step of the plan from its parents' records to its own, on whatever machine this is."""
+
+from __future__ import annotations
+
+import logging
+import platform
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from xtransfer.checkpoints import drop_checkpoints
+from xtransfer.config import Placement
+from xtransfer.errors import IntegrityError, NotFound, StepError
+from xtransfer.identity import file_digest
+from xtransfer.plan import VERSIONS, Plan, Step
+from xtransfer.records import Record, commit, fetch, read_record
+from xtransfer.selection import select
+from xtransfer.store import Store
+
+log = logging.getLogger(__name__)
+
+Telemetry = Callable[[Mapping[str, Any]], None]
+"""Takes what a running step tells of itself: step, total, loss, examples_per_s, dev, stage."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workbench:
+    """What a step needs of its surroundings."""
+
+    plan: Plan
+    store: Store
+    placement: Placement
+    scratch: Path
+    """Folder for fetched files, shared by the processes of a node."""
+    tell: Telemetry = lambda facts: None
+    verified: dict[str, str] = field(default_factory=dict)
+    """Encoder folders whose digest this process has checked."""
+
+    def record(self, key: str) -> Record:
+        """Return the record of a step of the plan; it must exist."""
+        step = self.plan.steps[key]
+        record = read_record(self.store, step.kind, step.name, key)
+        if record is None:
+            raise NotFound(step.folder, "has no record", "Its step must finish first.")
+        return record
+
+    def files(self, record: Record, names: list[str] | None = None) -> Path:
+        """Fetch a record's files, verified, and return their folder."""
+        return fetch(self.store, record, self.scratch / record.folder, names)
+
+    def trained(self, key: str) -> Record:
+        """Return the record of the trial that a select step chose; a trial's own key also does."""
+        record = self.record(key)
+        return self.record(record.result["chosen"]) if record.kind == "select" else record
+
+
+def run_step(step: Step, bench: Workbench) -> Record:
+    """Do the work of a step, if no record says it is done, and leave its record."""
+    found = read_record(bench.store, step.kind, step.name, step.key)
+    if found is not None:
+        return found
+    started = time.time()
+    with tempfile.TemporaryDirectory(prefix="xtransfer-", dir=bench.scratch) as temporary:
+        folder = Path(temporary)
+        result, timing = WORK[step.kind](step, bench, folder)
+        seconds = time.time() - started
+        record = commit(
+            bench.store,
+            Record(
+                key=step.key,
+                kind=step.kind,
+                name=step.name,
+                version=VERSIONS[step.kind],
+                spec=dict(step.spec),
+                inputs=dict(step.inputs),
+                files=(),
+                result=result,
+                environment=environment(),
+                placement={
+                    **bench.placement.model_dump(include={"train", "evaluate", "prepare"}),
+                    "encoder": step.where.get("encoder", {}).get("name", ""),
+                },
+                timing={"started": started, "seconds": seconds, **timing},
+            ),
+            folder,
+        )
+    if step.kind == "train":
+        drop_checkpoints(bench.store, step.key)
+    return record
+
+
+def environment() -> dict[str, str]:
+    """Return the versions that results depend on."""
+    packages = ("xtransfer", "torch", "transformers", "tokenizers", "deepspeed", "ray", "numpy")
+    return {"python": platform.python_version(), **{name: version(name) for name in packages}}
+
+
+Work = Callable[[Step, Workbench, Path], tuple[dict[str, Any], dict[str, float]]]
+
+
+def _pretrain(
+    step: Step, bench: Workbench, folder: Path
+) -> tuple[dict[str, Any], dict[str, float]]:
+    from xtransfer.prepared import write_synthetic
+    from xtransfer.train.pretrain import PretrainSpec, pretrain, read_corpus
+
+    spec = step.spec
+    last: dict[str, Any] = {}
+
+    def report(facts: Mapping[str, float]) -> None:
+        last.update(facts)
+        bench.tell({**facts, "total": spec["steps"]})
+
+    _set_threads(bench)
+    with tempfile.TemporaryDirectory(prefix="xtransfer-") as data:
+        write_synthetic(spec["synthetic"], Path(data))
+        corpus = read_corpus(Path(data) / "text")
+        settings = PretrainSpec(seed=spec["seed"], steps=spec["steps"], **spec["options"])
+        pretrain(corpus, folder, spec=settings, report=report)
+    return {"loss": last["loss"], "steps": spec["steps"]}, {}
+
+
+def _prepare(step: Step, bench: Workbench, folder: Path) -> tuple[dict[str, Any], dict[str, float]]:
+    from xtransfer.prepared import prepare
+
+    tokenizer = load_tokenizer(*encoder_place(step, bench))
+
+    def report(language: str, share: float) -> None:
+        bench.tell({"stage": language, "step": round(100 * share), "total": 100})
+
+    return prepare(step, tokenizer=tokenizer, folder=folder, report=report), {}
+
+
+def _train(step: Step, bench: Workbench, folder: Path) -> tuple[dict[str, Any], dict[str, float]]:
+    from xtransfer.train.trial import train_step
+
+    return train_step(step, bench, folder)
+
+
+def _select(
+    step: Step,
+    bench: Workbench,
+    folder: Path,
+) -> tuple[dict[str, Any], dict[str, float]]:
+    candidates = []
+    for key in step.inputs.values():
+        record = bench.record(key)
+        candidates.append(
+            {
+                "key": key,
+                "score": record.result["score"],
+                "learning_rate": record.spec["learning_rate"],
+                "seed": record.spec["seed"],
+                "best_step": record.result["best_step"],
+            }
+        )
+    chosen = select(step.spec["rule"], candidates)
+    return {
+        "chosen": chosen["key"],
+        "score": chosen["score"],
+        "split": step.spec["split"],
+        "candidates": candidates,
+    }, {}
+
+
+def _evaluate(
+    step: Step, bench: Workbench, folder: Path
+) -> tuple[dict[str, Any], dict[str, float]]:
+    from xtransfer.train.trial import evaluate_step
+
+    return evaluate_step(step, bench, folder), {}
+
+
+WORK: Mapping[str, Work] = {
+    "pretrain": _pretrain,
+    "prepare": _prepare,
+    "train": _train,
+    "select": _select,
+    "evaluate": _evaluate,
+}
+
+
+def encoder_place(step: Step, bench: Workbench) -> tuple[str, str | None]:
+    """Return (folder or hub name, revision) of the base encoder of a step's lineage.
+
+    Raises:
+        IntegrityError: when a folder no longer holds what the plan was made from.
+    """
+    pretrain = base_key(step, bench.plan)
+    if pretrain is not None:
+        return str(bench.files(bench.record(pretrain))), None
+    place = step.where["encoder"]
+    if place.get("revision"):
+        return place["name"], place["revision"]
+    for name, digest in place["digests"].items():
+        path = Path(place["name"]) / name
+        stamp = f"{path}:{path.stat().st_mtime_ns}" if path.exists() else str(path)
+        if bench.verified.get(stamp) == digest:
+            continue
+        if not path.exists() or file_digest(path) != digest:
+            raise IntegrityError(
+                str(path), "is not the file that the plan was made from", "Plan the run again."
+            )
+        bench.verified[stamp] = digest
+    return place["name"], None
+
+
+def base_key(step: Step, plan: Plan) -> str | None:
+    """Return the key of the pretrain step that a step descends from, None with a public encoder."""
+    at = step
+    while at.kind != "pretrain":
+        parent = next(
+            (
+                at.inputs[role]
+                for role in ("encoder", "start", "model", "trial-000")
+                if role in at.inputs
+            ),
+            None,
+        )
+        if parent is None:
+            return None
+        at = plan.steps[parent]
+    return at.key
+
+
+def load_tokenizer(name: str, revision: str | None) -> Any:
+    """Load the fast tokenizer of an encoder."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(name, revision=revision, use_fast=True)
+    if not tokenizer.is_fast:
+        raise StepError(name, "has no fast tokenizer, which character offsets need")
+    tokenizer.model_max_length = int(1e9)  # lengths are this project's business
+    return tokenizer
+
+
+def copy_tree(source: Path, out: Path) -> None:
+    """Copy the files of a folder into another, which may exist."""
+    shutil.copytree(source, out, dirs_exist_ok=True)
+
+
+def _set_threads(bench: Workbench) -> None:
+    import torch
+
+    torch.set_num_threads(max(1, int(bench.placement.train.cpus)))

@@ -1,0 +1,90 @@
+"""What a plan looks up in the outside world: digests of data files and of the encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from xtransfer.config import Experiment
+from xtransfer.data import source_digests
+from xtransfer.errors import ConfigError, DataError
+from xtransfer.identity import file_digest
+from xtransfer.tasks.task import Split, Task
+
+ENCODER_FILES = ("config.json", "model.safetensors")
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "sentencepiece.bpe.model",
+    "vocab.txt",
+)
+
+
+class Fingerprints:
+    """Looks identities up, each once.
+
+    Args:
+        experiment: whose data and encoder are looked up.
+        lenient: take a missing file for a placeholder identity and note it in `missing`, so that a
+            plan can be counted before its data are there. Such a plan cannot be run.
+    """
+
+    def __init__(self, experiment: Experiment, *, lenient: bool = False) -> None:
+        self.experiment = experiment
+        self.lenient = lenient
+        self.missing: list[str] = []
+        self._known: dict[tuple[Any, ...], Any] = {}
+
+    def data(self, task: Task, split: Split, language: str) -> Any:
+        """Return names-free digests of one data set's files, or its pinned place on the hub."""
+        key = (task.name, split, language, task.source.files.get(split))
+        if key not in self._known:
+            root = Path(self.experiment.data.root)
+            try:
+                found = source_digests(task, split=split, language=language, root=root)
+            except DataError as error:
+                if not self.lenient:
+                    raise
+                self.missing.append(str(error))
+                found = [{"absent": [task.name, split, language]}]
+            self._known[key] = found
+        return self._known[key]
+
+    def encoder(self) -> tuple[Any, Any, Mapping[str, Any]]:
+        """Return the encoder's identity, its tokenizer's identity, and where it is."""
+        settings = self.experiment.encoder
+        name = settings.name or ""
+        if Path(name).is_dir():
+            return self._folder(Path(name))
+        if settings.revision is None:
+            message = f"'{name}' is no folder here, and as a hub repository it has no revision"
+            if self.lenient:
+                self.missing.append(f"encoder: {message}")
+                placeholder = {"absent": name}
+                return placeholder, placeholder, {"name": name, "revision": None, "digests": {}}
+            raise ConfigError(
+                "encoder", message, "Give a folder, or pin encoder.revision to a full commit hash."
+            )
+        identity = {"hub": name, "revision": settings.revision}
+        return identity, identity, {"name": name, "revision": settings.revision, "digests": {}}
+
+    def _folder(self, folder: Path) -> tuple[Any, Any, Mapping[str, Any]]:
+        digests: dict[str, str] = {}
+        for name in (*ENCODER_FILES, *TOKENIZER_FILES):
+            path = folder / name
+            if path.is_file():
+                digests[name] = file_digest(path)
+            elif name in ENCODER_FILES:
+                raise ConfigError(
+                    "encoder",
+                    f"{path} does not exist",
+                    "An encoder folder holds config.json, model.safetensors and a tokenizer.",
+                )
+        weights = {name: digests[name] for name in ENCODER_FILES}
+        tokenizer = {name: digests[name] for name in TOKENIZER_FILES if name in digests}
+        if not tokenizer:
+            raise ConfigError("encoder", f"{folder} holds no tokenizer", "Expected tokenizer.json.")
+        where = {"name": str(folder.absolute()), "revision": None, "digests": digests}
+        return weights, tokenizer, where

@@ -1,0 +1,192 @@
+"""The prepare step: examples of one task and split, tokenised once, as Arrow files in the store.
+
+{language}.rows.arrow       token ids and labels, memory-mapped by every trial of a node
+{language}.examples.jsonl   what decoding and scoring need of each example
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xtransfer.data import cut, read_examples
+from xtransfer.data.examples import Rows as Found
+from xtransfer.errors import DataError
+from xtransfer.forms.encoding import Encoded, Ragged, Rows
+from xtransfer.plan import Step
+from xtransfer.tasks import TASKS
+from xtransfer.tasks.task import Hub, Source, Task
+from xtransfer.train.loop import DataSet
+
+
+def prepare(
+    step: Step, *, tokenizer: Any, folder: Path, report: Callable[[str, float], None]
+) -> dict[str, Any]:
+    """Tokenise what the step names into `folder`; return counts by language for the record."""
+    from xtransfer.forms import FORMS
+
+    spec = step.spec
+    task = task_of(step)
+    form = FORMS[task.form]
+    languages: dict[str, Any] = {}
+    limit = spec["limit"]
+    with _data_root(step) as root:
+        for number, language in enumerate(spec["data"]):
+            found = read_examples(task, split=spec["split"], language=language, root=root)
+            if not found.examples:
+                raise DataError(f"{task.name} {spec['split']} {language}", "has no examples")
+            read = len(found.examples)
+            if spec["holdout"] is not None:
+                found = hold_out(found, spec["role"], **spec["holdout"])
+            chosen = found if limit is None else cut(found, limit["examples"], seed=limit["seed"])
+            encoded: Encoded = form.encode(
+                chosen.examples,
+                tokenizer,
+                labels=task.labels,
+                max_length=spec["max_length"],
+                stride=spec["stride"] or 0,
+            )
+            write_rows(folder / f"{language}.rows.arrow", encoded)
+            with (folder / f"{language}.examples.jsonl").open("w", encoding="utf-8") as file:
+                for example in chosen.examples:
+                    file.write(json.dumps(form.describe(example), ensure_ascii=False) + "\n")
+            languages[language] = {
+                "read": read,
+                "available": len(found.examples),
+                "used": len(chosen.examples),
+                "rows": len(encoded.columns["input_ids"]),
+                "skipped": dict(found.skipped),
+                **{name: count for name, count in encoded.counts.items() if count},
+            }
+            report(language, (number + 1) / len(spec["data"]))
+    return {"languages": languages}
+
+
+def hold_out(found: Found, role: str, *, examples: int, seed: int) -> Found:
+    """Return the part of a training file that is the dev set, or (role `train`) the rest.
+
+    Whole paragraphs are held out, drawn with `seed`, until there are at least `examples` of them; an
+    example without a paragraph is one by itself.
+
+    Raises:
+        DataError: when nothing would be left to train on.
+    """
+    paragraphs = [getattr(example, "context", example.id) for example in found.examples]
+    names = sorted(set(paragraphs))
+    order = np.random.default_rng(seed).permutation(len(names))
+    sizes = Counter(paragraphs)
+    held: set[str] = set()
+    count = 0
+    for at in order:
+        if count >= examples:
+            break
+        held.add(names[at])
+        count += sizes[names[at]]
+    if len(held) == len(names):
+        raise DataError("data.holdout", f"{examples} examples leave nothing to train on")
+    kept = tuple(
+        example
+        for example, paragraph in zip(found.examples, paragraphs, strict=True)
+        if (paragraph in held) == (role == "dev")
+    )
+    return replace(found, examples=kept)
+
+
+def task_of(step: Step) -> Task:
+    """Return the task of a prepare step as the experiment changed it (files, labels)."""
+    spec, where = step.spec, step.where
+    hub = Hub.model_validate(where["hub"]) if where.get("hub") else None
+    source = Source.model_validate(
+        {**spec["source"], "files": {spec["split"]: tuple(where["files"])}, "hub": hub}
+    )
+    return TASKS[spec["task"]].model_copy(
+        update={"source": source, "labels": tuple(spec["labels"]), "form": spec["form"]}
+    )
+
+
+def write_rows(path: Path, encoded: Encoded) -> None:
+    """Write encoded rows as an Arrow IPC file of int32 and list<int32> columns."""
+    import pyarrow as pa
+
+    table = pa.table(
+        {
+            name: pa.array(
+                values,
+                type=pa.list_(pa.int32()) if values and isinstance(values[0], list) else pa.int32(),
+            )
+            for name, values in encoded.columns.items()
+        }
+    )
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table.combine_chunks())
+
+
+def read_rows(path: Path) -> Rows:
+    """Memory-map rows that `write_rows` wrote."""
+    import pyarrow as pa
+
+    with pa.memory_map(str(path)) as source:
+        table = pa.ipc.open_file(source).read_all().combine_chunks()
+    rows: Rows = {}
+    for name in table.column_names:
+        column = table.column(name)
+        array = column.chunk(0) if column.num_chunks else pa.array([], type=column.type)
+        if pa.types.is_list(array.type):
+            offsets = array.offsets.to_numpy().astype(np.int64)
+            rows[name] = Ragged(array.values.to_numpy(), offsets)
+        else:
+            rows[name] = array.to_numpy()
+    return rows
+
+
+@lru_cache(maxsize=64)
+def read_data_set(folder: Path, language: str) -> DataSet:
+    """Return the rows and examples of one language; kept, since trials of a sweep share them."""
+    with (folder / f"{language}.examples.jsonl").open(encoding="utf-8") as file:
+        examples = [json.loads(line) for line in file]
+    return DataSet(rows=read_rows(folder / f"{language}.rows.arrow"), examples=examples)
+
+
+class _data_root:
+    """The folder with the data files; artificial languages are written to a temporary one."""
+
+    def __init__(self, step: Step) -> None:
+        self.step = step
+        self.temporary: tempfile.TemporaryDirectory[str] | None = None
+
+    def __enter__(self) -> Path:
+        synthetic = next(
+            (
+                identity["synthetic"]
+                for identity in self.step.spec["data"].values()
+                if isinstance(identity, dict) and "synthetic" in identity
+            ),
+            None,
+        )
+        if synthetic is None:
+            return Path(self.step.where["root"])
+        self.temporary = tempfile.TemporaryDirectory(prefix="xtransfer-")
+        root = Path(self.temporary.name)
+        write_synthetic(synthetic, root)
+        return root
+
+    def __exit__(self, *_: object) -> None:
+        if self.temporary is not None:
+            self.temporary.cleanup()
+
+
+def write_synthetic(settings: dict[str, Any], root: Path) -> Any:
+    """Write the artificial languages that `settings` describes; return their `World`."""
+    from xtransfer.data.synthetic import Sizes, World, write_world
+
+    world = World(seed=settings["seed"], sizes=Sizes(**settings["options"]))
+    write_world(world, root)
+    return world

@@ -1,0 +1,144 @@
+"""Shows a run while it lasts: a live table on a terminal, one plain line an event elsewhere (stderr)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from xtransfer.plan import Plan
+
+STATES = ("recorded", "done", "running", "waiting", "failed", "blocked")
+PLAIN_EVERY_S = 15.0
+"""Seconds between two progress lines of one step when not on a terminal."""
+
+
+@dataclass(kw_only=True)
+class Watched:
+    """What is known of one step of a running plan."""
+
+    state: str = "waiting"
+    started: float = 0.0
+    told: float = 0.0
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+class ProgressBoard:
+    """Keeps the state of every step and shows it."""
+
+    def __init__(self, plan: Plan, console: Console) -> None:
+        self.plan = plan
+        self.console = console
+        self.steps = {key: Watched() for key in plan.steps}
+        self.live: Live | None = None
+        self.began = time.monotonic()
+
+    @contextmanager
+    def shown(self) -> Iterator[ProgressBoard]:
+        """Show the live table while the block lasts, where there is a terminal."""
+        if not self.console.is_terminal:
+            yield self
+            return
+        with Live(
+            console=self.console, get_renderable=self.render, refresh_per_second=2, transient=True
+        ) as self.live:
+            yield self
+        self.live = None
+
+    def changed(self, key: str, state: str, text: str) -> None:
+        """Note that a step started, ended, failed or was blocked."""
+        step = self.steps[key]
+        step.state = state
+        now = time.monotonic()
+        if state == "running":
+            step.started = now
+        if self.console.is_terminal and state not in ("failed", "blocked"):
+            return
+        if state == "recorded":
+            return
+        line = f"{self.clock()} {state:<8} {self.plan.steps[key].folder}"
+        if state == "done" and step.started:
+            line += f" ({now - step.started:.0f} s)"
+        self.console.print(Text(f"{line}: {text}" if text else line), soft_wrap=True)
+
+    def told(self, key: str, facts: Mapping[str, Any]) -> None:
+        """Note what a running step tells of itself."""
+        step = self.steps[key]
+        step.facts.update({name: value for name, value in facts.items() if value is not None})
+        now = time.monotonic()
+        if not self.console.is_terminal and now - step.told > PLAIN_EVERY_S and "step" in facts:
+            step.told = now
+            line = f"{self.clock()} at       {self.plan.steps[key].folder}: {describe(step)}"
+            self.console.print(Text(line), soft_wrap=True)
+
+    def clock(self) -> str:
+        """Return the time since the start as m:ss."""
+        minutes, seconds = divmod(int(time.monotonic() - self.began), 60)
+        return f"{minutes:3d}:{seconds:02d}"
+
+    def counts(self) -> dict[str, int]:
+        """Return state -> number of steps."""
+        counts = dict.fromkeys(STATES, 0)
+        for step in self.steps.values():
+            counts[step.state] += 1
+        return counts
+
+    def render(self) -> Group:
+        """Return the live table."""
+        counts = self.counts()
+        finished = counts["recorded"] + counts["done"]
+        head = Text(
+            f"{self.plan.experiment}  {self.clock().strip()}  "
+            + "  ".join(f"{count} {state}" for state, count in counts.items() if count)
+        )
+        table = Table(box=None, pad_edge=False)
+        for name in ("running", "step", "loss", "dev", "examples/s", "left"):
+            table.add_column(name, no_wrap=True)
+        for key, step in self.steps.items():
+            if step.state == "running":
+                facts = step.facts
+                table.add_row(
+                    self.plan.steps[key].folder,
+                    _steps(facts),
+                    _number(facts.get("loss"), 3),
+                    _number(facts.get("dev"), 1),
+                    _number(facts.get("examples_per_s"), 1),
+                    _left(step),
+                )
+        return Group(head, ProgressBar(total=len(self.steps), completed=finished, width=60), table)
+
+
+def describe(step: Watched) -> str:
+    """Return a running step's facts as words."""
+    facts = step.facts
+    parts = [f"step {_steps(facts)}"]
+    for name, digits in (("loss", 3), ("dev", 1), ("examples_per_s", 1)):
+        if name in facts:
+            parts.append(f"{name.replace('_per_', '/')} {_number(facts[name], digits)}")
+    left = _left(step)
+    return ", ".join([*parts, f"{left} left"] if left else parts)
+
+
+def _steps(facts: Mapping[str, Any]) -> str:
+    text = f"{facts['step']}/{facts['total']}" if "total" in facts else ""
+    return f"{text} {facts['stage']}" if "stage" in facts else text
+
+
+def _left(step: Watched) -> str:
+    done, total = step.facts.get("step"), step.facts.get("total")
+    if not done or not total or not step.started:
+        return ""
+    seconds = (time.monotonic() - step.started) * (total - done) / done
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+
+
+def _number(value: Any, digits: int) -> str:
+    return "" if value is None else f"{value:.{digits}f}"

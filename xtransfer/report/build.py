@@ -1,0 +1,199 @@
+"""From a plan and its records to the results and remarks that a report is rendered from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from xtransfer.config import Experiment
+from xtransfer.plan import BASELINE, Plan, Step
+from xtransfer.records import Record
+from xtransfer.report.results import ReportInfo, Result
+from xtransfer.tasks import TASKS
+from xtransfer.tasks.task import Task
+
+
+def collect_results(plan: Plan, records: Mapping[str, Record]) -> list[Result]:
+    """Return one result a cell and language, for the cells that have records."""
+    return [
+        Result(
+            target=cell.target,
+            intermediate=cell.intermediate,
+            seed=cell.seed,
+            language=language,
+            metric=TASKS[cell.target].metric,
+            value=found["metrics"][TASKS[cell.target].metric],
+            metrics=found["metrics"],
+            n=found["examples"],
+            selected_on=cell.selected_on,
+            key=cell.key,
+            group=TASKS[cell.target].group,
+        )
+        for cell in plan.cells
+        if cell.key in records
+        for language, found in records[cell.key].result["languages"].items()
+    ]
+
+
+def describe_run(
+    experiment: Experiment,
+    plan: Plan,
+    records: Mapping[str, Record],
+    failures: Mapping[str, str] | None = None,
+) -> ReportInfo:
+    """Return what a reader must know beside the numbers."""
+    encoder = experiment.encoder
+    if encoder.name is None:
+        name = "a tiny XLM-R pretrained by this run on artificial languages"
+    else:
+        name = encoder.name.rstrip("/").rsplit("/", 1)[-1] if not encoder.revision else encoder.name
+    remarks = _truncations(plan, records)
+    layer = next(
+        (
+            record.result["layer"]
+            for record in records.values()
+            if record.kind == "evaluate" and "layer" in record.result
+        ),
+        None,
+    )
+    if layer is not None:
+        remarks.append(
+            f"retrieval embeds sentences by the mean of hidden_states[{layer}]; the layer was set in "
+            "the configuration, not selected"
+        )
+    return ReportInfo(
+        name=experiment.name,
+        encoder=name,
+        plan_key=plan.key,
+        encoder_notes=encoder.notes,
+        cuts=_cuts(plan, records),
+        missing=_missing(plan, records, failures or {}),
+        notes=(*experiment.notes, *_seeds(experiment), *remarks),
+        languages={
+            target: experiment.target.languages.get(target, TASKS[target].languages)
+            for target in experiment.target.tasks
+        },
+        chance={
+            target: _chance(TASKS[target], plan, records) for target in experiment.target.tasks
+        },
+        single_split=[
+            target for target in experiment.target.tasks if TASKS[target].single_labelled_split
+        ],
+    )
+
+
+def _cuts(plan: Plan, records: Mapping[str, Record]) -> list[str]:
+    """Name every data set of which less than all was used, with how much of it was."""
+    cuts: list[str] = []
+    for step in _prepared(plan):
+        limit, record = step.spec["limit"], records.get(step.key)
+        if limit is None or record is None:
+            continue
+        cut = [
+            (language, found["used"], found["read"])
+            for language, found in record.result["languages"].items()
+            if found["used"] < found["read"]
+        ]
+        if cut:
+            sizes = sorted({f"{used:,} of {read:,}" for _, used, read in cut})
+            shown = " / ".join(sizes) if len(sizes) <= 3 else f"at most {limit['examples']:,}"
+            where = "per language" if len(record.result["languages"]) > 1 else "examples"
+            cuts.append(
+                f"{step.spec['task']} {step.spec['split']}: {shown} {where}, "
+                f"sampled with seed {limit['seed']}"
+            )
+    return sorted(set(cuts))
+
+
+def _truncations(plan: Plan, records: Mapping[str, Record]) -> list[str]:
+    """Say how many inputs were cut, split, windowed or left out, by data set."""
+    remarks: list[str] = []
+    for step in _prepared(plan):
+        record = records.get(step.key)
+        if record is None:
+            continue
+        totals: dict[str, int] = {}
+        for found in record.result["languages"].values():
+            counts = {
+                k: v for k, v in found.items() if k not in ("read", "used", "rows", "skipped")
+            }
+            for reason, count in (*counts.items(), *found["skipped"].items()):
+                totals[reason] = totals.get(reason, 0) + count
+        parts = [f"{count:,} {reason}" for reason, count in sorted(totals.items()) if count]
+        if parts:
+            remarks.append(
+                f"{step.spec['task']} {step.spec['split']} "
+                f"(at most {step.spec['max_length']} tokens): {', '.join(parts)}"
+            )
+    return sorted(set(remarks))
+
+
+def _seeds(experiment: Experiment) -> list[str]:
+    rules = {
+        "target": experiment.target,
+        **({"intermediate": experiment.intermediate} if experiment.intermediate.tasks else {}),
+    }
+    return [
+        f"{name} phase: seeds {', '.join(map(str, phase.seeds))}; "
+        + (
+            "the best learning rate of each seed goes on"
+            if phase.select_per_seed
+            else "the best trial of each sweep goes on"
+        )
+        + ", by English dev score"
+        for name, phase in rules.items()
+    ]
+
+
+def _missing(plan: Plan, records: Mapping[str, Record], failures: Mapping[str, str]) -> list[str]:
+    missing = [
+        f"{plan.steps[key].folder} failed: {text}"
+        for key, text in failures.items()
+        if key in plan.steps and key not in records
+    ]
+    missing += [
+        f"{cell.target} after {cell.intermediate}, seed {cell.seed}: not scored yet"
+        if cell.intermediate != BASELINE
+        else f"{cell.target} without intermediate task, seed {cell.seed}: not scored yet"
+        for cell in plan.cells
+        if cell.key not in records
+    ]
+    return missing
+
+
+def _chance(task: Task, plan: Plan, records: Mapping[str, Record]) -> float | None:
+    """Return the score of guessing, 0 to 100, where it follows from the task's definition."""
+    if task.form == "classification":
+        return 100.0 / len(task.labels)
+    if task.form != "bitext":
+        return None
+    sizes = {
+        found["examples"]
+        for cell in plan.cells
+        if cell.target == task.name and cell.key in records
+        for found in records[cell.key].result["languages"].values()
+    }
+    return 100.0 / min(sizes) if sizes else None
+
+
+def _prepared(plan: Plan) -> list[Step]:
+    return [step for step in plan.steps.values() if step.kind == "prepare"]
+
+
+def results_json(results: list[Result]) -> list[dict[str, Any]]:
+    """Return results as JSON rows."""
+    return [
+        {
+            "target": each.target,
+            "intermediate": each.intermediate,
+            "seed": each.seed,
+            "language": each.language,
+            "metric": each.metric,
+            "value": each.value,
+            "metrics": dict(each.metrics),
+            "examples": each.n,
+            "selected_on": each.selected_on,
+            "key": each.key,
+        }
+        for each in results
+    ]

@@ -1,0 +1,227 @@
+"""The driver: one Tuner works a whole plan off on a Ray cluster."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import secrets
+import shutil
+import signal
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from xtransfer.config import Placement, Resources
+from xtransfer.errors import XtransferError
+from xtransfer.plan import Plan, Step
+from xtransfer.records import load_records
+from xtransfer.store import Store
+
+log = logging.getLogger(__name__)
+
+KINDS = ("pretrain", "prepare", "train", "select", "evaluate")
+
+
+class Board(Protocol):
+    """Shows a run while it lasts (`xtransfer.progress`)."""
+
+    def changed(self, key: str, state: str, text: str) -> None:
+        """A step started, ended, failed or was blocked."""
+        ...
+
+    def told(self, key: str, facts: Mapping[str, Any]) -> None:
+        """A running step tells of itself."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """How a run ended."""
+
+    total: int
+    done_before: int
+    done_now: int
+    failed: Mapping[str, str]
+    """Key -> error."""
+    blocked: Mapping[str, str]
+    """Key -> key of the failed ancestor."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether every step has a record."""
+        return self.done_before + self.done_now == self.total
+
+
+def recorded(plan: Plan, store: Store) -> set[str]:
+    """Return the keys of the plan's steps that have records."""
+    kinds = {step.kind for step in plan.steps.values()}
+    return set(load_records(store, kinds)) & set(plan.steps)
+
+
+def run_plan(plan: Plan, store: Store, placement: Placement, board: Board) -> Summary:
+    """Do every step of the plan that has no record, and return how it went.
+
+    A step whose parent failed is blocked; the rest goes on.
+    """
+    done = recorded(plan, store)
+    for key in done:
+        board.changed(key, "recorded", "")
+    if len(done) == len(plan.steps):
+        return Summary(total=len(done), done_before=len(done), done_now=0, failed={}, blocked={})
+    name = f"plans/{plan.experiment}-{plan.key}.json"
+    store.write(name, json.dumps(plan.to_json()).encode())
+    with _scratch(placement) as scratch, _ray(placement, scratch):
+        searcher = _tune(plan, store, placement, board, name=name, done=done, scratch=scratch)
+    return Summary(
+        total=len(plan.steps),
+        done_before=len(done),
+        done_now=len(searcher.done) - len(done),
+        failed=dict(searcher.failed),
+        blocked=dict(searcher.blocked),
+    )
+
+
+def _tune(
+    plan: Plan,
+    store: Store,
+    placement: Placement,
+    board: Board,
+    *,
+    name: str,
+    done: set[str],
+    scratch: Path,
+) -> Any:
+    from ray import tune
+
+    from xtransfer.execute import Workbench, run_step
+    from xtransfer.search import PlanSearcher
+    from xtransfer.trial import run_trial
+
+    bench = Workbench(plan=plan, store=store, placement=placement, scratch=scratch)
+    searcher = PlanSearcher(
+        plan,
+        done=done,
+        work_inline=lambda step: _discard(run_step(step, bench)),
+        changed=board.changed,
+    )
+
+    class Relay(tune.Callback):
+        """Hands what trials report to the board."""
+
+        def on_trial_result(
+            self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any
+        ) -> None:
+            """Pass on a running trial's facts."""
+            board.told(trial.config["key"], result)
+
+    def resources(config: Mapping[str, Any]) -> Any:
+        return tune.PlacementGroupFactory(_bundles(plan.steps[config["key"]], placement))
+
+    trainable = tune.with_parameters(
+        run_trial,
+        plan_name=name,
+        placement=placement.model_dump(),
+        scratch=str(scratch),
+    )
+    left = len(plan.steps) - len(searcher.done)
+    if left == 0:
+        return searcher
+    tuner = tune.Tuner(
+        tune.with_resources(trainable, resources),
+        tune_config=tune.TuneConfig(search_alg=searcher, num_samples=left, reuse_actors=True),
+        run_config=tune.RunConfig(
+            name="tune",
+            storage_path=str(scratch),
+            callbacks=[Relay()],
+            verbose=0,
+            failure_config=tune.FailureConfig(max_failures=placement.retries),
+        ),
+    )
+    tuner.fit()
+    return searcher
+
+
+def _bundles(step: Step, placement: Placement) -> list[dict[str, float]]:
+    """Return the resources of a step: its own share, or for several workers only the driver's.
+
+    With more than one worker, Ray Train asks for the workers' resources itself; the trial is only
+    their driver, and takes next to nothing (0 is refused).
+    """
+    wants: Resources = {
+        "train": placement.train,
+        "pretrain": placement.train,
+        "evaluate": placement.evaluate,
+    }.get(step.kind, placement.prepare)
+    if step.kind == "train" and placement.train.workers > 1:
+        return [{"CPU": 0.01}]
+    bundle: dict[str, float] = {"CPU": wants.cpus}
+    if wants.gpus:
+        bundle["GPU"] = wants.gpus
+    return [bundle]
+
+
+@contextmanager
+def _scratch(placement: Placement) -> Iterator[Path]:
+    """Yield the folder for fetched files; a temporary one is removed afterwards."""
+    if placement.scratch is not None:
+        path = Path(placement.scratch).absolute()
+        path.mkdir(parents=True, exist_ok=True)
+        yield path
+        return
+    path = Path(tempfile.mkdtemp(prefix="xtransfer-run-"))
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+@contextmanager
+def _ray(placement: Placement, scratch: Path) -> Iterator[None]:
+    """Start a private Ray or join the cluster that the placement names."""
+    os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
+    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+    os.environ.setdefault("TUNE_RESULT_BUFFER_LENGTH", "0")
+    os.environ.setdefault("RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS", "0")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    local = placement.ray.address == "local"
+    if local:
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(16))
+    import ray
+
+    options: dict[str, Any] = {"address": placement.ray.address}
+    if local:
+        # A Unix socket's path may have 107 characters, so Ray's folder must have a short name.
+        folder = tempfile.mkdtemp(prefix="xt-ray-")
+        options |= {
+            "num_cpus": placement.ray.cpus,
+            "num_gpus": placement.ray.gpus,
+            "_temp_dir": folder,
+            "dashboard_host": "127.0.0.1",
+        }
+    try:
+        ray.init(**options, log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise XtransferError(
+            f"ray {placement.ray.address}", f"no Ray cluster: {error}", "Check ray.address."
+        ) from None
+    try:
+        yield
+    finally:
+        ray.shutdown()
+        if local:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _discard(_: object) -> None:
+    """Drop a value that a callback must not return."""
+
+
+def on_terminate() -> None:
+    """Make SIGTERM end the driver as Ctrl-C does, so that Ray and scratch are cleaned up."""
+    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))

@@ -1,0 +1,117 @@
+"""The plan as a Ray Tune search algorithm: what Tune samples next is the next step that is ready.
+
+There is no barrier between phases and no scheduler of our own: Tune places trials and retries them, and
+this class says which step may run. Selection steps need no resources and are done here, as soon as a
+sweep's last trial has its record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from ray.tune.search import Searcher
+
+from xtransfer.errors import XtransferError
+from xtransfer.plan import Plan, Step
+
+
+class PlanSearcher(Searcher):
+    """Suggests each step of a plan once all its parents are done.
+
+    Args:
+        plan: the whole plan.
+        done: keys that have records already.
+        work_inline: does a selection step, leaving its record.
+        changed: told (key, state, error text) whenever a step starts, ends, fails or is blocked.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        *,
+        done: Iterable[str],
+        work_inline: Callable[[Step], None],
+        changed: Callable[[str, str, str], None] = lambda key, state, text: None,
+    ) -> None:
+        super().__init__(metric="done", mode="max")
+        self.plan = plan
+        self.done = set(done)
+        self.failed: dict[str, str] = {}
+        self.blocked: dict[str, str] = {}
+        self.running: dict[str, str] = {}
+        self.work_inline = work_inline
+        self.changed = changed
+        self._settle()
+
+    @property
+    def waiting(self) -> list[str]:
+        """Keys of the steps that are neither done, running, failed nor blocked."""
+        busy = set(self.running.values())
+        return [
+            key
+            for key in self.plan.steps
+            if key not in self.done
+            and key not in busy
+            and key not in self.failed
+            and key not in self.blocked
+        ]
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        """Return the next ready step, None while none is ready, FINISHED when none will be."""
+        for key in self.waiting:
+            if self._ready(self.plan.steps[key]):
+                self.running[trial_id] = key
+                self.changed(key, "running", "")
+                return {"key": key}
+        return None if self.running else Searcher.FINISHED
+
+    def on_trial_complete(
+        self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """Take note of how a step ended; do the selections and see what is blocked now."""
+        key = self.running.pop(trial_id, None)
+        if key is None:
+            return
+        text = (result or {}).get("error") or ""
+        if error and not text:
+            text = "its process died, and so did every retry"
+        if text:
+            self._fail(key, text)
+        else:
+            self.done.add(key)
+            self.changed(key, "done", "")
+        self._settle()
+
+    def save(self, checkpoint_path: str) -> None:
+        """Do nothing: the store knows what is done."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Do nothing: a restarted driver reads the store."""
+
+    def _ready(self, step: Step) -> bool:
+        return all(parent in self.done for parent in step.inputs.values())
+
+    def _fail(self, key: str, text: str) -> None:
+        self.failed[key] = text
+        self.changed(key, "failed", text)
+
+    def _settle(self) -> None:
+        """Do every selection that is ready, then mark what can never run. Parents come first."""
+        for key, step in self.plan.steps.items():
+            if key in self.done or key in self.failed or key in self.blocked:
+                continue
+            culprit = next(
+                (p for p in step.inputs.values() if p in self.failed or p in self.blocked), None
+            )
+            if culprit is not None:
+                self.blocked[key] = self.blocked.get(culprit, culprit)
+                self.changed(key, "blocked", self.failed[self.blocked[key]])
+            elif step.kind == "select" and self._ready(step):
+                try:
+                    self.work_inline(step)
+                except XtransferError as error:
+                    self._fail(key, str(error))
+                else:
+                    self.done.add(key)
+                    self.changed(key, "done", "")

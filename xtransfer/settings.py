@@ -1,0 +1,185 @@
+"""YAML files as checked settings: strict parsing, `--set` overrides, and errors that name the place."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from xtransfer.errors import ConfigError, did_you_mean
+
+S = TypeVar("S", bound=BaseModel)
+
+
+def read_settings(model: type[S], path: Path | None, overrides: Sequence[str], where: str) -> S:
+    """Read `path` (None: no file, all defaults), apply `a.b=c` overrides, and check the result.
+
+    Raises:
+        ConfigError: naming the file or the override, the path in it and the remedy.
+    """
+    raw = {} if path is None else read_yaml(path)
+    for override in overrides:
+        _apply(raw, override)
+    return _validate(model, raw, where)
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """YAML with two traps removed: 1e-5 is a number, and only true and false are booleans."""
+
+
+# PyYAML implements YAML 1.1, where `1e-5` is text and `no` (Norwegian) is False.
+_StrictLoader.yaml_implicit_resolvers = {
+    first: [(tag, regexp) for tag, regexp in resolvers if not tag.endswith((":float", ":bool"))]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_StrictLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?(\d+\.\d*([eE][-+]?\d+)?|\.\d+([eE][-+]?\d+)?|\d+[eE][-+]?\d+)$"),
+    list("-+.0123456789"),
+)
+_StrictLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile(r"(true|false)$"), list("tf")
+)
+
+
+def _unique_mapping(loader: _StrictLoader, node: yaml.MappingNode) -> dict[Any, Any]:
+    seen: set[str] = set()
+    for key, _ in node.value:
+        if key.value in seen:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"key '{key.value}' appears twice", key.start_mark
+            )
+        seen.add(key.value)
+    return loader.construct_mapping(node, deep=True)
+
+
+_StrictLoader.add_constructor("tag:yaml.org,2002:map", _unique_mapping)
+
+
+def parse_yaml(text: str, where: str) -> Any:
+    """Parse one YAML document safely; errors name `where` and the line."""
+    try:
+        return yaml.load(text, Loader=_StrictLoader)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise ConfigError(f"{where}{line}", f"not valid YAML: {problem}") from None
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML file that holds a mapping."""
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        raise ConfigError(str(path), "no such file") from None
+    except IsADirectoryError:
+        raise ConfigError(str(path), "is a folder", "Give the YAML file itself.") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(str(path), f"not UTF-8 text (byte {error.start})") from None
+    except OSError as error:
+        raise ConfigError(str(path), f"cannot be read: {error.strerror}") from None
+    raw = parse_yaml(text, str(path))
+    if not isinstance(raw, dict):
+        raise ConfigError(
+            str(path), "must be a mapping of settings", "See configs/quickstart.yaml."
+        )
+    return cast("dict[str, Any]", raw)
+
+
+_STEP = re.compile(r"([A-Za-z0-9_-]+)|\[(\d+)\]")
+
+
+def _apply(raw: dict[str, Any], override: str) -> None:
+    """Set one `a.b[0].c=value` in `raw`; the value is YAML."""
+    path, equals, text = override.partition("=")
+    where = f"--set {override}"
+    steps: list[str | int] = []
+    for part in path.split("."):
+        found = list(_STEP.finditer(part))
+        if not part or "".join(match.group(0) for match in found) != part:
+            raise ConfigError(
+                where, "is not of the form a.b=value", "Example: --set data.root=/data"
+            )
+        steps += [int(match.group(2)) if match.group(2) else match.group(1) for match in found]
+    if not equals:
+        raise ConfigError(where, "is not of the form a.b=value", "Example: --set data.root=/data")
+    value = parse_yaml(text, where) if text else ""
+    at: Any = raw
+    for step, following in zip(steps, [*steps[1:], None], strict=True):
+        if isinstance(step, int):
+            if not isinstance(at, list) or step >= len(cast("list[Any]", at)):
+                raise ConfigError(where, f"there is no entry [{step}] to set")
+        elif not isinstance(at, dict):
+            raise ConfigError(where, f"'{step}' would stand inside a value that is not a mapping")
+        if following is None:
+            at[step] = value
+        elif isinstance(at, dict) and (step not in at or at[step] is None):
+            at[step] = {}
+            at = at[step]
+        else:
+            if step == "encoder" and isinstance(at[step], str):
+                at[step] = {"name": at[step]}
+            at = at[step]
+
+
+def _listify(value: Any) -> Any:
+    """Turn YAML lists into tuples: strict pydantic takes a tuple field from nothing else."""
+    if isinstance(value, dict):
+        return {name: _listify(item) for name, item in cast("dict[Any, Any]", value).items()}
+    if isinstance(value, list):
+        return tuple(_listify(item) for item in cast("list[Any]", value))
+    return value
+
+
+def _validate(model: type[S], raw: Mapping[str, Any], where: str) -> S:
+    try:
+        return model.model_validate(_listify(raw))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        path = _dotted(first["loc"])
+        what, next_ = _explain(model, first)
+        more = error.error_count() - 1
+        if more:
+            next_ = f"{next_} ({more} more error{'s' if more > 1 else ''} after this one.)".strip()
+        raise ConfigError(f"{where}: {path}" if path else where, what, next_) from None
+
+
+def _explain(model: type[BaseModel], error: Any) -> tuple[str, str]:
+    """Put a pydantic error into words: what is wrong, and what next."""
+    location = error["loc"]
+    if error["type"] == "extra_forbidden":
+        known = _fields_at(model, location[:-1])
+        near = did_you_mean(str(location[-1]), known)
+        return f"unknown key '{location[-1]}'", near or f"Known: {', '.join(known)}."
+    if error["type"] == "missing":
+        return "is required but absent", ""
+    if error["type"] == "value_error":
+        return str(error["ctx"]["error"]), ""
+    shown = repr(error["input"])
+    shown = shown if len(shown) <= 60 else shown[:57] + "..."
+    return f"{error['msg'][0].lower()}{error['msg'][1:]}, not {shown}", ""
+
+
+def _fields_at(model: type[BaseModel], location: Sequence[str | int]) -> list[str]:
+    """Return the names that a section may hold, walking the models along `location`."""
+    at: Any = model
+    for step in location:
+        fields = getattr(at, "model_fields", None)
+        if fields is None or step not in fields:
+            return []
+        at = fields[step].annotation
+        options = [*getattr(at, "__args__", ()), at]
+        at = next((option for option in options if hasattr(option, "model_fields")), None)
+    return sorted(at.model_fields) if at is not None else []
+
+
+def _dotted(location: Sequence[str | int]) -> str:
+    text = ""
+    for step in location:
+        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else str(step)
+    return text

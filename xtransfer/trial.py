@@ -1,0 +1,98 @@
+"""One step on the cluster: the function that Ray Tune runs, in a process that Tune keeps warm."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+import traceback
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+
+from xtransfer.config import Placement
+from xtransfer.errors import StoreError, UserError, XtransferError
+from xtransfer.execute import Workbench, run_step
+from xtransfer.plan import Plan, Step
+from xtransfer.store import Store, StoreOptions, open_store
+
+TELL_EVERY_S = 1.0
+
+
+def run_trial(
+    config: dict[str, Any], *, plan_name: str, placement: dict[str, Any], scratch: str
+) -> None:
+    """Run the step `config["key"]` of the plan stored as `plan_name`.
+
+    Reports progress as it goes and `done` or `error` at the end. An error that a second try would
+    repeat is reported, not raised, so that Tune retries only what died or could not reach the store.
+    """
+    where = Placement.model_validate(_tuples(placement))
+    store = store_of(where)
+    step = _plan(store, plan_name).steps[config["key"]]
+    bench = Workbench(
+        plan=_plan(store, plan_name),
+        store=store,
+        placement=where,
+        scratch=Path(scratch),
+        tell=_Throttle(),
+    )
+    try:
+        record = run_step(step, bench)
+    except StoreError:
+        raise
+    except Exception as error:
+        text = (
+            str(error) if isinstance(error, XtransferError) else f"{type(error).__name__}: {error}"
+        )
+        note_failure(store, step, text, traceback.format_exc())
+        tune.report({"done": 0, "error": text, "user": isinstance(error, UserError)})
+    else:
+        tune.report({"done": 1, "error": "", "seconds": record.timing["seconds"]})
+
+
+def store_of(placement: Placement) -> Store:
+    """Open the placement's store."""
+    options = StoreOptions(endpoint_url=placement.s3.endpoint_url, region=placement.s3.region)
+    return open_store(placement.store, options=options)
+
+
+def note_failure(store: Store, step: Step, text: str, details: str) -> None:
+    """Leave a failed step's error and traceback in the store, beside where its record would be."""
+    note = {
+        "key": step.key,
+        "step": step.folder,
+        "error": text,
+        "traceback": details,
+        "host": socket.gethostname(),
+        "time": time.time(),
+    }
+    store.write(f"failures/{step.key}.json", json.dumps(note, indent=1).encode())
+
+
+class _Throttle:
+    """Passes on at most one report a second; the first comes through at once."""
+
+    def __init__(self) -> None:
+        self.last = 0.0
+
+    def __call__(self, facts: Mapping[str, Any]) -> None:
+        now = time.monotonic()
+        if now - self.last >= TELL_EVERY_S:
+            self.last = now
+            tune.report({"done": 0, "error": "", "pid": os.getpid(), **facts})
+
+
+@lru_cache(maxsize=4)
+def _plan(store: Store, name: str) -> Plan:
+    return Plan.from_json(json.loads(store.read(name)))
+
+
+def _tuples(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _tuples(item) for name, item in value.items()}
+    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
