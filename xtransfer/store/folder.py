@@ -1,0 +1,193 @@
+"""A store in a folder, and the atomic handling of files that both kinds of store need."""
+
+# ruff: noqa: D102 - `Store` describes the methods
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from xtransfer.errors import NotFound, StoreError
+from xtransfer.store.interface import TEMPORARY, ObjectInfo, check_name, check_prefix
+
+_COPY_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class FolderStore:
+    """Objects as files below `root`. The methods are described at `Store`."""
+
+    root: Path
+    """Absolute; made by the first write."""
+
+    @property
+    def url(self) -> str:
+        return f"file://{self.root}"
+
+    def read(self, name: str) -> bytes:
+        with self._open(name) as file, disk_errors(self._path(name)):
+            return file.read()
+
+    def write(self, name: str, data: bytes) -> None:
+        path = self._path(name)
+        with disk_errors(path):
+            _make_folder(path.parent)
+            with replacing(path, durable=True) as temporary:
+                temporary.write_bytes(data)
+
+    def create(self, name: str, data: bytes) -> bool:
+        path = self._path(name)
+        with disk_errors(path):
+            _make_folder(path.parent)
+            temporary = temporary_beside(path)
+            try:
+                temporary.write_bytes(data)
+                _sync(temporary)
+                os.link(temporary, path)  # all or nothing, and never over an existing file
+                _sync(path.parent)
+            except FileExistsError:
+                # Over NFS a link whose reply was lost is asked for again and then finds itself.
+                return temporary.stat().st_nlink == 2
+            finally:
+                temporary.unlink(missing_ok=True)
+        return True
+
+    def upload(self, name: str, path: Path) -> None:
+        target = self._path(name)
+        with disk_errors(path), path.open("rb") as source, disk_errors(target):
+            _make_folder(target.parent)
+            with replacing(target, durable=True) as temporary, temporary.open("xb") as copy:
+                shutil.copyfileobj(source, copy, _COPY_BYTES)
+
+    def download(self, name: str, path: Path) -> None:
+        with self._open(name) as source, disk_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(path) as temporary, temporary.open("xb") as copy:
+                shutil.copyfileobj(source, copy, _COPY_BYTES)
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        check_prefix(prefix, self.url)
+        folder = prefix.rpartition("/")[0]
+        with disk_errors(self.root / folder):
+            found = [info for info in self._walk(folder) if info.name.startswith(prefix)]
+        return iter(sorted(found))
+
+    def exists(self, name: str) -> bool:
+        path = self._path(name)
+        with disk_errors(path):
+            return path.is_file()
+
+    def delete(self, name: str) -> None:
+        path = self._path(name)
+        with disk_errors(path):
+            if path.is_file():
+                path.unlink(missing_ok=True)
+
+    def _path(self, name: str) -> Path:
+        check_name(name, self.url)
+        return self.root / name
+
+    def _open(self, name: str) -> BinaryIO:
+        path = self._path(name)
+        with disk_errors(path):
+            try:
+                return path.open("rb")
+            except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+                raise NotFound(f"{self.url}/{name}", "no such object") from None
+
+    def _walk(self, folder: str) -> Iterator[ObjectInfo]:
+        try:
+            entries = list(os.scandir(self.root / folder))
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        for entry in entries:
+            name = f"{folder}/{entry.name}" if folder else entry.name
+            if entry.name.startswith(TEMPORARY):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                yield from self._walk(name)
+                continue
+            try:
+                yield ObjectInfo(name, entry.stat().st_size)
+            except FileNotFoundError:  # deleted since the folder was read
+                continue
+
+
+def temporary_beside(path: Path) -> Path:
+    """Return a new name for an unfinished file in the folder of `path`."""
+    return path.with_name(f"{TEMPORARY}{secrets.token_hex(8)}")
+
+
+@contextmanager
+def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
+    """Yield the name of a temporary file that takes the place of `path` at the end, or vanishes.
+
+    `durable` also waits until the bytes and the name are on disk.
+    """
+    temporary = temporary_beside(path)
+    try:
+        yield temporary
+        if durable:
+            _sync(temporary)
+        temporary.replace(path)
+        if durable:
+            _sync(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turn an OSError into a StoreError about `path`."""
+    try:
+        yield
+    except OSError as error:
+        what, next_ = _DISK_ERRORS.get(
+            error.errno or 0, (f"the disk says: {error.strerror or error}", "")
+        )
+        raise StoreError(str(path), what, next_) from error
+
+
+_NO_FOLDER = ("a file stands where a folder is needed", "Move it away, or choose another folder.")
+_DISK_ERRORS = {
+    errno.ENOENT: ("no such file", ""),
+    errno.EEXIST: _NO_FOLDER,
+    errno.ENOTDIR: _NO_FOLDER,
+    errno.EISDIR: ("is a folder, not a file", ""),
+    errno.EACCES: ("permission denied", "Check the owner and the mode of the folder."),
+    errno.EROFS: ("the file system is read-only", "Choose another folder."),
+    errno.ENOSPC: ("no space is left on the disk", "Free some and start again."),
+    errno.EDQUOT: ("the disk quota is used up", "Free some space and start again."),
+    errno.EPERM: (
+        "the file system refuses, perhaps because it has no hard links",
+        "Choose a folder on a file system that has them (ext4, xfs, NFS).",
+    ),
+    errno.EOPNOTSUPP: (
+        "the file system has no hard links",
+        "Choose a folder on one that has them (ext4, xfs, NFS).",
+    ),
+}
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder and its parents so that they outlast a power failure."""
+    if folder.is_dir():
+        return
+    _make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    _sync(folder.parent)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,105 @@
+"""Words for what goes wrong in S3: where, what and what next, and never a secret."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from xtransfer.errors import NotFound, StoreError
+
+
+def explained(error: Any, *, store: str, name: str, endpoint: str, attempts: int) -> StoreError:
+    """Return the error to raise for a boto exception.
+
+    Args:
+        error: a botocore ClientError (the service refused) or BotoCoreError (no answer).
+        store: URL of the store.
+        name: the object at hand; "" for none.
+        endpoint: URL of the service.
+        attempts: how often it was asked.
+    """
+    from botocore import exceptions as boto
+
+    where = f"{store}/{name}" if name else store
+    service = f"the S3 service at {_redacted(endpoint)}"
+    if isinstance(error, boto.ClientError):
+        return _refusal(error, store, where, service)
+    if isinstance(error, boto.SSLError):
+        what = f"no trusted TLS connection to {service}"
+        return StoreError(where, what, "Check the address (http or https?) and AWS_CA_BUNDLE.")
+    # What has to do with credentials is raised under many names, all with one of these words.
+    if re.search("Credential|Token|SSO|Login|Profile", type(error).__name__):
+        return StoreError(where, f"no usable AWS credentials: {plain(error)}", _CREDENTIALS)
+    if isinstance(error, boto.HTTPClientError | boto.ConnectionError):
+        what = f"{service} cannot be reached ({type(error).__name__}, attempt {attempts} of {attempts})"
+        return StoreError(
+            where, what, "Check s3.endpoint_url or AWS_ENDPOINT_URL, the network, and that it runs."
+        )
+    return StoreError(where, f"S3 failed: {plain(error)}")
+
+
+def status_of(error: Any) -> int:
+    """Return the HTTP status of a ClientError."""
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+
+
+def plain(error: Exception) -> str:
+    """Return an exception's text as one line, without the credentials that a URL may hold."""
+    return _redacted(" ".join(str(error).split())).rstrip(".")
+
+
+def _refusal(error: Any, store: str, where: str, service: str) -> StoreError:
+    code = error.response.get("Error", {}).get("Code", "")
+    if code in ("NoSuchKey", "NotFound", "404"):
+        return NotFound(where, "no such object")
+    if code == "NoSuchBucket":
+        what = f"{service} has no such bucket"
+        return StoreError(store, what, "Create it, or correct the URL of the store or service.")
+    for codes, what, next_ in _REFUSALS:
+        if code in codes.split():
+            return StoreError(where, f"{what} ({code})", next_)
+    if status_of(error) >= 500:
+        return StoreError(where, f"{service} is overloaded or failing ({code})", "Try again later.")
+    return StoreError(where, f"S3 refused: {plain(error)}")
+
+
+_CREDENTIALS = (
+    "Check AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the role of the node."
+)
+# Codes that S3 replies with (a HEAD reply has only a status), what they mean, and what next.
+_REFUSALS = (
+    (
+        "ExpiredToken ExpiredTokenException RequestExpired TokenRefreshRequired",
+        "the AWS credentials have expired",
+        "Renew them (aws sso login, or a new session token) and start again.",
+    ),
+    (
+        "InvalidAccessKeyId SignatureDoesNotMatch InvalidToken InvalidClientTokenId NotSignedUp",
+        "the service does not accept the AWS credentials",
+        _CREDENTIALS,
+    ),
+    (
+        "AccessDenied AllAccessDisabled AccountProblem Forbidden 403",
+        "access denied",
+        "Let these credentials get, put, delete and list there, or use others.",
+    ),
+    (
+        "RequestTimeTooSkewed RequestInTheFuture",
+        "this machine's clock differs from the service's",
+        "Set the clock (timedatectl set-ntp true) and start again.",
+    ),
+    (
+        "PermanentRedirect AuthorizationHeaderMalformed IllegalLocationConstraintException 301",
+        "the bucket is in another region",
+        "Set s3.region or AWS_REGION to the bucket's.",
+    ),
+    (
+        "NotImplemented 501",
+        "the service lacks a function that xtransfer needs",
+        "Use one with conditional and multipart puts, such as AWS or SeaweedFS.",
+    ),
+)
+
+
+def _redacted(text: str) -> str:
+    return re.sub(r"//[^/@\s]*@", "//", text)
