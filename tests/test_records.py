@@ -1,0 +1,360 @@
+"""A step is done when its record exists, and what the record names is exactly what was written."""
+
+from __future__ import annotations
+
+import json
+import math
+import multiprocessing
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from xtransfer.errors import ConfigError, IdentityError, IntegrityError, NotFound, StoreError
+from xtransfer.records import (
+    OutputFile,
+    Record,
+    commit,
+    fetch,
+    find,
+    load_records,
+    read_file,
+    read_record,
+)
+from xtransfer.store import ObjectInfo, Store, open_store
+
+KEY = "0123456789ab"
+FILES = {"model.safetensors": bytes(range(256)) * 40, "logs/a.txt": b"", "z.json": b"{}\n"}
+
+
+def draft(**changes: Any) -> Record:
+    values = {
+        "key": KEY,
+        "kind": "train",
+        "name": "xnli-lr1e-05-seed1",
+        "version": 1,
+        "spec": {"task": "xnli", "layers": (1, 2), "rate": 1e-5},
+        "inputs": {"data": "ba9876543210"},
+        "result": {"dev": {"en": 83.25}},
+        "environment": {"torch": "2.13.0"},
+        "placement": {"workers": 2},
+        "timing": {"train": 12},
+    }
+    return Record(**{**values, **changes})
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    folder = tmp_path / "output"
+    for name, data in FILES.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+    return folder
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def object_of(record: Record, name: str) -> str:
+    return next(file.object for file in record.files if file.name == name)
+
+
+# --- the round trip ------------------------------------------------------------------------------
+
+
+def test_what_is_committed_is_fetched(store: Store, output: Path, tmp_path: Path) -> None:
+    record = commit(store, draft(), output)
+    assert [file.name for file in record.files] == sorted(FILES)
+    assert record == read_record(store, "train", record.name, KEY)
+    assert fetch(store, record, tmp_path / "got") == tmp_path / "got"
+    assert contents(tmp_path / "got") == FILES
+    assert read_file(store, record, "z.json") == FILES["z.json"]
+
+
+def test_a_record_may_have_no_files(store: Store, tmp_path: Path) -> None:
+    record = commit(store, draft(kind="select", result={"chosen": KEY}))
+    assert record.files == ()
+    assert [info.name for info in store.list("")] == [f"{record.folder}/record.json"]
+    fetch(store, record, tmp_path / "got")
+    assert list((tmp_path / "got").iterdir()) == []
+
+
+def test_a_record_reads_well_and_always_alike(store: Store) -> None:
+    record = commit(store, draft(name="é"))
+    text = store.read(f"{record.folder}/record.json").decode()
+    assert text.startswith('{\n  "environment": {\n    "torch": "2.13.0"\n  },\n  "files": [],')
+    assert text.endswith('  "version": 1\n}\n')
+    assert '"name": "é"' in text
+    assert list(json.loads(text)) == sorted(Record.model_fields)
+    assert Record.model_validate_json(text) == record
+
+
+def test_files_come_first_and_the_record_last(
+    store: Store, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[list[ObjectInfo]] = []
+    create = type(store).create
+
+    def watched(self: Store, name: str, data: bytes) -> bool:
+        seen.append(list(self.list("")))
+        return create(self, name, data)
+
+    monkeypatch.setattr(type(store), "create", watched)
+    record = commit(store, draft(), output)
+    expected = {(file.object, file.size) for file in record.files}
+    assert [set(infos) for infos in seen] == [expected]
+
+
+def test_some_files_can_be_fetched_alone(store: Store, output: Path, tmp_path: Path) -> None:
+    record = commit(store, draft(), output)
+    fetch(store, record, tmp_path / "got", ["z.json"])
+    assert contents(tmp_path / "got") == {"z.json": FILES["z.json"]}
+    with pytest.raises(NotFound, match=r"no file 'y\.json'\. It has: logs/a\.txt, model"):
+        fetch(store, record, tmp_path / "got", ["y.json"])
+    with pytest.raises(NotFound, match=r"no file '\.\./x'"):
+        read_file(store, record, "../x")
+
+
+def test_what_json_cannot_say_is_not_committed(store: Store) -> None:
+    with pytest.raises(IdentityError, match=r"\$\.result\.loss: nan has no JSON form"):
+        commit(store, draft(result={"loss": math.nan}))
+    assert list(store.list("")) == []
+
+
+def test_a_missing_output_folder_is_named(store: Store, tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="absent: is no folder"):
+        commit(store, draft(), tmp_path / "absent")
+
+
+# --- one record for ever -------------------------------------------------------------------------
+
+
+def test_a_second_commit_returns_the_first_record(store: Store, output: Path) -> None:
+    first = commit(store, draft(), output)
+    before = {info.name: store.read(info.name) for info in store.list("")}
+    (output / "z.json").write_bytes(b"other")
+    assert commit(store, draft(result={"dev": {"en": 1.0}}), output) == first
+    assert {info.name: store.read(info.name) for info in store.list("")} == before
+
+
+@pytest.mark.parametrize("same", [False, True], ids=["different files", "same files"])
+def test_concurrent_commits_keep_one_winner_intact(
+    store: Store, tmp_path: Path, same: bool
+) -> None:
+    def write(writer: int) -> Record:
+        folder = tmp_path / f"writer{writer}"
+        folder.mkdir()
+        text = "same" if same else f"written by {writer}"
+        (folder / "model").write_text(text * 1000)
+        return commit(store, draft(result={"writer": writer}), folder)
+
+    with ThreadPoolExecutor(8) as pool:
+        records = list(pool.map(write, range(8)))
+    winner = records[0]
+    assert records == [winner] * 8
+    expected = "same" if same else f"written by {winner.result['writer']}"
+    assert read_file(store, winner, "model").decode() == expected * 1000
+    # The losers have cleared up behind themselves.
+    left = [info.name for info in store.list("")]
+    assert sorted(left) == sorted([f"{winner.folder}/record.json", winner.files[0].object])
+
+
+def test_a_writer_that_died_before_its_record_is_no_hindrance(
+    store: Store, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(*_: object) -> bool:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(store), "create", die)
+        with pytest.raises(KeyboardInterrupt):
+            commit(store, draft(), output)
+    assert read_record(store, "train", draft().name, KEY) is None
+    assert load_records(store, ["train"]) == {}
+    record = commit(store, draft(), output)
+    assert read_file(store, record, "z.json") == FILES["z.json"]
+
+
+# --- damage --------------------------------------------------------------------------------------
+
+
+def _flip(data: bytes) -> bytes:
+    return data[:5000] + bytes([data[5000] ^ 1]) + data[5001:]
+
+
+DAMAGE: dict[str, tuple[Callable[[bytes], bytes], str]] = {
+    "bit flip": (_flip, "its bytes have SHA-256 [0-9a-f]{64}, its record says [0-9a-f]{64}"),
+    "truncation": (lambda data: data[:-1], "has 10239 bytes, its record says 10240"),
+    "growth": (lambda data: data + b"x", "has 10241 bytes, its record says 10240"),
+    "emptiness": (lambda _: b"", "has 0 bytes, its record says 10240"),
+}
+
+
+@pytest.mark.parametrize("damage", [*DAMAGE, "deletion"])
+def test_damage_is_detected_and_named(
+    store: Store, output: Path, tmp_path: Path, damage: str
+) -> None:
+    record = commit(store, draft(), output)
+    target = object_of(record, "model.safetensors")
+    if damage == "deletion":
+        message = "absent, though its record says 10240 bytes"
+        store.delete(target)
+    else:
+        change, message = DAMAGE[damage]
+        store.write(target, change(store.read(target)))
+    message = f"^{store.url}/{target}: {message}.*Delete the step's record.json"
+    with pytest.raises(IntegrityError, match=message):
+        fetch(store, record, tmp_path / "got")
+    with pytest.raises(IntegrityError, match=message):
+        read_file(store, record, "model.safetensors")
+    assert "model.safetensors" not in contents(tmp_path / "got")
+    assert all(name in FILES for name in contents(tmp_path / "got"))  # nothing half-fetched
+
+
+VALID = json.loads(draft().model_dump_json())
+HASH = "0" * 64
+
+
+def with_file(**changes: Any) -> dict[str, Any]:
+    file = {"name": "a", "object": f"{draft().folder}/1/a", "size": 1, "sha256": HASH}
+    return {**VALID, "files": [{**file, **changes}]}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "malformed record: Invalid JSON"),
+        ('{"key": "0123', "malformed record: Invalid JSON"),
+        ("[]", "malformed record"),
+        (json.dumps({**VALID, "extra": 1}), "malformed record: extra: Extra inputs"),
+        (json.dumps({**VALID, "version": "one"}), "malformed record: version"),
+        (json.dumps({**VALID, "kind": "select"}), "holds the record of select/"),
+        (json.dumps({**VALID, "key": "ba9876543210"}), "holds the record of train/"),
+        (json.dumps(with_file(name="../../escaped")), r"files\.0\.name.*'\.\.' segment"),
+        (json.dumps(with_file(name="/escaped")), "begins with '/'"),
+        (json.dumps(with_file(name="a\\b")), "has a backslash"),
+        (json.dumps(with_file(object="other/step/1/a")), "outside of the record's folder"),
+        (json.dumps(with_file(object=f"{draft().folder}/../x/a")), "'..' segment"),
+        (json.dumps(with_file(size=-1)), r"files\.0\.size"),
+        (json.dumps(with_file(sha256="abc")), r"files\.0\.sha256"),
+        (json.dumps({**VALID, "files": with_file()["files"] * 2}), "two files have one name"),
+    ],
+)
+def test_a_malformed_record_is_named(tmp_path: Path, text: str, message: str) -> None:
+    store = open_store(str(tmp_path))
+    name = f"{draft().folder}/record.json"
+    store.write(name, text.encode())
+    for attempt in (
+        lambda: read_record(store, "train", draft().name, KEY),
+        lambda: load_records(store, ["train"]),
+        lambda: find(store, KEY),
+    ):
+        with pytest.raises(IntegrityError, match=f"^{store.url}/{name}: .*{message}"):
+            attempt()
+
+
+@pytest.mark.parametrize("name", ["..", "../../x", "/x", "", "a/../../x", "a\0"])
+def test_no_file_name_leaves_the_folder(name: str) -> None:
+    with pytest.raises(ValidationError):
+        OutputFile(name=name, object="a", size=0, sha256=HASH)
+
+
+# --- fetching again, and together ----------------------------------------------------------------
+
+
+def test_a_file_that_verifies_is_not_fetched_again(
+    store: Store, output: Path, tmp_path: Path
+) -> None:
+    record = commit(store, draft(), output)
+    folder = fetch(store, record, tmp_path / "got")
+    model, other = folder / "model.safetensors", folder / "z.json"
+    kept = model.stat().st_ino
+    other.write_bytes(b"[]\n")  # damaged here: the same size
+    store.delete(object_of(record, "model.safetensors"))
+    fetch(store, record, folder)
+    assert model.stat().st_ino == kept
+    assert contents(folder) == FILES
+
+
+def _fetch_from_a_process(url: str, record: Record, folder: Path, barrier: Any) -> None:
+    barrier.wait()
+    for _ in range(5):
+        fetch(open_store(url), record, folder)
+
+
+def test_processes_may_fetch_into_one_folder(store: Store, output: Path, tmp_path: Path) -> None:
+    record = commit(store, draft(), output)
+    spawn = multiprocessing.get_context("spawn")
+    barrier = spawn.Barrier(3)
+    workers = [
+        spawn.Process(
+            target=_fetch_from_a_process, args=(store.url, record, tmp_path / "got", barrier)
+        )
+        for _ in range(3)
+    ]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(timeout=120)
+    assert [worker.exitcode for worker in workers] == [0, 0, 0]
+    assert contents(tmp_path / "got") == FILES
+
+
+# --- finding -------------------------------------------------------------------------------------
+
+
+def test_records_of_some_kinds(store: Store, output: Path) -> None:
+    train = [commit(store, draft(key=f"{i:012x}", name=f"n{i}"), output) for i in range(3)]
+    chosen = commit(store, draft(key="a" * 12, kind="select"))
+    commit(store, draft(key="b" * 12, kind="evaluate"))
+    store.write("train/stray/record.json", b"not one of ours")
+    store.write(f"train/n0-{0:012x}/1/record.json", b"a file of a step, not its record")
+    store.write("training/x-000000000009/record.json", b"another kind")
+    assert load_records(store, ["train", "select", "absent"]) == {
+        record.key: record for record in [*train, chosen]
+    }
+    assert load_records(store, []) == {}
+
+
+def test_a_record_by_the_head_of_its_key(store: Store) -> None:
+    first = commit(store, draft(key="abc000000000"))
+    second = commit(store, draft(key="abd000000000", kind="select"))
+    assert find(store, "abc") == first
+    assert find(store, "abd000000000") == second
+    with pytest.raises(ConfigError, match=r"key 'ab': fits 2 records: select/.*Give more digits"):
+        find(store, "ab")
+    with pytest.raises(NotFound, match=r"begins with 'ff'\. Keys have 12 hex digits"):
+        find(store, "ff")
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    # Lone surrogates are no UTF-8 text.
+    | st.text(st.characters(codec="utf-8")),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text(st.characters(codec="utf-8"), max_size=5), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(st.text(st.characters(codec="utf-8"), max_size=5), JSON, max_size=4))
+def test_any_json_survives(tmp_path_factory: pytest.TempPathFactory, result: Any) -> None:
+    store = open_store(str(tmp_path_factory.mktemp("store")))
+    record = commit(store, draft(result=result))
+    assert record.result == result
+    assert read_record(store, "train", record.name, KEY) == record

@@ -1,0 +1,291 @@
+"""What a finished step leaves: its files, and a record of them that is written last.
+
+    {kind}/{name}-{key}/{attempt}/{file}    the files, in a folder that only one writer uses
+    {kind}/{name}-{key}/record.json         exists if and only if the step is done
+
+Writers that race cannot harm each other: none writes where another does, and only one record is
+created. Readers check every byte against it. A writer that dies leaves files that no record names.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import secrets
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from xtransfer.errors import ConfigError, IntegrityError, NotFound, StoreError
+from xtransfer.identity import canonical_json, file_digest
+from xtransfer.store import Store, name_fault
+from xtransfer.store.folder import disk_errors, temporary_beside
+
+_RECORD = "record.json"
+_THREADS = 8
+"""Small objects in flight at once: what takes time is the way to the store."""
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def _safe(name: str) -> str:
+    fault = name_fault(name)
+    if fault:
+        raise ValueError(f"the name {name!r} {fault}")
+    return name
+
+
+class OutputFile(BaseModel):
+    """One file of a finished step."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: Annotated[str, AfterValidator(_safe)]
+    """Relative POSIX path below the step's output folder."""
+    object: Annotated[str, AfterValidator(_safe)]
+    """Name in the store."""
+    size: int = Field(ge=0)
+    """Bytes."""
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class Record(BaseModel):
+    """What a step computed, from what, and with which result; never changed once committed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    key: str = Field(pattern=r"^[0-9a-f]{12}$")
+    kind: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    name: str = Field(pattern=r"^[^/]+$")
+    version: int
+    spec: dict[str, Any]
+    """What was computed, as JSON."""
+    inputs: dict[str, str] = Field(default_factory=dict)
+    """Role -> key of the parent step in that role."""
+    files: tuple[OutputFile, ...] = ()
+    result: dict[str, Any] = Field(default_factory=dict)
+    """Scores and whatever else is small enough to be read without fetching a file."""
+    environment: dict[str, str] = Field(default_factory=dict)
+    """Versions of the software that computed it."""
+    placement: dict[str, Any] = Field(default_factory=dict)
+    """Where it was computed; no part of its identity."""
+    timing: dict[str, float] = Field(default_factory=dict)
+    """Stage -> seconds."""
+
+    @property
+    def folder(self) -> str:
+        """Where the record and its files are in the store."""
+        return f"{self.kind}/{self.name}-{self.key}"
+
+    @model_validator(mode="after")
+    def _check_files(self) -> Record:
+        _safe(self.folder)
+        names = [file.name for file in self.files]
+        if len(set(names)) != len(names):
+            raise ValueError("two files have one name")
+        for file in self.files:
+            if not file.object.startswith(f"{self.folder}/"):
+                raise ValueError(f"file '{file.name}' is outside of the record's folder")
+        return self
+
+
+def commit(store: Store, draft: Record, folder: Path | None = None) -> Record:
+    """Upload every file below `folder`, then create the record: the step is done.
+
+    Returns the record that counts: where another writer was first, theirs, untouched.
+
+    Args:
+        store: where to.
+        draft: the record without its files.
+        folder: the step's output; None for a step whose result is in the record alone.
+
+    Raises:
+        IdentityError: when the record holds what JSON cannot say, such as NaN.
+        StoreError: when a file cannot be read or the store refuses.
+    """
+    first = read_record(store, draft.kind, draft.name, draft.key)
+    if first is not None:
+        return first
+    attempt = f"{draft.folder}/{secrets.token_hex(4)}"
+    paths = _files_below(folder) if folder else {}
+    files = _each(lambda name: _upload(store, f"{attempt}/{name}", name, paths[name]), paths)
+    text = _to_text(draft.model_copy(update={"files": files}))
+    if store.create(f"{draft.folder}/{_RECORD}", text.encode()):
+        return Record.model_validate_json(text)  # as every later reader will see it
+    _each(lambda file: store.delete(file.object), files)
+    first = read_record(store, draft.kind, draft.name, draft.key)
+    if first is None:
+        where = f"{store.url}/{draft.folder}/{_RECORD}"
+        raise StoreError(where, "another writer's record came and went", "Start again.")
+    return first
+
+
+def read_record(store: Store, kind: str, name: str, key: str) -> Record | None:
+    """Return a step's record, or None while the step is not done.
+
+    Raises:
+        IntegrityError: when the record is malformed or another step's.
+    """
+    return _read(store, f"{kind}/{name}-{key}/{_RECORD}")
+
+
+def load_records(store: Store, kinds: Iterable[str]) -> dict[str, Record]:
+    """Return all records of these kinds by key, in the order of the kinds and then of names."""
+    names = [info.name for kind in kinds for info in store.list(f"{kind}/") if _key_in(info.name)]
+    found = _each(lambda name: _read(store, name), names)
+    return {record.key: record for record in found if record is not None}
+
+
+def find(store: Store, key_prefix: str) -> Record:
+    """Return the one record whose key begins with `key_prefix`.
+
+    Raises:
+        NotFound: when there is none.
+        ConfigError: when there are several.
+    """
+    names = [
+        info.name
+        for info in store.list("")
+        if (key := _key_in(info.name)) and key.startswith(key_prefix)
+    ]
+    if len(names) > 1:
+        shown = ", ".join(name.removesuffix(f"/{_RECORD}") for name in names[:5])
+        more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+        raise ConfigError(
+            f"key '{key_prefix}'", f"fits {len(names)} records: {shown}{more}", "Give more digits."
+        )
+    record = _read(store, names[0]) if names else None
+    if record is None:
+        raise NotFound(
+            store.url,
+            f"no record has a key that begins with '{key_prefix}'",
+            "Keys have 12 hex digits; check the digits and the store.",
+        )
+    return record
+
+
+def fetch(store: Store, record: Record, folder: Path, names: Iterable[str] | None = None) -> Path:
+    """Download a record's files (or those of `names`) into `folder` and return it.
+
+    A file that is there already and has the right digest is kept. Processes may fetch one record
+    into one folder at the same time: a file appears whole and verified, or not at all.
+
+    Raises:
+        IntegrityError: naming the object whose bytes are not those of the record, or absent.
+        NotFound: when the record has no file of such a name.
+    """
+    wanted = record.files if names is None else [_file(store, record, name) for name in names]
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    _each(lambda file: _fetch_file(store, file, folder / file.name), wanted)
+    return folder
+
+
+def read_file(store: Store, record: Record, name: str) -> bytes:
+    """Return the verified bytes of one of a record's files; raises as `fetch` does."""
+    file = _file(store, record, name)
+    try:
+        data = store.read(file.object)
+    except NotFound:
+        raise _absent(store, file) from None
+    _verify(store, file, len(data), hashlib.sha256(data).hexdigest())
+    return data
+
+
+def _files_below(folder: Path) -> dict[str, Path]:
+    """Return logical name -> path, sorted by name."""
+    if not folder.is_dir():
+        raise StoreError(str(folder), "is no folder, so its files cannot be committed")
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return dict(sorted((path.relative_to(folder).as_posix(), path) for path in files))
+
+
+def _upload(store: Store, target: str, name: str, path: Path) -> OutputFile:
+    with disk_errors(path):
+        digest, size = file_digest(path), path.stat().st_size
+    store.upload(target, path)
+    return OutputFile(name=name, object=target, size=size, sha256=digest)
+
+
+def _to_text(record: Record) -> str:
+    """Return the record as JSON for people and programs: keys sorted, indented."""
+    value = record.model_dump()
+    canonical_json(value)  # raises for what JSON cannot say, and says where it is
+    return json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False) + "\n"
+
+
+def _read(store: Store, name: str) -> Record | None:
+    try:
+        data = store.read(name)
+    except NotFound:
+        return None
+    where = f"{store.url}/{name}"
+    next_ = "Delete it to have the step done again."
+    try:
+        record = Record.model_validate_json(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        field = ".".join(str(part) for part in first["loc"])
+        what = f"{field}: {first['msg']}" if field else first["msg"]
+        raise IntegrityError(where, f"malformed record: {what}", next_) from None
+    if name != f"{record.folder}/{_RECORD}":
+        raise IntegrityError(where, f"holds the record of {record.folder}", next_)
+    return record
+
+
+def _key_in(name: str) -> str:
+    """Return the key in the name of a record's object, or "" for any other object."""
+    found = re.fullmatch(rf"[^/]+/[^/]+-([0-9a-f]{{12}})/{re.escape(_RECORD)}", name)
+    return found[1] if found else ""
+
+
+def _file(store: Store, record: Record, name: str) -> OutputFile:
+    for file in record.files:
+        if file.name == name:
+            return file
+    has = ", ".join(file.name for file in record.files) or "none"
+    raise NotFound(f"{store.url}/{record.folder}", f"has no file '{name}'", f"It has: {has}.")
+
+
+def _fetch_file(store: Store, file: OutputFile, path: Path) -> None:
+    with disk_errors(path):
+        if path.is_file() and path.stat().st_size == file.size and file_digest(path) == file.sha256:
+            return
+        temporary = temporary_beside(path)
+        try:
+            store.download(file.object, temporary)
+            _verify(store, file, temporary.stat().st_size, file_digest(temporary))
+            temporary.replace(path)
+        except NotFound:
+            raise _absent(store, file) from None
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def _verify(store: Store, file: OutputFile, size: int, sha256: str) -> None:
+    where = f"{store.url}/{file.object}"
+    if size != file.size:
+        raise IntegrityError(where, f"has {size} bytes, its record says {file.size}", _REDO)
+    if sha256 != file.sha256:
+        raise IntegrityError(
+            where, f"its bytes have SHA-256 {sha256}, its record says {file.sha256}", _REDO
+        )
+
+
+def _absent(store: Store, file: OutputFile) -> IntegrityError:
+    what = f"absent, though its record says {file.size} bytes with SHA-256 {file.sha256}"
+    return IntegrityError(f"{store.url}/{file.object}", what, _REDO)
+
+
+_REDO = "Delete the step's record.json to have the step done again."
+
+
+def _each(function: Callable[[T], R], items: Iterable[T]) -> tuple[R, ...]:
+    """Call `function` on all items in a few threads; results are in order."""
+    with ThreadPoolExecutor(_THREADS) as pool:
+        return tuple(pool.map(function, items))
