@@ -1,0 +1,117 @@
+"""From the files of a task to its examples."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any, cast
+
+from xtransfer.data.bitext import read_bitext
+from xtransfer.data.build import build_examples, unique_ids
+from xtransfer.data.conll import read_conll
+from xtransfer.data.examples import BitextExample, Example, Rows
+from xtransfer.data.files import content_digest, resolve_files
+from xtransfer.data.hub import hub_identity, read_hub
+from xtransfer.data.squad import read_squad
+from xtransfer.data.table import read_table
+from xtransfer.errors import DataError
+from xtransfer.tasks.task import Split, Task
+
+
+def read_examples(task: Task, *, split: Split, language: str, root: Path) -> Rows:
+    """Return all examples of one split and language, in the order of the files.
+
+    Nothing is left out but rows with one of the task's `skip_labels`, which `Rows.skipped` counts.
+
+    Raises:
+        DataError: naming file and line, where a file is missing, malformed or empty, or disagrees
+            with the task.
+    """
+    source = task.source
+    if source.hub is not None:
+        rows = read_hub(task, split=split, language=language, root=root)
+        return _checked(build_examples(task, rows, split=split), f"{source.hub.path} ({split})")
+    paths = resolve_files(task, split=split, language=language, root=root)
+    where = ", ".join(str(path) for path in paths)
+    if source.format == "squad":
+        found = chain.from_iterable(read_squad(path, split=split) for path in paths)
+        examples = unique_ids(tuple(found), split=split, where=where)
+        return _checked(Rows(examples=examples), where)
+    if source.format == "conll":
+        return _checked(read_conll(task, paths, split=split), where)
+    if source.format == "bitext":
+        if len(paths) != 2:
+            raise DataError(where, "bitext needs two files: the foreign side, then the English one")
+        return _checked(read_bitext(*paths), where)
+    tables = (read_table(path, format_=source.format, header=source.header) for path in paths)
+    return _checked(build_examples(task, chain.from_iterable(tables), split=split), where)
+
+
+def source_digests(task: Task, *, split: Split, language: str, root: Path) -> list[dict[str, Any]]:
+    """Return what identifies the data of one split and language, as JSON.
+
+    A file is identified by its name without folder and `.gz`, and by the SHA-256 of its content when
+    unpacked: moving or compressing it changes nothing. A hub data set is its pinned place.
+
+    Raises:
+        DataError: where a file is missing or a hub data set is not pinned.
+    """
+    if task.source.hub is not None:
+        return hub_identity(task, split=split, language=language, root=root)
+    return [
+        {"file": path.name.removesuffix(".gz"), "sha256": content_digest(path)}
+        for path in resolve_files(task, split=split, language=language, root=root)
+    ]
+
+
+def cut(rows: Rows, count: int | None, *, seed: int) -> Rows:
+    """Return a seeded sample of `count` examples without replacement, in their old order.
+
+    Which are taken depends on nothing but `count`, `seed` and the number of examples, so that
+    parallel test sets stay parallel; a smaller sample is part of a larger one. Of bitext, pairs are
+    taken: `count` foreign sentences and all their translations.
+    """
+    if count is None:
+        return rows
+    if count < 1:
+        raise ValueError(f"a sample has at least one example, not {count}")
+    if rows.examples and isinstance(rows.examples[0], BitextExample):
+        return Rows(
+            examples=_cut_bitext(cast("Sequence[BitextExample]", rows.examples), count, seed),
+            skipped=rows.skipped,
+        )
+    chosen = _sample(len(rows.examples), count, seed)
+    return Rows(examples=tuple(rows.examples[index] for index in chosen), skipped=rows.skipped)
+
+
+def _cut_bitext(examples: Sequence[BitextExample], count: int, seed: int) -> tuple[Example, ...]:
+    foreign = [example for example in examples if example.side == "foreign"]
+    kept = {foreign[index].id for index in _sample(len(foreign), count, seed)}
+    return tuple(
+        example
+        for example in examples
+        if (example.id in kept if example.side == "foreign" else not kept.isdisjoint(example.match))
+    )
+
+
+def _sample(total: int, count: int, seed: int) -> list[int]:
+    """Return `count` of the indices below `total`, ascending.
+
+    Ranked by a hash and not drawn by `random`, whose `sample` may change between Python versions:
+    a cut is part of a step's identity.
+    """
+    if count >= total:
+        return list(range(total))
+
+    def rank(index: int) -> bytes:
+        return hashlib.sha256(f"{seed}/{total}/{index}".encode()).digest()
+
+    return sorted(sorted(range(total), key=rank)[:count])
+
+
+def _checked(rows: Rows, where: str) -> Rows:
+    if not rows.examples:
+        raise DataError(where, "holds no examples")
+    return rows

@@ -68,5 +68,5 @@ class Rows:
     """What a reader found in the files of one split and language."""
 
     examples: tuple[Example, ...]
-    skipped: dict[str, int] = field(default_factory=dict)
+    skipped: dict[str, int] = field(default_factory=dict[str, int])
     """Reason -> number of rows left out for it; rows are never left out without a reason."""

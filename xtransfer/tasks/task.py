@@ -27,7 +27,7 @@ class Hub(Record):
     """Configuration of the data set; `{lang}` is replaced."""
     revision: str | None = None
     """Full commit hash. Required for a repository: an unpinned data set has no identity."""
-    splits: Mapping[Split, str] = Field(default_factory=dict)
+    splits: Mapping[Split, str] = Field(default_factory=dict[Split, str])
     """Our split name -> the data set's own."""
 
 
@@ -35,16 +35,16 @@ class Source(Record):
     """Where the examples of a task are and how to read them, for every split and language."""
 
     format: Format
-    files: Mapping[Split, tuple[str, ...]] = Field(default_factory=dict)
+    files: Mapping[Split, tuple[str, ...]] = Field(default_factory=dict[Split, tuple[str, ...]])
     """Split -> path templates below the data root. `{lang}` is the two-letter code; `{lang3}` the
     ISO 639-3 code. A path may lack `.gz`: the compressed neighbour is then taken."""
     header: bool = False
     """tsv, csv: the first row names the columns; otherwise columns are named "0", "1", ..."""
-    columns: Mapping[str, str] = Field(default_factory=dict)
+    columns: Mapping[str, str] = Field(default_factory=dict[str, str])
     """Field of the example -> column. A dotted path enters nested JSON (`question.stem`), `[]`
     collects over a list (`question.choices[].text`), commas join columns into a list
     (`answer0,answer1`), and `|` takes the first that the row has (`sentence1|context`)."""
-    labels: Mapping[str, str] = Field(default_factory=dict)
+    labels: Mapping[str, str] = Field(default_factory=dict[str, str])
     """Label as the file writes it -> the task's label; labels absent here are taken as they are."""
     skip_labels: tuple[str, ...] = ()
     """Rows with one of these labels are left out and counted (MNLI's `-`: no gold label). Of tagged

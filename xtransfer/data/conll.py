@@ -1,0 +1,109 @@
+"""Tagged sentences: `token<TAB>tag` as XTREME prepares them, and CoNLL-U as treebanks publish them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from xtransfer.data.build import check_labelled, resolve_label
+from xtransfer.data.examples import Rows, TaggingExample
+from xtransfer.data.files import read_lines
+from xtransfer.errors import DataError
+from xtransfer.tasks.task import Split, Task
+
+Line = tuple[str, str, str | None]
+"""Where the token stands, the token, and its tag as the file writes it."""
+
+
+def read_conll(task: Task, paths: list[Path], *, split: Split) -> Rows:
+    """Return the sentences of the files, an empty line between two.
+
+    A file named `.conllu` is CoNLL-U: column 2 is the token, column 4 the tag; comments, ranges
+    (`1-2`) and empty nodes (`1.1`) are passed over, as no token of the sentence. Of all other files
+    every line is a token and, but for unlabelled test files, its tag. Tokens whose tag is one of the
+    task's `skip_labels` are left out and counted. Ids are 0-based sentence numbers.
+
+    Raises:
+        DataError: naming file and line, for a line of another shape or an unknown tag.
+    """
+    examples: list[TaggingExample] = []
+    unlabelled: list[str] = []
+    skipped: Counter[str] = Counter()
+    for path in paths:
+        for sentence in _sentences(path):
+            example = _build(task, sentence, len(examples), skipped, split=split)
+            if example is None:
+                continue
+            if example.tags is None:
+                unlabelled.append(sentence.lines[0][0])
+            examples.append(example)
+    check_labelled(unlabelled, len(examples))
+    return Rows(examples=tuple(examples), skipped=dict(skipped))
+
+
+@dataclass(slots=True)
+class _Sentence:
+    lines: list[Line] = field(default_factory=list[Line])
+
+
+def _build(
+    task: Task, sentence: _Sentence, number: int, skipped: Counter[str], *, split: Split
+) -> TaggingExample | None:
+    tokens: list[str] = []
+    tags: list[str] = []
+    bare = 0
+    for where, token, tag in sentence.lines:
+        if tag is not None and tag in task.source.skip_labels:
+            skipped[f"token tagged '{tag}'"] += 1
+            continue
+        tokens.append(token)
+        if tag is not None:
+            tags.append(resolve_label(tag, task, where))
+            continue
+        bare += 1
+        if split != "test" or tags:
+            raise DataError(where, f"token '{token}' has no tag")
+    if not tokens:
+        skipped["sentence without tokens"] += 1
+        return None
+    if bare and tags:
+        raise DataError(sentence.lines[0][0], "only some tokens of the sentence have a tag")
+    return TaggingExample(id=str(number), tokens=tuple(tokens), tags=None if bare else tuple(tags))
+
+
+def _sentences(path: Path) -> Iterator[_Sentence]:
+    universal = path.name.removesuffix(".gz").endswith(".conllu")
+    sentence = _Sentence()
+    for number, line in read_lines(path):
+        where = f"{path}:{number}"
+        if not line.strip() and "\t" not in line:
+            if sentence.lines:
+                yield sentence
+                sentence = _Sentence()
+            continue
+        token = _universal_token(line, where) if universal else _plain_token(line, where)
+        if token is not None:
+            sentence.lines.append(token)
+    if sentence.lines:
+        yield sentence
+
+
+def _plain_token(line: str, where: str) -> Line:
+    token, *tags = line.split("\t")
+    if len(tags) > 1 or not token:
+        raise DataError(where, f"is not `token<TAB>tag`: {line!r}")
+    if tags and not tags[0]:
+        raise DataError(where, f"token '{token}' has an empty tag")
+    return where, token, tags[0] if tags else None
+
+
+def _universal_token(line: str, where: str) -> Line | None:
+    if line.startswith("#"):
+        return None
+    columns = line.split("\t")
+    if len(columns) != 10:
+        raise DataError(where, f"has {len(columns)} columns, where CoNLL-U has 10")
+    number, token, tag = columns[0], columns[1], columns[3]
+    return (where, token, tag) if number.isdecimal() else None

@@ -1,0 +1,126 @@
+"""Files of a data set: where they are, their lines, and what identifies them."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import os
+import zlib
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, cast
+
+from xtransfer.errors import DataError
+from xtransfer.tasks.languages import iso3
+from xtransfer.tasks.task import Split, Task
+
+_CHUNK = 1 << 20
+
+
+def resolve_files(task: Task, *, split: Split, language: str, root: Path) -> list[Path]:
+    """Return the files of one split and language, in the order that the task gives them.
+
+    `{lang}` and `{lang3}` in the task's templates are replaced; where a file is not there but its
+    `.gz` neighbour is, that one is returned.
+
+    Raises:
+        DataError: where the task has no such split, a path leaves `root`, or a file is missing or is
+            a folder.
+    """
+    where = f"{task.name} {split} {language}"
+    templates = task.source.files.get(split, ())
+    if not templates:
+        has = ", ".join(name for name, files in task.source.files.items() if files) or "none"
+        raise DataError(
+            where,
+            f"task '{task.name}' names no files for split '{split}' (it has: {has})",
+            f"Name them as data.files.{task.name}.{split} in the experiment.",
+        )
+    return [
+        _find(template.replace("{lang3}", iso3(language)).replace("{lang}", language), where, root)
+        for template in templates
+    ]
+
+
+def _find(name: str, where: str, root: Path) -> Path:
+    # Compared as text, without following links: a link inside the root is the user's own doing.
+    parts = Path(os.path.normpath(name)).parts
+    if Path(name).is_absolute() or parts[:1] == (os.pardir,):
+        raise DataError(
+            where, f"'{name}' leads out of the data root {root}", "Write a path below it."
+        )
+    path = root / name
+    for candidate in (path, path.with_name(f"{path.name}.gz")):
+        if candidate.is_file():
+            return candidate
+        if candidate.is_dir():
+            raise DataError(where, f"{candidate} is a folder, not a file", "Name a file in it.")
+    task, split, _ = where.split(" ", 2)
+    raise DataError(
+        where,
+        f"neither {path} nor {path.name}.gz exists",
+        f"Put the file there, or name another as data.files.{task}.{split} in the experiment.",
+    )
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, str]]:
+    r"""Yield (line number from 1, line without its end) of a UTF-8 file, plain or gzip.
+
+    Lines end with \n or \r\n and nothing else: a form feed or a Unicode line separator inside a
+    sentence is part of it. A byte order mark is taken off.
+
+    Raises:
+        DataError: naming file and line, where a line is not UTF-8 or holds a NUL byte, and naming the
+            file where it cannot be read or its compression is damaged or cut short.
+    """
+    with open_bytes(path) as file:
+        for number, raw in enumerate(file, 1):
+            line = raw.removesuffix(b"\n").removesuffix(b"\r")
+            if b"\0" in line:
+                raise DataError(
+                    f"{path}:{number}",
+                    "holds a NUL byte",
+                    "Is it text? UTF-16 must be converted to UTF-8.",
+                )
+            try:
+                text = line.decode("utf-8")
+            except UnicodeDecodeError as error:
+                raise DataError(
+                    f"{path}:{number}",
+                    f"not UTF-8 (byte {error.start + 1} of the line)",
+                    "Convert the file to UTF-8.",
+                ) from None
+            yield number, text.removeprefix("\ufeff") if number == 1 else text
+
+
+def read_text(path: Path) -> str:
+    r"""Return a whole file as `read_lines` reads it, lines joined by \n."""
+    return "\n".join(line for _, line in read_lines(path))
+
+
+def content_digest(path: Path) -> str:
+    """Return the SHA-256 (hex) of a file's content: of a gzip file, what it unpacks to."""
+    digest = hashlib.sha256()
+    with open_bytes(path) as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+@contextmanager
+def open_bytes(path: Path) -> Generator[IO[bytes]]:
+    """Open a file for reading, unpacking `.gz`; turn failures to read into `DataError`."""
+    try:
+        if path.suffix == ".gz":
+            with gzip.open(path) as unpacked:
+                yield cast("IO[bytes]", unpacked)
+        else:
+            with path.open("rb") as file:
+                yield file
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        raise DataError(
+            str(path), "its gzip compression is damaged or cut short", "Fetch the file again."
+        ) from None
+    except OSError as error:
+        raise DataError(str(path), f"cannot be read: {error.strerror or error}") from None

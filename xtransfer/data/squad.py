@@ -1,0 +1,97 @@
+"""Question answering in the JSON of SQuAD v1.1 and v2.0 (XQuAD, MLQA and TyDiQA GoldP too)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+from xtransfer.data.examples import SpanExample
+from xtransfer.data.files import read_text
+from xtransfer.data.table import parse_json
+from xtransfer.errors import DataError
+from xtransfer.tasks.task import Split
+
+
+def read_squad(path: Path, *, split: Split) -> Iterator[SpanExample]:
+    """Yield the questions of a file.
+
+    A question with `is_impossible` has no answers, whatever stands under `plausible_answers`. In a
+    test file a single question may lack answers; a test file in which all do was stripped by
+    XTREME's preparation, and is refused: scored against it every model would get 0.
+
+    Raises:
+        DataError: naming the file and the question, where a field is missing or of the wrong kind, or
+            where an answer of a training or dev set is not in its context at the place it names.
+    """
+    document = parse_json(read_text(path), str(path))
+    asked = answered = 0
+    for article in _items(document, "data", str(path)):
+        for paragraph in _items(article, "paragraphs", str(path)):
+            context = _text(paragraph, "context", str(path))
+            for item in _items(paragraph, "qas", str(path)):
+                example = _read_question(item, context, str(path), split=split)
+                asked += 1
+                answered += bool(example.answers)
+                yield example
+    if split == "test" and asked and not answered:
+        raise DataError(
+            str(path),
+            "no question has an answer",
+            "XTREME's preparation strips its test files: take the file as its authors publish it.",
+        )
+
+
+def _read_question(item: Any, context: str, path: str, *, split: Split) -> SpanExample:
+    name = _text(item, "id", path)
+    where = f"{path}: question '{name}'"
+    impossible = bool(item.get("is_impossible", False))
+    answers = tuple(
+        (_text(answer, "text", where), _start(answer, where))
+        for answer in _items(item, "answers", where, optional=impossible or split == "test")
+    )
+    # XTREME strips a test file by giving each question the empty answer.
+    answers = () if impossible else tuple(pair for pair in answers if pair[0])
+    if split != "test":
+        if not answers and not impossible:
+            raise DataError(where, "has no answer, and does not say that it is impossible")
+        for text, start in answers:
+            if context[start : start + len(text)] != text:
+                raise DataError(
+                    where, f"answer '{text}' is not at character {start} of its context"
+                )
+    return SpanExample(
+        id=name, question=_text(item, "question", where), context=context, answers=answers
+    )
+
+
+def _items(value: Any, name: str, where: str, *, optional: bool = False) -> list[Any]:
+    items = _field(value, name, where, optional=optional)
+    if items is None and optional:
+        return []
+    if not isinstance(items, list):
+        raise DataError(where, f"'{name}' is not a list")
+    return cast("list[Any]", items)
+
+
+def _text(value: Any, name: str, where: str) -> str:
+    text = _field(value, name, where)
+    if not isinstance(text, str):
+        raise DataError(where, f"'{name}' is not text")
+    return text
+
+
+def _start(value: Any, where: str) -> int:
+    start = _field(value, "answer_start", where)
+    if not isinstance(start, int) or isinstance(start, bool) or start < 0:
+        raise DataError(where, f"'answer_start' is {start!r}, not a character position")
+    return start
+
+
+def _field(value: Any, name: str, where: str, *, optional: bool = False) -> Any:
+    if not isinstance(value, dict):
+        raise DataError(where, f"'{name}' is sought in what is not a JSON object")
+    fields = cast("dict[str, Any]", value)
+    if name not in fields and not optional:
+        raise DataError(where, f"has no '{name}'", "Is it in the JSON format of SQuAD?")
+    return fields.get(name)

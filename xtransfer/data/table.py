@@ -1,0 +1,150 @@
+"""Tables: tab-separated, comma-separated, JSON lines and JSON arrays, as rows with a place."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from xtransfer.data.files import read_lines, read_text
+from xtransfer.errors import DataError
+
+Row = tuple[str, dict[str, Any]]
+"""Where the row stands (`path:line`, or `path[index]` in a JSON array), and column -> value."""
+
+
+def read_table(
+    path: Path, *, format_: Literal["tsv", "csv", "jsonl", "json"], header: bool
+) -> Iterator[Row]:
+    """Yield the rows of a table.
+
+    Args:
+        path: the file, plain or gzip.
+        format_: how the file is written; see the readers below.
+        header: of tsv and csv, whether the first row names the columns; else they are "0", "1", ...
+
+    Raises:
+        DataError: naming file and line, for a row that cannot be read. No row is ever left out.
+    """
+    if format_ == "jsonl":
+        return _read_json_lines(path)
+    if format_ == "json":
+        return _read_json_array(path)
+    cells = _split_tsv(path) if format_ == "tsv" else _split_csv(path)
+    return _name_columns(path, cells, header=header)
+
+
+def _split_tsv(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Yield the fields of each line: one line is one row, and every tab is a border.
+
+    XTREME writes its files with csv.writer, most others are written raw. `_unquote` tells the two
+    apart field by field. A csv reader would run the lines of a raw file together at a stray quote.
+    """
+    for number, line in read_lines(path):
+        yield number, [_unquote(field) for field in line.split("\t")]
+
+
+def _unquote(field: str) -> str:
+    r'''Return what csv.writer was given, where it quoted the field; other fields as they are.
+
+    csv.writer quotes a field only if it holds a quote (a tab or a line end cannot be in a field
+    here), and doubles each of them. So `"Yes"` is not its work and stays, `"""Yes"""` becomes
+    `"Yes"`. Only a raw field that is quoted and doubles all its inner quotes would be misread.
+    '''
+    inner = field[1:-1]
+    if len(field) < 2 or field[0] != '"' or field[-1] != '"' or '""' not in inner:
+        return field
+    bare = inner.replace('""', "")
+    return field if '"' in bare else inner.replace('""', '"')
+
+
+def _split_csv(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Yield the fields of each row; a quoted field may hold commas and line ends."""
+    last = 0
+
+    def lines() -> Iterator[str]:
+        nonlocal last
+        for last, line in read_lines(path):  # noqa: B007 - read below
+            yield f"{line}\n"
+
+    reader = csv.reader(lines(), strict=True)
+    while True:
+        first = last + 1
+        try:
+            fields = next(reader, None)
+        except csv.Error as error:
+            raise DataError(f"{path}:{first}", f"not a CSV row: {error}") from None
+        if fields is None:
+            return
+        if fields:
+            yield first, fields
+
+
+def _name_columns(
+    path: Path, cells: Iterable[tuple[int, list[str]]], *, header: bool
+) -> Iterator[Row]:
+    names: list[str] | None = None
+    for number, fields in cells:
+        if names is None:
+            names = fields if header else [str(column) for column in range(len(fields))]
+            if len(set(names)) != len(names):
+                raise DataError(f"{path}:{number}", f"two columns have the same name: {names}")
+            if header:
+                continue
+        if fields == [""] and len(names) > 1:
+            continue  # an empty line, as many files have at their end
+        if len(fields) != len(names):
+            raise DataError(
+                f"{path}:{number}",
+                f"has {len(fields)} columns where the first row has {len(names)}",
+                "A tab or a line end inside a field breaks the row.",
+            )
+        yield f"{path}:{number}", dict(zip(names, fields, strict=True))
+
+
+def _read_json_lines(path: Path) -> Iterator[Row]:
+    """Yield one JSON object a line; an empty line is none."""
+    for number, line in read_lines(path):
+        if line.strip():
+            where = f"{path}:{number}"
+            yield where, _mapping(parse_json(line, where), where)
+
+
+def _read_json_array(path: Path) -> Iterator[Row]:
+    """Yield the objects of a file that is one JSON array, or an object with the array as `data`."""
+    value = parse_json(read_text(path), str(path))
+    if isinstance(value, dict):
+        value = cast("dict[str, Any]", value).get("data")
+    if not isinstance(value, list):
+        raise DataError(str(path), "is not a JSON array of rows, nor an object with one as 'data'")
+    for index, item in enumerate(cast("list[Any]", value)):
+        where = f"{path}[{index}]"
+        yield where, _mapping(item, where)
+
+
+def parse_json(text: str, where: str) -> Any:
+    """Parse JSON, refusing what is not JSON or not Unicode text (half of a surrogate pair)."""
+    try:
+        value = json.loads(text, parse_constant=_refuse_constant)
+        if "\\u" in text:
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError:
+        raise DataError(where, "an escape stands for half of a character (a surrogate)") from None
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno} column {error.colno}"
+        raise DataError(where, f"not valid JSON ({place}: {error.msg})") from None
+    except (ValueError, RecursionError) as error:
+        raise DataError(where, f"not valid JSON ({error})") from None
+    return value
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _mapping(value: Any, where: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise DataError(where, "is not a JSON object", "Each row must be one: {...}")
+    return cast("dict[str, Any]", value)
