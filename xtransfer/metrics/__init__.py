@@ -1,0 +1,68 @@
+"""Scores: pure functions of gold and predictions, 0 to 100."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from xtransfer.errors import DataError
+from xtransfer.metrics.classification import accuracy, f1
+from xtransfer.metrics.qa import mlqa, squad
+from xtransfer.metrics.retrieval import retrieval_accuracy
+from xtransfer.metrics.tagging import tag_scores
+from xtransfer.tasks.task import Task
+
+Metric = Callable[[list[Any], list[Any]], dict[str, float]]
+
+METRICS: Mapping[str, Metric] = {
+    "accuracy": accuracy,
+    "f1": f1,
+    "qa": squad,
+    "xtreme_f1": tag_scores,
+}
+"""Name of the main score -> the function that computes it and its companions."""
+
+
+def score(
+    task: Task, gold: Sequence[Any], predictions: Sequence[Any], *, language: str
+) -> dict[str, float]:
+    """Score a task's predictions in one language.
+
+    Args:
+        task: its form and metric choose the function; `task.metric` is among the scores returned.
+        gold: one entry an example. classification: a label; choice: the index of the right answer;
+            tagging: a list of tags; span: a list of acceptable texts; bitext: a list of ids.
+        predictions: in the same order. A label, an index, a list of tags, a text, an id.
+        language: of the examples; MLQA has rules of its own for each.
+
+    Raises:
+        DataError: where examples have no gold label, or there are none.
+        ValueError: where the numbers of gold entries and predictions differ, or no function computes
+            the task's metric.
+    """
+    where = f"{task.name} {language}"
+    if not gold:
+        raise DataError(where, "there is nothing to score")
+    missing = sum(entry is None for entry in gold)
+    if missing:
+        raise DataError(
+            where,
+            f"{missing} of {len(gold)} examples have no gold label, so they cannot be scored",
+            "XTREME's prepared test files carry none: bring the labelled files.",
+        )
+    if len(gold) != len(predictions):
+        raise ValueError(f"{where}: {len(gold)} gold entries, but {len(predictions)} predictions")
+    return _metric_of(task, language)(list(gold), list(predictions))
+
+
+def _metric_of(task: Task, language: str) -> Metric:
+    if task.metric == "mlqa":
+        return partial(mlqa, language=language)
+    if task.form == "bitext" and task.metric == "accuracy":
+        return retrieval_accuracy
+    if task.form == "tagging" and task.metric == "accuracy":
+        return tag_scores
+    if task.metric not in METRICS:
+        raise ValueError(f"{task.name}: no function computes '{task.metric}'")
+    return METRICS[task.metric]
