@@ -7,6 +7,7 @@ number of workers or the ZeRO stage.
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import Any, Protocol
 
@@ -150,6 +151,7 @@ class DeepSpeedEngine:
         deepspeed = import_deepspeed()
         if not torch.distributed.is_initialized():
             raise RuntimeError("a process group must exist before the DeepSpeed engine is made")
+        os.environ.setdefault("LOCAL_RANK", "0")  # Ray Train sets it; a lone process does not
         deepspeed.init_distributed(dist_backend=torch.distributed.get_backend(), verbose=False)
         self.world_size = world_size
         self.zero_stage = zero_stage
@@ -254,6 +256,7 @@ def import_deepspeed() -> Any:
     import deepspeed
 
     deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    logging.getLogger("DeepSpeed").setLevel(logging.ERROR)
     return deepspeed
 
 

@@ -112,7 +112,7 @@ def pretrain(corpus: Corpus, folder: Path, *, spec: PretrainSpec, report: Report
 
 def train_tokenizer(corpus: Corpus, spec: PretrainSpec) -> PreTrainedTokenizerFast:
     """Return a unigram tokenizer with the special tokens and templates of XLM-R."""
-    tokenizer = Tokenizer(models.Unigram())
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.WhitespaceSplit(),
@@ -121,10 +121,9 @@ def train_tokenizer(corpus: Corpus, spec: PretrainSpec) -> PreTrainedTokenizerFa
         ]
     )
     tokenizer.decoder = decoders.Metaspace()
-    trainer = trainers.UnigramTrainer(
+    trainer = trainers.BpeTrainer(
         vocab_size=spec.vocabulary,
         special_tokens=list(SPECIAL_TOKENS),
-        unk_token="<unk>",
         show_progress=False,
     )
     lines = [*corpus.text, *(side for pair in corpus.pairs for side in pair)]

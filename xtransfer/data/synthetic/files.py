@@ -108,7 +108,7 @@ class _Writer:
         actors = [self.mind.phrase(random, (kind,)) for kind in ("person", "beast", "dish", "tool")]
         clauses = [self.mind.clause(random, actors=actors) for _ in range(random.choice((1, 2)))]
         if random.random() < 0.6:
-            clauses.append(random.choice(clauses))
+            clauses.append(self.mind.restated(random, random.choice(clauses)))
         return " ".join(speaker.sentence(clause, random) for clause in clauses)
 
     def clauses(self, random: Random, count: int, *, reserve: bool) -> list[Clause]:

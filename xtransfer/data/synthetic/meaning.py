@@ -72,7 +72,7 @@ class Mind:
         frame: str | None = None,
         actors: list[Phrase] | None = None,
         place: float = 0.4,
-        negated: float = 0.2,
+        negated: float = 0.25,
     ) -> Clause:
         """Draw a clause that no test set has reserved; `actors` are preferred where they fit."""
         while True:
@@ -115,6 +115,11 @@ class Mind:
             hypothesis = rules[label](random, premise)
             if hypothesis not in self.reserved:
                 return premise, hypothesis
+
+    def restated(self, random: Random, clause: Clause) -> Clause:
+        """Return a clause to say again, perhaps in more general terms, unless that is reserved."""
+        general = self._entailed(random, clause) if random.random() < 0.5 else clause
+        return clause if general in self.reserved else general
 
     def _draw(
         self,
@@ -175,19 +180,22 @@ class Mind:
         return replace(phrase, noun=category) if category else phrase
 
     def _neutral(self, random: Random, premise: Clause) -> Clause:
-        """Say something of another actor or another action: nothing follows."""
-        parts = ["subject", "verb"] + (["object"] if premise.object else [])
-        part = random.choice(parts)
+        """Speak of another actor or another action, affirmed or denied: nothing follows."""
+        if random.random() < 0.3:  # so that a negation alone gives no label away
+            premise = replace(premise, negated=not premise.negated)
+        part = random.choice(["subject", "verb", "object"] if premise.object else ["subject", "verb"])
         if part == "verb":
-            kind = self.concepts[premise.verb].kind
-            others = [verb for verb in self._kinds[kind] if verb != premise.verb]
-            return replace(premise, verb=random.choice(others))
-        old = premise.subject if part == "subject" else premise.object
-        assert old is not None
-        kind = self.concepts[old.noun].kind
-        used = {premise.subject.noun, premise.object.noun if premise.object else None}
-        noun = random.choice([noun for noun in self._kinds[kind] if noun not in used])
-        return replace(premise, **{part: replace(old, noun=noun)})
+            return replace(premise, verb=self._other(random, premise.verb))
+        if part == "object" and premise.object:
+            noun = self._other(random, premise.object.noun, premise.subject.noun)
+            return replace(premise, object=replace(premise.object, noun=noun))
+        noun = self._other(random, premise.subject.noun, premise.object and premise.object.noun)
+        return replace(premise, subject=replace(premise.subject, noun=noun))
+
+    def _other(self, random: Random, concept: str, unwanted: str | None = None) -> str:
+        """Return another concept of the same kind."""
+        others = self._kinds[self.concepts[concept].kind]
+        return random.choice([name for name in others if name not in (concept, unwanted)])
 
     def _contradicted(self, random: Random, premise: Clause) -> Clause:
         """Deny it, turn a quality into its opposite, or let the two actors change roles."""
