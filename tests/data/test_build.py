@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from xtransfer.data.build import build_examples
+from xtransfer.data.columns import Absent, select
+from xtransfer.data.examples import ChoiceExample, PairExample, SpanExample, TaggingExample
+from xtransfer.errors import DataError
+from xtransfer.tasks import TASKS
+from xtransfer.tasks.task import Source, Split, Task
+
+CSQA: dict[str, Any] = {
+    "answerKey": "B",
+    "id": "q1",
+    "question": {
+        "question_concept": "river",
+        "stem": "Where is the river?",
+        "choices": [{"label": label, "text": f"in {label}"} for label in "ABCDE"],
+    },
+}
+
+
+def build(task: Task, *rows: dict[str, Any], split: Split = "train"):
+    return build_examples(
+        task, ((f"f:{number}", row) for number, row in enumerate(rows, 1)), split=split
+    )
+
+
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [
+        ("a", 1),
+        ("b.c", 2),
+        ("d[].e", [3, 4]),
+        ("d[].f[]", [[5], []]),
+        ("a,b.c", [1, 2]),
+        ("x|b.c", 2),
+        ("a|b.c", 1),
+        ("g,h", 6),
+        ("i.j", 7),
+    ],
+)
+def test_the_column_language(expression: str, value: object) -> None:
+    row = {"a": 1, "b": {"c": 2}, "d": [{"e": 3, "f": [5]}, {"e": 4, "f": []}], "g,h": 6, "i.j": 7}
+    assert select(row, expression) == value
+
+
+@pytest.mark.parametrize("expression", ["x", "a.b", "b.x", "a[]", "d[].x", "a,x", "x|y"])
+def test_an_absent_column_is_not_guessed(expression: str) -> None:
+    with pytest.raises(Absent):
+        select({"a": 1, "b": {"c": 2}, "d": [{"e": 3}]}, expression)
+
+
+def test_pairs_keep_order_and_duplicates_and_count_rows_without_gold() -> None:
+    row = {"sentence1": "p", "sentence2": "h", "gold_label": "neutral", "genre": "x"}
+    rows = build(TASKS["mnli"], row, {**row, "gold_label": "-"}, row)
+    assert rows.examples == (
+        PairExample(id="0", text_a="p", text_b="h", label="neutral"),
+        PairExample(id="2", text_a="p", text_b="h", label="neutral"),
+    )
+    assert rows.skipped == {"label '-'": 1}
+
+
+def test_labels_are_mapped() -> None:
+    rows = build(TASKS["xnli"], {"0": "p", "1": "h", "2": "contradictory"})
+    assert rows.examples[0].label == "contradiction"  # type: ignore[union-attr]
+
+
+def test_an_unknown_label_is_named_with_the_nearest() -> None:
+    with pytest.raises(DataError) as caught:
+        build(TASKS["xnli"], {"0": "p", "1": "h", "2": "entailmnt"})
+    assert str(caught.value) == (
+        "f:1: unknown label 'entailmnt'. Did you mean 'entailment'? "
+        "Labels: entailment, neutral, contradiction."
+    )
+
+
+def test_test_rows_may_lack_labels_all_or_none() -> None:
+    bare = {"0": "p", "1": "h"}
+    rows = build(TASKS["xnli"], bare, bare, split="test")
+    assert [example.label for example in rows.examples] == [None, None]  # type: ignore[union-attr]
+    with pytest.raises(DataError, match=r"^f:2: has no label, like 1 of 2 rows"):
+        build(TASKS["xnli"], {**bare, "2": "neutral"}, bare, split="test")
+
+
+@pytest.mark.parametrize("split", ["train", "dev"])
+def test_training_and_dev_rows_must_have_labels(split: Split) -> None:
+    with pytest.raises(DataError, match=r"^f:1: has no column '2' \(for 'label' of task 'xnli'\)"):
+        build(TASKS["xnli"], {"0": "p", "1": "h"}, split=split)
+    with pytest.raises(DataError, match=r"^f:1: has no label"):
+        build(TASKS["xnli"], {"0": "p", "1": "h", "2": None}, split=split)
+
+
+def test_a_value_that_is_not_text_is_named() -> None:
+    row = {"sentence1": None, "sentence2": "h", "gold_label": "neutral"}
+    with pytest.raises(DataError, match=r"^f:1: 'text_a' is null, not text"):
+        build(TASKS["mnli"], row)
+    with pytest.raises(DataError, match=r"^f:1: 'text_a' is a list, not text"):
+        build(TASKS["mnli"], {**row, "sentence1": []})
+
+
+def test_commonsenseqa_rows() -> None:
+    assert build(TASKS["commonsenseqa"], CSQA).examples == (
+        ChoiceExample(
+            id="q1",
+            context="",
+            question="Where is the river?",
+            choices=("in A", "in B", "in C", "in D", "in E"),
+            label=1,
+        ),
+    )
+
+
+def test_a_rows_own_names_of_its_answers_decide() -> None:
+    row = json.loads(json.dumps(CSQA))
+    row["question"]["choices"].reverse()
+    (example,) = build(TASKS["commonsenseqa"], row).examples
+    assert isinstance(example, ChoiceExample)
+    assert example.choices[example.label or 0] == "in B"
+
+
+def test_choices_without_names_of_their_own_go_by_the_tasks_labels() -> None:
+    row = {"ctx": "c", "endings": ["w", "x", "y", "z"], "label": 3}
+    (example,) = build(TASKS["hellaswag"], row).examples
+    assert example == ChoiceExample(
+        id="0", context="c", question="", choices=("w", "x", "y", "z"), label=3
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"answerKey": "F"}, "unknown label 'F'"),
+        ({"question": {"stem": "s", "choices": [{"label": "A", "text": "a"}]}}, "has 1 answers"),
+        (
+            {"question": {"stem": "s", "choices": [{"label": "A", "text": "a"}] * 2}},
+            "2 answers, but named A, A",
+        ),
+        (
+            {"question": {"stem": "s", "choices": [{"label": x, "text": x} for x in "AC"]}},
+            "label 'B' is none of its answers' names",
+        ),
+    ],
+)
+def test_choices_that_do_not_fit_are_named(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(DataError, match=f"^f:1: {message}"):
+        build(TASKS["commonsenseqa"], {**CSQA, **change})
+
+
+def test_ids_are_unique() -> None:
+    with pytest.raises(DataError, match="two examples of split 'dev' have the id 'q1'"):
+        build(TASKS["commonsenseqa"], CSQA, CSQA, split="dev")
+    rows = build(TASKS["commonsenseqa"], CSQA, CSQA, split="train")
+    assert [example.id for example in rows.examples] == ["q1", "q1#2"]
+
+
+def test_flat_rows_of_questions_and_of_tags() -> None:
+    answers = {"text": ["b"], "answer_start": [2]}
+    row = {"id": "7", "question": "q", "context": "a b", "answers": answers}
+    assert build(TASKS["squad_v1"], row).examples == (
+        SpanExample(id="7", question="q", context="a b", answers=(("b", 2),)),
+    )
+    assert build(TASKS["udpos"], {"tokens": ["a"], "tags": ["DET"]}).examples == (
+        TaggingExample(id="0", tokens=("a",), tags=("DET",)),
+    )
+
+
+def test_a_form_that_no_table_holds_is_refused() -> None:
+    task = Task(name="t", form="bitext", metric="accuracy", source=Source(format="tsv"))
+    with pytest.raises(DataError, match="form 'bitext' cannot be read from a table"):
+        build(task, {})

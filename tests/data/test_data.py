@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from xtransfer.data import cut, read_examples, source_digests
+from xtransfer.data.examples import BitextExample, PairExample, Rows
+from xtransfer.errors import DataError
+from xtransfer.tasks import TASKS
+
+FROZEN = ["182", "486", "584", "918", "961"]
+
+
+def pairs(count: int, text: str = "p") -> Rows:
+    return Rows(
+        examples=tuple(
+            PairExample(id=str(number), text_a=text, text_b="h", label="neutral")
+            for number in range(count)
+        ),
+        skipped={"label '-'": 3},
+    )
+
+
+def ids(rows: Rows) -> list[str]:
+    return [example.id for example in rows.examples]
+
+
+def test_an_empty_file_is_refused(write, tmp_path: Path) -> None:
+    write("xnli/test-de.tsv", "")
+    with pytest.raises(DataError, match=r"test-de\.tsv: holds no examples"):
+        read_examples(TASKS["xnli"], split="test", language="de", root=tmp_path)
+
+
+def test_an_error_names_file_and_line(write, tmp_path: Path) -> None:
+    write("xnli/test-de.tsv", "a\tb\tneutral\na\tb\tneutrl\n")
+    with pytest.raises(DataError, match=r"xnli/test-de\.tsv:2: unknown label 'neutrl'"):
+        read_examples(TASKS["xnli"], split="test", language="de", root=tmp_path)
+
+
+def test_bitext_needs_two_files(write, with_files, tmp_path: Path) -> None:
+    write("a.de", "Ja.\n")
+    with pytest.raises(DataError, match="bitext needs two files"):
+        read_examples(
+            with_files("tatoeba", "test", "a.de"), split="test", language="de", root=tmp_path
+        )
+
+
+def test_packing_and_moving_files_keeps_their_identity(write, with_files, tmp_path: Path) -> None:
+    write("a/rows.tsv", "p\th\tneutral\n")
+    write("b/rows.tsv.gz", "p\th\tneutral\n")
+    write("c/rows.tsv", "p\th\tentailment\n")
+    plain, packed, other = (
+        source_digests(
+            with_files("xnli", "test", f"{folder}/rows.tsv"),
+            split="test",
+            language="en",
+            root=tmp_path,
+        )
+        for folder in "abc"
+    )
+    assert plain == packed
+    assert plain[0]["file"] == "rows.tsv"
+    assert other != plain
+
+
+def test_no_limit_and_a_high_limit_keep_everything() -> None:
+    rows = pairs(5)
+    assert cut(rows, None, seed=1) == cut(rows, 5, seed=1) == cut(rows, 9, seed=1) == rows
+
+
+def test_a_cut_needs_at_least_one_example() -> None:
+    with pytest.raises(ValueError, match="at least one example, not 0"):
+        cut(pairs(3), 0, seed=1)
+
+
+@given(total=st.integers(1, 200), data=st.data(), seed=st.integers(0, 2**32))
+def test_a_cut_is_an_ordered_sample_that_depends_on_numbers_only(
+    total: int, data: st.DataObject, seed: int
+) -> None:
+    count = data.draw(st.integers(1, total))
+    found = cut(pairs(total), count, seed=seed)
+    numbers = [int(id_) for id_ in ids(found)]
+    assert len(numbers) == count
+    assert numbers == sorted(set(numbers))
+    assert ids(cut(pairs(total, "other text"), count, seed=seed)) == ids(found)
+    assert set(ids(cut(pairs(total), (count + 1) // 2, seed=seed))) <= set(ids(found))
+    assert found.skipped == {"label '-'": 3}
+
+
+def test_a_cut_is_the_same_for_ever() -> None:
+    # Part of step keys' meaning: a change here silently changes what every recorded step used.
+    assert ids(cut(pairs(1000), 5, seed=0)) == FROZEN
+    assert ids(cut(pairs(1000), 5, seed=1)) != FROZEN
+
+
+def test_bitext_is_cut_by_pairs() -> None:
+    rows = Rows(
+        examples=tuple(
+            BitextExample(id=str(number), side=side, text=f"{side} {number}", match=(str(number),))
+            for side in ("foreign", "english")
+            for number in range(50)
+        )
+    )
+    found = cut(rows, 7, seed=3)
+    foreign = [example.id for example in found.examples if example.side == "foreign"]  # type: ignore[union-attr]
+    english = [example.id for example in found.examples if example.side == "english"]  # type: ignore[union-attr]
+    assert foreign == english
+    assert len(foreign) == 7
+    assert ids(cut(pairs(50), 7, seed=3)) == foreign
+    assert all(example in rows.examples for example in found.examples)

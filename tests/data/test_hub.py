@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from xtransfer.data import read_examples, source_digests
+from xtransfer.data.examples import PairExample
+from xtransfer.errors import DataError
+from xtransfer.tasks import TASKS
+from xtransfer.tasks.task import Hub, Task
+
+ROW = {"sentence1": "p", "sentence2": "h", "gold_label": "neutral"}
+REVISION = "0123456789abcdef0123456789abcdef01234567"
+
+
+def mnli(hub: Hub, *files: str) -> Task:
+    task = TASKS["mnli"]
+    source = task.source.model_copy(update={"hub": hub, "files": {"train": files}})
+    return task.model_copy(update={"source": source})
+
+
+@pytest.fixture
+def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import datasets
+
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+
+
+@pytest.mark.usefixtures("cache")
+def test_a_builder_reads_the_tasks_own_files(write, tmp_path: Path) -> None:
+    write("my/rows.jsonl", json.dumps(ROW) + "\n")
+    task = mnli(Hub(path="json"), "my/rows.jsonl")
+    rows = read_examples(task, split="train", language="en", root=tmp_path)
+    assert rows.examples == (PairExample(id="0", text_a="p", text_b="h", label="neutral"),)
+
+
+@pytest.mark.usefixtures("cache")
+def test_a_folder_below_the_root_is_a_data_set(write, tmp_path: Path) -> None:
+    write("folder/train.jsonl", json.dumps(ROW) + "\n" + json.dumps(ROW) + "\n")
+    write("folder/validation.jsonl", json.dumps(ROW) + "\n")
+    task = mnli(Hub(path="folder"))
+    counts = [
+        len(read_examples(task, split=split, language="en", root=tmp_path).examples)
+        for split in ("train", "dev")
+    ]
+    assert counts == [2, 1]
+
+
+@pytest.mark.usefixtures("cache")
+def test_named_labels_are_read_by_name(tmp_path: Path) -> None:
+    from datasets import ClassLabel, Dataset, Features, Sequence, Value
+
+    features = Features(
+        {"tokens": Sequence(Value("string")), "tags": Sequence(ClassLabel(names=["DET", "NOUN"]))}
+    )
+    Dataset.from_dict({"tokens": [["a", "house"]], "tags": [[0, 1]]}, features=features).to_parquet(
+        tmp_path / "a.parquet"
+    )
+    task = TASKS["udpos"]
+    source = task.source.model_copy(
+        update={"hub": Hub(path="parquet"), "files": {"train": ("a.parquet",)}}
+    )
+    task = task.model_copy(update={"source": source})
+    (example,) = read_examples(task, split="train", language="en", root=tmp_path).examples
+    assert example.tags == ("DET", "NOUN")  # type: ignore[union-attr]
+
+
+@pytest.mark.usefixtures("cache")
+def test_what_datasets_cannot_load_is_named(write, tmp_path: Path) -> None:
+    write("my/rows.jsonl", "not json\n")
+    task = mnli(Hub(path="json"), "my/rows.jsonl")
+    with pytest.raises(DataError, match="mnli train en: json: datasets cannot load it"):
+        read_examples(task, split="train", language="en", root=tmp_path)
+
+
+@pytest.mark.parametrize("revision", [None, "main", "v1.0", REVISION[:12]])
+def test_a_repository_must_be_pinned_to_a_full_hash(revision: str | None, tmp_path: Path) -> None:
+    task = mnli(Hub(path="nyu-mll/multi_nli", revision=revision))
+    for act in (read_examples, source_digests):
+        with pytest.raises(DataError, match="'nyu-mll/multi_nli' is not pinned"):
+            act(task, split="train", language="en", root=tmp_path)
+
+
+def test_a_repository_is_identified_by_its_pinned_place(tmp_path: Path) -> None:
+    hub = Hub(path="facebook/xnli", name="{lang}", revision=REVISION, splits={"dev": "valid"})
+    assert source_digests(mnli(hub), split="dev", language="zh", root=tmp_path) == [
+        {"path": "facebook/xnli", "name": "zh", "revision": REVISION, "split": "valid"}
+    ]
+
+
+def test_a_folder_is_identified_by_its_content(write, tmp_path: Path) -> None:
+    write("folder/train.jsonl", "{}\n")
+    task = mnli(Hub(path="folder"))
+    first = source_digests(task, split="train", language="en", root=tmp_path)
+    write("folder/train.jsonl", "{} \n")
+    second = source_digests(task, split="train", language="en", root=tmp_path)
+    assert [entry.get("file") for entry in first] == [None, "train.jsonl"]
+    assert first != second

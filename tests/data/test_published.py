@@ -1,0 +1,70 @@
+"""The readers on the data sets as published: counts equal those that their authors state."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from xtransfer.data import read_examples
+from xtransfer.tasks import TASKS
+from xtransfer.tasks.task import Split
+
+Case = tuple[str, Split, str, tuple[str, ...], int]
+
+OFFICIAL: list[Case] = [
+    ("mnli", "dev", "en", (), 9_815),
+    ("mnli", "train", "en", ("mnli/multinli_1.0_train.sample10000.jsonl",), 10_000),
+    ("squad_v1", "dev", "en", (), 10_570),
+    ("squad_v1", "train", "en", ("squad/derived/train-from-dev-noxquad-v1.1.json",), 8_598),
+    ("squad_v2", "dev", "en", (), 11_873),
+    ("commonsenseqa", "train", "en", (), 9_741),
+    ("commonsenseqa", "dev", "en", (), 1_221),
+    ("commonsenseqa", "test", "en", (), 1_140),
+    ("udpos", "train", "en", (), 21_253),
+    ("udpos", "dev", "en", (), 3_974),
+    ("udpos", "test", "en", (), 5_440),
+    ("udpos", "test", "mr", (), 47),
+    *(("xnli", "test", language, (), 5_010) for language in TASKS["xnli"].languages),
+    *(("xquad", "test", language, (), 1_190) for language in (*TASKS["xquad"].languages, "ro")),
+    *(("pawsx", "dev", language, (), 2_000) for language in TASKS["pawsx"].languages),
+]
+
+
+@pytest.mark.parametrize("case", OFFICIAL, ids=lambda case: "-".join(case[:3]))
+def test_published_files_hold_as_many_examples_as_stated(
+    case: Case, shared_data: Path, with_files
+) -> None:
+    name, split, language, files, count = case
+    task = with_files(name, split, *files) if files else TASKS[name]
+    rows = read_examples(task, split=split, language=language, root=shared_data)
+    assert len(rows.examples) == count
+    assert rows.skipped == {}
+
+
+def test_every_published_udpos_tag_is_one_of_the_17(shared_data: Path) -> None:
+    task = TASKS["udpos"]
+    seen: set[str] = set()
+    for language in (*task.languages, *task.more_languages):
+        if language == "de":  # its labelled test file is too large for the mirrors
+            continue
+        rows = read_examples(task, split="test", language=language, root=shared_data)
+        assert rows.skipped == {}
+        for example in rows.examples:
+            seen.update(example.tags)  # type: ignore[union-attr,arg-type]
+    assert seen == set(task.labels)
+
+
+@pytest.mark.parametrize(("language", "pairs"), [("de", 1_000), ("jv", 205), ("sw", 390)])
+def test_tatoeba_pairs(language: str, pairs: int, shared_data: Path, with_files) -> None:
+    side = "tatoeba/v1/tatoeba.{lang3}-eng."
+    task = with_files("tatoeba", "test", f"{side}{{lang3}}", f"{side}eng")
+    rows = read_examples(task, split="test", language=language, root=shared_data)
+    assert len(rows.examples) == 2 * pairs
+
+
+def test_no_quote_is_left_of_what_csv_writer_added(shared_data: Path) -> None:
+    rows = read_examples(TASKS["pawsx"], split="dev", language="fr", root=shared_data)
+    texts = [text for row in rows.examples for text in (row.text_a, row.text_b)]  # type: ignore[union-attr]
+    assert sum('"' in text for text in texts) > 200
+    assert not any('""' in text for text in texts)

@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from xtransfer.data.table import read_table
+from xtransfer.errors import DataError
+
+
+def values(path: Path, format_: str, *, header: bool = False) -> list[list[object]]:
+    return [list(row.values()) for _, row in read_table(path, format_=format_, header=header)]
+
+
+def test_tsv_without_header_numbers_its_columns(write) -> None:
+    path = write("a.tsv", "one\ttwo\tneutral\nthree\tfour\tneutral\n")
+    assert list(read_table(path, format_="tsv", header=False)) == [
+        (f"{path}:1", {"0": "one", "1": "two", "2": "neutral"}),
+        (f"{path}:2", {"0": "three", "1": "four", "2": "neutral"}),
+    ]
+
+
+def test_tsv_with_header_names_its_columns(write) -> None:
+    path = write("a.tsv", "question1\tquestion2\nWhy?\tHow?\n")
+    assert list(read_table(path, format_="tsv", header=True)) == [
+        (f"{path}:2", {"question1": "Why?", "question2": "How?"})
+    ]
+
+
+@pytest.mark.parametrize(
+    ("raw", "read"),
+    [
+        ('"Yes"', '"Yes"'),  # quoted speech in a raw file
+        ('"Yes", he said', '"Yes", he said'),
+        ('5" pipe', '5" pipe'),
+        ('"', '"'),
+        ('""', '""'),
+        ('"""Yes"""', '"Yes"'),  # the same speech, written by csv.writer
+        ('"He said ""yes"" twice"', 'He said "yes" twice'),
+        ('""""', '"'),
+        ('"a ""b" c"', '"a ""b" c"'),  # not balanced: nobody's quoting
+    ],
+)
+def test_tsv_takes_off_only_the_quotes_of_csv_writer(write, raw: str, read: str) -> None:
+    assert values(write("a.tsv", f"{raw}\tx\n"), "tsv") == [[read, "x"]]
+
+
+def test_a_stray_quote_merges_no_rows(write) -> None:
+    path = write("a.tsv", '"open\tx\nnext\ty\nclose"\tz\n')
+    assert values(path, "tsv") == [['"open', "x"], ["next", "y"], ['close"', "z"]]
+
+
+@given(
+    st.lists(
+        st.tuples(*[st.text(st.characters(exclude_categories=["Cc", "Cs"])) for _ in range(2)]),
+        min_size=1,
+    )
+)
+@example([('"', "a"), ('say "x"', '"quoted"')])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100)
+def test_what_csv_writer_wrote_comes_back(tmp_path: Path, rows: list[tuple[str, str]]) -> None:
+    text = io.StringIO(newline="")
+    csv.writer(text, delimiter="\t", lineterminator="\n").writerows([*rows, ("end", "end")])
+    path = tmp_path / "a.tsv"
+    path.write_bytes(b"\xef\xbb\xbf" + text.getvalue().encode())
+    assert values(path, "tsv") == [list(row) for row in [*rows, ("end", "end")]]
+
+
+def test_a_row_with_another_number_of_columns_is_named(write) -> None:
+    with pytest.raises(DataError, match=r"a\.tsv:2: has 4 columns where the first row has 3"):
+        values(write("a.tsv", "a\tb\tc\na\tb\tc\td\n"), "tsv")
+
+
+def test_empty_lines_hold_no_row_but_in_a_table_of_one_column(write) -> None:
+    assert values(write("a.tsv", "a\tb\n\nc\td\n\n"), "tsv") == [["a", "b"], ["c", "d"]]
+    assert values(write("b.tsv", "a\n\nb\n"), "tsv") == [["a"], [""], ["b"]]
+
+
+def test_two_columns_of_one_name_are_an_error(write) -> None:
+    with pytest.raises(DataError, match="two columns have the same name"):
+        values(write("a.tsv", "a\ta\n1\t2\n"), "tsv", header=True)
+
+
+def test_csv_fields_may_hold_commas_quotes_and_line_ends(write) -> None:
+    path = write("a.csv", 'id,text\n1,"a, ""b""\r\nc"\n2,d\n')
+    rows = list(read_table(path, format_="csv", header=True))
+    assert rows == [
+        (f"{path}:2", {"id": "1", "text": 'a, "b"\nc'}),
+        (f"{path}:4", {"id": "2", "text": "d"}),
+    ]
+
+
+def test_an_open_quote_in_csv_is_an_error(write) -> None:
+    with pytest.raises(DataError, match=r"a\.csv:2: not a CSV row"):
+        values(write("a.csv", 'id,text\n1,"open\n2,b\n'), "csv", header=True)
+
+
+def test_json_lines_and_arrays_give_the_same_rows(write) -> None:
+    lines = write("a.jsonl", '{"a": 1, "b": {"c": [2]}}\n\n{"a": null}\n')
+    array = write("b.json", '[{"a": 1, "b": {"c": [2]}}, {"a": null}]')
+    inside = write("c.json", '{"data": [{"a": 1, "b": {"c": [2]}}, {"a": null}]}')
+    expected = [{"a": 1, "b": {"c": [2]}}, {"a": None}]
+    assert [row for _, row in read_table(lines, format_="jsonl", header=False)] == expected
+    assert [row for _, row in read_table(array, format_="json", header=False)] == expected
+    assert [row for _, row in read_table(inside, format_="json", header=False)] == expected
+    places = [where for where, _ in read_table(lines, format_="jsonl", header=False)]
+    assert places == [f"{lines}:1", f"{lines}:3"]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('{"a": 1', r"a\.jsonl:2: not valid JSON \(line 1 column 8"),
+        ("[1, 2]", r"a\.jsonl:2: is not a JSON object"),
+        ('{"a": NaN}', r"a\.jsonl:2: not valid JSON \(NaN is no JSON number\)"),
+        ('{"a": "\\ud800"}', r"a\.jsonl:2: an escape stands for half of a character"),
+        ("[" * 100_000, r"a\.jsonl:2: not valid JSON"),
+    ],
+)
+def test_bad_json_is_named_with_its_line(write, line: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        values(write("a.jsonl", f'{{"a": 1}}\n{line}\n'), "jsonl")
+
+
+def test_json_that_is_no_array_is_an_error(write) -> None:
+    with pytest.raises(DataError, match="is not a JSON array of rows"):
+        values(write("a.json", '{"rows": []}'), "json")

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from xtransfer.errors import DataError
+from xtransfer.metrics import METRICS, score
+from xtransfer.metrics.classification import accuracy, f1
+from xtransfer.metrics.retrieval import retrieval_accuracy
+from xtransfer.tasks import NOT_YET, TASKS
+
+GOLD = {
+    "classification": ["neutral", "neutral"],
+    "choice": [0, 1],
+    "tagging": [["NOUN"], ["VERB", "X"]],
+    "span": [["Paris"], ["Rome", "Roma"]],
+    "bitext": [["0"], ["1"]],
+}
+RIGHT = {**GOLD, "span": ["Paris", "Roma"], "bitext": ["0", "1"]}
+
+
+def test_accuracy() -> None:
+    assert accuracy(["a", "b", "c"], ["a", "b", "a"]) == pytest.approx({"accuracy": 200 / 3})
+
+
+def test_f1_of_the_positive_label() -> None:
+    # Two of three found are right, two of four are found.
+    gold, found = list("1111000"), list("1100001")
+    assert f1(gold, found) == pytest.approx(
+        {"precision": 200 / 3, "recall": 50.0, "f1": 400 / 7, "accuracy": 400 / 7}
+    )
+
+
+@pytest.mark.parametrize(("gold", "found"), [("00", "00"), ("11", "00"), ("00", "11")])
+def test_f1_is_zero_where_it_is_undefined(gold: str, found: str) -> None:
+    assert f1(list(gold), list(found))["f1"] == 0.0
+
+
+def test_retrieval_counts_any_translation() -> None:
+    assert retrieval_accuracy([["0"], ["1", "5"], []], ["0", "5", "2"]) == pytest.approx(
+        {"accuracy": 200 / 3}
+    )
+
+
+@pytest.mark.parametrize("name", sorted(set(TASKS) - set(NOT_YET)))
+def test_every_ready_task_is_scored_under_its_main_scores_name(name: str) -> None:
+    task = TASKS[name]
+    found = score(task, GOLD[task.form], RIGHT[task.form], language="en")
+    assert found[task.metric] == 100.0
+
+
+def test_mlqa_is_scored_by_the_rules_of_its_language() -> None:
+    assert score(TASKS["mlqa"], [["der Turm"]], ["Turm"], language="de")["mlqa"] == 100.0
+    assert score(TASKS["xquad"], [["der Turm"]], ["Turm"], language="de")["em"] == 0.0
+
+
+def test_tag_accuracy_is_by_token() -> None:
+    task = TASKS["ccg"]
+    assert score(task, [["a", "b"], ["c"]], [["a", "b"], ["d"]], language="en")[
+        "accuracy"
+    ] == pytest.approx(200 / 3)
+
+
+def test_what_cannot_be_scored_is_said() -> None:
+    task = TASKS["xnli"]
+    with pytest.raises(DataError, match="xnli de: 1 of 2 examples have no gold label"):
+        score(task, ["neutral", None], ["neutral", "neutral"], language="de")
+    with pytest.raises(DataError, match="xnli de: there is nothing to score"):
+        score(task, [], [], language="de")
+    with pytest.raises(ValueError, match="2 gold entries, but 1 predictions"):
+        score(task, ["neutral", "neutral"], ["neutral"], language="de")
+    with pytest.raises(ValueError, match="no function computes 'map20'"):
+        score(TASKS["lareqa"], ["a"], ["a"], language="de")
+
+
+@given(st.lists(st.tuples(st.sampled_from("01"), st.sampled_from("01")), min_size=1))
+def test_scores_of_labels_lie_between_0_and_100(pairs: list[tuple[str, str]]) -> None:
+    gold, found = [list(side) for side in zip(*pairs, strict=True)]
+    for name in ("accuracy", "f1"):
+        for value in METRICS[name](gold, found).values():
+            assert 0.0 <= value <= 100.0

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from xtransfer.errors import ConfigError
+from xtransfer.metrics import METRICS
+from xtransfer.tasks import NOT_YET, TASKS, get_task
+from xtransfer.tasks.languages import LANGUAGES, iso3, language_name
+
+NINE = ["anli+", "mnli", "qqp", "squad_v2", "squad_v1", "hellaswag", "ccg", "cosmosqa"]
+NINE.append("commonsenseqa")
+READY = ["mnli", "squad_v1", "commonsenseqa", "xnli", "xquad", "udpos", "tatoeba"]
+
+
+def test_the_intermediate_tasks_are_the_nine_of_the_study() -> None:
+    assert sorted(name for name, task in TASKS.items() if task.as_intermediate) == sorted(NINE)
+
+
+def test_the_targets_are_those_of_both_benchmarks() -> None:
+    by_benchmark: dict[str, set[str]] = {}
+    for name, task in TASKS.items():
+        if task.stages is not None:
+            by_benchmark.setdefault(task.benchmark, set()).add(name)
+    assert by_benchmark == {
+        "xtreme": {
+            *("xnli", "pawsx", "udpos", "panx", "xquad", "mlqa", "tydiqa", "bucc2018", "tatoeba")
+        },
+        "xtreme-r": {"xcopa", "lareqa", "mewslix"},
+    }
+
+
+def test_a_task_is_either_ready_or_says_what_is_missing() -> None:
+    assert sorted(set(TASKS) - set(NOT_YET)) == sorted(READY)
+    assert set(NOT_YET) <= set(TASKS)
+
+
+@pytest.mark.parametrize("name", sorted(TASKS))
+def test_stages_name_tasks_that_have_training_and_dev_files(name: str) -> None:
+    task = TASKS[name]
+    for stage in [*(task.stages or ()), *([task.as_intermediate] if task.as_intermediate else [])]:
+        trained = TASKS[stage.task]
+        assert trained.source.files["train"]
+        assert trained.source.files["dev"]
+
+
+@pytest.mark.parametrize("name", READY)
+def test_ready_tasks_have_a_metric_that_is_computed(name: str) -> None:
+    assert TASKS[name].metric in METRICS
+
+
+@pytest.mark.parametrize(
+    ("name", "languages", "further"),
+    [
+        ("xnli", 15, 0),
+        ("pawsx", 7, 0),
+        ("xquad", 11, 1),
+        ("mlqa", 7, 0),
+        ("tydiqa", 9, 0),
+        ("bucc2018", 4, 0),
+        ("udpos", 33, 5),
+        ("panx", 40, 8),
+        ("tatoeba", 36, 5),
+        ("xcopa", 11, 0),
+        ("lareqa", 11, 0),
+        ("mewslix", 11, 0),
+    ],
+)
+def test_languages_are_as_many_as_the_benchmarks_have(
+    name: str, languages: int, further: int
+) -> None:
+    task = TASKS[name]
+    assert (len(task.languages), len(task.more_languages)) == (languages, further)
+    every = [*task.languages, *task.more_languages]
+    assert len(set(every)) == len(every)
+    assert set(every) <= set(LANGUAGES)
+
+
+def test_an_unknown_task_is_answered_with_the_nearest() -> None:
+    with pytest.raises(ConfigError) as caught:
+        get_task("xnil", "configs/x.yaml: target.tasks[2]")
+    assert str(caught.value) == (
+        "configs/x.yaml: target.tasks[2]: no task 'xnil'. "
+        "Did you mean 'xnli'? List them with: xtransfer tasks"
+    )
+    with pytest.raises(ConfigError, match=r"no task 'zzz'\. List them with: xtransfer tasks$"):
+        get_task("zzz", "here")
+
+
+def test_codes_that_are_not_in_the_table_stand_for_themselves() -> None:
+    assert (iso3("zh"), iso3("qa")) == ("cmn", "qa")
+    assert (language_name("zh"), language_name("qa")) == ("Chinese", "qa")
+
+
+def test_every_tatoeba_language_has_its_files(shared_data: Path) -> None:
+    task = TASKS["tatoeba"]
+    folder = shared_data / "tatoeba" / "v1"
+    for code in (*task.languages, *task.more_languages):
+        assert (folder / f"tatoeba.{iso3(code)}-eng.eng.gz").is_file(), code
