@@ -13,6 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from xtransfer import __version__
 from xtransfer.checkpoints import drop_checkpoints
 from xtransfer.config import Placement
 from xtransfer.errors import IntegrityError, NotFound, StepError
@@ -96,8 +97,9 @@ def run_step(step: Step, bench: Workbench) -> Record:
 
 def environment() -> dict[str, str]:
     """Return the versions that results depend on."""
-    packages = ("xtransfer", "torch", "transformers", "tokenizers", "deepspeed", "ray", "numpy")
-    return {"python": platform.python_version(), **{name: version(name) for name in packages}}
+    packages = ("torch", "transformers", "tokenizers", "deepspeed", "ray", "numpy")
+    own = {"python": platform.python_version(), "xtransfer": __version__}
+    return own | {name: version(name) for name in packages}
 
 
 Work = Callable[[Step, Workbench, Path], tuple[dict[str, Any], dict[str, float]]]

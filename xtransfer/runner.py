@@ -98,7 +98,7 @@ def _tune(
     from ray import tune
 
     from xtransfer.execute import Workbench, run_step
-    from xtransfer.search import PlanSearcher
+    from xtransfer.search import PlanSearcher, ProgressRelay
     from xtransfer.trial import run_trial
 
     bench = Workbench(plan=plan, store=store, placement=placement, scratch=scratch)
@@ -108,15 +108,6 @@ def _tune(
         work_inline=lambda step: _discard(run_step(step, bench)),
         changed=board.changed,
     )
-
-    class Relay(tune.Callback):
-        """Hands what trials report to the board."""
-
-        def on_trial_result(
-            self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any
-        ) -> None:
-            """Pass on a running trial's facts."""
-            board.told(trial.config["key"], result)
 
     def resources(config: Mapping[str, Any]) -> Any:
         return tune.PlacementGroupFactory(_bundles(plan.steps[config["key"]], placement))
@@ -136,12 +127,17 @@ def _tune(
         run_config=tune.RunConfig(
             name="tune",
             storage_path=str(scratch),
-            callbacks=[Relay()],
+            callbacks=[ProgressRelay(board.told)],
             verbose=0,
             failure_config=tune.FailureConfig(max_failures=placement.retries),
         ),
     )
-    tuner.fit()
+    try:
+        tuner.fit()
+    except RuntimeError as error:
+        raise XtransferError(
+            "ray", str(error).splitlines()[0], "What is recorded is safe: the same command goes on."
+        ) from error
     return searcher
 
 

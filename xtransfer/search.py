@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from ray.tune import Callback
 from ray.tune.search import Searcher
 
 from xtransfer.errors import XtransferError
@@ -43,6 +44,10 @@ class PlanSearcher(Searcher):
         self.work_inline = work_inline
         self.changed = changed
         self._settle()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the driver's hooks out: Tune writes a copy of its search algorithm to disk."""
+        return {**self.__dict__, "work_inline": None, "changed": None}
 
     @property
     def waiting(self) -> list[str]:
@@ -115,3 +120,25 @@ class PlanSearcher(Searcher):
                 else:
                     self.done.add(key)
                     self.changed(key, "done", "")
+
+
+class ProgressRelay(Callback):
+    """Hands what running steps report to `told(key, facts)`."""
+
+    def __init__(self, told: Callable[[str, Mapping[str, Any]], None]) -> None:
+        self.told = told
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the driver's hook out: Tune writes a copy of its callbacks to disk."""
+        return {"told": None}
+
+    def on_trial_result(
+        self,
+        iteration: int,  # noqa: ARG002 - the signature is Tune's
+        trials: list[Any],  # noqa: ARG002
+        trial: Any,
+        result: dict[str, Any],
+        **_: Any,
+    ) -> None:
+        """Pass on a running step's facts."""
+        self.told(trial.config["key"], result)

@@ -49,6 +49,10 @@ class Engine(Protocol):
         """Set both Adam moments and the number of steps taken. Collective."""
         ...
 
+    def close(self) -> None:
+        """Let go of the model's memory; the engine cannot be used afterwards."""
+        ...
+
 
 def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     """Return AdamW's two groups: no decay on biases and LayerNorm (every one-dimensional weight)."""
@@ -134,6 +138,9 @@ class TorchEngine:
                 "step": torch.tensor(float(steps)),
                 **{moment: moments[f"{moment}/{name}"].to(parameter.device) for moment in MOMENTS},
             }
+
+    def close(self) -> None:
+        """Do nothing: nobody else refers to the model."""
 
 
 class DeepSpeedEngine:
@@ -225,6 +232,16 @@ class DeepSpeedEngine:
                     self.optimizer.state[parameter][moment].copy_(value)
                 else:
                     safe_set_full_optimizer_state(parameter, value, moment)
+
+    def close(self) -> None:
+        """Take DeepSpeed's hooks off the parameters, which would keep them alive."""
+        self.engine.destroy()
+        for parameter in self.module.parameters():
+            for name in ("_hp_mapping", "_zero_optimizer", "_z3_optimizer", "_dp_group"):
+                if hasattr(parameter, name):
+                    delattr(parameter, name)
+        self.optimizer.state.clear()
+        self.optimizer.param_groups.clear()
 
     def _fill_state(self, steps: int) -> None:
         """Create AdamW's state now instead of at the first step.

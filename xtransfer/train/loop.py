@@ -175,7 +175,10 @@ def train(
     run = _Run(spec, context, engine, train_set, dev_set, score)
     if resume is not None:
         run.restore(resume)
-    return run.run()
+    try:
+        return run.run()
+    finally:
+        engine.close()
 
 
 def build_head(form: str, hidden: int, labels: int, *, dropout: float, seed: int) -> Any:
