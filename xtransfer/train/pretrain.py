@@ -30,6 +30,8 @@ PAD, MASK = 1, 4
 IGNORED = -100
 
 Objective = Literal["text", "concat", "ranking"]
+Example = tuple[list[int], ...]
+"""Token ids of one input, or of the two sides of a pair."""
 Report = Callable[[Mapping[str, float]], None]
 """Takes step, loss, ranking_loss and examples_per_second."""
 
@@ -59,6 +61,8 @@ class PretrainSpec(Record):
     ranking_layer: int = 2
     """Index into the hidden states; 0 is the embeddings."""
     ranking_weight: float = 1.0
+    neighbours: int = 2
+    """Neighbouring pairs that are ranked in one batch: the sentences of one document."""
     temperature: float = 0.1
     """Divides the cosines of the ranking objective."""
     report_every: int = 100
@@ -174,12 +178,15 @@ def _train(
         *texts, truncation=True, max_length=spec.max_length
     )["input_ids"]
     left, right = (list(side) for side in zip(*corpus.pairs, strict=True))
-    data: dict[Objective, list[tuple[list[int], ...]]] = {
+    data: dict[Objective, list[Example]] = {
         "text": [(ids,) for ids in encode(list(corpus.text))],
         "concat": [(ids,) for ids in encode(left, right) + encode(right, left)],
         "ranking": list(zip(encode(left), encode(right), strict=True)),
     }
-    batches = {name: _batches(data[name], spec) for name in spec.objectives}
+    batches = {
+        name: _batches(data[name], spec, block=spec.neighbours if name == "ranking" else 1)
+        for name in spec.objectives
+    }
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=spec.learning_rate, weight_decay=spec.weight_decay, fused=True
     )
@@ -223,18 +230,19 @@ def _train(
             began, seen = time.perf_counter(), 0
 
 
-def _batches(
-    data: Sequence[tuple[list[int], ...]], spec: PretrainSpec
-) -> Iterator[list[tuple[list[int], ...]]]:
-    """Yield batches of like lengths without end, in a new order every epoch."""
-    pool = 32 * spec.batch_size
+def _batches(data: Sequence[Example], spec: PretrainSpec, *, block: int) -> Iterator[list[Example]]:
+    """Yield batches of like lengths without end, in a new order every epoch.
+
+    Every `block` neighbours of the data stay together: hard negatives where they are ranked.
+    """
+    pool, size = 32 * spec.batch_size // block, spec.batch_size // block
     while True:
-        order = torch.randperm(len(data)).tolist()
+        order = torch.randperm(len(data) // block).tolist()
         for start in range(0, len(order), pool):
-            near = sorted(order[start : start + pool], key=lambda i: len(data[i][0]))
-            groups = [near[i : i + spec.batch_size] for i in range(0, len(near), spec.batch_size)]
+            near = sorted(order[start : start + pool], key=lambda i: len(data[i * block][0]))
+            groups = [near[i : i + size] for i in range(0, len(near), size)]
             for index in torch.randperm(len(groups)).tolist():
-                yield [data[i] for i in groups[index]]
+                yield [data[i * block + j] for i in groups[index] for j in range(block)]
 
 
 def _pad(rows: Sequence[list[int]]) -> Tensor:

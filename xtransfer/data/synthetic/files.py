@@ -10,10 +10,13 @@ from pathlib import Path
 from random import Random
 from typing import Any, cast
 
-from xtransfer.data.synthetic.language import Speaker
+from xtransfer.data.synthetic.language import Speaker, join
 from xtransfer.data.synthetic.lexicon import CATEGORIES
 from xtransfer.data.synthetic.meaning import Clause, Label, Mind, Phrase, Role
 from xtransfer.data.synthetic.world import World
+
+Scene = tuple[list[Clause], Clause, Role]
+"""Clauses of a paragraph, the one that is asked about, and the part asked for."""
 
 LABELS: tuple[Label, ...] = ("entailment", "neutral", "contradiction")
 
@@ -89,27 +92,42 @@ class _Writer:
             random = self.random("text", code)
             self.lines(
                 f"text/{code}.txt",
-                (self.paragraph_text(speaker, random) for _ in range(sizes.text)),
+                (self.paragraph(speaker, random) for _ in range(sizes.text)),
             )
             if code == "en":
                 continue
             random = self.random("parallel", code)
             english = self.speakers["en"]
-            rows: list[tuple[str, str]] = []
-            for _ in range(sizes.parallel):
-                clause = self.mind.clause(random)
-                rows.append((speaker.sentence(clause, random), english.sentence(clause, random)))
+            rows: list[tuple[str, ...]] = []
+            for _ in range(sizes.parallel // 2):
+                # Neighbours that differ in one respect make an alignment attend to each word.
+                for clause in self.mind.pair(random, random.choice(LABELS[1:])):
+                    sides = (speaker, english)
+                    rows.append(tuple(side.sentence(clause, random) for side in sides))
             self.tsv(f"text/{code}-en.tsv", rows)
 
-    def paragraph_text(self, speaker: Speaker, random: Random) -> str:
-        """Return one to three sentences on the same actors, some said twice in other words."""
-        if random.random() < 0.15:
+    def paragraph(self, speaker: Speaker, random: Random) -> str:
+        """Return a fact, a remark with its sequel, or a question with its answer.
+
+        A sequel begins with a marker of how it follows, as sentences of real text often do: that is
+        where a language model meets inference (Nie et al. 2019, DisSent).
+        """
+        kind = random.choices(("fact", "sequel", "dialogue"), (1, 5, 4))[0]
+        if kind == "fact":
             return speaker.sentence(self.mind.fact(random), random)
-        actors = [self.mind.phrase(random, (kind,)) for kind in ("person", "beast", "dish", "tool")]
-        clauses = [self.mind.clause(random, actors=actors) for _ in range(random.choice((1, 2)))]
-        if random.random() < 0.6:
-            clauses.append(self.mind.restated(random, random.choice(clauses)))
-        return " ".join(speaker.sentence(clause, random) for clause in clauses)
+        if kind == "sequel":
+            label = random.choice(LABELS)
+            first, second = self.mind.pair(random, label)
+            marker = self.mind.marker(label)
+            sequel = speaker.sentence(second, random, marker=marker)
+            return f"{speaker.sentence(first, random)} {sequel}"
+        clauses, asked, role = self.scene(random, length=2)
+        lines = [speaker.sentence(clause, random) for clause in clauses]
+        lines.append(speaker.sentence(replace(asked, asked=role), random))
+        phrase = {"subject": asked.subject, "object": asked.object, "place": asked.place}[role]
+        if phrase:
+            lines.append(join([*speaker.phrase(phrase, random), (".", "PUNCT")]))
+        return " ".join(lines)
 
     def clauses(self, random: Random, count: int, *, reserve: bool) -> list[Clause]:
         found: list[Clause] = []
@@ -141,36 +159,35 @@ class _Writer:
             for premise, hypothesis, label in pairs
         ]
 
-    def paragraphs(
-        self, random: Random, count: int, *, reserve: bool
-    ) -> list[tuple[list[Clause], Clause, Role]]:
-        """Return (clauses of a paragraph, the one that is asked about, the part asked for)."""
-        found: list[tuple[list[Clause], Clause, Role]] = []
+    def paragraphs(self, random: Random, count: int, *, reserve: bool) -> list[Scene]:
+        found: list[Scene] = []
         for _ in range(count):
-            frame = random.choice(("meet", "meet", "consume", "handle"))
-            asked = self.mind.clause(random, frame=frame, place=0.5, negated=0.0)
-            roles: list[Role] = ["subject", "object"] + (["place"] if asked.place else [])
-            role = random.choice(roles)
-            clauses = [asked]
-            while len(clauses) < 3:
-                other = self.mind.clause(random, frame=frame, place=0.5, negated=0.0)
-                if len(clauses) == 1 and random.random() < 0.5:
-                    other = replace(other, verb=asked.verb)
-                nouns = {c.subject.noun for c in clauses} | {
-                    c.object.noun for c in clauses if c.object
-                }
-                new = other.object and not {other.subject.noun, other.object.noun} & nouns
-                if new and other not in self.mind.reserved:
-                    clauses.append(other)
+            found.append(self.scene(random, length=3))
             if reserve:
-                self.mind.reserved.update(clauses)
-            random.shuffle(clauses)
-            found.append((clauses, asked, role))
+                self.mind.reserved.update(found[-1][0])
         return found
 
-    def squad(
-        self, code: str, split: str, paragraphs: Iterable[tuple[list[Clause], Clause, Role]]
-    ) -> dict[str, Any]:
+    def scene(self, random: Random, *, length: int) -> Scene:
+        """Draw clauses of which no two share an actor, and a question that one of them answers.
+
+        Half of the scenes have a second clause with the verb that the question is about.
+        """
+        frame = random.choice(("meet", "meet", "consume", "handle"))
+        asked = self.mind.clause(random, frame=frame, place=0.3, negated=0.0)
+        roles: list[Role] = ["subject", "object"] + (["place"] if asked.place else [])
+        same_verb = random.random() < 0.5
+        clauses, nouns = [asked], set(_actors(asked))
+        while len(clauses) < length:
+            other = self.mind.clause(random, frame=frame, place=0.3, negated=0.0)
+            if same_verb and len(clauses) == 1:
+                other = replace(other, verb=asked.verb)
+            if nouns.isdisjoint(_actors(other)) and other not in self.mind.reserved:
+                clauses.append(other)
+                nouns.update(_actors(other))
+        random.shuffle(clauses)
+        return clauses, asked, random.choice(roles)
+
+    def squad(self, code: str, split: str, paragraphs: Iterable[Scene]) -> dict[str, Any]:
         random, speaker = self.random("words", "span", split, code), self.speakers[code]
         rows: list[dict[str, Any]] = []
         for index, (clauses, asked, role) in enumerate(paragraphs):
@@ -261,3 +278,7 @@ class _Writer:
 
     def jsonl(self, name: str, rows: Iterable[Any]) -> None:
         self.lines(name, (json.dumps(row, ensure_ascii=False) for row in rows))
+
+
+def _actors(clause: Clause) -> list[str]:
+    return [phrase.noun for phrase in (clause.subject, clause.object) if phrase]

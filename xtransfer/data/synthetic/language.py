@@ -97,16 +97,19 @@ class Speaker:
     lexicon: Lexicon
     concepts: dict[str, Concept]
 
-    def tokens(self, clause: Clause, random: Random) -> list[Token]:
-        """Return the words and tags of a clause; `random` chooses between synonyms."""
-        spans = self._constituents(clause, random)
-        return [token for _, tokens in spans for token in tokens] + [
-            ("?" if clause.asked else ".", "PUNCT")
-        ]
+    def tokens(self, clause: Clause, random: Random, *, marker: str | None = None) -> list[Token]:
+        """Return the words and tags of a clause; `random` chooses between synonyms.
 
-    def sentence(self, clause: Clause, random: Random) -> str:
+        `marker` is a discourse marker (a concept) to begin with.
+        """
+        opening = [self._word(marker, random)] if marker else []
+        spans = self._constituents(clause, random)
+        words = [token for _, tokens in spans for token in tokens]
+        return [*opening, *words, ("?" if clause.asked else ".", "PUNCT")]
+
+    def sentence(self, clause: Clause, random: Random, *, marker: str | None = None) -> str:
         """Return a clause as text."""
-        return join(self.tokens(clause, random))
+        return join(self.tokens(clause, random, marker=marker))
 
     def phrase(self, phrase: Phrase, random: Random, *, article: str = "the") -> list[Token]:
         """Return the words and tags of a noun phrase."""

@@ -71,7 +71,7 @@ class Mind:
         *,
         frame: str | None = None,
         actors: list[Phrase] | None = None,
-        place: float = 0.4,
+        place: float = 0.2,
         negated: float = 0.25,
     ) -> Clause:
         """Draw a clause that no test set has reserved; `actors` are preferred where they fit."""
@@ -85,7 +85,7 @@ class Mind:
         category = random.choice(categories)
         if category == "person" and random.random() < 0.4:
             return Phrase(noun=random.choice(self._kinds["name"]))
-        adjective = random.choice(self._kinds["quality"]) if random.random() < 0.4 else None
+        adjective = random.choice(self._kinds["quality"]) if random.random() < 0.3 else None
         return Phrase(noun=random.choice(self._kinds[category]), adjective=adjective)
 
     def fact(self, random: Random) -> Clause:
@@ -103,6 +103,10 @@ class Mind:
         )
         return self.fact(random) if fact in self.reserved else fact
 
+    def marker(self, label: Label) -> str:
+        """Return the discourse marker between clauses that stand to each other as `label` says."""
+        return self._kinds[label][0]
+
     def pair(self, random: Random, label: Label) -> tuple[Clause, Clause]:
         """Draw a premise and a hypothesis that stands to it as `label` says, neither reserved."""
         rules = {
@@ -115,11 +119,6 @@ class Mind:
             hypothesis = rules[label](random, premise)
             if hypothesis not in self.reserved:
                 return premise, hypothesis
-
-    def restated(self, random: Random, clause: Clause) -> Clause:
-        """Return a clause to say again, perhaps in more general terms, unless that is reserved."""
-        general = self._entailed(random, clause) if random.random() < 0.5 else clause
-        return clause if general in self.reserved else general
 
     def _draw(
         self,
@@ -181,9 +180,11 @@ class Mind:
 
     def _neutral(self, random: Random, premise: Clause) -> Clause:
         """Speak of another actor or another action, affirmed or denied: nothing follows."""
-        if random.random() < 0.3:  # so that a negation alone gives no label away
+        if random.random() < 0.2:  # so that a negation alone gives no label away
             premise = replace(premise, negated=not premise.negated)
-        part = random.choice(["subject", "verb", "object"] if premise.object else ["subject", "verb"])
+        part = random.choice(
+            ["subject", "verb", "object"] if premise.object else ["subject", "verb"]
+        )
         if part == "verb":
             return replace(premise, verb=self._other(random, premise.verb))
         if part == "object" and premise.object:
@@ -199,7 +200,7 @@ class Mind:
 
     def _contradicted(self, random: Random, premise: Clause) -> Clause:
         """Deny it, turn a quality into its opposite, or let the two actors change roles."""
-        choices = ["deny"]
+        choices = ["deny", "deny"]
         if premise.subject.adjective and not premise.negated:
             choices.append("opposite")
         if self.concepts[premise.verb].kind == "meet" and not premise.negated:
