@@ -194,6 +194,13 @@ class Retrieval(Settings):
     pooling: Literal["mean"] = "mean"
     """Mean over non-padding positions, special tokens included."""
 
+    @field_validator("layer")
+    @classmethod
+    def _index_or_share(cls, value: float) -> float:
+        if value < 0 or (isinstance(value, float) and not value <= 1):
+            raise ValueError("is an index (0, 1, ...) or a share of the depth (0.0 to 1.0)")
+        return value
+
 
 class Experiment(Settings):
     """One experiment: everything that its plan's step keys depend on."""
@@ -284,7 +291,8 @@ def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
 
 def load_placement(path: Path | None, overrides: Sequence[str] = ()) -> Placement:
     """Read a placement from YAML (None: the defaults) and check it."""
-    return read_settings(Placement, path, overrides, "placement" if path is None else str(path))
+    where = "placement" if path is None else str(path)
+    return read_settings(Placement, path, overrides, where, option="--place")
 
 
 def _check_tasks(experiment: Experiment, where: str) -> None:

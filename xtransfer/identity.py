@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from xtransfer.errors import IdentityError
 
@@ -26,7 +26,9 @@ def canonical_json(value: Any) -> str:
             naming where in the structure it stands.
     """
     _check(value, "$")
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return json.dumps(
+        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=dict
+    )
 
 
 def key_of(value: Any) -> str:
@@ -41,20 +43,31 @@ def file_digest(path: Path) -> str:
 
 
 def _check(value: Any, where: str) -> None:
-    if value is None or isinstance(value, bool | int | str):
+    if value is None or isinstance(value, bool | int):
+        return
+    if isinstance(value, str):
+        _check_text(value, where)
         return
     if isinstance(value, float):
         if not math.isfinite(value):
             raise IdentityError(where, f"{value} has no JSON form, so no stable identity")
         return
     if isinstance(value, Mapping):
-        for name, item in value.items():
+        for name, item in cast("Mapping[Any, Any]", value).items():
             if not isinstance(name, str):
-                raise IdentityError(where, f"key {name!r} is not text, so it has no stable identity")
+                raise IdentityError(
+                    where, f"key {name!r} is not text, so it has no stable identity"
+                )
+            _check_text(name, where)
             _check(item, f"{where}.{name}")
         return
     if isinstance(value, list | tuple):
-        for index, item in enumerate(value):
+        for index, item in enumerate(cast("Sequence[Any]", value)):
             _check(item, f"{where}[{index}]")
         return
     raise IdentityError(where, f"a {type(value).__name__} has no stable identity")
+
+
+def _check_text(text: str, where: str) -> None:
+    if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise IdentityError(where, f"{text!r} holds half a character, so it has no stable identity")

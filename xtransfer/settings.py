@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from types import UnionType
+from typing import Any, TypeVar, cast, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -15,15 +16,24 @@ from xtransfer.errors import ConfigError, did_you_mean
 S = TypeVar("S", bound=BaseModel)
 
 
-def read_settings(model: type[S], path: Path | None, overrides: Sequence[str], where: str) -> S:
+def read_settings(
+    model: type[S],
+    path: Path | None,
+    overrides: Sequence[str],
+    where: str,
+    *,
+    option: str = "--set",
+) -> S:
     """Read `path` (None: no file, all defaults), apply `a.b=c` overrides, and check the result.
+
+    `option` is the command-line option that the overrides come from, for their errors.
 
     Raises:
         ConfigError: naming the file or the override, the path in it and the remedy.
     """
     raw = {} if path is None else read_yaml(path)
     for override in overrides:
-        _apply(raw, override)
+        _apply(raw, override, option)
     return _validate(model, raw, where)
 
 
@@ -49,6 +59,10 @@ _StrictLoader.add_implicit_resolver(
 def _unique_mapping(loader: _StrictLoader, node: yaml.MappingNode) -> dict[Any, Any]:
     seen: set[str] = set()
     for key, _ in node.value:
+        if not isinstance(key, yaml.ScalarNode):
+            raise yaml.constructor.ConstructorError(
+                None, None, "a key must be text", key.start_mark
+            )
         if key.value in seen:
             raise yaml.constructor.ConstructorError(
                 None, None, f"key '{key.value}' appears twice", key.start_mark
@@ -60,14 +74,18 @@ def _unique_mapping(loader: _StrictLoader, node: yaml.MappingNode) -> dict[Any, 
 _StrictLoader.add_constructor("tag:yaml.org,2002:map", _unique_mapping)
 
 
+# What PyYAML lets through when a value does not fit its tag, as in `!!bool maybe`.
+_MISFITS = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
+
+
 def parse_yaml(text: str, where: str) -> Any:
     """Parse one YAML document safely; errors name `where` and the line."""
     try:
-        return yaml.load(text, Loader=_StrictLoader)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        return yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - derived from SafeLoader
+    except (yaml.YAMLError, *_MISFITS) as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+        problem = getattr(error, "problem", None) or "a value does not fit its tag"
         raise ConfigError(f"{where}{line}", f"not valid YAML: {problem}") from None
 
 
@@ -94,37 +112,38 @@ def read_yaml(path: Path) -> dict[str, Any]:
 _STEP = re.compile(r"([A-Za-z0-9_-]+)|\[(\d+)\]")
 
 
-def _apply(raw: dict[str, Any], override: str) -> None:
+def _apply(raw: dict[str, Any], override: str, option: str) -> None:
     """Set one `a.b[0].c=value` in `raw`; the value is YAML."""
     path, equals, text = override.partition("=")
-    where = f"--set {override}"
+    where = f"{option} {override}"
     steps: list[str | int] = []
     for part in path.split("."):
         found = list(_STEP.finditer(part))
         if not part or "".join(match.group(0) for match in found) != part:
-            raise ConfigError(
-                where, "is not of the form a.b=value", "Example: --set data.root=/data"
-            )
+            raise ConfigError(where, "is not of the form a.b=value", f"Example: {option} a.b=value")
         steps += [int(match.group(2)) if match.group(2) else match.group(1) for match in found]
     if not equals:
-        raise ConfigError(where, "is not of the form a.b=value", "Example: --set data.root=/data")
+        raise ConfigError(where, "is not of the form a.b=value", f"Example: {option} a.b=value")
     value = parse_yaml(text, where) if text else ""
     at: Any = raw
-    for step, following in zip(steps, [*steps[1:], None], strict=True):
-        if isinstance(step, int):
-            if not isinstance(at, list) or step >= len(cast("list[Any]", at)):
-                raise ConfigError(where, f"there is no entry [{step}] to set")
-        elif not isinstance(at, dict):
-            raise ConfigError(where, f"'{step}' would stand inside a value that is not a mapping")
-        if following is None:
-            at[step] = value
-        elif isinstance(at, dict) and (step not in at or at[step] is None):
+    for step in steps[:-1]:
+        _check_place(at, step, where)
+        if isinstance(step, str) and at.get(step) is None:
             at[step] = {}
-            at = at[step]
-        else:
-            if step == "encoder" and isinstance(at[step], str):
-                at[step] = {"name": at[step]}
-            at = at[step]
+        elif step == "encoder" and isinstance(at[step], str):
+            at[step] = {"name": at[step]}
+        at = at[step]
+    _check_place(at, steps[-1], where)
+    at[steps[-1]] = value
+
+
+def _check_place(at: Any, step: str | int, where: str) -> None:
+    """Refuse a step into `at` that is not there: an entry of no list, a key of no mapping."""
+    if isinstance(step, str):
+        if not isinstance(at, dict):
+            raise ConfigError(where, f"'{step}' would stand inside a value that is not a mapping")
+    elif not isinstance(at, list) or step >= len(cast("list[Any]", at)):
+        raise ConfigError(where, f"there is no entry [{step}] to set")
 
 
 def _listify(value: Any) -> Any:
@@ -155,7 +174,9 @@ def _explain(model: type[BaseModel], error: Any) -> tuple[str, str]:
     if error["type"] == "extra_forbidden":
         known = _fields_at(model, location[:-1])
         near = did_you_mean(str(location[-1]), known)
-        return f"unknown key '{location[-1]}'", near or f"Known: {', '.join(known)}."
+        return f"unknown key '{location[-1]}'", near or (
+            f"Known: {', '.join(known)}." if known else ""
+        )
     if error["type"] == "missing":
         return "is required but absent", ""
     if error["type"] == "value_error":
@@ -169,13 +190,15 @@ def _fields_at(model: type[BaseModel], location: Sequence[str | int]) -> list[st
     """Return the names that a section may hold, walking the models along `location`."""
     at: Any = model
     for step in location:
-        fields = getattr(at, "model_fields", None)
-        if fields is None or step not in fields:
+        if get_origin(at) is Mapping:
+            at = get_args(at)[1]
+        elif step in (fields := getattr(at, "model_fields", {})):
+            at = fields[step].annotation
+        else:
             return []
-        at = fields[step].annotation
-        options = [*getattr(at, "__args__", ()), at]
-        at = next((option for option in options if hasattr(option, "model_fields")), None)
-    return sorted(at.model_fields) if at is not None else []
+        if isinstance(at, UnionType):  # `Section | None` is that section
+            at = get_args(at)[0]
+    return sorted(getattr(at, "model_fields", ()))
 
 
 def _dotted(location: Sequence[str | int]) -> str:

@@ -1,0 +1,202 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from xtransfer.config import Experiment, Limits, Placement, load_experiment, load_placement
+from xtransfer.errors import ConfigError
+
+CONFIGS = Path(__file__).resolve().parents[1] / "configs"
+SMALL = """
+name: small
+encoder: encoder
+intermediate: {tasks: [mnli], seeds: [1], learning_rates: [1e-5]}
+target: {tasks: [xnli, tatoeba], seeds: [1, 2]}
+"""
+
+
+def write(folder: Path, text: str = SMALL) -> Path:
+    path = folder / "small.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def refuse(folder: Path, *overrides: str) -> str:
+    path = write(folder)
+    with pytest.raises(ConfigError) as caught:
+        load_experiment(path, overrides)
+    assert caught.value.exit_status == 2
+    return str(caught.value).removeprefix(f"{path}: ")
+
+
+def test_a_small_experiment_has_the_defaults_of_the_study(tmp_path: Path) -> None:
+    found = load_experiment(write(tmp_path))
+    assert found.encoder.name == "encoder"
+    assert found.intermediate.learning_rates == (1e-5,)
+    assert found.intermediate.select_per_seed is False
+    assert found.target.select_per_seed is True
+    assert (found.training.warmup, found.training.weight_decay) == (0.1, 0.01)
+    assert (found.training.clip, found.training.adam_epsilon) == (1.0, 1e-8)
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.name)
+def test_the_experiments_of_the_repository_are_good(path: Path) -> None:
+    load_experiment(path)
+
+
+@pytest.mark.parametrize(
+    "path", sorted((CONFIGS / "placement").glob("*.yaml")), ids=lambda path: path.name
+)
+def test_the_placements_of_the_repository_are_good(path: Path) -> None:
+    load_placement(path)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        (
+            "target.tasks=[xnil]",
+            "target.tasks[0]: no task 'xnil'. Did you mean 'xnli'? List them with: xtransfer tasks",
+        ),
+        (
+            "target.tasks=[xnli, mnli]",
+            (
+                "target.tasks[1]: 'mnli' cannot be a target task. "
+                "List what can be what with: xtransfer tasks"
+            ),
+        ),
+        (
+            "intermediate.tasks=[xnli]",
+            (
+                "intermediate.tasks[0]: 'xnli' cannot be an intermediate task. "
+                "List what can be what with: xtransfer tasks"
+            ),
+        ),
+        ("target.tasks=[]", "target.tasks: needs at least one target task"),
+        ("target.tasks=[xnli, xnli]", "target.tasks: has a repeated entry: ['xnli', 'xnli']"),
+        ("target.seeds=[]", "target.seeds: needs at least one seed"),
+        ("target.seeds=[1, 1]", "target.seeds: has a repeated entry: [1, 1]"),
+        ("intermediate.seeds=[]", "intermediate.seeds: needs at least one seed"),
+        (
+            "target.learning_rates=[3.0]",
+            "target.learning_rates: learning rates lie between 0 and 1",
+        ),
+        (
+            "target.languages.xnli=[en, xx]",
+            (
+                "target.languages.xnli[1]: 'xnli' has no language 'xx'. "
+                "It has: ar bg de el en es fr hi ru sw th tr ur vi zh."
+            ),
+        ),
+        ("target.languages.xnli=[]", "target.languages.xnli: needs at least one language"),
+        (
+            "target.overrides.xnl.epochs=3",
+            "target.overrides: no task 'xnl'. Did you mean 'xnli'? List them with: xtransfer tasks",
+        ),
+        (
+            "target.overrides.xnli.epoch=3",
+            "target.overrides.xnli.epoch: unknown key 'epoch'. Did you mean 'epochs'?",
+        ),
+        ("data.holdout.squad=3", "data.holdout: no task 'squad'."),
+        ("data.files.mnl.train=[a]", "data.files: no task 'mnl'. Did you mean 'mnli'?"),
+        ("data.limits.tasks.mnl.train=3", "data.limits.tasks: no task 'mnl'."),
+        ("name=Bad Name", "name: must be 1 to 30 of a-z, 0-9, '-' and '_', beginning with"),
+        ("encoder={}", "encoder: give either `name` (a folder or a hub repository) or `pretrain`"),
+        ("training.precision=fp16", "training.precision: input should be 'fp32' or 'bf16'"),
+        ("training.warmup=1.5", "training.warmup: input should be less than 1"),
+        ("retrieval.layer=1.5", "retrieval.layer: is an index (0, 1, ...) or a share"),
+        ("retrieval.layer=-1", "retrieval.layer: is an index (0, 1, ...) or a share"),
+        ("data.limits.train=0", "data.limits.train: input should be greater than or equal to 1"),
+        ("trainig.clip=1.0", "trainig: unknown key 'trainig'. Did you mean 'training'?"),
+    ],
+)
+def test_a_mistake_is_named_with_its_place_and_remedy(
+    tmp_path: Path, override: str, message: str
+) -> None:
+    assert refuse(tmp_path, override).startswith(message)
+
+
+def test_artificial_languages_are_not_checked_against_the_task(tmp_path: Path) -> None:
+    found = load_experiment(
+        write(tmp_path), ["data.synthetic.seed=1", "target.languages.xnli=[l9]"]
+    )
+    assert found.target.languages["xnli"] == ("l9",)
+
+
+def test_an_encoder_by_name_takes_a_revision_from_the_command_line(tmp_path: Path) -> None:
+    found = load_experiment(write(tmp_path), [f"encoder.revision='{'0' * 40}'"])
+    assert (found.encoder.name, found.encoder.revision) == ("encoder", "0" * 40)
+
+
+def test_a_limit_of_a_task_wins_and_may_be_lifted() -> None:
+    limits = Limits(train=10, tasks={"mnli": {"train": None, "dev": 5}})
+    assert limits.of("mnli", "train") is None
+    assert limits.of("mnli", "dev") == 5
+    assert limits.of("mnli", "test") is None
+    assert limits.of("xnli", "train") == 10
+
+
+def test_a_placement_needs_no_file() -> None:
+    assert load_placement(None) == Placement()
+    assert load_placement(None, ["train.workers=2"]).train.workers == 2
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("train.zero_stage=4", "placement: train.zero_stage: input should be 0, 1, 2 or 3, not 4"),
+        (
+            "train.worker=2",
+            "placement: train.worker: unknown key 'worker'. Did you mean 'workers'?",
+        ),
+        ("train", "--place train: is not of the form a.b=value. Example: --place a.b=value"),
+        ("prepare.cpus=0", "placement: prepare.cpus: input should be greater than 0, not 0"),
+    ],
+)
+def test_a_mistake_in_a_placement(override: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_placement(None, [override])
+    assert str(caught.value) == message
+
+
+NAMES = st.sampled_from(
+    "name encoder data intermediate target training retrieval notes tasks seeds learning_rates "
+    "overrides limits languages synthetic files holdout pretrain mnli xnli all train epochs".split()
+)
+ANYTHING = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-2, 3)
+    | st.floats()
+    | st.sampled_from(["mnli", "xnli", "en", "no", "a b", ""])
+    | st.dates(),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(NAMES | st.integers() | st.none(), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.text(max_size=80)
+    | ANYTHING.map(yaml.safe_dump)
+    | st.fixed_dictionaries(
+        {"name": st.just("x"), "encoder": ANYTHING, "target": st.just({"tasks": ["xnli"]})},
+        optional=dict.fromkeys(("data", "intermediate", "training", "retrieval"), ANYTHING),
+    ).map(yaml.safe_dump)
+)
+def test_any_text_is_an_experiment_or_an_error_of_ours(tmp_path: Path, text: str) -> None:
+    path = write(tmp_path, "")
+    path.write_bytes(text.encode("utf-8", "surrogatepass"))
+    found: Experiment | ConfigError
+    try:
+        found = load_experiment(path)
+    except ConfigError as error:
+        found = error
+    assert isinstance(found, Experiment) or str(found).startswith(str(path))
