@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -230,8 +231,9 @@ def base_key(step: Step, plan: Plan) -> str | None:
     return at.key
 
 
+@lru_cache(maxsize=2)
 def load_tokenizer(name: str, revision: str | None) -> Any:
-    """Load the fast tokenizer of an encoder."""
+    """Load the fast tokenizer of an encoder; kept, since a large vocabulary takes seconds."""
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(name, revision=revision, use_fast=True)
