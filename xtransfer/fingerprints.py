@@ -38,7 +38,7 @@ class Fingerprints:
         self._known: dict[tuple[Any, ...], Any] = {}
 
     def data(self, task: Task, split: Split, language: str) -> Any:
-        """Return names-free digests of one data set's files, or its pinned place on the hub."""
+        """Return name and digest of each file of one data set, or its pinned place on the hub."""
         key = (task.name, split, language, task.source.files.get(split))
         if key not in self._known:
             root = Path(self.experiment.data.root)

@@ -1,0 +1,378 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from xtransfer.config import Experiment, load_experiment
+from xtransfer.plan import VERSIONS, Plan, Step, build_plan
+from xtransfer.settings import read_settings
+from xtransfer.tasks.task import Split, Task
+
+CONFIGS = Path(__file__).resolve().parents[1] / "configs"
+SMALL = """
+name: small
+encoder: encoder
+data: {limits: {seed: 1, train: 100}, holdout: {squad_v1: 10}}
+intermediate: {tasks: [mnli, squad_v1], seeds: [1, 2], learning_rates: [1.0e-5, 2.0e-5]}
+target:
+  tasks: [xnli, xquad, mlqa, tatoeba]
+  seeds: [1, 2]
+  languages: {xnli: [en, de], xquad: [en, de], mlqa: [en], tatoeba: [de, fr]}
+"""
+SETTINGS = yaml.safe_load(SMALL)
+
+
+class FakePrints:
+    """The outside world as a function: what a data set is follows from its name."""
+
+    def __init__(self, *, folder: str = "encoder", changed: tuple[str, ...] = ()) -> None:
+        self.folder = folder
+        self.changed = changed
+        self.asked: list[tuple[str, str, str]] = []
+
+    def data(self, task: Task, split: Split, language: str) -> Any:
+        self.asked.append((task.name, split, language))
+        return [{"file": f"{task.name}-{split}-{language}", "sha256": self._version(task.name)}]
+
+    def encoder(self) -> tuple[Any, Any, Mapping[str, Any]]:
+        return (
+            {"model": self._version("encoder")},
+            {"tokenizer": self._version("tokenizer")},
+            {"name": self.folder, "revision": None, "digests": {}},
+        )
+
+    def _version(self, name: str) -> str:
+        return "changed" if name in self.changed else "first"
+
+
+def plan_of(folder: Path, *overrides: str, prints: FakePrints | None = None) -> Plan:
+    path = folder / "small.yaml"
+    path.write_text(SMALL, encoding="utf-8")
+    return build_plan(load_experiment(path, overrides), prints or FakePrints())
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Plan:
+    return plan_of(tmp_path)
+
+
+def steps(plan: Plan, kind: str, name: str = "") -> list[Step]:
+    return [s for s in plan.steps.values() if s.kind == kind and s.name.startswith(name)]
+
+
+def test_the_number_of_steps_of_each_kind(small: Plan) -> None:
+    # Targets: two seeds after each of baseline, mnli and squad_v1; xquad and mlqa share theirs.
+    assert small.counts() == {
+        "prepare": 8,
+        "train (intermediate)": 8,
+        "select (intermediate)": 2,
+        "train (target)": 12,
+        "select (target)": 12,
+        "evaluate": 21,
+    }
+    assert sum(small.counts().values()) == len(small.steps)
+
+
+def test_parents_come_before_their_children(small: Plan) -> None:
+    seen: set[str] = set()
+    for key, step in small.steps.items():
+        assert set(step.inputs.values()) <= seen
+        seen.add(key)
+
+
+def test_every_step_has_its_own_key_and_folder(small: Plan) -> None:
+    assert [step.key for step in small.steps.values()] == list(small.steps)
+    assert len({step.folder for step in small.steps.values()}) == len(small.steps)
+    assert all(step.folder == f"{step.kind}/{step.name}-{key}" for key, step in small.steps.items())
+
+
+def test_there_is_a_cell_for_every_arm_target_and_seed(small: Plan) -> None:
+    assert len(small.cells) == 21
+    assert {(c.target, c.intermediate, c.seed) for c in small.cells} == {
+        (target, arm, seed)
+        for target in ("xnli", "xquad", "mlqa", "tatoeba")
+        for arm in ("baseline", "mnli", "squad_v1")
+        for seed in ((1, 2) if target != "tatoeba" else (None,))
+    }
+    assert {cell.key for cell in small.cells} == {s.key for s in steps(small, "evaluate")}
+    assert all(
+        small.steps[cell.key].name.startswith(f"{cell.target}-after-{cell.intermediate}")
+        for cell in small.cells
+    )
+
+
+def test_a_cell_says_what_chose_its_model(small: Plan) -> None:
+    assert {(c.target, c.intermediate): c.selected_on for c in small.cells if c.seed != 2} == {
+        **{("xnli", arm): "mnli dev en" for arm in ("baseline", "mnli", "squad_v1")},
+        **{("xquad", arm): "squad_v1 dev en" for arm in ("baseline", "mnli", "squad_v1")},
+        **{("mlqa", arm): "squad_v1 dev en" for arm in ("baseline", "mnli", "squad_v1")},
+        ("tatoeba", "baseline"): "none",
+        ("tatoeba", "mnli"): "mnli dev en",
+        ("tatoeba", "squad_v1"): "squad_v1 dev en",
+    }
+
+
+def test_the_baseline_starts_from_the_encoder_and_the_others_from_a_selection(small: Plan) -> None:
+    for step in steps(small, "train"):
+        if step.phase == "intermediate" or "-after-baseline" in step.name:
+            assert "start" not in step.inputs
+            assert step.spec["encoder"] == {"model": "first"}
+        else:
+            assert small.steps[step.inputs["start"]].kind == "select"
+            assert step.spec["encoder"] is None
+
+
+def test_an_intermediate_selection_chooses_among_its_whole_sweep(small: Plan) -> None:
+    for task in ("mnli", "squad_v1"):
+        (chosen,) = steps(small, "select", f"{task}-best")
+        trials = [small.steps[key] for key in chosen.inputs.values()]
+        assert {(t.spec["seed"], t.spec["learning_rate"]) for t in trials} == {
+            (seed, rate) for seed in (1, 2) for rate in (1e-5, 2e-5)
+        }
+        assert {t.sweep for t in trials} == {task}
+
+
+def test_a_target_selection_chooses_within_its_seed(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, "target.learning_rates=[1e-5, 3e-5]")
+    for step in steps(plan, "select"):
+        if step.phase == "target":
+            trials = [plan.steps[key] for key in step.inputs.values()]
+            assert {t.spec["learning_rate"] for t in trials} == {1e-5, 3e-5}
+            assert len({t.spec["seed"] for t in trials}) == 1
+
+
+def test_a_target_may_choose_among_all_seeds(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, "target.select_per_seed=false")
+    assert {cell.seed for cell in plan.cells} == {None}
+    assert plan.counts()["select (target)"] == 6
+    assert plan.counts()["train (target)"] == 12
+
+
+def test_targets_with_the_same_training_share_its_steps(small: Plan) -> None:
+    def ancestors(key: str) -> set[str]:
+        parents = small.steps[key].inputs
+        return {key}.union(*(ancestors(p) for role, p in parents.items() if role != "test"))
+
+    by = {(c.target, c.intermediate, c.seed): c.key for c in small.cells}
+    for arm in ("baseline", "mnli", "squad_v1"):
+        xquad, mlqa = by["xquad", arm, 1], by["mlqa", arm, 1]
+        assert ancestors(xquad) - {xquad} == ancestors(mlqa) - {mlqa}
+
+
+def test_intermediate_and_target_training_share_prepared_data(tmp_path: Path) -> None:
+    assert len(steps(plan_of(tmp_path), "prepare", "mnli-")) == 2
+    longer = plan_of(tmp_path, "target.overrides.xnli.max_length=64")
+    assert len(steps(longer, "prepare", "mnli-")) == 4
+
+
+def test_the_stages_of_a_target_follow_one_another(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, "target.tasks=[xcopa]", "intermediate.tasks=[mnli]")
+    for step in steps(plan, "train", "copa-after-mnli"):
+        start = plan.steps[step.inputs["start"]]
+        assert start.name == f"socialiqa-after-mnli-seed{step.spec['seed']}"
+    assert {c.selected_on for c in plan.cells} == {"copa dev en"}
+    assert plan.not_yet == ("xcopa",)
+
+
+def test_held_out_dev_data_are_read_from_the_training_file(small: Plan) -> None:
+    (train,) = steps(small, "prepare", "squad_v1-train")
+    (dev,) = steps(small, "prepare", "squad_v1-dev")
+    assert (dev.spec["split"], dev.spec["role"]) == ("train", "dev")
+    assert dev.spec["holdout"] == train.spec["holdout"] == {"examples": 10, "seed": 1}
+    assert dev.spec["data"] == train.spec["data"]
+    assert (train.spec["limit"], dev.spec["limit"]) == ({"examples": 100, "seed": 1}, None)
+    (mnli,) = steps(small, "prepare", "mnli-dev")
+    assert (mnli.spec["split"], mnli.spec["holdout"]) == ("dev", None)
+
+
+def test_a_pretrained_tiny_encoder_is_the_parent_of_everything(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, "encoder={pretrain: {steps: 5}}", "data.synthetic.seed=3")
+    (pretrain,) = steps(plan, "pretrain")
+    assert next(iter(plan.steps)) == pretrain.key
+    for step in plan.steps.values():
+        if step.kind == "prepare":
+            assert step.inputs == {"encoder": pretrain.key}
+            assert "tokenizer" not in step.spec
+        if step.kind == "train" and step.phase == "intermediate":
+            assert step.inputs["start"] == pretrain.key
+            assert step.spec["encoder"] is None
+    (baseline,) = steps(plan, "evaluate", "tatoeba-after-baseline")
+    assert baseline.inputs["model"] == pretrain.key
+
+
+def test_artificial_languages_are_never_looked_up(tmp_path: Path) -> None:
+    prints = FakePrints()
+    plan_of(tmp_path, "encoder={pretrain: {}}", "data.synthetic.seed=3", prints=prints)
+    assert prints.asked == []
+
+
+# --- what enters a key, and what does not -------------------------------------------------------
+
+
+def changed(before: Plan, after: Plan) -> set[str]:
+    """Return "kind name" of the steps of `after` that `before` does not have."""
+    return {
+        f"{step.kind} {step.name.split('-')[0]}"
+        for key, step in after.steps.items()
+        if key not in before.steps
+    }
+
+
+ALL_TRAINED = {
+    *("train mnli", "train squad_v1", "select mnli", "select squad_v1"),
+    *("evaluate xnli", "evaluate xquad", "evaluate mlqa", "evaluate tatoeba"),
+}
+ALL_PREPARED = {
+    f"prepare {name}" for name in ("mnli", "squad_v1", "xnli", "xquad", "mlqa", "tatoeba")
+}
+AFTER_SQUAD = {"prepare squad_v1", *ALL_TRAINED} - {"select mnli", "train mnli"}
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("name=other", set()),
+        ("notes=[a]", set()),
+        ("encoder={name: encoder, notes: [a]}", set()),
+        ("data.root=/elsewhere", set()),
+        ("data.limits.dev=100000", {"prepare mnli", "prepare squad_v1"} | ALL_TRAINED),
+        (
+            "data.limits.test=5",
+            (ALL_PREPARED | ALL_TRAINED)
+            - {
+                "prepare mnli",
+                "prepare squad_v1",
+                "train mnli",
+                "train squad_v1",
+                "select mnli",
+                "select squad_v1",
+            },
+        ),
+        ("data.limits.seed=2", {"prepare mnli", "prepare squad_v1"} | ALL_TRAINED),
+        ("data.limits.tasks.tatoeba.test=7", {"prepare tatoeba", "evaluate tatoeba"}),
+        ("data.holdout.squad_v1=11", None),
+        ("training.patience=3", ALL_TRAINED),
+        ("training.warmup=0.2", ALL_TRAINED),
+        ("training.weight_decay=0.0", ALL_TRAINED),
+        ("training.adam_epsilon=1e-6", ALL_TRAINED),
+        ("training.adam_betas=[0.9, 0.98]", ALL_TRAINED),
+        ("training.clip=2.0", ALL_TRAINED),
+        ("training.dropout=0.0", ALL_TRAINED),
+        ("training.eval_every=5", ALL_TRAINED),
+        ("training.precision=bf16", ALL_TRAINED),
+        ("retrieval.layer=7", {"evaluate tatoeba"}),
+        ("target.languages.xnli=[en]", {"prepare xnli", "evaluate xnli"}),
+        ("target.overrides.xnli.epochs=9", {"train mnli", "select mnli", "evaluate xnli"}),
+        ("target.overrides.tatoeba.max_length=64", {"prepare tatoeba", "evaluate tatoeba"}),
+        ("target.seeds=[1]", set()),
+        ("target.tasks=[tatoeba, xnli]", set()),
+        ("intermediate.tasks=[squad_v1, mnli]", set()),
+        ("intermediate.tasks=[mnli]", set()),
+    ],
+)
+def test_a_setting_changes_the_keys_of_what_it_changes(
+    tmp_path: Path, override: str, expected: set[str] | None
+) -> None:
+    found = changed(plan_of(tmp_path), plan_of(tmp_path, override))
+    if expected is None:  # dev and train set of squad_v1, and everything that saw them
+        expected = AFTER_SQUAD | {"train mnli", "select mnli"}
+    assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("override", "arms"),
+    [
+        ("intermediate.overrides.mnli.batch_size=7", {"mnli"}),
+        ("intermediate.overrides.squad_v1.epochs=7", {"squad_v1"}),
+        ("intermediate.learning_rates=[1e-5]", {"mnli", "squad_v1"}),
+        ("intermediate.seeds=[3]", {"mnli", "squad_v1"}),
+    ],
+)
+def test_an_intermediate_setting_changes_only_what_follows_it(
+    tmp_path: Path, override: str, arms: set[str]
+) -> None:
+    before, after = plan_of(tmp_path), plan_of(tmp_path, override)
+    kept = {c.intermediate for c in after.cells if c.key in before.steps}
+    assert kept == {"baseline", "mnli", "squad_v1"} - arms
+    assert {c.intermediate for c in after.cells if c.key not in before.steps} == arms
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("tatoeba", {"prepare tatoeba", "evaluate tatoeba"}),
+        ("tokenizer", ALL_PREPARED | ALL_TRAINED),
+        ("encoder", ALL_TRAINED),
+    ],
+)
+def test_other_bytes_are_other_keys(tmp_path: Path, name: str, expected: set[str]) -> None:
+    after = plan_of(tmp_path, prints=FakePrints(changed=(name,)))
+    assert changed(plan_of(tmp_path), after) == expected
+
+
+def test_where_the_encoder_is_does_not_matter(tmp_path: Path) -> None:
+    moved = plan_of(tmp_path, prints=FakePrints(folder="/elsewhere"))
+    assert list(moved.steps) == list(plan_of(tmp_path).steps)
+
+
+def test_raising_a_version_changes_the_keys_of_that_kind_and_its_children(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = plan_of(tmp_path)
+    monkeypatch.setitem(VERSIONS, "evaluate", VERSIONS["evaluate"] + 1)  # type: ignore[arg-type]
+    found = changed(before, plan_of(tmp_path))
+    assert {name.split()[0] for name in found} == {"evaluate"}
+    monkeypatch.setitem(VERSIONS, "prepare", VERSIONS["prepare"] + 1)  # type: ignore[arg-type]
+    assert not set(before.steps) & set(plan_of(tmp_path).steps)
+
+
+@settings(max_examples=25)
+@given(st.data())
+def test_the_order_of_settings_does_not_matter(data: st.DataObject) -> None:
+    def shuffled(value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        return {name: shuffled(value[name]) for name in data.draw(st.permutations(list(value)))}
+
+    assert plan_from(shuffled(SETTINGS)).key == plan_from(SETTINGS).key
+
+
+def plan_from(raw: Mapping[str, Any]) -> Plan:
+    overrides = [f"{name}={json.dumps(value)}" for name, value in raw.items()]
+    return build_plan(read_settings(Experiment, None, overrides, "test"), FakePrints())
+
+
+def test_an_untrained_baseline_depends_on_the_precision_alone(tmp_path: Path) -> None:
+    (before,) = steps(plan_of(tmp_path), "evaluate", "tatoeba-after-baseline")
+    assert before.key in plan_of(tmp_path, "training.patience=3").steps
+    assert before.key not in plan_of(tmp_path, "training.precision=bf16").steps
+
+
+def test_a_plan_survives_json(small: Plan) -> None:
+    text = json.dumps(small.to_json())
+    again = Plan.from_json(json.loads(text))
+    assert json.loads(json.dumps(again.to_json())) == json.loads(text)
+    assert list(again.steps) == list(small.steps)
+    assert again.key == small.key
+    assert again.cells == small.cells
+
+
+def test_a_doctored_plan_has_other_keys(small: Plan) -> None:
+    raw = json.loads(json.dumps(small.to_json()))
+    trial = next(step for step in raw["steps"] if step["kind"] == "train")
+    trial["spec"]["learning_rate"] = 1.0
+    assert trial["key"] in small.steps
+    assert trial["key"] not in Plan.from_json(raw).steps
+
+
+def test_the_step_keys_of_the_paper(golden: Callable[[str, str], None]) -> None:
+    """A difference here means that results recorded before are no longer found."""
+    plan = build_plan(load_experiment(CONFIGS / "paper.yaml"), FakePrints())
+    golden("paper_steps.txt", "".join(f"{step.folder}\n" for step in plan.steps.values()))
