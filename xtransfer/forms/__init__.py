@@ -1,7 +1,8 @@
 """What a task does is its form's business: one module of functions per task shape.
 
 Every form has `encode` (examples to token ids) and `describe` (what scoring needs of an example). The
-forms that train have `Head`, `gold_tensors`, `loss` and `decode` too.
+forms that train have `Head`, `gold_tensors`, `loss` and `decode` too. A form whose rows hold several
+token sequences says how, by `sequences` and `split_logits`; elsewhere a row is one sequence.
 """
 
 from __future__ import annotations

@@ -17,7 +17,16 @@ from xtransfer.forms.encoding import Encoded, Rows, encode_texts, ints, lists
 
 JsonDict = dict[str, Any]
 
-__all__ = ["Head", "decode", "describe", "encode", "gold_tensors", "loss", "sequences"]
+__all__ = [
+    "Head",
+    "decode",
+    "describe",
+    "encode",
+    "gold_tensors",
+    "loss",
+    "sequences",
+    "split_logits",
+]
 
 
 def encode(
@@ -41,15 +50,11 @@ def encode(
     flat, cut = encode_texts(tokenizer, first, second, max_length=max_length)
     ends = np.cumsum([0, *(len(example.choices) for example in examples)])
     columns: dict[str, list[Any]] = {
-        name: [
-            list(chain.from_iterable(values[start:end]))
-            for start, end in pairwise(ends)
-        ]
+        name: [list(chain.from_iterable(values[start:end])) for start, end in pairwise(ends)]
         for name, values in flat.items()
     }
     columns["choice_lengths"] = [
-        [len(ids) for ids in flat["input_ids"][start:end]]
-        for start, end in pairwise(ends)
+        [len(ids) for ids in flat["input_ids"][start:end]] for start, end in pairwise(ends)
     ]
     columns["label"] = [-1 if example.label is None else example.label for example in examples]
     columns["example"] = list(range(len(examples)))
@@ -64,6 +69,11 @@ def sequences(rows: Rows, chosen: Sequence[int], column: str) -> list[Any]:
     for ids, lengths in zip(joined, lists(rows["choice_lengths"], chosen), strict=True):
         out += np.split(ids, np.cumsum(lengths)[:-1])
     return out
+
+
+def split_logits(logits: Tensor, rows: Rows, chosen: Sequence[int]) -> Sequence[Tensor]:
+    """Return the logits of each chosen row, [answers, 1], of a batch's [all answers, 1]."""
+    return logits.split([len(lengths) for lengths in lists(rows["choice_lengths"], chosen)])
 
 
 def gold_tensors(rows: Rows, chosen: Sequence[int]) -> dict[str, Tensor]:

@@ -42,7 +42,10 @@ def encode(
     counts = {"contexts windowed": 0, "questions cut": 0}
     if not examples:
         return Encoded(columns=columns, counts=counts)
-    questions = _cut_questions([example.question for example in examples], tokenizer, counts)
+    # No question takes more than half of a short input: a window must hold some of the context.
+    longest = min(MAX_QUESTION, (max_length - 4) // 2)
+    questions = [example.question for example in examples]
+    questions, counts["questions cut"] = _cut(questions, tokenizer, longest)
     encoded = tokenizer(
         questions,
         [example.context for example in examples],
@@ -159,15 +162,15 @@ def describe(example: SpanExample) -> JsonDict:
     }
 
 
-def _cut_questions(questions: list[str], tokenizer: Any, counts: dict[str, int]) -> list[str]:
-    """Return the questions, those over `MAX_QUESTION` tokens cut at a token's edge."""
-    encoded = tokenizer(questions, add_special_tokens=False, return_offsets_mapping=True)
-    out: list[str] = []
-    for question, offsets in zip(questions, encoded["offset_mapping"], strict=True):
-        over = len(offsets) > MAX_QUESTION
-        counts["questions cut"] += over
-        out.append(question[: offsets[MAX_QUESTION - 1][1]] if over else question)
-    return out
+def _cut(texts: list[str], tokenizer: Any, longest: int) -> tuple[list[str], int]:
+    """Return the texts, those over `longest` tokens cut at a token's edge, and how many were."""
+    encoded = tokenizer(texts, add_special_tokens=False, return_offsets_mapping=True)
+    edges = [
+        offsets[longest - 1][1] if len(offsets) > longest else len(text)
+        for text, offsets in zip(texts, encoded["offset_mapping"], strict=True)
+    ]
+    cut = sum(len(offsets) > longest for offsets in encoded["offset_mapping"])
+    return [text[:edge] for text, edge in zip(texts, edges, strict=True)], cut
 
 
 def _locate(
