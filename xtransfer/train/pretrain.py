@@ -92,7 +92,7 @@ def read_corpus(folder: Path) -> Corpus:
         for number, line in enumerate(_lines(path), 1):
             columns = line.split("\t")
             if len(columns) != 2:
-                raise DataError(f"{path}:{number}", f"{len(columns)} columns, not 2")
+                raise DataError(f"{path}:{number}", f"{len(columns)} column(s), not 2")
             pairs.append((columns[0], columns[1]))
     return Corpus(text=tuple(text), pairs=tuple(pairs))
 
@@ -203,7 +203,7 @@ def _train(
         batch = next(batches[objective])
         rows = [ids for example in batch for ids in example]
         ids = _pad(rows)
-        masked, gold = _mask(ids, spec, len(tokenizer))
+        masked, gold = mask_tokens(ids, share=spec.mask, vocabulary=len(tokenizer))
         states = model.roberta(
             masked, attention_mask=ids != PAD, output_hidden_states=objective == "ranking"
         )
@@ -213,7 +213,11 @@ def _train(
         )
         losses["loss"].append(loss.item())
         if objective == "ranking":
-            ranking = _ranking_loss(states.hidden_states[spec.ranking_layer], ids != PAD, spec)
+            ranking = ranking_loss(
+                states.hidden_states[spec.ranking_layer],
+                ids != PAD,
+                temperature=spec.temperature,
+            )
             losses["ranking_loss"].append(ranking.item())
             loss = loss + spec.ranking_weight * ranking
         optimizer.zero_grad()
@@ -251,10 +255,10 @@ def _pad(rows: Sequence[list[int]]) -> Tensor:
     return torch.tensor([row + [PAD] * (width - len(row)) for row in rows])
 
 
-def _mask(ids: Tensor, spec: PretrainSpec, vocabulary: int) -> tuple[Tensor, Tensor]:
+def mask_tokens(ids: Tensor, *, share: float, vocabulary: int) -> tuple[Tensor, Tensor]:
     """Return masked input and gold ids, both like `ids`; gold is -100 where nothing is asked."""
     special = ids < len(SPECIAL_TOKENS)
-    chosen = (torch.rand(ids.shape) < spec.mask) & ~special
+    chosen = (torch.rand(ids.shape) < share) & ~special
     fate = torch.rand(ids.shape)
     other = torch.randint(len(SPECIAL_TOKENS), vocabulary, ids.shape)
     masked = torch.where(chosen & (fate < 0.8), torch.full_like(ids, MASK), ids)
@@ -262,7 +266,7 @@ def _mask(ids: Tensor, spec: PretrainSpec, vocabulary: int) -> tuple[Tensor, Ten
     return masked, torch.where(chosen, ids, torch.full_like(ids, IGNORED))
 
 
-def _ranking_loss(states: Tensor, present: Tensor, spec: PretrainSpec) -> Tensor:
+def ranking_loss(states: Tensor, present: Tensor, *, temperature: float) -> Tensor:
     """Return the in-batch cross-entropy, both ways, of rows 2i and 2i + 1 finding each other.
 
     `states` is (2 pairs, tokens, width), `present` (2 pairs, tokens) is False at padding. The mean
@@ -270,7 +274,7 @@ def _ranking_loss(states: Tensor, present: Tensor, spec: PretrainSpec) -> Tensor
     """
     weights = present.unsqueeze(-1).to(states.dtype)
     pooled = functional.normalize((states * weights).sum(1) / weights.sum(1), dim=-1)
-    scores = pooled[0::2] @ pooled[1::2].T / spec.temperature
+    scores = pooled[0::2] @ pooled[1::2].T / temperature
     gold = torch.arange(len(scores))
     return (functional.cross_entropy(scores, gold) + functional.cross_entropy(scores.T, gold)) / 2
 
