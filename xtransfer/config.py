@@ -268,6 +268,8 @@ class Placement(Settings):
     train: TrainResources = TrainResources()
     prepare: Resources = Resources()
     evaluate: Resources = Resources()
+    concurrent: int | None = Field(default=None, ge=1)
+    """Most steps at once; None: as many as the cluster has resources for."""
     retries: int = Field(default=2, ge=0)
     """Times that a step whose process died is started again."""
     s3: S3 = S3()

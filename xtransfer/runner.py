@@ -23,7 +23,8 @@ from xtransfer.store import Store
 
 log = logging.getLogger(__name__)
 
-KINDS = ("pretrain", "prepare", "train", "select", "evaluate")
+DRIVER_MEMORY = 512 * 2**20
+"""Bytes that the driver of a trial with several workers claims."""
 
 
 class Board(Protocol):
@@ -123,7 +124,12 @@ def _tune(
         return searcher
     tuner = tune.Tuner(
         tune.with_resources(trainable, resources),
-        tune_config=tune.TuneConfig(search_alg=searcher, num_samples=left, reuse_actors=True),
+        tune_config=tune.TuneConfig(
+            search_alg=searcher,
+            num_samples=left,
+            reuse_actors=True,
+            max_concurrent_trials=placement.concurrent,
+        ),
         run_config=tune.RunConfig(
             name="tune",
             storage_path=str(scratch),
@@ -145,7 +151,7 @@ def _bundles(step: Step, placement: Placement) -> list[dict[str, float]]:
     """Return the resources of a step: its own share, or for several workers only the driver's.
 
     With more than one worker, Ray Train asks for the workers' resources itself; the trial is only
-    their driver, and takes next to nothing (0 is refused).
+    their driver. It takes memory and no CPU: a share of a CPU could keep its own workers waiting.
     """
     wants: Resources = {
         "train": placement.train,
@@ -153,7 +159,7 @@ def _bundles(step: Step, placement: Placement) -> list[dict[str, float]]:
         "evaluate": placement.evaluate,
     }.get(step.kind, placement.prepare)
     if step.kind == "train" and placement.train.workers > 1:
-        return [{"CPU": 0.01}]
+        return [{"memory": DRIVER_MEMORY}]
     bundle: dict[str, float] = {"CPU": wants.cpus}
     if wants.gpus:
         bundle["GPU"] = wants.gpus

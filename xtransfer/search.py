@@ -35,7 +35,7 @@ class PlanSearcher(Searcher):
         work_inline: Callable[[Step], None],
         changed: Callable[[str, str, str], None] = lambda key, state, text: None,
     ) -> None:
-        super().__init__(metric="done", mode="max")
+        super().__init__(metric="finished", mode="max")
         self.plan = plan
         self.done = set(done)
         self.failed: dict[str, str] = {}

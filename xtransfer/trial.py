@@ -32,7 +32,8 @@ def run_trial(
 ) -> None:
     """Run the step `config["key"]` of the plan stored as `plan_name`.
 
-    Reports progress as it goes and `done` or `error` at the end. An error that a second try would
+    Reports progress as it goes and `finished` or `error` at the end (a result named `done` would end the
+    trial: Tune reads it). An error that a second try would
     repeat is reported, not raised, so that Tune retries only what died or could not reach the store.
     """
     where = Placement.model_validate(_tuples(placement))
@@ -54,9 +55,9 @@ def run_trial(
             str(error) if isinstance(error, XtransferError) else f"{type(error).__name__}: {error}"
         )
         note_failure(store, step, text, traceback.format_exc())
-        tune.report({"done": 0, "error": text, "user": isinstance(error, UserError)})
+        tune.report({"finished": 0, "error": text, "user": isinstance(error, UserError)})
     else:
-        tune.report({"done": 1, "error": "", "seconds": record.timing["seconds"]})
+        tune.report({"finished": 1, "error": "", "seconds": record.timing["seconds"]})
     finally:
         _release_memory()
 
@@ -102,7 +103,7 @@ class _Throttle:
         now = time.monotonic()
         if now - self.last >= TELL_EVERY_S:
             self.last = now
-            tune.report({"done": 0, "error": "", "pid": os.getpid(), **facts})
+            tune.report({"finished": 0, "error": "", "pid": os.getpid(), **facts})
 
 
 @lru_cache(maxsize=4)

@@ -8,7 +8,7 @@ undisturbed one are the same run.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -118,6 +118,7 @@ class Context:
     micro_batch: int | None = None
     pad_id: int = 0
     report: Callable[[Progress], None] = lambda progress: None
+    """Called on every rank after the same steps."""
     save: Callable[[Checkpoint], None] = lambda checkpoint: None
     """Called on rank 0 with a checkpoint to keep."""
     save_every_s: float = float("inf")
@@ -203,6 +204,7 @@ def predict(
     module.eval()
     batches = prediction_batches(data.lengths, tokens=PREDICTION_TOKENS)
     mine = batches[context.rank :: context.world_size]
+    split = getattr(FORMS[form], "split_logits", _one_logit_tensor_a_row)
     found: dict[int, Tensor] = {}
     with torch.inference_mode():
         for at in range(-(-len(batches) // context.world_size)):
@@ -211,7 +213,8 @@ def predict(
             inputs = make_inputs(form, data.rows, batch, context)
             logits = module(**inputs).float().cpu()
             if at < len(mine):
-                found.update(_by_row(form, data.rows, batch, logits))
+                parts = split(logits, data.rows, batch)
+                found.update({int(row): part for row, part in zip(batch, parts, strict=True)})
     module.train(was_training)
     if context.world_size > 1:
         gathered: list[Any] = [None] * context.world_size
@@ -391,16 +394,15 @@ class _Run:
         self.last_save = time.monotonic()
 
     def _report(self, loss: float, dev: float | None = None) -> None:
-        if self.context.rank == 0:
-            self.context.report(
-                Progress(
-                    step=self.state.step,
-                    total=self.total,
-                    loss=loss,
-                    examples_per_s=self.examples / max(self.seconds, 1e-9),
-                    dev=dev,
-                )
+        self.context.report(
+            Progress(
+                step=self.state.step,
+                total=self.total,
+                loss=loss,
+                examples_per_s=self.examples / max(self.seconds, 1e-9),
+                dev=dev,
             )
+        )
 
     def _sum(self, value: float) -> float:
         if self.context.world_size == 1:
@@ -427,14 +429,12 @@ def _one_sequence_a_row(rows: Rows, batch: npt.NDArray[np.int64], column: str) -
     return [values[int(row)] for row in batch]
 
 
-def _by_row(
-    form: str, rows: Rows, batch: npt.NDArray[np.int64], logits: Tensor
-) -> dict[int, Tensor]:
-    """Split a prediction batch's logits into one tensor a row."""
-    if form == "choice":
-        sizes = [len(rows["choice_lengths"][int(row)]) for row in batch]  # type: ignore[arg-type]
-        return {int(row): part for row, part in zip(batch, logits.split(sizes), strict=True)}
-    return {int(row): logits[at] for at, row in enumerate(batch)}
+def _one_logit_tensor_a_row(
+    logits: Tensor,
+    rows: Rows,  # noqa: ARG001 - the signature is the forms'
+    batch: npt.NDArray[np.int64],  # noqa: ARG001
+) -> Iterable[Tensor]:
+    return logits
 
 
 def _load(model: TransferModel, tensors: Mapping[str, Tensor], prefix: str) -> None:

@@ -47,6 +47,8 @@ if TYPE_CHECKING:
     from xtransfer.execute import Workbench
 
 WEIGHTS = "weights.safetensors"
+OUTCOME = "outcome.json"
+"""Result and timing of a trial, until they are in its record."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -303,7 +305,7 @@ def _write_outcome(
         "rows": rows,
         "trained_tokens": len(tokens),
     }
-    (folder / "outcome.json").write_text(
+    (folder / OUTCOME).write_text(
         json.dumps(
             {"result": result, "timing": {**timing, "examples_per_s": outcome.examples_per_s}}
         )
@@ -313,7 +315,7 @@ def _write_outcome(
 def _read_outcome(folder: Path) -> tuple[dict[str, Any], dict[str, float]]:
     import json
 
-    path = folder / "outcome.json"
+    path = folder / OUTCOME
     outcome = json.loads(path.read_text())
     path.unlink()
     return outcome["result"], outcome["timing"]

@@ -1,0 +1,5 @@
+"""`python -m xtransfer`."""
+
+from xtransfer.cli import main
+
+main()
