@@ -55,3 +55,65 @@ def _column(values: list[Any]) -> Any:
         return np.array(values, dtype=np.int32)
     offsets = np.cumsum([0, *(len(row) for row in values)])
     return Ragged(np.array([each for row in values for each in row], dtype=np.int32), offsets)
+
+
+def tiny_encoder(*, vocabulary: int = 60, dropout: float = 0.0, seed: int = 0) -> Any:
+    """Return an XLM-R of two layers of 16 units with random weights."""
+    import torch
+    from transformers import XLMRobertaConfig, XLMRobertaModel
+
+    torch.manual_seed(seed)
+    config = XLMRobertaConfig(
+        vocab_size=vocabulary,
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=24,
+        max_position_embeddings=40,
+        hidden_dropout_prob=dropout,
+        attention_probs_dropout_prob=dropout,
+        attn_implementation="eager",
+    )
+    return XLMRobertaModel(config, add_pooling_layer=False)
+
+
+def tiny_model(encoder: Any, *, labels: int = 2, dropout: float = 0.0) -> Any:
+    """Return an encoder with a classification head."""
+    from xtransfer.train.loop import build_head
+    from xtransfer.train.model import TransferModel
+
+    head = build_head("classification", 16, labels, dropout=dropout, seed=1)
+    return TransferModel(encoder, head, bf16=False)
+
+
+def tiny_pairs(count: int, *, tokens: tuple[int, ...], seed: int = 0) -> Any:
+    """Return a data set of two labels, told apart by the tokens' parity, of rows of 4 to 12 tokens.
+
+    Args:
+        count: number of rows.
+        tokens: the ids that rows are made of, besides <s> (0) and </s> (2).
+        seed: of the draw.
+    """
+    from xtransfer.train.loop import DataSet
+
+    random = np.random.default_rng(seed)
+    labels = random.integers(0, 2, count)
+    even, odd = ([t for t in tokens if t % 2 == side] for side in (0, 1))
+    ids = [
+        [0, *random.choice(odd if label else even, random.integers(2, 11)).tolist(), 2]
+        for label in labels
+    ]
+    columns: dict[str, list[Any]] = {
+        "input_ids": ids,
+        "label": labels.tolist(),
+        "example": list(range(count)),
+        "weight": [1] * count,
+    }
+    examples = [{"id": str(at), "gold": str(label)} for at, label in enumerate(labels)]
+    return DataSet(rows=rows_of(Encoded(columns=columns)), examples=examples)
+
+
+def accuracy(data: Any, predictions: list[Any]) -> dict[str, float]:
+    """Return the accuracy, 0 to 100, of predictions for a data set."""
+    right = [each["gold"] == found for each, found in zip(data.examples, predictions, strict=True)]
+    return {"accuracy": 100 * sum(right) / len(right)}

@@ -87,7 +87,7 @@ def test_a_context_without_tokens_has_the_empty_answer(context: str) -> None:
 
 @st.composite
 def long_examples(draw: st.DrawFn) -> SpanExample:
-    words = draw(st.lists(st.sampled_from(WORDS), min_size=120, max_size=260))
+    words = draw(st.lists(st.sampled_from(WORDS), min_size=130, max_size=260))
     first = draw(st.integers(0, len(words) - 1))
     count = draw(st.integers(1, 12))
     context = " ".join(words)

@@ -76,10 +76,10 @@ def draw_pairs(mind: Mind, random: Random, count: int, *, reserve: bool) -> list
 
 
 def draw_scenes(mind: Mind, random: Random, count: int, *, reserve: bool) -> list[Scene]:
-    """Draw scenes of three clauses."""
+    """Draw scenes of two clauses."""
     found: list[Scene] = []
     for _ in range(count):
-        found.append(draw_scene(mind, random, length=3))
+        found.append(draw_scene(mind, random, length=2))
         if reserve:
             mind.reserved.update(found[-1].clauses)
     return found
