@@ -291,7 +291,7 @@ class _Builder:
         )
         if not task.stages:
             key = self._evaluate(task, languages, start, test, arm=arm, tail="")
-            selected = "none" if start is None else f"{arm} dev en"
+            selected = _selected_on(arm, ())
             yield Cell(target=task.name, intermediate=arm, seed=None, key=key, selected_on=selected)
             return
         sweep = f"{task.name} after {arm}"
@@ -324,7 +324,7 @@ class _Builder:
                 pool = [key for keys in trials.values() for key in keys]
                 best = self._select(stage, pool, after=arm, phase="target", label="best")
                 groups = dict.fromkeys(groups, best)
-        selected = f"{stage.task} dev {TASKS[stage.task].train_language}"
+        selected = _selected_on(arm, task.stages)
         seeds = groups if phase.select_per_seed else {None: next(iter(groups.values()))}
         for seed, model in seeds.items():
             tail = "" if seed is None else f"-seed{seed}"
@@ -450,6 +450,12 @@ class _Builder:
         if not task.stages:
             return 0
         return _overridden(task.stages[-1], self.experiment.target, task.name).stride
+
+
+def _selected_on(arm: str, stages: tuple[Stage, ...]) -> str:
+    """Name the dev sets that chose a model: the intermediate task's, then each target stage's."""
+    names = [*([] if arm == BASELINE else [arm]), *(stage.task for stage in stages)]
+    return ", then ".join(f"{name} dev {TASKS[name].train_language}" for name in names) or "none"
 
 
 def _all_override(phase: Phase, field_name: str) -> Any:

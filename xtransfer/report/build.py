@@ -13,6 +13,10 @@ from xtransfer.tasks import TASKS
 from xtransfer.tasks.task import Task
 
 
+SIZES = ("read", "available", "used", "rows", "skipped")
+"""What a prepare step records of a language besides the inputs it had to cut, split or window."""
+
+
 def collect_results(plan: Plan, records: Mapping[str, Record]) -> list[Result]:
     """Return one result a cell and language, for the cells that have records."""
     return [
@@ -86,20 +90,26 @@ def _cuts(plan: Plan, records: Mapping[str, Record]) -> list[str]:
     """Name every data set of which less than all was used, with how much of it was."""
     cuts: list[str] = []
     for step in _prepared(plan):
+        held = step.spec["holdout"]
+        if held is not None and step.spec["role"] == "dev":
+            cuts.append(
+                f"{step.spec['task']} dev: held out of the training file, at least "
+                f"{held['examples']:,} examples in whole paragraphs, drawn with seed {held['seed']}"
+            )
         limit, record = step.spec["limit"], records.get(step.key)
         if limit is None or record is None:
             continue
         cut = [
-            (language, found["used"], found["read"])
+            (language, found["used"], found["available"])
             for language, found in record.result["languages"].items()
-            if found["used"] < found["read"]
+            if found["used"] < found["available"]
         ]
         if cut:
             sizes = sorted({f"{used:,} of {read:,}" for _, used, read in cut})
             shown = " / ".join(sizes) if len(sizes) <= 3 else f"at most {limit['examples']:,}"
             where = "per language" if len(record.result["languages"]) > 1 else "examples"
             cuts.append(
-                f"{step.spec['task']} {step.spec['split']}: {shown} {where}, "
+                f"{step.spec['task']} {step.spec['role']}: {shown} {where}, "
                 f"sampled with seed {limit['seed']}"
             )
     return sorted(set(cuts))
@@ -114,15 +124,13 @@ def _truncations(plan: Plan, records: Mapping[str, Record]) -> list[str]:
             continue
         totals: dict[str, int] = {}
         for found in record.result["languages"].values():
-            counts = {
-                k: v for k, v in found.items() if k not in ("read", "used", "rows", "skipped")
-            }
+            counts = {name: count for name, count in found.items() if name not in SIZES}
             for reason, count in (*counts.items(), *found["skipped"].items()):
                 totals[reason] = totals.get(reason, 0) + count
         parts = [f"{count:,} {reason}" for reason, count in sorted(totals.items()) if count]
         if parts:
             remarks.append(
-                f"{step.spec['task']} {step.spec['split']} "
+                f"{step.spec['task']} {step.spec['role']} "
                 f"(at most {step.spec['max_length']} tokens): {', '.join(parts)}"
             )
     return sorted(set(remarks))
