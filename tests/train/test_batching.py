@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from xtransfer.train.batching import (
+    POOL,
+    decay_product,
+    epoch_batches,
+    learning_rate,
+    prediction_batches,
+    split_batch,
+    steps_per_epoch,
+)
+
+LENGTHS = st.lists(st.integers(1, 50), min_size=1, max_size=300).map(np.array)
+
+
+@given(LENGTHS, st.integers(1, 20), st.integers(0, 3), st.integers(0, 3))
+def test_an_epoch_has_every_row_once(
+    lengths: np.ndarray, batch_size: int, seed: int, epoch: int
+) -> None:
+    batches = epoch_batches(lengths, batch_size=batch_size, seed=seed, epoch=epoch)
+    assert sorted(np.concatenate(batches)) == list(range(len(lengths)))
+    assert len(batches) == steps_per_epoch(len(lengths), batch_size)
+    assert sorted(map(len, batches), reverse=True)[:-1] == [batch_size] * (len(batches) - 1)
+
+
+def test_batches_follow_from_seed_and_epoch_alone() -> None:
+    lengths = np.random.default_rng(0).integers(4, 60, 500)
+
+    def order(seed: int, epoch: int) -> list[int]:
+        batches = epoch_batches(lengths, batch_size=8, seed=seed, epoch=epoch)
+        return np.concatenate(batches).tolist()
+
+    assert order(1, 0) == order(1, 0)
+    assert len({tuple(order(seed, epoch)) for seed in (1, 2) for epoch in (0, 1)}) == 4
+
+
+def test_rows_of_a_batch_are_of_like_length() -> None:
+    lengths = np.random.default_rng(0).integers(4, 60, 8 * POOL)
+    batches = epoch_batches(lengths, batch_size=8, seed=1, epoch=0)
+    spread = [int(np.ptp(lengths[batch])) for batch in batches]
+    assert max(spread) <= 4
+
+
+@given(
+    st.integers(1, 70), st.integers(1, 8), st.none() | st.integers(1, 10), st.integers(0, 2**31)
+)
+def test_the_workers_share_a_batch_out_in_equally_many_parts(
+    size: int, world_size: int, micro_batch: int | None, seed: int
+) -> None:
+    batch = np.random.default_rng(seed).permutation(size)
+    shares = [
+        split_batch(batch, rank=rank, world_size=world_size, micro_batch=micro_batch)
+        for rank in range(world_size)
+    ]
+    assert len({len(parts) for parts in shares}) == 1
+    assert all(len(part) <= (micro_batch or size) for parts in shares for part in parts)
+    rows = np.concatenate([part for parts in shares for part in parts])
+    assert sorted(rows) == list(range(size))
+    sizes = [sum(map(len, parts)) for parts in shares]
+    assert max(sizes) - min(sizes) <= 1
+
+
+@given(LENGTHS, st.integers(1, 400))
+def test_prediction_batches_cover_every_row_within_the_budget(
+    lengths: np.ndarray, tokens: int
+) -> None:
+    batches = prediction_batches(lengths, tokens=tokens)
+    assert sorted(np.concatenate(batches)) == list(range(len(lengths)))
+    for batch in batches:
+        assert len(batch) == 1 or len(batch) * lengths[batch].max() <= tokens
+
+
+@pytest.mark.parametrize(("total", "warmup"), [(100, 0.1), (7, 0.5), (1, 0.1), (33, 0.0)])
+def test_the_learning_rate_is_that_of_transformers(total: int, warmup: float) -> None:
+    from transformers import get_linear_schedule_with_warmup
+
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=3e-5)
+    schedule = get_linear_schedule_with_warmup(optimizer, int(warmup * total), total)
+    for step in range(total):
+        ours = learning_rate(step, peak=3e-5, total=total, warmup=warmup)
+        assert ours == pytest.approx(optimizer.param_groups[0]["lr"], rel=1e-12, abs=0)
+        optimizer.step()
+        schedule.step()
+    assert learning_rate(total, peak=3e-5, total=total, warmup=warmup) == 0
+
+
+def test_decay_alone_is_what_adamw_does_to_a_weight_without_gradient() -> None:
+    weight = torch.ones(1, dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.AdamW([weight], lr=0.0, weight_decay=0.1)
+    rates = [0.1, 0.2, 0.05]
+    for rate in rates:
+        optimizer.param_groups[0]["lr"] = rate
+        weight.grad = torch.zeros_like(weight)
+        optimizer.step()
+    assert weight.item() == pytest.approx(decay_product(rates, 0.1), rel=1e-12)
+    assert decay_product([], 0.1) == 1

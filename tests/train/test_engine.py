@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from xtransfer.train.engine import Engine, import_deepspeed, make_engine, parameter_groups
+from xtransfer.train.trial import ensure_process_group
+
+STAGES = [pytest.param(stage, marks=pytest.mark.slow) for stage in (0, 1, 2, 3)]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _process_group() -> Iterator[None]:
+    ensure_process_group()
+    yield
+    torch.distributed.destroy_process_group()
+
+
+class Net(nn.Module):
+    """Weights of two dimensions, which decay, and of one, which do not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.layers = nn.Sequential(
+            nn.Linear(6, 8), nn.LayerNorm(8), nn.Tanh(), nn.Linear(8, 3)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x)
+
+
+def engine_of(kind: str, *, zero_stage: int = 0, clip: float = 1.0) -> Engine:
+    return make_engine(
+        Net(),
+        kind=kind,
+        world_size=1,
+        weight_decay=0.1,
+        epsilon=1e-8,
+        betas=(0.9, 0.98),
+        clip=clip,
+        zero_stage=zero_stage,
+    )
+
+
+def take_steps(engine: Engine, first: int, last: int) -> None:
+    """Take optimizer steps, each on two micro-batches that follow from the step's number."""
+    engine.module.train()
+    for step in range(first, last):
+        generator = torch.Generator().manual_seed(step)
+        x, y = (torch.randn(8, size, generator=generator) for size in (6, 3))
+        for at, rows in enumerate((slice(0, 5), slice(5, 8))):
+            loss = ((engine.forward(x=x[rows]) - y[rows]) ** 2).sum()
+            engine.backward(loss, last=at == 1)
+        engine.step(0.01 * (step + 1))
+
+
+def largest_difference(one: dict[str, Tensor], other: dict[str, Tensor]) -> float:
+    assert one.keys() == other.keys()
+    return max(float((one[name] - other[name]).abs().max()) for name in one)
+
+
+def test_the_torch_engine_is_adamw_on_the_whole_batch() -> None:
+    engine = engine_of("torch")
+    take_steps(engine, 0, 5)
+    net = Net()
+    optimizer = torch.optim.AdamW(parameter_groups(net, 0.1), lr=0.0, betas=(0.9, 0.98))
+    for step in range(5):
+        generator = torch.Generator().manual_seed(step)
+        x, y = (torch.randn(8, size, generator=generator) for size in (6, 3))
+        optimizer.zero_grad()
+        ((net(x) - y) ** 2).sum().backward()
+        nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        for group in optimizer.param_groups:
+            group["lr"] = 0.01 * (step + 1)
+        optimizer.step()
+    expected = {name: value.detach() for name, value in net.named_parameters()}
+    assert largest_difference(engine.weights(), expected) < 1e-6
+
+
+def test_only_matrices_decay() -> None:
+    decayed, kept = parameter_groups(Net(), 0.1)
+    assert [p.shape for p in decayed["params"]] == [(8, 6), (3, 8)]
+    assert decayed["weight_decay"] == 0.1
+    assert all(p.ndim == 1 for p in kept["params"])
+    assert (len(kept["params"]), kept["weight_decay"]) == (4, 0.0)
+
+
+def test_frozen_weights_are_left_out() -> None:
+    net = Net()
+    net.layers[0].requires_grad_(requires_grad=False)
+    assert sum(len(group["params"]) for group in parameter_groups(net, 0.1)) == 4
+
+
+@pytest.mark.parametrize("zero_stage", STAGES)
+def test_deepspeed_agrees_with_torch(zero_stage: int) -> None:
+    reference, engine = engine_of("torch"), engine_of("deepspeed", zero_stage=zero_stage)
+    assert largest_difference(reference.weights(), engine.weights()) == 0
+    assert not any(value.any() for value in engine.moments().values())
+    for each in (reference, engine):
+        take_steps(each, 0, 5)
+    # Weights are about 0.3, and moved by about 0.1.
+    assert largest_difference(reference.weights(), engine.weights()) < 1e-6
+    assert largest_difference(reference.moments(), engine.moments()) < 1e-6
+    engine.close()
+
+
+@pytest.mark.parametrize(
+    ("kind", "zero_stage"),
+    [("torch", 0), *(pytest.param("deepspeed", n, marks=pytest.mark.slow) for n in range(4))],
+)
+def test_a_run_goes_on_from_weights_and_moments(kind: str, zero_stage: int) -> None:
+    undisturbed = engine_of("torch")
+    take_steps(undisturbed, 0, 3)
+    weights, moments = undisturbed.weights(), undisturbed.moments()
+    take_steps(undisturbed, 3, 6)
+
+    net = Net()
+    net.load_state_dict(weights)
+    resumed = make_engine(
+        net,
+        kind=kind,
+        world_size=1,
+        weight_decay=0.1,
+        epsilon=1e-8,
+        betas=(0.9, 0.98),
+        clip=1.0,
+        zero_stage=zero_stage,
+    )
+    resumed.load_moments(moments, steps=3)
+    assert largest_difference(resumed.moments(), moments) == 0
+    take_steps(resumed, 3, 6)
+    tolerance = 0 if kind == "torch" else 1e-6
+    assert largest_difference(resumed.weights(), undisturbed.weights()) <= tolerance
+    resumed.close()
+
+
+@pytest.mark.slow
+def test_a_closed_engine_leaves_nothing_on_the_parameters() -> None:
+    engine = engine_of("deepspeed", zero_stage=2)
+    take_steps(engine, 0, 1)
+    parameters = list(engine.module.parameters())
+    engine.close()
+    assert not any(hasattr(p, "_hp_mapping") or hasattr(p, "_zero_optimizer") for p in parameters)
+
+
+@pytest.mark.slow
+def test_deepspeed_needs_a_process_group(monkeypatch: pytest.MonkeyPatch) -> None:
+    import_deepspeed()
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: False)
+    with pytest.raises(RuntimeError, match="a process group must exist"):
+        engine_of("deepspeed")

@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from tests.tiny import tiny_encoder, tiny_model, tiny_pairs
+from tests.train.workers import SPEC, train_as_one_of_two, train_tiny
+from xtransfer.errors import StepError
+from xtransfer.forms import FORMS
+from xtransfer.train.loop import Checkpoint, Context, Progress, build_head, predict, stream
+
+STEPS = 10  # 2 epochs of 27 rows in batches of 6
+
+
+def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_training_learns() -> None:
+    outcome = train_tiny(replace(SPEC, epochs=12, adam_epsilon=1e-8), Context(pad_id=1))
+    losses = [entry["loss"] for entry in outcome.history]
+    assert losses[-1] < 0.2 < 0.6 < losses[0]
+    assert outcome.best_score > 90
+    assert outcome.steps == outcome.total_steps == 60
+
+
+def test_a_trial_follows_from_its_specification() -> None:
+    first, second = (train_tiny(SPEC, Context(pad_id=1), dropout=0.2) for _ in range(2))
+    assert same(first.weights, second.weights)
+    assert first.history == second.history
+    other = train_tiny(replace(SPEC, seed=2), Context(pad_id=1), dropout=0.2)
+    assert not same(first.weights, other.weights)
+
+
+def test_a_resumed_run_equals_an_undisturbed_one_bit_for_bit() -> None:
+    kept: list[Checkpoint] = []
+    context = Context(pad_id=1, save=kept.append, save_every_s=0.0)
+    undisturbed = train_tiny(SPEC, context, dropout=0.2)
+    assert [each.state["step"] for each in kept] == list(range(1, STEPS + 1))
+    for checkpoint in kept:
+        resumed = train_tiny(SPEC, replace(context, resume=checkpoint), dropout=0.2)
+        assert same(resumed.weights, undisturbed.weights), checkpoint.state["step"]
+        assert resumed.history == undisturbed.history
+        assert (resumed.best_step, resumed.steps) == (undisturbed.best_step, undisturbed.steps)
+
+
+def test_micro_batches_change_nothing_but_rounding() -> None:
+    whole = train_tiny(SPEC, Context(pad_id=1))
+    parts = train_tiny(SPEC, Context(pad_id=1, micro_batch=2))
+    for name, value in whole.weights.items():
+        assert torch.allclose(value, parts.weights[name], atol=1e-5), name
+
+
+def test_the_dev_set_is_scored_as_often_as_asked_and_at_the_end() -> None:
+    outcome = train_tiny(SPEC, Context(pad_id=1))
+    assert [entry["step"] for entry in outcome.history] == [4, 8, 10]
+    once = train_tiny(replace(SPEC, eval_every=None), Context(pad_id=1))
+    assert [entry["step"] for entry in once.history] == [STEPS]
+    assert once.best_step == STEPS
+
+
+class Script:
+    """Scores dev evaluations as written down beforehand."""
+
+    def __init__(self, *scores: float) -> None:
+        self.scores: Iterator[float] = iter(scores)
+
+    def __call__(self, data: Any, predictions: list[Any]) -> dict[str, float]:
+        assert len(data.examples) == len(predictions)
+        return {"accuracy": next(self.scores)}
+
+
+def test_a_trial_stops_when_dev_scores_no_longer_rise() -> None:
+    spec = replace(SPEC, eval_every=1, patience=3)
+    outcome = train_tiny(spec, Context(pad_id=1), score=Script(10, 30, 30, 20, 29, 99))
+    assert outcome.stopped_early
+    assert (outcome.best_step, outcome.best_score, outcome.steps) == (2, 30, 5)
+    assert outcome.total_steps == STEPS
+    two_steps: list[Checkpoint] = []
+    context = Context(pad_id=1, save=two_steps.append, save_every_s=0.0)
+    train_tiny(spec, context, score=Script(*range(10, 20)))
+    expected = two_steps[1].tensors
+    assert all(
+        torch.equal(value, expected[f"weights/{name}"]) for name, value in outcome.weights.items()
+    )
+
+
+def test_a_stop_is_remembered_over_a_resumption() -> None:
+    spec = replace(SPEC, eval_every=1, patience=3)
+    kept: list[Checkpoint] = []
+    context = Context(pad_id=1, save=kept.append, save_every_s=0.0)
+    train_tiny(spec, context, score=Script(10, 30, 30, 20, 29))
+    assert kept[-1].state["evaluations_since_best"] == 2
+    resumed = train_tiny(spec, replace(context, resume=kept[-1]), score=Script(29))
+    assert (resumed.stopped_early, resumed.steps, resumed.best_step) == (True, 5, 2)
+
+
+def test_a_loss_that_is_not_a_number_is_an_error() -> None:
+    model = tiny_model(tiny_encoder())
+    with torch.no_grad():
+        model.head.project.weight.fill_(float("nan"))
+    with pytest.raises(StepError, match="optimizer step 0: the training loss is nan"):
+        train_tiny(SPEC, Context(pad_id=1), model=model)
+
+
+def test_progress_is_reported_after_every_step_and_evaluation() -> None:
+    told: list[Progress] = []
+    train_tiny(SPEC, Context(pad_id=1, report=told.append))
+    assert [each.step for each in told if each.dev is None] == list(range(1, STEPS + 1))
+    assert [each.step for each in told if each.dev is not None] == [4, 8, 10]
+    assert {each.total for each in told} == {STEPS}
+    assert all(each.examples_per_s > 0 for each in told)
+
+
+def test_predictions_are_in_the_order_of_rows() -> None:
+    model = tiny_model(tiny_encoder()).eval()
+    data = tiny_pairs(11, tokens=tuple(range(10, 40)))
+    found = predict(model, "classification", data, Context(pad_id=1))
+    assert found is not None
+    for row in range(11):
+        ids = torch.tensor(np.array(data.rows["input_ids"][row]))[None].long()  # type: ignore[index]
+        with torch.inference_mode():
+            expected = model(input_ids=ids, attention_mask=torch.ones_like(ids))[0]
+        assert torch.allclose(found[row], expected, atol=1e-5)
+
+
+def test_predicting_leaves_the_model_in_its_mode() -> None:
+    model = tiny_model(tiny_encoder(dropout=0.5), dropout=0.5)
+    data = tiny_pairs(4, tokens=(10, 11))
+    first, second = (predict(model, "classification", data, Context(pad_id=1)) for _ in range(2))
+    assert model.training
+    assert first is not None
+    assert second is not None
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+@pytest.mark.parametrize("form", ["classification", "choice", "tagging", "span"])
+def test_a_head_follows_from_its_seed(form: str) -> None:
+    def weights(seed: int) -> Tensor:
+        head = build_head(form, 16, 3, dropout=0.1, seed=seed)
+        assert isinstance(head, FORMS[form].Head)
+        return head.project.weight
+
+    torch.manual_seed(5)
+    first = weights(1)
+    assert torch.equal(first, weights(1))
+    assert not torch.equal(first, weights(2))
+    assert float(first.detach().std()) == pytest.approx(0.02, rel=0.5)
+
+
+def test_no_two_draws_share_a_stream() -> None:
+    seeds = {
+        stream(seed, step, role, rank)
+        for seed in (0, 1)
+        for step in (0, 1)
+        for role in ("step", "head")
+        for rank in (0, 1)
+    }
+    assert len(seeds) == 16
+
+
+@pytest.mark.slow
+def test_two_workers_compute_what_one_does(tmp_path: Path) -> None:
+    torch.multiprocessing.spawn(train_as_one_of_two, args=(str(tmp_path),), nprocs=2)
+    found = torch.load(tmp_path / "out", weights_only=True)
+    alone = train_tiny(SPEC, Context(pad_id=1))
+    # Weights moved by about 0.02; sums over workers round differently.
+    assert found["weights"].keys() == alone.weights.keys()
+    for name, value in alone.weights.items():
+        assert torch.allclose(found["weights"][name], value, atol=1e-5), name
+    assert [e["dev accuracy"] for e in found["history"]] == [
+        e["dev accuracy"] for e in alone.history
+    ]
+    assert [e["loss"] for e in found["history"]] == pytest.approx(
+        [e["loss"] for e in alone.history], abs=1e-5
+    )

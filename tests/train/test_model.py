@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from tests.tiny import accuracy, tiny_encoder, tiny_model, tiny_pairs
+from xtransfer.train.batching import decay_product, learning_rate
+from xtransfer.train.loop import Context, DataSet, Outcome, TrialSpec, train
+from xtransfer.train.model import (
+    apply_weights,
+    compact,
+    export_weights,
+    renumber,
+    used_tokens,
+    word_embeddings,
+    words_name,
+)
+
+VOCABULARY = 60
+SPEC = TrialSpec(
+    form="classification",
+    labels=("0", "1"),
+    metric="accuracy",
+    seed=1,
+    learning_rate=5e-3,
+    epochs=3,
+    batch_size=4,
+    weight_decay=0.5,  # so much that a row left out of the decay would show
+    eval_every=None,
+)
+
+
+def run(
+    data: DataSet, before: dict[str, Tensor] | None, *, compacted: bool
+) -> tuple[dict[str, Tensor], Outcome]:
+    """Train as a trial does, from the base encoder or on from exported weights."""
+    encoder = tiny_encoder()
+    if before is not None:
+        apply_weights(encoder, before)
+    tokens = np.arange(VOCABULARY)
+    ids: Any = data.rows["input_ids"]
+    if compacted:
+        tokens = used_tokens([ids.values], vocabulary=VOCABULARY)
+        compact(encoder, tokens)
+        values = renumber(ids.values, tokens, vocabulary=VOCABULARY)
+        data = DataSet(
+            rows={**data.rows, "input_ids": type(ids)(values, ids.offsets)}, examples=data.examples
+        )
+    model = tiny_model(encoder)
+    words = words_name(model)
+    outcome = train(
+        SPEC, Context(pad_id=1), model=model, train_set=data, dev_set=data, score=accuracy
+    )
+    rates = [
+        learning_rate(step, peak=SPEC.learning_rate, total=outcome.total_steps, warmup=SPEC.warmup)
+        for step in range(outcome.best_step)
+    ]
+    exported = export_weights(
+        outcome.weights,
+        words=words,
+        tokens=tokens,
+        decay=decay_product(rates, SPEC.weight_decay),
+        before=before,
+    )
+    return exported, outcome
+
+
+def restored(weights: dict[str, Tensor]) -> Any:
+    encoder = tiny_encoder()
+    apply_weights(encoder, weights)
+    return encoder
+
+
+def largest_difference(one: Any, other: Any) -> float:
+    pairs = zip(one.parameters(), other.parameters(), strict=True)
+    return max(float((a - b).detach().abs().max()) for a, b in pairs)
+
+
+FIRST = tiny_pairs(24, tokens=tuple(range(10, 30)))
+SECOND = tiny_pairs(24, tokens=tuple(range(20, 40)), seed=1)
+
+
+def test_a_compact_embedding_trains_like_the_whole_one() -> None:
+    small, compact_run = run(FIRST, None, compacted=True)
+    whole, dense_run = run(FIRST, None, compacted=False)
+    assert len(small["token_rows"]) < len(whole["token_rows"]) == VOCABULARY
+    assert compact_run.history == dense_run.history
+    # fp32 rounds once a step in one case and once in all in the other.
+    assert largest_difference(restored(small), restored(whole)) < 1e-6
+    trained = word_embeddings(restored(whole)).weight
+    untouched = word_embeddings(tiny_encoder()).weight[50]
+    assert not torch.allclose(trained[50], untouched, rtol=1e-3)
+
+
+def test_two_phases_of_other_tokens_add_up() -> None:
+    chains: list[Any] = []
+    for compacted in (True, False):
+        weights: dict[str, Tensor] | None = None
+        for data in (FIRST, SECOND):
+            weights, _ = run(data, weights, compacted=compacted)
+        assert weights is not None
+        chains.append((weights, restored(weights)))
+    (small, compact_encoder), (_, dense_encoder) = chains
+    ids = small["token_ids"].tolist()
+    assert ids == sorted(ids)
+    assert {*range(8), *range(10, 40)} >= set(ids) > set(range(20, 30))
+    # Errors of the first phase go through the second one's training.
+    assert largest_difference(compact_encoder, dense_encoder) < 1e-5
+
+
+def test_weights_without_training_are_the_base_encoder() -> None:
+    encoder = tiny_encoder()
+    tokens = np.array([0, 1, 2, 3, 4, 5, 6, 7, 11, 12])
+    compact(encoder, tokens)
+    model = tiny_model(encoder)
+    trained = {name: value.detach() for name, value in model.named_parameters()}
+    exported = export_weights(
+        trained, words=words_name(model), tokens=tokens, decay=1.0, before=None
+    )
+    assert largest_difference(restored(exported), tiny_encoder()) == 0
+    assert {name.split(".")[0] for name in exported} == {
+        "encoder", "head", "token_ids", "token_rows", "token_decay",
+    }
+
+
+def test_the_low_ids_keep_their_place() -> None:
+    columns = [np.array([9, 40, 9], dtype=np.int32), np.array([12], dtype=np.int32)]
+    tokens = used_tokens(columns, vocabulary=VOCABULARY)
+    assert tokens.tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 9, 12, 40]
+    assert renumber(columns[0], tokens, vocabulary=VOCABULARY).tolist() == [8, 10, 8]
+    assert used_tokens([], vocabulary=3).tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("padding", [0, 3])
+def test_a_compact_encoder_computes_the_same(padding: int) -> None:
+    rows: Sequence[int] = [0, 15, 33, 20, 2, *[1] * padding]
+    ids = torch.tensor([rows])
+    mask = (ids != 1).long()
+    tokens = used_tokens([np.array(rows, dtype=np.int32)], vocabulary=VOCABULARY)
+    whole, small = tiny_encoder().eval(), tiny_encoder().eval()
+    compact(small, tokens)
+    renumbered = renumber(np.array(rows, dtype=np.int32), tokens, vocabulary=VOCABULARY)
+    with torch.inference_mode():
+        expected = whole(input_ids=ids, attention_mask=mask).last_hidden_state
+        found = small(
+            input_ids=torch.from_numpy(renumbered)[None].long(), attention_mask=mask
+        ).last_hidden_state
+    assert torch.equal(found, expected)
+    assert word_embeddings(small).weight.shape == (len(tokens), 16)
