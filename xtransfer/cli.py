@@ -204,14 +204,19 @@ def run(
             str(config), f"not built yet: {', '.join(made.not_yet)}", "See: xtransfer tasks"
         )
     opened = _open(places)
+    from xtransfer.logs import StoreLog
     from xtransfer.progress import ProgressBoard
     from xtransfer.runner import on_terminate, run_plan
 
     on_terminate()
     console = Console(stderr=True, highlight=False)
-    board = ProgressBoard(made, console)
-    with board.shown():
-        summary = run_plan(made, opened, places.model_copy(update={"store": opened.url}), board)
+    log = StoreLog(opened, f"{experiment.name}-{made.key}")
+    board = ProgressBoard(made, console, log.write)
+    try:
+        with board.shown():
+            summary = run_plan(made, opened, places.model_copy(update={"store": opened.url}), board)
+    finally:
+        log.flush()
     written = _write_report(experiment, made, opened, None)
     console.print(
         f"{summary.done_before} of {summary.total} steps were recorded before, "

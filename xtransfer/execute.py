@@ -148,7 +148,7 @@ def _train(step: Step, bench: Workbench, folder: Path) -> tuple[dict[str, Any], 
 def _select(
     step: Step,
     bench: Workbench,
-    folder: Path,
+    _: Path,
 ) -> tuple[dict[str, Any], dict[str, float]]:
     candidates = []
     for key in step.inputs.values():

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import tempfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -155,32 +156,23 @@ def read_data_set(folder: Path, language: str) -> DataSet:
     return DataSet(rows=read_rows(folder / f"{language}.rows.arrow"), examples=examples)
 
 
-class _data_root:
-    """The folder with the data files; artificial languages are written to a temporary one."""
-
-    def __init__(self, step: Step) -> None:
-        self.step = step
-        self.temporary: tempfile.TemporaryDirectory[str] | None = None
-
-    def __enter__(self) -> Path:
-        synthetic = next(
-            (
-                identity["synthetic"]
-                for identity in self.step.spec["data"].values()
-                if isinstance(identity, dict) and "synthetic" in identity
-            ),
-            None,
-        )
-        if synthetic is None:
-            return Path(self.step.where["root"])
-        self.temporary = tempfile.TemporaryDirectory(prefix="xtransfer-")
-        root = Path(self.temporary.name)
-        write_synthetic(synthetic, root)
-        return root
-
-    def __exit__(self, *_: object) -> None:
-        if self.temporary is not None:
-            self.temporary.cleanup()
+@contextmanager
+def _data_root(step: Step) -> Iterator[Path]:
+    """Yield the folder with the data files; artificial languages are written to a temporary one."""
+    synthetic = next(
+        (
+            identity["synthetic"]
+            for identity in step.spec["data"].values()
+            if isinstance(identity, dict) and "synthetic" in identity
+        ),
+        None,
+    )
+    if synthetic is None:
+        yield Path(step.where["root"])
+        return
+    with tempfile.TemporaryDirectory(prefix="xtransfer-") as folder:
+        write_synthetic(synthetic, Path(folder))
+        yield Path(folder)
 
 
 def write_synthetic(settings: dict[str, Any], root: Path) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -34,9 +34,12 @@ class Watched:
 class ProgressBoard:
     """Keeps the state of every step and shows it."""
 
-    def __init__(self, plan: Plan, console: Console) -> None:
+    def __init__(
+        self, plan: Plan, console: Console, log: Callable[[str], None] = lambda line: None
+    ) -> None:
         self.plan = plan
         self.console = console
+        self.log = log
         self.steps = {key: Watched() for key in plan.steps}
         self.live: Live | None = None
         self.began = time.monotonic()
@@ -60,14 +63,16 @@ class ProgressBoard:
         now = time.monotonic()
         if state == "running":
             step.started = now
-        if self.console.is_terminal and state not in ("failed", "blocked"):
-            return
         if state == "recorded":
             return
-        line = f"{self.clock()} {state:<8} {self.plan.steps[key].folder}"
+        line = f"{state:<8} {self.plan.steps[key].folder}"
         if state == "done" and step.started:
             line += f" ({now - step.started:.0f} s)"
-        self.console.print(Text(f"{line}: {text}" if text else line), soft_wrap=True)
+        if text:
+            line += f": {text}"
+        self.log(line)
+        if not self.console.is_terminal or state in ("failed", "blocked"):
+            self.console.print(Text(f"{self.clock()} {line}"), soft_wrap=True)
 
     def told(self, key: str, facts: Mapping[str, Any]) -> None:
         """Note what a running step tells of itself."""

@@ -75,7 +75,7 @@ def run_plan(plan: Plan, store: Store, placement: Placement, board: Board) -> Su
         return Summary(total=len(done), done_before=len(done), done_now=0, failed={}, blocked={})
     name = f"plans/{plan.experiment}-{plan.key}.json"
     store.write(name, json.dumps(plan.to_json()).encode())
-    with _scratch(placement) as scratch, _ray(placement, scratch):
+    with _scratch(placement) as scratch, _ray(placement):
         searcher = _tune(plan, store, placement, board, name=name, done=done, scratch=scratch)
     return Summary(
         total=len(plan.steps),
@@ -174,7 +174,7 @@ def _scratch(placement: Placement) -> Iterator[Path]:
         path.mkdir(parents=True, exist_ok=True)
         yield path
         return
-    path = Path(tempfile.mkdtemp(prefix="xtransfer-run-"))
+    path = _private_folder("xtransfer-run")
     try:
         yield path
     finally:
@@ -182,7 +182,7 @@ def _scratch(placement: Placement) -> Iterator[Path]:
 
 
 @contextmanager
-def _ray(placement: Placement, scratch: Path) -> Iterator[None]:
+def _ray(placement: Placement) -> Iterator[None]:
     """Start a private Ray or join the cluster that the placement names."""
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
@@ -199,11 +199,11 @@ def _ray(placement: Placement, scratch: Path) -> Iterator[None]:
     options: dict[str, Any] = {"address": placement.ray.address}
     if local:
         # A Unix socket's path may have 107 characters, so Ray's folder must have a short name.
-        folder = tempfile.mkdtemp(prefix="xt-ray-")
+        folder = _private_folder("xt-ray")
         options |= {
             "num_cpus": placement.ray.cpus,
             "num_gpus": placement.ray.gpus,
-            "_temp_dir": folder,
+            "_temp_dir": str(folder),
             "dashboard_host": "127.0.0.1",
         }
     try:
@@ -218,6 +218,16 @@ def _ray(placement: Placement, scratch: Path) -> Iterator[None]:
         ray.shutdown()
         if local:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _private_folder(prefix: str) -> Path:
+    """Make a folder for this process, and remove those of drivers that were killed."""
+    base = Path(tempfile.gettempdir())
+    for old in base.glob(f"{prefix}-*-*"):
+        pid = old.name.removeprefix(f"{prefix}-").split("-")[0]
+        if pid.isdigit() and not Path(f"/proc/{pid}").exists() and Path("/proc/self").exists():
+            shutil.rmtree(old, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix=f"{prefix}-{os.getpid()}-"))
 
 
 def _discard(_: object) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import gc
 import json
+import logging
 import os
 import socket
 import sys
@@ -21,10 +22,12 @@ from ray import tune
 from xtransfer.config import Placement
 from xtransfer.errors import StoreError, UserError, XtransferError
 from xtransfer.execute import Workbench, run_step
+from xtransfer.logs import StoreLog
 from xtransfer.plan import Plan, Step
 from xtransfer.store import Store, StoreOptions, open_store
 
 TELL_EVERY_S = 1.0
+LOG_EVERY_S = 15.0
 
 
 def run_trial(
@@ -39,26 +42,34 @@ def run_trial(
     where = Placement.model_validate(_tuples(placement))
     store = store_of(where)
     step = _plan(store, plan_name).steps[config["key"]]
+    log = StoreLog(store, step.key)
+    logging.getLogger().addHandler(log)
+    log.write(f"{step.folder} begins")
     bench = Workbench(
         plan=_plan(store, plan_name),
         store=store,
         placement=where,
         scratch=Path(scratch),
-        tell=_Throttle(),
+        tell=_Throttle(log),
     )
     try:
         record = run_step(step, bench)
-    except StoreError:
+    except StoreError as error:
+        log.write(f"gave up: {error}")
         raise
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever it was, it is reported, noted and logged
         text = (
             str(error) if isinstance(error, XtransferError) else f"{type(error).__name__}: {error}"
         )
+        log.write(f"failed\n{traceback.format_exc()}")
         note_failure(store, step, text, traceback.format_exc())
         tune.report({"finished": 0, "error": text, "user": isinstance(error, UserError)})
     else:
+        log.write(f"recorded after {record.timing['seconds']:.1f} s")
         tune.report({"finished": 1, "error": "", "seconds": record.timing["seconds"]})
     finally:
+        logging.getLogger().removeHandler(log)
+        log.flush()
         _release_memory()
 
 
@@ -94,15 +105,20 @@ def _release_memory() -> None:
 
 
 class _Throttle:
-    """Passes on at most one report a second; the first comes through at once."""
+    """Passes on at most one report a second and logs one in fifteen; the first comes through."""
 
-    def __init__(self) -> None:
+    def __init__(self, log: StoreLog) -> None:
+        self.log = log
         self.last = 0.0
+        self.logged = 0.0
 
     def __call__(self, facts: Mapping[str, Any]) -> None:
         now = time.monotonic()
         if now - self.last >= TELL_EVERY_S:
             self.last = now
+            if now - self.logged >= LOG_EVERY_S or facts.get("dev") is not None:
+                self.logged = now
+                self.log.facts(facts)
             tune.report({"finished": 0, "error": "", "pid": os.getpid(), **facts})
 
 

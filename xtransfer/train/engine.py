@@ -100,7 +100,7 @@ class TorchEngine:
         """Run the model."""
         return self.module(**batch)
 
-    def backward(self, loss: Tensor, *, last: bool) -> None:
+    def backward(self, loss: Tensor, *, last: bool) -> None:  # noqa: ARG002 - see Engine
         """Add the gradient of `loss`."""
         loss.backward()
 
