@@ -42,15 +42,15 @@ class PretrainSpec(Record):
     seed: int = 0
     vocabulary: int = 1500
     """Entries of the unigram tokenizer at most."""
-    layers: int = 3
-    width: int = 96
+    layers: int = 4
+    width: int = 64
     heads: int = 4
     max_length: int = 64
     """Tokens; longer inputs are cut."""
-    steps: int = 2500
+    steps: int = 3000
     batch_size: int = 32
     """Paragraphs, concatenated pairs, or pairs of a step."""
-    learning_rate: float = 2e-3
+    learning_rate: float = 3e-3
     warmup: float = 0.1
     """Share of the steps in which the learning rate rises; then it falls linearly to 0."""
     weight_decay: float = 0.01
@@ -58,9 +58,9 @@ class PretrainSpec(Record):
     """Share of tokens to predict."""
     objectives: tuple[Objective, ...] = ("text", "concat", "ranking")
     """Taken in turn."""
-    ranking_layer: int = 2
+    ranking_layer: int = 3
     """Index into the hidden states; 0 is the embeddings."""
-    ranking_weight: float = 1.0
+    ranking_weight: float = 0.3
     neighbours: int = 2
     """Neighbouring pairs that are ranked in one batch: the sentences of one document."""
     temperature: float = 0.1
@@ -188,7 +188,11 @@ def _train(
         for name in spec.objectives
     }
     optimizer = torch.optim.AdamW(
-        model.parameters(), lr=spec.learning_rate, weight_decay=spec.weight_decay, fused=True
+        model.parameters(),
+        lr=spec.learning_rate,
+        betas=(0.9, 0.98),  # steadier than 0.999 in so few steps
+        weight_decay=spec.weight_decay,
+        fused=True,
     )
     rise = max(1, round(spec.warmup * spec.steps))
     schedule = torch.optim.lr_scheduler.LambdaLR(

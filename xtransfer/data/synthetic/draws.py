@@ -62,6 +62,20 @@ def draw_clauses(mind: Mind, random: Random, count: int, *, reserve: bool) -> li
     return found
 
 
+def draw_neighbours(mind: Mind, random: Random, count: int, *, reserve: bool) -> list[Clause]:
+    """Draw clauses of which every two neighbours (2i, 2i + 1) differ in one respect.
+
+    They are what to translate: only who attends to each word tells such neighbours apart.
+    """
+    found: list[Clause] = []
+    while len(found) < count:
+        pair = mind.pair(random, random.choice(LABELS[1:]))
+        found += pair
+        if reserve:
+            mind.reserved.update(pair)
+    return found[:count]
+
+
 def draw_pairs(mind: Mind, random: Random, count: int, *, reserve: bool) -> list[Pair]:
     """Draw pairs with equally many of each label, in random order."""
     found: list[Pair] = []

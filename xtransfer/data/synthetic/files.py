@@ -10,11 +10,11 @@ from random import Random
 from typing import Any
 
 from xtransfer.data.synthetic.draws import (
-    LABELS,
     Pair,
     Question,
     Scene,
     draw_clauses,
+    draw_neighbours,
     draw_pairs,
     draw_paragraph,
     draw_questions,
@@ -53,7 +53,7 @@ def _write_tests(
     pairs = draw_pairs(mind, random("xnli/test"), sizes.pair_test, reserve=True)
     scenes = draw_scenes(mind, random("xquad"), sizes.span_test, reserve=True)
     tagged = draw_clauses(mind, random("udpos/test"), sizes.tagging_test, reserve=True)
-    bitext = draw_clauses(mind, random("tatoeba"), sizes.bitext, reserve=True)
+    bitext = draw_neighbours(mind, random("tatoeba"), sizes.bitext, reserve=True)
     for code, speaker in speakers.items():
         words = random(f"words/{code}")
         _write_tsv(root / f"xnli/test-{code}.tsv", _pair_rows(speaker, pairs, words))
@@ -113,12 +113,9 @@ def _write_text(
         if code == "en":
             continue
         draws = random(f"parallel/{code}")
-        rows: list[tuple[str, ...]] = []
-        for _ in range(world.sizes.parallel // 2):
-            # Neighbours that differ in one respect make an alignment attend to each word.
-            for clause in mind.pair(draws, draws.choice(LABELS[1:])):
-                sides = (speaker, speakers["en"])
-                rows.append(tuple(side.sentence(clause, draws) for side in sides))
+        clauses = draw_neighbours(mind, draws, world.sizes.parallel, reserve=False)
+        sides = (speaker, speakers["en"])
+        rows = [tuple(side.sentence(clause, draws) for side in sides) for clause in clauses]
         _write_tsv(root / f"text/{code}-en.tsv", rows)
 
 
