@@ -83,7 +83,7 @@ def embed(encoder: Any, data: DataSet, context: Context, *, layer: int) -> Embed
     encoder.eval()
     out = np.zeros((len(data.lengths), encoder.config.hidden_size), dtype=np.float32)
     with torch.inference_mode():
-        for batch in prediction_batches(data.lengths, tokens=PREDICTION_TOKENS):
+        for batch in prediction_batches(data.lengths, tokens=PREDICTION_TOKENS[context.device]):
             inputs = make_inputs("bitext", data.rows, batch, context)
             states = encoder(**inputs, output_hidden_states=True).hidden_states[layer].float()
             mask = inputs["attention_mask"][..., None]

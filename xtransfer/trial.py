@@ -9,7 +9,6 @@ import json
 import logging
 import os
 import socket
-import sys
 import time
 import traceback
 from collections.abc import Mapping
@@ -29,6 +28,9 @@ from xtransfer.store import Store, StoreOptions, open_store
 TELL_EVERY_S = 1.0
 LOG_EVERY_S = 15.0
 
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
+"""Parameters of glibc's mallopt (malloc.h)."""
+
 
 def run_trial(
     config: dict[str, Any], *, plan_name: str, placement: dict[str, Any], scratch: str
@@ -39,6 +41,7 @@ def run_trial(
     trial: Tune reads it). An error that a second try would
     repeat is reported, not raised, so that Tune retries only what died or could not reach the store.
     """
+    _keep_freed_memory()
     where = Placement.model_validate(_tuples(placement))
     store = store_of(where)
     step = _plan(store, plan_name).steps[config["key"]]
@@ -92,16 +95,25 @@ def note_failure(store: Store, step: Step, text: str, details: str) -> None:
     store.write(f"failures/{step.key}.json", json.dumps(note, indent=1).encode())
 
 
-def _release_memory() -> None:
-    """Give freed memory back to the system before this process takes its next step.
+def _keep_freed_memory() -> None:
+    """Let glibc keep what a step frees for the step's own next use, in one arena for all threads.
 
-    Tune runs each step in a new thread, and glibc keeps what a thread has freed for threads that use
-    the same arena: without this a warm process grows by a model at every step.
+    By default a tensor over 32 MiB is mapped and unmapped each time, which costs a page fault a page,
+    and every thread has an arena of its own that no other reuses: Tune runs each step in a new thread,
+    so a warm process would grow by a model at every step.
     """
+    with contextlib.suppress(OSError, AttributeError):  # another C library has no mallopt
+        libc = ctypes.CDLL("libc.so.6")
+        libc.mallopt(M_ARENA_MAX, 1)
+        libc.mallopt(M_MMAP_THRESHOLD, 2**30)
+        libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def _release_memory() -> None:
+    """Give freed memory back to the system before this process takes its next step."""
     gc.collect()
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError, AttributeError):  # another C library has no malloc_trim
-            ctypes.CDLL("libc.so.6").malloc_trim(0)
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 class _Throttle:
