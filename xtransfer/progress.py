@@ -28,6 +28,8 @@ class Watched:
     state: str = "waiting"
     started: float = 0.0
     told: float = 0.0
+    first: tuple[float, int] | None = None
+    """When the step first told how far it was, and how far: what came before was getting ready."""
     facts: dict[str, Any] = field(default_factory=dict)
 
 
@@ -79,6 +81,8 @@ class ProgressBoard:
         step = self.steps[key]
         step.facts.update({name: value for name, value in facts.items() if value is not None})
         now = time.monotonic()
+        if step.first is None and "step" in facts:
+            step.first = (now, facts["step"])
         if not self.console.is_terminal and now - step.told > PLAIN_EVERY_S and "step" in facts:
             step.told = now
             line = f"{self.clock()} at       {self.plan.steps[key].folder}: {describe(step)}"
@@ -139,9 +143,10 @@ def _steps(facts: Mapping[str, Any]) -> str:
 
 def _left(step: Watched) -> str:
     done, total = step.facts.get("step"), step.facts.get("total")
-    if not done or not total or not step.started:
+    if done is None or total is None or step.first is None or done <= step.first[1]:
         return ""
-    seconds = (time.monotonic() - step.started) * (total - done) / done
+    since, at = step.first
+    seconds = (time.monotonic() - since) * (total - done) / (done - at)
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
 
 
