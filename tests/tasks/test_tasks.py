@@ -11,7 +11,16 @@ from xtransfer.tasks.languages import LANGUAGES, iso3, language_name
 
 NINE = ["anli+", "mnli", "qqp", "squad_v2", "squad_v1", "hellaswag", "ccg", "cosmosqa"]
 NINE.append("commonsenseqa")
-READY = ["mnli", "squad_v1", "commonsenseqa", "xnli", "xquad", "udpos", "tatoeba"]
+READY = [
+    "mnli",
+    "squad_v1",
+    "commonsenseqa",
+    "xnli",
+    "xquad",
+    "udpos",
+    "tatoeba",
+    "pawsx",
+]
 
 
 def test_the_intermediate_tasks_are_the_nine_of_the_study() -> None:

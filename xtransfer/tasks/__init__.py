@@ -20,7 +20,6 @@ NOT_YET: Mapping[str, str] = {
     "cosmosqa": "its files have not been checked",
     "socialiqa": "its labels stand in a file of their own",
     "copa": "its files have not been checked",
-    "pawsx": "its files have not been checked",
     "panx": "its files have not been checked",
     "mlqa": "its files have not been checked",
     "tydiqa": "its files have not been checked",

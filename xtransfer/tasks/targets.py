@@ -103,7 +103,6 @@ TARGETS = (
         single_labelled_split=True,
         note="CC BY 2.0 FR. Take LASER's files: XTREME sorts the English side.",
     ),
-    # The tasks below have no implementation yet: see NOT_YET in xtransfer.tasks.
     Task(
         name="pawsx",
         form="classification",
@@ -124,6 +123,7 @@ TARGETS = (
         group="classification",
         benchmark="xtreme",
     ),
+    # The tasks below have no implementation yet: see NOT_YET in xtransfer.tasks.
     Task(
         name="panx",
         form="tagging",

@@ -1,0 +1,136 @@
+"""Tasks on the files as published: read, scored with trivial predictions, and prepared."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.tiny import tiny_tokenizer
+from xtransfer.config import load_experiment
+from xtransfer.data import read_examples
+from xtransfer.fingerprints import Fingerprints
+from xtransfer.forms import FORMS
+from xtransfer.metrics import score
+from xtransfer.plan import Step, build_plan
+from xtransfer.prepared import prepare, read_data_set
+from xtransfer.tasks import TASKS
+from xtransfer.tasks.task import Split, Task
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One split of a task in one language, with what a constant prediction scores there."""
+
+    task: str
+    split: Split
+    examples: int
+    constant: Any
+    """Predicted for every example; of tagged sentences, for every word."""
+    scores: float
+    """Main score of the constant prediction."""
+    language: str = "en"
+    files: tuple[str, ...] = ()
+    """Where the folder of published files has others than the task names."""
+
+    def __str__(self) -> str:
+        return f"{self.task}-{self.split}-{self.language}"
+
+
+CASES = [
+    # --- pawsx: the share of pairs that are no paraphrase
+    Case(
+        task="pawsx",
+        split="train",
+        files=("paws_wiki/derived/train-from-devtest-nopawsx.tsv",),
+        examples=8_592,
+        constant="0",
+        scores=100 * 4_757 / 8_592,
+    ),
+    Case(task="pawsx", split="dev", examples=2_000, constant="0", scores=56.85),
+    Case(task="pawsx", split="test", examples=2_000, constant="0", scores=54.65),
+    Case(task="pawsx", split="test", language="de", examples=2_000, constant="0", scores=55.25),
+    Case(task="pawsx", split="test", language="zh", examples=2_000, constant="0", scores=55.3),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_trivial_predictions_score_what_they_must(case: Case, shared_data: Path) -> None:
+    task = _task(case)
+    rows = read_examples(task, split=case.split, language=case.language, root=shared_data)
+    assert len(rows.examples) == case.examples
+    assert rows.skipped == {}
+    gold = [FORMS[task.form].describe(example)["gold"] for example in rows.examples]
+    perfect = [entry[0] if task.form == "span" else entry for entry in gold]
+    assert score(task, gold, perfect, language=case.language)[task.metric] == 100.0
+    constant = [
+        [case.constant] * len(entry) if task.form == "tagging" else case.constant for entry in gold
+    ]
+    found = score(task, gold, constant, language=case.language)
+    assert found[task.metric] == pytest.approx(case.scores, abs=1e-9)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_the_prepare_step_encodes_them(case: Case, shared_data: Path, tmp_path: Path) -> None:
+    step = _prepare_step(case, shared_data, tmp_path / "experiment.yaml")
+    folder = tmp_path / "prepared"
+    folder.mkdir()
+    counts = prepare(
+        step, tokenizer=tiny_tokenizer(), folder=folder, report=lambda language, share: None
+    )["languages"][case.language]
+    assert (counts["read"], counts["used"], counts["skipped"]) == (case.examples, 3, {})
+    data = read_data_set(folder, case.language)
+    assert len(data.examples) == 3
+    assert all(example["gold"] is not None for example in data.examples)
+    assert len(data.rows["input_ids"]) == counts["rows"] >= 3
+
+
+def _task(case: Case) -> Task:
+    task = TASKS[case.task]
+    if not case.files:
+        return task
+    files = {**task.source.files, case.split: case.files}
+    return task.model_copy(update={"source": task.source.model_copy(update={"files": files})})
+
+
+def _prepare_step(case: Case, root: Path, path: Path) -> Step:
+    """Plan an experiment with the task, and return the step that prepares three of its examples."""
+    task, target = TASKS[case.task], _target_with(case.task)
+    settings: dict[str, Any] = {
+        "name": "published",
+        "encoder": {"name": "absent", "revision": None},
+        "data": {
+            "root": str(root),
+            "files": {case.task: {case.split: list(case.files)}} if case.files else {},
+            "limits": {"seed": 1, "train": 3, "dev": 3, "test": 3},
+        },
+        "intermediate": {"tasks": [case.task] if task.as_intermediate else [], "seeds": [1]},
+        "target": {
+            "tasks": [target],
+            "seeds": [1],
+            "languages": {target: [case.language]} if target == case.task else {},
+        },
+    }
+    path.write_text(json.dumps(settings), encoding="utf-8")
+    experiment = load_experiment(path)
+    plan = build_plan(experiment, Fingerprints(experiment, lenient=True))
+    name = f"{case.task}-{case.split}"
+    (step,) = [each for each in plan.steps.values() if each.name == name]
+    return step
+
+
+def _target_with(name: str) -> str:
+    """Return a target that is the task or trains on it; any target for an intermediate task."""
+    if TASKS[name].stages is not None:
+        return name
+    return next(
+        (
+            target.name
+            for target in TASKS.values()
+            if any(stage.task == name for stage in target.stages or ())
+        ),
+        "tatoeba",
+    )
