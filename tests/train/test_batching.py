@@ -47,9 +47,7 @@ def test_rows_of_a_batch_are_of_like_length() -> None:
     assert max(spread) <= 4
 
 
-@given(
-    st.integers(1, 70), st.integers(1, 8), st.none() | st.integers(1, 10), st.integers(0, 2**31)
-)
+@given(st.integers(1, 70), st.integers(1, 8), st.none() | st.integers(1, 10), st.integers(0, 2**31))
 def test_the_workers_share_a_batch_out_in_equally_many_parts(
     size: int, world_size: int, micro_batch: int | None, seed: int
 ) -> None:

@@ -124,7 +124,11 @@ def test_weights_without_training_are_the_base_encoder() -> None:
     )
     assert largest_difference(restored(exported), tiny_encoder()) == 0
     assert {name.split(".")[0] for name in exported} == {
-        "encoder", "head", "token_ids", "token_rows", "token_decay",
+        "encoder",
+        "head",
+        "token_ids",
+        "token_rows",
+        "token_decay",
     }
 
 

@@ -24,7 +24,9 @@ SPEC = TrialSpec(
 )
 
 
-def train_tiny(spec: TrialSpec, context: Context, *, dropout: float = 0.0, **options: Any) -> Outcome:
+def train_tiny(
+    spec: TrialSpec, context: Context, *, dropout: float = 0.0, **options: Any
+) -> Outcome:
     """Train the tiny model on tiny data: 27 rows, so the last batch is smaller than the others."""
     settings: dict[str, Any] = {
         "model": tiny_model(tiny_encoder(dropout=dropout), dropout=dropout),

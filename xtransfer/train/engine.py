@@ -162,6 +162,7 @@ class DeepSpeedEngine:
         deepspeed.init_distributed(dist_backend=torch.distributed.get_backend(), verbose=False)
         self.world_size = world_size
         self.zero_stage = zero_stage
+        size = sum(parameter.numel() for parameter in module.parameters())
         self.engine, _, _, _ = deepspeed.initialize(
             model=module,
             optimizer=optimizer,
@@ -169,7 +170,11 @@ class DeepSpeedEngine:
                 "train_micro_batch_size_per_gpu": 1,
                 "gradient_accumulation_steps": 1,
                 "gradient_clipping": clip,
-                "zero_optimization": {"stage": zero_stage},
+                "zero_optimization": {
+                    "stage": zero_stage,
+                    # DeepSpeed allocates this many elements anew in every step: 2 GB by default.
+                    "reduce_bucket_size": min(size, 500_000_000),
+                },
                 "zero_allow_untested_optimizer": True,
                 "steps_per_print": 2**31,
             },
