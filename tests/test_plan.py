@@ -10,10 +10,10 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.prints import FakePrints
 from xtransfer.config import Experiment, load_experiment
 from xtransfer.plan import VERSIONS, Plan, Step, build_plan
 from xtransfer.settings import read_settings
-from xtransfer.tasks.task import Split, Task
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 SMALL = """
@@ -27,29 +27,6 @@ target:
   languages: {xnli: [en, de], xquad: [en, de], mlqa: [en], tatoeba: [de, fr]}
 """
 SETTINGS = yaml.safe_load(SMALL)
-
-
-class FakePrints:
-    """The outside world as a function: what a data set is follows from its name."""
-
-    def __init__(self, *, folder: str = "encoder", changed: tuple[str, ...] = ()) -> None:
-        self.folder = folder
-        self.changed = changed
-        self.asked: list[tuple[str, str, str]] = []
-
-    def data(self, task: Task, split: Split, language: str) -> Any:
-        self.asked.append((task.name, split, language))
-        return [{"file": f"{task.name}-{split}-{language}", "sha256": self._version(task.name)}]
-
-    def encoder(self) -> tuple[Any, Any, Mapping[str, Any]]:
-        return (
-            {"model": self._version("encoder")},
-            {"tokenizer": self._version("tokenizer")},
-            {"name": self.folder, "revision": None, "digests": {}},
-        )
-
-    def _version(self, name: str) -> str:
-        return "changed" if name in self.changed else "first"
 
 
 def plan_of(folder: Path, *overrides: str, prints: FakePrints | None = None) -> Plan:

@@ -1,0 +1,200 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.prints import FakePrints
+from tests.tiny import rows_of, tiny_tokenizer
+from xtransfer.config import Experiment
+from xtransfer.data.examples import PairExample, Rows, SpanExample
+from xtransfer.errors import DataError
+from xtransfer.forms.encoding import Encoded, Ragged
+from xtransfer.plan import Step, build_plan
+from xtransfer.prepared import hold_out, prepare, read_data_set, read_rows, task_of, write_rows
+from xtransfer.settings import read_settings
+
+
+def questions(*paragraphs: int) -> Rows:
+    """Return as many questions on each paragraph as the number says."""
+    return Rows(
+        examples=tuple(
+            SpanExample(id=f"{p}.{q}", question="who", context=f"paragraph {p}", answers=())
+            for p, count in enumerate(paragraphs)
+            for q in range(count)
+        ),
+        skipped={"a reason": 3},
+    )
+
+
+def ids(rows: Rows) -> list[str]:
+    return [example.id for example in rows.examples]
+
+
+@given(st.lists(st.integers(1, 5), min_size=2, max_size=30), st.integers(1, 20), st.integers(0, 5))
+def test_whole_paragraphs_are_held_out(sizes: list[int], examples: int, seed: int) -> None:
+    found = questions(*sizes)
+    if examples > sum(sizes) - max(sizes):
+        examples = 1
+    dev, train = (hold_out(found, role, examples=examples, seed=seed) for role in ("dev", "train"))
+    assert sorted(ids(dev) + ids(train)) == sorted(ids(found))
+    paragraphs = [{example.context for example in part.examples} for part in (dev, train)]  # type: ignore[union-attr]
+    assert not paragraphs[0] & paragraphs[1]
+    assert examples <= len(dev.examples) < examples + max(sizes)
+    assert [each for each in ids(found) if each in set(ids(dev))] == ids(dev)
+    assert dev.skipped == found.skipped
+    assert hold_out(found, "dev", examples=examples, seed=seed) == dev
+
+
+def test_another_seed_holds_others_out() -> None:
+    found = questions(*[1] * 40)
+    held = {tuple(ids(hold_out(found, "dev", examples=10, seed=seed))) for seed in range(5)}
+    assert len(held) == 5
+
+
+def test_the_order_of_the_file_does_not_choose() -> None:
+    found = questions(*[2] * 20)
+    reordered = replace(found, examples=tuple(reversed(found.examples)))
+    held = [set(ids(hold_out(each, "dev", examples=9, seed=1))) for each in (found, reordered)]
+    assert held[0] == held[1]
+
+
+def test_an_example_without_a_paragraph_is_one_by_itself() -> None:
+    pairs = Rows(
+        examples=tuple(
+            PairExample(id=str(at), text_a="same", text_b=None, label="x") for at in range(10)
+        )
+    )
+    assert len(hold_out(pairs, "dev", examples=3, seed=0).examples) == 3
+
+
+def test_something_must_be_left_to_train_on() -> None:
+    with pytest.raises(DataError, match="12 examples leave nothing to train on"):
+        hold_out(questions(4, 4, 4), "train", examples=12, seed=0)
+
+
+def test_rows_come_back_from_arrow_as_they_were(tmp_path: Path) -> None:
+    encoded = Encoded(
+        columns={
+            "input_ids": [[0, 5, 2], [0, 2], [0, 7, 8, 9, 2]],
+            "offsets": [[], [1, 2], []],
+            "label": [1, -1, 2**31 - 1],
+        }
+    )
+    write_rows(tmp_path / "rows.arrow", encoded)
+    found, expected = read_rows(tmp_path / "rows.arrow"), rows_of(encoded)
+    assert list(found) == list(expected)
+    for name, column in expected.items():
+        again = found[name]
+        if isinstance(column, Ragged):
+            assert isinstance(again, Ragged)
+            assert again.values.dtype == np.int32
+            assert [row.tolist() for row in (again[at] for at in range(3))] == [
+                column[at].tolist() for at in range(3)
+            ]
+        else:
+            assert np.array_equal(again, column)  # type: ignore[arg-type]
+
+
+def step_of(root: Path, name: str, *overrides: str) -> Step:
+    given_ = [
+        "name=small",
+        "encoder=encoder",
+        f"data.root={root}",
+        "target={tasks: [xnli], languages: {xnli: [en, de]}}",
+        "target.overrides.all.max_length=12",
+        *overrides,
+    ]
+    plan = build_plan(read_settings(Experiment, None, given_, "test"), FakePrints())
+    return next(step for step in plan.steps.values() if step.name == name)
+
+
+def write_xnli(root: Path) -> None:
+    for language, rows in (("en", 7), ("de", 5)):
+        path = root / "xnli" / f"test-{language}.tsv"
+        path.parent.mkdir(exist_ok=True)
+        lines = [f"the cat sat {at}\ta dog\tneutral\n" for at in range(rows)]
+        path.write_text("".join(lines), encoding="utf-8")
+
+
+def test_a_prepare_step_leaves_rows_and_examples_of_each_language(tmp_path: Path) -> None:
+    write_xnli(tmp_path)
+    out = tmp_path / "out"
+    out.mkdir()
+    told: list[tuple[str, float]] = []
+    result = prepare(
+        step_of(tmp_path, "xnli-test"),
+        tokenizer=tiny_tokenizer(),
+        folder=out,
+        report=lambda language, share: told.append((language, share)),
+    )
+    counts = {"read": 7, "available": 7, "used": 7, "rows": 7, "skipped": {}}
+    assert result["languages"]["en"] == counts
+    assert result["languages"]["de"] == {**counts, "read": 5, "available": 5, "used": 5, "rows": 5}
+    assert told == [("en", 0.5), ("de", 1.0)]
+    assert sorted(path.name for path in out.iterdir()) == [
+        "de.examples.jsonl",
+        "de.rows.arrow",
+        "en.examples.jsonl",
+        "en.rows.arrow",
+    ]
+    data = read_data_set(out, "de")
+    assert data.examples == [{"id": str(at), "gold": "neutral"} for at in range(5)]
+    assert data.lengths.tolist() == [11] * 5
+    assert data is read_data_set(out, "de")
+
+
+def test_a_limit_and_a_held_out_dev_set_are_counted(tmp_path: Path) -> None:
+    path = tmp_path / "mnli.jsonl"
+    row = {"sentence1": "the cat", "sentence2": "a dog", "gold_label": "neutral"}
+    lines = [json.dumps(row), json.dumps({**row, "gold_label": "-"})] * 10
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    overrides = (
+        "data.files.mnli.train=[mnli.jsonl]",
+        "data.holdout.mnli=3",
+        "data.limits.train=5",
+    )
+    seen: list[str] = []
+    for role, available, used in (("train", 7, 5), ("dev", 3, 3)):
+        out = tmp_path / role
+        out.mkdir()
+        step = step_of(tmp_path, f"mnli-{role}", *overrides)
+        result = prepare(
+            step, tokenizer=tiny_tokenizer(), folder=out, report=lambda language, share: None
+        )
+        assert result["languages"]["en"] == {
+            "read": 10,
+            "available": available,
+            "used": used,
+            "rows": used,
+            "skipped": {"label '-'": 10},
+        }
+        seen += [example["id"] for example in read_data_set(out, "en").examples]
+    assert len(set(seen)) == 8
+
+
+def test_the_task_of_a_step_has_the_experiments_files(tmp_path: Path) -> None:
+    step = step_of(tmp_path, "xnli-test", "data.files.xnli.test=['a/{lang}.tsv']")
+    again = Step(
+        **json.loads(
+            json.dumps(
+                {
+                    "kind": step.kind,
+                    "name": step.name,
+                    "spec": step.spec,
+                    "inputs": step.inputs,
+                    "where": step.where,
+                    "phase": step.phase,
+                }
+            )
+        )
+    )
+    for each in (step, again):
+        task = task_of(each)
+        assert task.source.files == {"test": ("a/{lang}.tsv",)}
+        assert (task.name, task.form, task.labels[0]) == ("xnli", "classification", "entailment")

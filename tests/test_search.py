@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ray.tune.search import Searcher
+
+from tests.prints import FakePrints
+from xtransfer.config import Experiment
+from xtransfer.errors import StepError
+from xtransfer.plan import Plan, Step, build_plan
+from xtransfer.search import PlanSearcher, ProgressRelay
+from xtransfer.settings import read_settings
+
+OVERRIDES = (
+    "name=small",
+    "encoder=encoder",
+    "intermediate={tasks: [mnli, squad_v1], learning_rates: [1e-5, 2e-5]}",
+    "target={tasks: [xnli, tatoeba], languages: {xnli: [en], tatoeba: [de]}}",
+)
+
+
+@pytest.fixture
+def plan() -> Plan:
+    return build_plan(read_settings(Experiment, None, OVERRIDES, "test"), FakePrints())
+
+
+class Driver:
+    """Works a plan off as Tune would, without Tune."""
+
+    def __init__(self, plan: Plan, *, done: tuple[str, ...] = (), broken: str = "") -> None:
+        self.plan = plan
+        self.events: list[tuple[str, str, str]] = []
+        self.inline: list[str] = []
+        self.broken = broken
+        self.trials = 0
+        self.searcher = PlanSearcher(
+            plan,
+            done=done,
+            work_inline=self.select,
+            changed=lambda *event: self.events.append(event),
+        )
+
+    def select(self, step: Step) -> None:
+        assert step.kind == "select"
+        if step.name == self.broken:
+            raise StepError(step.folder, "cannot choose")
+        self.inline.append(step.key)
+
+    def start(self) -> tuple[str, str] | str | None:
+        """Return (trial, key) of the next step, or what else the searcher says."""
+        self.trials += 1
+        found: Any = self.searcher.suggest(f"t{self.trials}")
+        return (f"t{self.trials}", found["key"]) if isinstance(found, dict) else found
+
+    def start_all(self) -> list[tuple[str, str]]:
+        started: list[tuple[str, str]] = []
+        while isinstance(found := self.start(), tuple):
+            started.append(found)
+        return started
+
+    def run(self) -> list[str]:
+        """Run everything that can run, in waves; return the keys in order."""
+        order: list[str] = []
+        while wave := self.start_all():
+            for trial, key in wave:
+                name = self.plan.steps[key].name
+                text = "cannot run" if name == self.broken else ""
+                self.searcher.on_trial_complete(trial, {"error": text, "done": not text})
+                order.append(key)
+        return order
+
+
+def keys(plan: Plan, kind: str, name: str = "") -> list[str]:
+    return [k for k, s in plan.steps.items() if s.kind == kind and s.name.startswith(name)]
+
+
+def test_every_step_runs_once_after_its_parents(plan: Plan) -> None:
+    driver = Driver(plan)
+    order = driver.run()
+    assert sorted(order + driver.inline) == sorted(plan.steps)
+    ended = [key for key, state, _ in driver.events if state == "done"]
+    for at, key in enumerate(ended):
+        assert set(plan.steps[key].inputs.values()) <= set(ended[:at])
+    assert driver.start() == Searcher.FINISHED
+    assert driver.searcher.waiting == []
+
+
+def test_only_steps_without_open_parents_start(plan: Plan) -> None:
+    driver = Driver(plan)
+    started = driver.start_all()
+    ready = [key for key, step in plan.steps.items() if not step.inputs]
+    assert [key for _, key in started] == ready
+    assert driver.start() is None
+
+
+def test_a_step_starts_as_soon_as_its_own_parents_are_done(plan: Plan) -> None:
+    driver = Driver(plan)
+    first = {key: trial for trial, key in driver.start_all()}
+    for key in (*keys(plan, "prepare", "mnli-train"), *keys(plan, "prepare", "mnli-dev")):
+        driver.searcher.on_trial_complete(first[key], {"error": ""})
+    started = {plan.steps[key].name for _, key in driver.start_all()}
+    assert started
+    assert all(name.startswith("mnli-") for name in started)
+
+
+def test_a_selection_is_made_when_its_last_trial_ends(plan: Plan) -> None:
+    (chosen,) = keys(plan, "select", "mnli-best")
+    trials = list(plan.steps[chosen].inputs.values())
+    done = [*keys(plan, "prepare"), *trials[:-1]]
+    driver = Driver(plan, done=tuple(done))
+    running = {key: trial for trial, key in driver.start_all()}
+    assert chosen not in driver.inline
+    driver.searcher.on_trial_complete(running[trials[-1]], {"error": ""})
+    assert driver.inline == [chosen]
+    assert any("after-mnli" in plan.steps[key].name for _, key in driver.start_all())
+
+
+def test_what_has_a_record_is_not_run_again(plan: Plan) -> None:
+    driver = Driver(plan, done=tuple(plan.steps))
+    assert driver.start() == Searcher.FINISHED
+    assert driver.inline == []
+    selections = set(keys(plan, "select"))
+    driver = Driver(plan, done=tuple(key for key in plan.steps if key not in selections))
+    assert set(driver.inline) == selections
+    assert driver.start() == Searcher.FINISHED
+
+
+def descendants(plan: Plan, key: str) -> set[str]:
+    found: set[str] = set()
+    for child, step in plan.steps.items():
+        if {key, *found} & set(step.inputs.values()):
+            found.add(child)
+    return found
+
+
+def test_a_failure_blocks_its_descendants_and_nothing_else(plan: Plan) -> None:
+    (broken,) = keys(plan, "train", "mnli-lr1e-05")
+    driver = Driver(plan, broken=plan.steps[broken].name)
+    order = driver.run()
+    below = descendants(plan, broken)
+    assert {"select", "train", "evaluate"} == {plan.steps[key].kind for key in below}
+    assert driver.searcher.failed == {broken: "cannot run"}
+    assert driver.searcher.blocked == dict.fromkeys(below, broken)
+    assert set(plan.steps) == {*order, *driver.inline} | below
+    assert (broken, "failed", "cannot run") in driver.events
+    assert {event for event in driver.events if event[1] == "blocked"} == {
+        (key, "blocked", "cannot run") for key in below
+    }
+    assert driver.start() == Searcher.FINISHED
+
+
+def test_a_selection_that_fails_blocks_too(plan: Plan) -> None:
+    (chosen,) = keys(plan, "select", "mnli-best")
+    driver = Driver(plan, broken="mnli-best")
+    driver.run()
+    assert list(driver.searcher.failed) == [chosen]
+    assert "cannot choose" in driver.searcher.failed[chosen]
+    assert set(driver.searcher.blocked) == descendants(plan, chosen)
+
+
+def test_a_trial_whose_process_died_has_failed(plan: Plan) -> None:
+    driver = Driver(plan)
+    trial, key = driver.start_all()[0]
+    driver.searcher.on_trial_complete(trial, None, error=True)
+    assert "process died" in driver.searcher.failed[key]
+    driver.searcher.on_trial_complete(trial, None, error=True)
+    driver.searcher.on_trial_complete("never started", {"error": "x"})
+    assert list(driver.searcher.failed) == [key]
+
+
+def test_tune_may_write_copies_to_disk(plan: Plan, tmp_path: Path) -> None:
+    driver = Driver(plan)
+    driver.start_all()
+    again = pickle.loads(pickle.dumps(driver.searcher))
+    assert again.running == driver.searcher.running
+    assert pickle.loads(pickle.dumps(ProgressRelay(lambda key, facts: None))).told is None
+    driver.searcher.save(str(tmp_path / "searcher"))
+    driver.searcher.restore(str(tmp_path / "searcher"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_progress_is_relayed_by_key() -> None:
+    told: list[tuple[str, Any]] = []
+
+    class Trial:
+        config = {"key": "abc"}
+
+    relay = ProgressRelay(lambda key, facts: told.append((key, facts)))
+    relay.on_trial_result(1, [], Trial(), {"step": 3})
+    assert told == [("abc", {"step": 3})]
