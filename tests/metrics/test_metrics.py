@@ -6,12 +6,12 @@ from hypothesis import strategies as st
 
 from xtransfer.errors import DataError
 from xtransfer.metrics import METRICS, score
-from xtransfer.metrics.classification import accuracy, f1
+from xtransfer.metrics.classification import accuracy, accuracy_and_f1
 from xtransfer.metrics.retrieval import retrieval_accuracy
 from xtransfer.tasks import NOT_YET, TASKS
 
 GOLD = {
-    "classification": ["neutral", "neutral"],
+    "classification": ["1", "1"],
     "choice": [0, 1],
     "tagging": [["NOUN"], ["VERB", "X"]],
     "span": [["Paris"], ["Rome", "Roma"]],
@@ -27,14 +27,28 @@ def test_accuracy() -> None:
 def test_f1_of_the_positive_label() -> None:
     # Two of three found are right, two of four are found.
     gold, found = list("1111000"), list("1100001")
-    assert f1(gold, found) == pytest.approx(
-        {"precision": 200 / 3, "recall": 50.0, "f1": 400 / 7, "accuracy": 400 / 7}
+    assert accuracy_and_f1(gold, found) == pytest.approx(
+        {
+            "accuracy_and_f1": 400 / 7,
+            "accuracy": 400 / 7,
+            "f1": 400 / 7,
+            "precision": 200 / 3,
+            "recall": 50.0,
+        }
     )
+
+
+def test_the_score_of_qqp_is_the_mean_of_accuracy_and_f1() -> None:
+    # Three of four labels are right; precision 1, recall 1/2.
+    found = accuracy_and_f1(list("1100"), list("1000"))
+    assert found["accuracy"] == 75.0
+    assert found["f1"] == pytest.approx(200 / 3)
+    assert found["accuracy_and_f1"] == pytest.approx((75 + 200 / 3) / 2)
 
 
 @pytest.mark.parametrize(("gold", "found"), [("00", "00"), ("11", "00"), ("00", "11")])
 def test_f1_is_zero_where_it_is_undefined(gold: str, found: str) -> None:
-    assert f1(list(gold), list(found))["f1"] == 0.0
+    assert accuracy_and_f1(list(gold), list(found))["f1"] == 0.0
 
 
 def test_retrieval_counts_any_translation() -> None:
@@ -77,6 +91,6 @@ def test_what_cannot_be_scored_is_said() -> None:
 @given(st.lists(st.tuples(st.sampled_from("01"), st.sampled_from("01")), min_size=1))
 def test_scores_of_labels_lie_between_0_and_100(pairs: list[tuple[str, str]]) -> None:
     gold, found = [list(side) for side in zip(*pairs, strict=True)]
-    for name in ("accuracy", "f1"):
+    for name in ("accuracy", "accuracy_and_f1"):
         for value in METRICS[name](gold, found).values():
             assert 0.0 <= value <= 100.0

@@ -54,6 +54,23 @@ CASES = [
     Case(task="pawsx", split="test", examples=2_000, constant="0", scores=54.65),
     Case(task="pawsx", split="test", language="de", examples=2_000, constant="0", scores=55.25),
     Case(task="pawsx", split="test", language="zh", examples=2_000, constant="0", scores=55.3),
+    # --- qqp: GLUE's mean of accuracy and F1, where every pair is a duplicate
+    Case(
+        task="qqp",
+        split="train",
+        files=("qqp/glue_train.sample2000.tsv",),
+        examples=2_000,
+        constant="1",
+        scores=(100 * 761 / 2_000 + 100 * 2 * 761 / (2_000 + 761)) / 2,
+    ),
+    Case(
+        task="qqp",
+        split="dev",
+        files=("qqp/glue_dev.sample7600.tsv",),
+        examples=7_600,
+        constant="1",
+        scores=(100 * 2_729 / 7_600 + 100 * 2 * 2_729 / (7_600 + 2_729)) / 2,
+    ),
 ]
 
 

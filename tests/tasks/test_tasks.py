@@ -20,6 +20,7 @@ READY = [
     "udpos",
     "tatoeba",
     "pawsx",
+    "qqp",
 ]
 
 

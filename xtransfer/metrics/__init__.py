@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from xtransfer.errors import DataError
-from xtransfer.metrics.classification import accuracy, f1
+from xtransfer.metrics.classification import accuracy, accuracy_and_f1
 from xtransfer.metrics.qa import mlqa, squad
 from xtransfer.metrics.retrieval import retrieval_accuracy
 from xtransfer.metrics.tagging import tag_scores
@@ -17,7 +17,7 @@ Metric = Callable[[list[Any], list[Any]], dict[str, float]]
 
 METRICS: Mapping[str, Metric] = {
     "accuracy": accuracy,
-    "f1": f1,
+    "accuracy_and_f1": accuracy_and_f1,
     "qa": squad,
     "xtreme_f1": tag_scores,
 }

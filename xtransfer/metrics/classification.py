@@ -11,18 +11,22 @@ def accuracy(gold: Sequence[object], predictions: Sequence[object]) -> dict[str,
     return {"accuracy": right / len(gold) * 100}
 
 
-def f1(gold: Sequence[str], predictions: Sequence[str], *, positive: str = "1") -> dict[str, float]:
-    """Return `f1`, `precision`, `recall` of the label `positive`, and `accuracy`, in percent.
+def accuracy_and_f1(
+    gold: Sequence[str], predictions: Sequence[str], *, positive: str = "1"
+) -> dict[str, float]:
+    """Return `accuracy_and_f1` and what it is the mean of, `accuracy` and `f1`, in percent.
 
-    Where nothing is found or nothing is to be found, the undefined ratio counts as 0 (scikit-learn's
-    convention).
+    F1 is of the label `positive`, as are `precision` and `recall`. GLUE reports accuracy and F1 of
+    QQP and takes their mean where a task must have one score. Where nothing is found or nothing is to
+    be found, the undefined ratio counts as 0 (scikit-learn's convention).
     """
     pairs = list(zip(gold, predictions, strict=True))
     hits = sum(label == found == positive for label, found in pairs)
-    return {
-        **f1_of_counts(hits, wanted=gold.count(positive), found=predictions.count(positive)),
+    scores = {
         **accuracy(gold, predictions),
+        **f1_of_counts(hits, wanted=gold.count(positive), found=predictions.count(positive)),
     }
+    return {"accuracy_and_f1": (scores["accuracy"] + scores["f1"]) / 2, **scores}
 
 
 def f1_of_counts(hits: int, *, wanted: int, found: int) -> dict[str, float]:
