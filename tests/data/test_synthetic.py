@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+from collections import Counter
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -259,23 +260,39 @@ def test_languages_share_exactly_names_and_loanwords() -> None:
 @pytest.mark.parametrize("label", LABELS)
 def test_hypotheses_stand_to_their_premises_as_labelled(label: str) -> None:
     mind, random = World().mind(), Random(0)
-    for _ in range(200):
+    for _ in range(300):
         premise, hypothesis = mind.pair(random, label)
-        same = premise == hypothesis
         flipped = premise.negated != hypothesis.negated
-        if label == "entailment":
-            assert hypothesis.verb == premise.verb
-            assert not flipped
-        elif label == "contradiction":
-            assert not same
-            assert hypothesis.verb == premise.verb
+        if label == "neutral":
+            assert hypothesis != premise
+            told = (premise.subject, premise.verb, premise.object, premise.place)
+            said = (hypothesis.subject, hypothesis.verb, hypothesis.object, hypothesis.place)
+            assert said != told
         else:
-            assert not same
-            assert (premise.subject, premise.verb, premise.object) != (
-                hypothesis.subject,
-                hypothesis.verb,
-                hypothesis.object,
-            )
+            assert hypothesis.verb == premise.verb
+            assert hypothesis.place in (premise.place, None)
+        if label == "entailment":
+            assert not flipped
+        if label == "contradiction" and not flipped:
+            assert premise.subject != hypothesis.subject
+
+
+def test_length_of_a_hypothesis_says_little_about_its_label() -> None:
+    world, random = World(), Random(0)
+    mind, english = world.mind(), world.speakers()["en"]
+    counts: dict[str, Counter[int]] = {}
+    right = 0
+    for label in LABELS:
+        growth = Counter[int]()
+        for _ in range(600):
+            premise, hypothesis = mind.pair(random, label)
+            before, after = (len(english.tokens(c, random)) for c in (premise, hypothesis))
+            growth[after - before] += 1
+        counts[label] = growth
+    for difference in {d for growth in counts.values() for d in growth}:
+        right += max(growth[difference] for growth in counts.values())
+    # A rule that knows only the difference of the lengths is right this often; chance is 1/3.
+    assert right / (600 * len(LABELS)) < 0.6
 
 
 def test_reserved_clauses_are_never_drawn_again() -> None:

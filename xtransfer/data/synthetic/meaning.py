@@ -70,13 +70,12 @@ class Mind:
         random: Random,
         *,
         frame: str | None = None,
-        actors: list[Phrase] | None = None,
-        place: float = 0.2,
-        negated: float = 0.25,
+        place: float = 0.3,
+        negated: float = 0.2,
     ) -> Clause:
-        """Draw a clause that no test set has reserved; `actors` are preferred where they fit."""
+        """Draw a clause that no test set has reserved."""
         while True:
-            clause = self._draw(random, frame=frame, actors=actors, place=place, negated=negated)
+            clause = self._draw(random, frame=frame, place=place, negated=negated)
             if clause not in self.reserved:
                 return clause
 
@@ -95,13 +94,12 @@ class Mind:
         if category and random.random() < 0.3:
             return Clause(subject=Phrase(noun=noun), verb="is", object=Phrase(noun=category))
         adjective = random.choice(self._kinds["quality"]) if random.random() < 0.5 else None
-        fact = Clause(
+        return Clause(
             subject=Phrase(noun=noun, adjective=adjective),
             verb="is",
             relation="in",
             place=Phrase(noun=self.homes[noun]),
         )
-        return self.fact(random) if fact in self.reserved else fact
 
     def marker(self, label: Label) -> str:
         """Return the discourse marker between clauses that stand to each other as `label` says."""
@@ -125,14 +123,13 @@ class Mind:
         random: Random,
         *,
         frame: str | None,
-        actors: list[Phrase] | None,
         place: float,
         negated: float,
     ) -> Clause:
         frame = frame or random.choice(("meet", "meet", "consume", "handle", "act"))
         subjects, objects = VERB_FRAMES[frame]
-        subject = self._actor(random, subjects, actors)
-        object_ = self._actor(random, objects, actors) if objects else None
+        subject = self.phrase(random, subjects)
+        object_ = self.phrase(random, objects) if objects else None
         while object_ and object_.noun == subject.noun:
             object_ = self.phrase(random, objects)
         where = relation = None
@@ -149,14 +146,6 @@ class Mind:
             place=where,
             negated=random.random() < negated,
         )
-
-    def _actor(
-        self, random: Random, categories: tuple[str, ...], actors: list[Phrase] | None
-    ) -> Phrase:
-        fitting = [a for a in actors or [] if self.category(a.noun) in categories]
-        if fitting and random.random() < 0.7:
-            return random.choice(fitting)
-        return self.phrase(random, categories)
 
     def _entailed(self, random: Random, premise: Clause) -> Clause:
         """Say the same, or say less: drop a modifier or the place, or name only the category."""
@@ -179,19 +168,42 @@ class Mind:
         return replace(phrase, noun=category) if category else phrase
 
     def _neutral(self, random: Random, premise: Clause) -> Clause:
-        """Speak of another actor or another action, affirmed or denied: nothing follows."""
-        if random.random() < 0.2:  # so that a negation alone gives no label away
-            premise = replace(premise, negated=not premise.negated)
-        part = random.choice(
-            ["subject", "verb", "object"] if premise.object else ["subject", "verb"]
-        )
+        """Say more, or speak of another actor or action, affirmed or denied: nothing follows."""
+        if not premise.negated and random.random() < 0.3:
+            longer = self._detailed(random, premise)
+            if longer != premise:
+                return longer
+        clause = self._shortened(random, premise)
+        if random.random() < 0.4:  # so that a negation alone gives no label away
+            clause = replace(clause, negated=not clause.negated)
+        subject, object_ = clause.subject, clause.object
+        part = random.choice(("subject", "verb", "object") if object_ else ("subject", "verb"))
         if part == "verb":
-            return replace(premise, verb=self._other(random, premise.verb))
-        if part == "object" and premise.object:
-            noun = self._other(random, premise.object.noun, premise.subject.noun)
-            return replace(premise, object=replace(premise.object, noun=noun))
-        noun = self._other(random, premise.subject.noun, premise.object and premise.object.noun)
-        return replace(premise, subject=replace(premise.subject, noun=noun))
+            return replace(clause, verb=self._other(random, clause.verb))
+        if part == "object" and object_:
+            noun = self._other(random, object_.noun, subject.noun)
+            return replace(clause, object=replace(object_, noun=noun))
+        noun = self._other(random, subject.noun, object_ and object_.noun)
+        return replace(clause, subject=replace(subject, noun=noun))
+
+    def _shortened(self, random: Random, clause: Clause) -> Clause:
+        """Leave out details half of the time, so that no label has a length of its own."""
+        if clause.place and clause.object and random.random() < 0.5:
+            clause = replace(clause, place=None, relation=None)
+        if clause.object and clause.object.adjective and random.random() < 0.5:
+            clause = replace(clause, object=Phrase(noun=clause.object.noun))
+        return clause
+
+    def _detailed(self, random: Random, clause: Clause) -> Clause:
+        """Add a place, or a quality of the object, where there is none."""
+        object_ = clause.object
+        if not clause.place and random.random() < 0.5:
+            place = Phrase(noun=random.choice(self._kinds["place"]))
+            return replace(clause, relation=random.choice(self._kinds["relation"]), place=place)
+        if object_ and not object_.adjective and self.concepts[object_.noun].upos == "NOUN":
+            adjective = random.choice(self._kinds["quality"])
+            return replace(clause, object=replace(object_, adjective=adjective))
+        return clause
 
     def _other(self, random: Random, concept: str, unwanted: str | None = None) -> str:
         """Return another concept of the same kind."""
@@ -200,15 +212,18 @@ class Mind:
 
     def _contradicted(self, random: Random, premise: Clause) -> Clause:
         """Deny it, turn a quality into its opposite, or let the two actors change roles."""
-        choices = ["deny", "deny"]
-        if premise.subject.adjective and not premise.negated:
+        if premise.negated:
+            return replace(premise, negated=False)
+        clause = self._shortened(random, premise)
+        choices = ["deny"]
+        if clause.subject.adjective:
             choices.append("opposite")
-        if self.concepts[premise.verb].kind == "meet" and not premise.negated:
+        if self.concepts[clause.verb].kind == "meet":
             choices.append("swap")
         choice = random.choice(choices)
-        if choice == "swap" and premise.object:
-            return replace(premise, subject=premise.object, object=premise.subject)
-        if choice == "opposite" and premise.subject.adjective:
-            opposite = self.concepts[premise.subject.adjective].opposite
-            return replace(premise, subject=replace(premise.subject, adjective=opposite))
-        return replace(premise, negated=not premise.negated)
+        if choice == "swap" and clause.object:
+            return replace(clause, subject=clause.object, object=clause.subject)
+        if choice == "opposite" and clause.subject.adjective:
+            opposite = self.concepts[clause.subject.adjective].opposite
+            return replace(clause, subject=replace(clause.subject, adjective=opposite))
+        return replace(clause, negated=True)
