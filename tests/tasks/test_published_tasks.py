@@ -71,6 +71,23 @@ CASES = [
         constant="1",
         scores=(100 * 2_729 / 7_600 + 100 * 2 * 2_729 / (7_600 + 2_729)) / 2,
     ),
+    # --- hellaswag: the share of rows whose first ending is the right one
+    Case(
+        task="hellaswag",
+        split="train",
+        files=("hellaswag/hellaswag_train.first3368.jsonl",),
+        examples=3_368,
+        constant=0,
+        scores=100 * 824 / 3_368,
+    ),
+    Case(
+        task="hellaswag",
+        split="dev",
+        files=("hellaswag/hellaswag_val.preprocessed.jsonl",),
+        examples=10_042,
+        constant=0,
+        scores=100 * 2_515 / 10_042,
+    ),
 ]
 
 

@@ -21,6 +21,7 @@ READY = [
     "tatoeba",
     "pawsx",
     "qqp",
+    "hellaswag",
 ]
 
 

@@ -81,6 +81,23 @@ INTERMEDIATE = (
         max_length=256,
         note="Quora terms of service: non-commercial use only.",
     ),
+    Task(
+        name="hellaswag",
+        form="choice",
+        metric="accuracy",
+        labels=("0", "1", "2", "3"),
+        source=Source(
+            format="jsonl",
+            files={
+                "train": ("hellaswag/hellaswag_train.jsonl",),
+                "dev": ("hellaswag/hellaswag_val.jsonl",),
+            },
+            columns={"context": "ctx", "choices": "endings", "label": "label"},
+        ),
+        as_intermediate=Stage(task="hellaswag", epochs=7, batch_size=24, max_length=256),
+        max_length=256,
+        note="MIT.",
+    ),
     # The tasks below have no implementation yet: see NOT_YET in xtransfer.tasks.
     Task(
         name="anli+",
@@ -130,23 +147,6 @@ INTERMEDIATE = (
         as_intermediate=Stage(task="squad_v2", epochs=3, batch_size=8, max_length=384),
         max_length=384,
         note="CC BY-SA 4.0.",
-    ),
-    Task(
-        name="hellaswag",
-        form="choice",
-        metric="accuracy",
-        labels=("0", "1", "2", "3"),
-        source=Source(
-            format="jsonl",
-            files={
-                "train": ("hellaswag/hellaswag_train.jsonl",),
-                "dev": ("hellaswag/hellaswag_val.jsonl",),
-            },
-            columns={"context": "ctx", "choices": "endings", "label": "label"},
-        ),
-        as_intermediate=Stage(task="hellaswag", epochs=7, batch_size=24, max_length=256),
-        max_length=256,
-        note="MIT.",
     ),
     Task(
         name="ccg",
