@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from xtransfer.data import read_examples
+from xtransfer.data.table import read_table
 from xtransfer.tasks import TASKS
 from xtransfer.tasks.task import Split
 
@@ -61,6 +63,19 @@ def test_tatoeba_pairs(language: str, pairs: int, shared_data: Path, with_files)
     task = with_files("tatoeba", "test", f"{side}{{lang3}}", f"{side}eng")
     rows = read_examples(task, split="test", language=language, root=shared_data)
     assert len(rows.examples) == 2 * pairs
+
+
+def test_cosmosqa_reads_the_same_from_csv_and_from_json_lines(
+    shared_data: Path, tmp_path: Path, with_files
+) -> None:
+    task = TASKS["cosmosqa"]
+    found = read_examples(task, split="dev", language="en", root=shared_data)
+    table = read_table(shared_data / "cosmosqa" / "valid.csv.gz", format_="csv", header=True)
+    rows = [{**row, "label": int(row["label"])} for _, row in table]
+    text = "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows)
+    (tmp_path / "valid.jsonl").write_text(text, encoding="utf-8")
+    again = with_files("cosmosqa", "dev", "valid.jsonl")
+    assert read_examples(again, split="dev", language="en", root=tmp_path) == found
 
 
 def test_no_quote_is_left_of_what_csv_writer_added(shared_data: Path) -> None:

@@ -88,6 +88,8 @@ CASES = [
         constant=0,
         scores=100 * 2_515 / 10_042,
     ),
+    # --- cosmosqa
+    Case(task="cosmosqa", split="dev", examples=2_985, constant=0, scores=100 * 744 / 2_985),
 ]
 
 

@@ -22,6 +22,7 @@ READY = [
     "pawsx",
     "qqp",
     "hellaswag",
+    "cosmosqa",
 ]
 
 

@@ -15,7 +15,7 @@ from xtransfer.data.examples import BitextExample, Example, Rows
 from xtransfer.data.files import content_digest, resolve_files
 from xtransfer.data.hub import hub_identity, read_hub
 from xtransfer.data.squad import read_squad
-from xtransfer.data.table import read_table
+from xtransfer.data.table import TableFormat, read_table
 from xtransfer.errors import DataError
 from xtransfer.tasks.task import Split, Task
 
@@ -45,7 +45,10 @@ def read_examples(task: Task, *, split: Split, language: str, root: Path) -> Row
         if len(paths) != 2:
             raise DataError(where, "bitext needs two files: the foreign side, then the English one")
         return _checked(read_bitext(*paths), where)
-    tables = (read_table(path, format_=source.format, header=source.header) for path in paths)
+    tables = (
+        read_table(path, format_=_table_format(path, source.format), header=source.header)
+        for path in paths
+    )
     return _checked(build_examples(task, chain.from_iterable(tables), split=split), where)
 
 
@@ -109,6 +112,11 @@ def _sample(total: int, count: int, seed: int) -> list[int]:
         return hashlib.sha256(f"{seed}/{total}/{index}".encode()).digest()
 
     return sorted(sorted(range(total), key=rank)[:count])
+
+
+def _table_format(path: Path, format_: TableFormat) -> TableFormat:
+    """Return how a table is written: a `.jsonl` is JSON lines in any task, as CosmosQA's test set is."""
+    return "jsonl" if path.name.removesuffix(".gz").endswith(".jsonl") else format_
 
 
 def _checked(rows: Rows, where: str) -> Rows:

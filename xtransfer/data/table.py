@@ -11,13 +11,13 @@ from typing import Any, Literal, cast
 from xtransfer.data.files import read_lines, read_text
 from xtransfer.errors import DataError
 
+TableFormat = Literal["tsv", "csv", "jsonl", "json"]
+
 Row = tuple[str, dict[str, Any]]
 """Where the row stands (`path:line`, or `path[index]` in a JSON array), and column -> value."""
 
 
-def read_table(
-    path: Path, *, format_: Literal["tsv", "csv", "jsonl", "json"], header: bool
-) -> Iterator[Row]:
+def read_table(path: Path, *, format_: TableFormat, header: bool) -> Iterator[Row]:
     """Yield the rows of a table.
 
     Args:

@@ -15,7 +15,6 @@ NOT_YET: Mapping[str, str] = {
     "anli+": "its five data sets have not been checked together",
     "squad_v2": "the span form has no null answer",
     "ccg": "its 1,363 labels come from licensed files",
-    "cosmosqa": "its files have not been checked",
     "socialiqa": "its labels stand in a file of their own",
     "copa": "its files have not been checked",
     "panx": "its files have not been checked",

@@ -35,6 +35,7 @@ class Source(Record):
     """Where the examples of a task are and how to read them, for every split and language."""
 
     format: Format
+    """Of a table, how its files are written, but for those named `.jsonl`."""
     files: Mapping[Split, tuple[str, ...]] = Field(default_factory=dict[Split, tuple[str, ...]])
     """Split -> path templates below the data root. `{lang}` is the two-letter code; `{lang3}` the
     ISO 639-3 code. A path may lack `.gz`: the compressed neighbour is then taken."""
