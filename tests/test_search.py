@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pickle
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -185,9 +186,6 @@ def test_tune_may_write_copies_to_disk(plan: Plan, tmp_path: Path) -> None:
 def test_progress_is_relayed_by_key() -> None:
     told: list[tuple[str, Any]] = []
 
-    class Trial:
-        config = {"key": "abc"}
-
     relay = ProgressRelay(lambda key, facts: told.append((key, facts)))
-    relay.on_trial_result(1, [], Trial(), {"step": 3})
+    relay.on_trial_result(1, [], SimpleNamespace(config={"key": "abc"}), {"step": 3})
     assert told == [("abc", {"step": 3})]

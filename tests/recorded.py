@@ -1,0 +1,46 @@
+"""Records of a plan that was never run, for tests of what reads them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from xtransfer.plan import Plan, Step
+from xtransfer.records import Record, commit
+from xtransfer.store import Store
+from xtransfer.tasks import TASKS
+
+
+def record_steps(store: Store, plan: Plan, *kinds: str) -> dict[str, Record]:
+    """Commit a record of every step of these kinds, with made-up results; return them by key."""
+    return {
+        key: commit(store, record_of(step))
+        for key, step in plan.steps.items()
+        if step.kind in kinds
+    }
+
+
+def record_of(step: Step) -> Record:
+    """Return a record with made-up results."""
+    return Record(
+        key=step.key,
+        kind=step.kind,
+        name=step.name,
+        version=1,
+        spec=dict(step.spec),
+        inputs=dict(step.inputs),
+        result=_result(step),
+    )
+
+
+def _result(step: Step) -> dict[str, Any]:
+    if step.kind == "prepare":
+        counts = {"read": 500, "available": 500, "used": 100, "rows": 100, "skipped": {}}
+        cut = {"inputs cut": 2} if step.spec["role"] == "train" else {}
+        return {"languages": {language: {**counts, **cut} for language in step.spec["data"]}}
+    if step.kind != "evaluate":
+        return {"score": 50.0, "best_step": 1}
+    value = 40.0 if "baseline" in step.name else 45.0
+    metrics = {TASKS[step.spec["task"]].metric: value, "other": 1.0}
+    found = {"metrics": metrics, "examples": 100}
+    layer = {"layer": 1} if step.spec["retrieval"] else {}
+    return {"languages": dict.fromkeys(step.spec["languages"], found), **layer}

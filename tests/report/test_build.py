@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.prints import FakePrints
+from tests.recorded import record_of
+from xtransfer.config import Experiment
+from xtransfer.plan import Plan, build_plan
+from xtransfer.records import Record
+from xtransfer.report.build import collect_results, describe_run, results_json
+from xtransfer.settings import read_settings
+
+
+def experiment(*overrides: str) -> Experiment:
+    given_ = [
+        "name=small",
+        "encoder={name: models/tiny, notes: [a caveat]}",
+        "notes=[a remark]",
+        "data.limits={seed: 7, train: 100, test: 100}",
+        "intermediate={tasks: [mnli], learning_rates: [1e-5, 2e-5]}",
+        (
+            "target={tasks: [xnli, tatoeba], seeds: [1, 2], "
+            "languages: {xnli: [en, de], tatoeba: [de]}}"
+        ),
+        *overrides,
+    ]
+    return read_settings(Experiment, None, given_, "test")
+
+
+@pytest.fixture
+def plan() -> Plan:
+    return build_plan(experiment(), FakePrints())
+
+
+def records(plan: Plan, *kinds: str) -> dict[str, Record]:
+    return {key: record_of(step) for key, step in plan.steps.items() if step.kind in kinds}
+
+
+def test_there_is_a_result_for_every_cell_and_language(plan: Plan) -> None:
+    results = collect_results(plan, records(plan, "evaluate"))
+    assert {(r.target, r.intermediate, r.seed, r.language) for r in results} == {
+        *(
+            ("xnli", arm, seed, language)
+            for arm in ("baseline", "mnli")
+            for seed in (1, 2)
+            for language in ("en", "de")
+        ),
+        *(("tatoeba", arm, None, "de") for arm in ("baseline", "mnli")),
+    }
+    assert len(results) == 10
+    for result in results:
+        assert result.value == (40.0 if result.intermediate == "baseline" else 45.0)
+        assert result.metrics["other"] == 1.0
+        assert result.metric == "accuracy"
+        assert result.group == {"xnli": "classification", "tatoeba": "retrieval"}[result.target]
+        assert result.key in plan.steps
+
+
+def test_cells_without_a_record_are_left_out_and_named_as_missing(plan: Plan) -> None:
+    found = records(plan, "evaluate")
+    dropped = next(
+        c for c in plan.cells if (c.target, c.seed, c.intermediate) == ("xnli", 2, "mnli")
+    )
+    del found[dropped.key]
+    assert len(collect_results(plan, found)) == 8
+    info = describe_run(experiment(), plan, found)
+    assert info.missing == ["xnli after mnli, seed 2: not scored yet"]
+
+
+def test_failures_are_named_with_their_reason(plan: Plan) -> None:
+    key, step = next((k, s) for k, s in plan.steps.items() if s.kind == "train")
+    done = records(plan, "evaluate")
+    info = describe_run(experiment(), plan, done, {key: "out of memory", "0" * 12: "not ours"})
+    assert info.missing == [f"{step.folder} failed: out of memory"]
+    recorded = {**done, key: record_of(step)}
+    assert describe_run(experiment(), plan, recorded, {key: "later mended"}).missing == []
+
+
+def test_what_a_reader_must_know_is_said(plan: Plan) -> None:
+    info = describe_run(experiment(), plan, records(plan, "evaluate", "prepare"))
+    assert (info.name, info.encoder, info.plan_key) == ("small", "tiny", plan.key)
+    assert info.encoder_notes == ("a caveat",)
+    assert info.notes[0] == "a remark"
+    assert any("seeds 1, 2; the best learning rate of each seed" in note for note in info.notes)
+    assert any("the best trial of each sweep goes on" in note for note in info.notes)
+    assert any("hidden_states[1]" in note for note in info.notes)
+    assert any(note.startswith("mnli train") and "inputs cut" in note for note in info.notes)
+    assert info.languages == {"xnli": ("en", "de"), "tatoeba": ("de",)}
+    assert info.chance == {"xnli": pytest.approx(100 / 3), "tatoeba": 1.0}
+    assert info.single_split == ["tatoeba"]
+
+
+def test_every_cut_of_the_data_is_named(plan: Plan) -> None:
+    info = describe_run(experiment(), plan, records(plan, "prepare"))
+    assert info.cuts == [
+        "mnli train: 100 of 500 examples, sampled with seed 7",
+        "tatoeba test: 100 of 500 examples, sampled with seed 7",
+        "xnli test: 100 of 500 per language, sampled with seed 7",
+    ]
+
+
+def test_a_hub_encoder_is_named_in_full(plan: Plan) -> None:
+    hub = experiment(f"encoder={{name: org/model, revision: '{'0' * 40}'}}")
+    assert describe_run(hub, plan, {}).encoder == "org/model"
+    tiny = experiment("encoder={pretrain: {}}")
+    assert "pretrained by this run" in describe_run(tiny, plan, {}).encoder
+
+
+def test_results_are_json_rows(plan: Plan) -> None:
+    rows = results_json(collect_results(plan, records(plan, "evaluate")))
+    assert len(rows) == 10
+    assert rows[0] == {
+        "target": "xnli",
+        "intermediate": "baseline",
+        "seed": 1,
+        "language": "en",
+        "metric": "accuracy",
+        "value": 40.0,
+        "metrics": {"accuracy": 40.0, "other": 1.0},
+        "examples": 100,
+        "selected_on": "mnli dev en",
+        "key": plan.cells[0].key,
+    }

@@ -1,0 +1,263 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from tests.recorded import record_steps
+from xtransfer import __version__
+from xtransfer.cli import app, main
+from xtransfer.config import load_experiment
+from xtransfer.fingerprints import Fingerprints
+from xtransfer.plan import Plan, build_plan
+from xtransfer.store import Store, open_store
+from xtransfer.tasks import NOT_YET, TASKS
+
+COMMANDS = [command.callback.__name__ for command in app.registered_commands if command.callback]
+SMALL = f"""
+name: small
+encoder: {{name: org/model, revision: {"a" * 40}}}
+intermediate: {{tasks: [mnli]}}
+target: {{tasks: [xnli, tatoeba], languages: {{xnli: [en], tatoeba: [de]}}}}
+"""
+
+
+class Done(NamedTuple):
+    status: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Done]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    def call(*arguments: str | Path) -> Done:
+        monkeypatch.setattr(sys, "argv", ["xtransfer", *map(str, arguments)])
+        with pytest.raises(SystemExit) as caught:
+            main()
+        status = caught.value.code
+        out, err = capsys.readouterr()
+        return Done(int(status or 0), out, err)
+
+    return call
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "small.yaml"
+    path.write_text(SMALL, encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"file://{tmp_path}/store"
+
+
+@pytest.fixture
+def opened(url: str) -> Store:
+    return open_store(url)
+
+
+def plan_of(config: Path) -> Plan:
+    experiment = load_experiment(config)
+    return build_plan(experiment, Fingerprints(experiment, lenient=True))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(run: Run, command: str) -> None:
+    done = run(command, "--help")
+    assert done.status == 0
+    assert f"xtransfer {command}" in done.out
+    assert "Example: xtransfer" in done.out
+
+
+def test_help_and_version(run: Run) -> None:
+    done = run("--help")
+    assert done.status == 0
+    assert all(command in done.out for command in COMMANDS)
+    assert run("--version").out == f"xtransfer {__version__}\n"
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; sys.argv = ['xtransfer', '--help']\n"
+        "from xtransfer.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "heavy = 'torch ray transformers boto3 datasets deepspeed pyarrow numpy pydantic'.split()\n"
+        "print('LOADED', [name for name in heavy if name in sys.modules])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "LOADED []"
+
+
+def test_tasks_are_listed(run: Run) -> None:
+    rows = json.loads(run("tasks", "--json").out)
+    assert [row["task"] for row in rows] == list(TASKS)
+    assert {row["task"] for row in rows if not row["ready"]} == set(NOT_YET)
+    table = run("tasks").out.splitlines()
+    assert table[0].split()[:3] == ["task", "form", "metric"]
+    assert len(table) == len(TASKS) + 1
+
+
+def test_a_plan_is_shown_without_any_data(run: Run, config: Path, url: str) -> None:
+    done = run("plan", config, "--store", url)
+    assert done.status == 0
+    made = plan_of(config)
+    assert done.out.splitlines()[0] == f"experiment small, plan {made.key}, store {url}"
+    assert f"all                    {len(made.steps)}" in done.out
+    assert "missing inputs: 4, the first: mnli train en" in done.out
+    assert not Path(url.removeprefix("file://")).exists()
+
+
+def test_every_step_of_a_plan_can_be_listed(run: Run, config: Path, url: str) -> None:
+    made = plan_of(config)
+    out = run("plan", config, "--store", url, "--steps").out
+    assert all(step.folder in out for step in made.steps.values())
+
+
+def test_a_plan_as_json_is_a_plan(run: Run, config: Path, url: str, opened: Store) -> None:
+    made = plan_of(config)
+    record_steps(opened, made, "prepare")
+    found = json.loads(run("plan", config, "--store", url, "--json").out)
+    assert Plan.from_json(found).key == made.key
+    assert found["counts"] == made.counts()
+    assert found["recorded"] == sorted(k for k, s in made.steps.items() if s.kind == "prepare")
+    assert len(found["missing"]) == 4
+
+
+def test_settings_of_the_command_line_enter_the_plan(run: Run, config: Path, url: str) -> None:
+    out = run("plan", config, "--store", url, "--set", "target.seeds=[1,2,3]", "--json").out
+    assert json.loads(out)["counts"]["train (target)"] == 6
+
+
+def test_a_dry_run_prints_the_settings_and_the_plan(run: Run, config: Path, url: str) -> None:
+    done = run(
+        "run",
+        config,
+        "--store",
+        url,
+        "--dry-run",
+        "--set",
+        "training.clip=2.0",
+        "--place",
+        "train.workers=3",
+    )
+    assert done.status == 0
+    assert "clip: 2.0" in done.out
+    assert "workers: 3" in done.out
+    assert plan_of(config).key not in done.out  # another clip, another plan
+    assert "train (target)" in done.out
+    assert not Path(url.removeprefix("file://")).exists()
+
+
+def test_status_tells_recorded_failed_and_open_steps(
+    run: Run, config: Path, url: str, opened: Store
+) -> None:
+    made = plan_of(config)
+    recorded = record_steps(opened, made, "prepare")
+    failed = next(key for key, step in made.steps.items() if step.kind == "train")
+    note = {"key": failed, "error": "out of memory"}
+    opened.write(f"failures/{failed}.json", json.dumps(note).encode())
+    rows = {
+        row["key"]: row for row in json.loads(run("status", config, "--store", url, "--json").out)
+    }
+    assert list(rows) == list(made.steps)
+    assert {key for key, row in rows.items() if row["state"] == "recorded"} == set(recorded)
+    assert rows[failed]["state"] == "failed"
+    assert rows[failed]["error"] == "out of memory"
+    out = run("status", config, "--store", url).out
+    assert f"failed {made.steps[failed].folder}: out of memory" in out
+
+
+def test_a_recorded_step_is_explained(run: Run, config: Path, url: str, opened: Store) -> None:
+    made = plan_of(config)
+    record_steps(opened, made, "prepare", "train", "select", "evaluate")
+    key = made.cells[0].key
+    out = run("explain", key[:8], "--store", url).out
+    assert out.startswith(made.steps[key].folder)
+    assert "computes:" in out
+    assert "result:" in out
+    assert made.steps[made.steps[key].inputs["test"]].folder in out
+    assert json.loads(run("explain", key, "--store", url, "--json").out)["key"] == key
+
+
+def test_a_report_is_written(
+    run: Run, config: Path, url: str, opened: Store, tmp_path: Path
+) -> None:
+    made = plan_of(config)
+    record_steps(opened, made, "prepare", "evaluate")
+    done = run("report", config, "--store", url, "--out", tmp_path / "report")
+    assert done.out == f"{tmp_path}/report/report.md\n"
+    assert "45.0" in (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
+    done = run("report", config, "--store", url)
+    assert done.out.strip() == f"{url}/reports/small-{made.key}/report.md"
+    assert opened.exists(f"reports/small-{made.key}/report.md")
+    rows = json.loads(run("report", config, "--store", url, "--json").out)
+    assert {row["value"] for row in rows} == {40.0, 45.0}
+
+
+def test_a_report_of_nothing_says_so(run: Run, config: Path, url: str, tmp_path: Path) -> None:
+    done = run("report", config, "--store", url, "--out", tmp_path / "report")
+    assert done.status == 0
+    assert "not scored yet" in (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
+
+
+MISTAKES: dict[str, tuple[list[Any], str]] = {
+    "no file": (["plan", "absent.yaml"], "absent.yaml: no such file"),
+    "unknown task": (["plan", "CONFIG", "--set", "target.tasks=[xnil]"], "Did you mean 'xnli'?"),
+    "bad override": (["plan", "CONFIG", "--set", "target"], "is not of the form a.b=value"),
+    "bad placement": (["plan", "CONFIG", "--place", "trian.cpus=1"], "Did you mean 'train'?"),
+    "bad store": (["plan", "CONFIG", "--store", "gs://x"], "unknown kind of store"),
+    "no data": (["run", "CONFIG"], "Put the file there"),
+    "no revision": (
+        ["run", "CONFIG", "--set", "encoder={name: org/model}"],
+        "pin encoder.revision",
+    ),
+    "unknown option": (["plan", "CONFIG", "--stor", "x"], "No such option"),
+    "unknown command": (["paln"], "No such command"),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_users_mistake_ends_with_status_2(
+    run: Run, config: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    arguments, message = MISTAKES[name]
+    done = run(*(config if each == "CONFIG" else each for each in arguments))
+    assert done.status == 2
+    assert message in " ".join(done.err.split())
+    assert "Traceback" not in done.err
+    assert done.out == ""
+    assert not (tmp_path / "runs").exists()
+
+
+def test_what_is_not_built_yet_is_planned_and_named(run: Run, config: Path, url: str) -> None:
+    name = next(task for task in NOT_YET if TASKS[task].as_intermediate is not None)
+    arguments = (config, "--store", url, "--set", f"intermediate.tasks=[{name}]")
+    assert f"not yet built: {name}" in run("plan", *arguments).out
+
+
+@pytest.mark.parametrize("command", ["explain", "export"])
+def test_a_failure_ends_with_status_1(run: Run, url: str, tmp_path: Path, command: str) -> None:
+    more = ["--out", tmp_path / "model"] if command == "export" else []
+    done = run(command, "0123", *more, "--store", url)
+    assert done.status == 1
+    assert done.err.startswith("xtransfer: ")
+    assert done.err.count("\n") == 1
+    assert "no record has a key that begins with '0123'" in done.err
+
+
+def test_debug_shows_where_an_error_came_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["xtransfer", "plan", "absent.yaml", "--debug"])
+    with pytest.raises(Exception, match="no such file"):
+        main()
