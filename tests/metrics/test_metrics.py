@@ -13,7 +13,7 @@ from xtransfer.tasks import NOT_YET, TASKS
 GOLD = {
     "classification": ["1", "1"],
     "choice": [0, 1],
-    "tagging": [["NOUN"], ["VERB", "X"]],
+    "tagging": [["B-PER"], ["B-LOC", "O"]],
     "span": [["Paris"], ["Rome", "Roma"]],
     "bitext": [["0"], ["1"]],
 }

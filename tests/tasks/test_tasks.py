@@ -23,6 +23,7 @@ READY = [
     "qqp",
     "hellaswag",
     "cosmosqa",
+    "panx",
 ]
 
 

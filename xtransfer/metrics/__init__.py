@@ -8,6 +8,7 @@ from typing import Any
 
 from xtransfer.errors import DataError
 from xtransfer.metrics.classification import accuracy, accuracy_and_f1
+from xtransfer.metrics.entities import span_f1
 from xtransfer.metrics.qa import mlqa, squad
 from xtransfer.metrics.retrieval import retrieval_accuracy
 from xtransfer.metrics.tagging import tag_scores
@@ -19,6 +20,7 @@ METRICS: Mapping[str, Metric] = {
     "accuracy": accuracy,
     "accuracy_and_f1": accuracy_and_f1,
     "qa": squad,
+    "span_f1": span_f1,
     "xtreme_f1": tag_scores,
 }
 """Name of the main score -> the function that computes it and its companions."""

@@ -20,20 +20,31 @@ def tag_scores(
     seqeval, and on bare parts of speech the result depends on seqeval's version; these are the rules
     of 0.0.12, see `chunks`.
     """
-    for number, (sentence, found) in enumerate(zip(gold, predictions, strict=True)):
-        if len(sentence) != len(found):
-            raise ValueError(
-                f"sentence {number} has {len(sentence)} tags, but {len(found)} predicted"
-            )
+    plain = word_accuracy(gold, predictions)
     wanted, found = set(chunks(gold)), set(chunks(predictions))
     scores = f1_of_counts(len(wanted & found), wanted=len(wanted), found=len(found))
-    plain = accuracy(list(chain.from_iterable(gold)), list(chain.from_iterable(predictions)))
     return {
         "xtreme_f1": scores["f1"],
         "precision": scores["precision"],
         "recall": scores["recall"],
         **plain,
     }
+
+
+def word_accuracy(
+    gold: Sequence[Sequence[str]], predictions: Sequence[Sequence[str]]
+) -> dict[str, float]:
+    """Return `accuracy`, the percentage of words whose tag is right.
+
+    Raises:
+        ValueError: where a sentence and its prediction differ in length.
+    """
+    for number, (sentence, found) in enumerate(zip(gold, predictions, strict=True)):
+        if len(sentence) != len(found):
+            raise ValueError(
+                f"sentence {number} has {len(sentence)} tags, but {len(found)} predicted"
+            )
+    return accuracy(list(chain.from_iterable(gold)), list(chain.from_iterable(predictions)))
 
 
 def chunks(sentences: Sequence[Sequence[str]]) -> Iterator[Chunk]:
