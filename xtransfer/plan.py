@@ -42,9 +42,9 @@ class Step:
     """Readable part of the store path; a function of the identity, not hashed by itself."""
     spec: Mapping[str, Any]
     """What is computed, as JSON."""
-    inputs: Mapping[str, str] = field(default_factory=dict)
+    inputs: Mapping[str, str] = field(default_factory=dict[str, str])
     """Role -> key of the parent step in that role."""
-    where: Mapping[str, Any] = field(default_factory=dict)
+    where: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """Locations of outside inputs (data root, encoder folder); not hashed: their digests are."""
     phase: PhaseName
     """For progress and reports; not hashed."""
@@ -240,7 +240,7 @@ class _Builder:
             "max_length": max_length,
             "stride": stride if task.form == "span" else None,
         }
-        inputs = {}
+        inputs: dict[str, str] = {}
         if self.encoder is None:
             spec["tokenizer"] = self.tokenizer_id
         else:

@@ -95,7 +95,7 @@ class ProgressBoard:
 
     def counts(self) -> dict[str, int]:
         """Return state -> number of steps."""
-        counts = dict.fromkeys(STATES, 0)
+        counts: dict[str, int] = dict.fromkeys(STATES, 0)
         for step in self.steps.values():
             counts[step.state] += 1
         return counts

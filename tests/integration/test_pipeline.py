@@ -27,7 +27,7 @@ def command(*args: str) -> list[str]:
 
 
 def xtransfer(*args: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(  # noqa: S603 - our own command
+    return subprocess.run(
         command(*args),
         capture_output=True,
         text=True,
@@ -122,10 +122,10 @@ def test_explain_names_what_a_step_was_made_from(finished: str) -> None:
 
 
 def test_a_killed_driver_goes_on_where_it_was(finished: str, s3_url: str) -> None:
-    """kill -9 at two random moments, on S3; the scores and keys equal an undisturbed run's."""
+    """Kill -9 at two random moments, on S3; the scores and keys equal an undisturbed run's."""
     moments = random.Random(7)
     for _ in range(2):
-        driver = subprocess.Popen(  # noqa: S603 - our own command
+        driver = subprocess.Popen(
             command("run", str(CONFIG), "--store", s3_url),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -108,10 +108,11 @@ def loss(logits: Tensor, batch: dict[str, Tensor]) -> Tensor:
     context = batch["context"]
     allowed = (positions >= context[:, :1]) & (positions < context[:, 1:]) | (positions == 0)
     scores = logits.float().masked_fill(~allowed[..., None], float("-inf"))
-    return 0.5 * sum(
+    sides = [
         functional.cross_entropy(scores[..., side], batch[name], reduction="sum")
         for side, name in enumerate(("start", "end"))
-    )
+    ]
+    return 0.5 * torch.stack(sides).sum()
 
 
 def decode(

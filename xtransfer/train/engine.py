@@ -282,7 +282,7 @@ def import_deepspeed() -> Any:
     return deepspeed
 
 
-def _copy(tensor: Tensor) -> Tensor:
+def _copy(tensor: Any) -> Tensor:
     return tensor.detach().to(device="cpu", dtype=torch.float32, copy=True).contiguous()
 
 

@@ -161,7 +161,8 @@ def train(
         StepError: when the loss is not finite.
     """
     torch.use_deterministic_algorithms(context.device == "cpu")
-    torch.utils.deterministic.fill_uninitialized_memory = False  # a help in debugging, but slow
+    # Filling every new tensor with NaN is a help in debugging only, and slow.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # pyright: ignore
     resume = context.resume
     if resume is not None:
         _load(model, resume.tensors, "weights/")

@@ -26,9 +26,9 @@ DROPOUT_FIELDS = (
 class TransferModel(nn.Module):
     """Encoder and head; only the encoder goes on to a dependent trial."""
 
-    def __init__(self, encoder: nn.Module, head: nn.Module, *, bf16: bool) -> None:
+    def __init__(self, encoder: Any, head: nn.Module, *, bf16: bool) -> None:
         super().__init__()
-        self.encoder = encoder
+        self.encoder: Any = encoder
         self.head = head
         self.bf16 = bf16
 

@@ -234,7 +234,10 @@ def ensure_process_group() -> None:
     if torch.distributed.is_available() and not torch.distributed.is_initialized():
         backend = "nccl" if torch.cuda.is_available() else "gloo"
         torch.distributed.init_process_group(
-            backend, store=torch.distributed.HashStore(), rank=0, world_size=1
+            backend,
+            store=torch.distributed.HashStore(),  # pyright: ignore[reportPrivateImportUsage]
+            rank=0,
+            world_size=1,
         )
 
 
