@@ -1,8 +1,13 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from xtransfer.data import read_examples
+from xtransfer.data.examples import SpanExample
 from xtransfer.metrics.qa import mlqa, normalise, normalise_english, squad
+from xtransfer.tasks import TASKS
 
 
 def test_english_normalisation() -> None:
@@ -64,6 +69,37 @@ def test_mlqa_scores_chinese_by_character() -> None:
         {"em": 0.0, "f1": 80.0, "mlqa": 40.0}
     )
     assert squad([["巴黎"]], ["巴黎市"])["f1"] == 0.0
+
+
+# em and f1 that mlqa_evaluation_v1.py gives to each first answer with up to 4 characters of its
+# context on either side, on the dev set with questions and contexts in one language.
+MLQA_WIDE = {
+    "en": (0.9581881533101045, 68.10435692288),
+    "es": (3.2, 70.68039166040869),
+    "de": (4.296875, 68.97311035431977),
+    "ar": (0.38684719535783363, 67.42266277992238),
+    "hi": (0.19723865877712032, 66.99379127647559),
+    "vi": (1.5655577299412915, 72.15666200550119),
+    "zh": (0.0, 56.183173193465294),
+}
+MLQA_SIZES = {"en": 1_148, "es": 500, "de": 512, "ar": 517, "hi": 507, "vi": 511, "zh": 504}
+
+
+@pytest.mark.parametrize("language", MLQA_WIDE)
+def test_mlqa_scores_its_dev_sets_as_the_official_evaluator(
+    language: str, shared_data: Path
+) -> None:
+    found = read_examples(TASKS["mlqa"], split="dev", language=language, root=shared_data)
+    examples = [example for example in found.examples if isinstance(example, SpanExample)]
+    assert len(examples) == MLQA_SIZES[language]
+    gold = [[text for text, _ in example.answers] for example in examples]
+    wide = [
+        example.context[max(0, start - 4) : start + len(text) + 4]
+        for example in examples
+        for text, start in example.answers[:1]
+    ]
+    scores = mlqa(gold, wide, language=language)
+    assert (scores["em"], scores["f1"]) == pytest.approx(MLQA_WIDE[language], abs=1e-9)
 
 
 def test_mlqa_knows_seven_languages() -> None:

@@ -127,6 +127,33 @@ CASES = [
         constant="B-LOC",
         scores=2.684563758389262,
     ),
+    # --- mlqa: few answers are the word for two
+    Case(
+        task="mlqa",
+        split="test",
+        files=("mlqa/MLQA_V1/dev/dev-context-{lang}-question-{lang}.json",),
+        examples=1_148,
+        constant="two",
+        scores=0.45731707317073167,
+    ),
+    Case(
+        task="mlqa",
+        split="test",
+        language="vi",
+        files=("mlqa/MLQA_V1/dev/dev-context-{lang}-question-{lang}.json",),
+        examples=511,
+        constant="hai",
+        scores=0.24182275649986024,
+    ),
+    Case(
+        task="mlqa",
+        split="test",
+        language="zh",
+        files=("mlqa/MLQA_V1/dev/dev-context-{lang}-question-{lang}.json",),
+        examples=504,
+        constant="两",
+        scores=0.18999518999519,
+    ),
 ]
 
 

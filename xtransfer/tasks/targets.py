@@ -144,7 +144,6 @@ TARGETS = (
         benchmark="xtreme",
         note="XTREME's own test files carry no labels: bring labelled ones, or measure on dev.",
     ),
-    # The tasks below have no implementation yet: see NOT_YET in xtransfer.tasks.
     Task(
         name="mlqa",
         form="span",
@@ -161,8 +160,9 @@ TARGETS = (
         max_length=384,
         group="qa",
         benchmark="xtreme",
-        note="CC BY-SA 3.0.",
+        note="CC BY-SA 3.0. Question and context are in the same language.",
     ),
+    # The tasks below have no implementation yet: see NOT_YET in xtransfer.tasks.
     Task(
         name="tydiqa",
         form="span",
