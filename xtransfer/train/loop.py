@@ -162,7 +162,7 @@ def train(
     """
     torch.use_deterministic_algorithms(context.device == "cpu")
     # Filling every new tensor with NaN is a help in debugging only, and slow.
-    torch.utils.deterministic.fill_uninitialized_memory = False  # pyright: ignore
+    torch.utils.deterministic.fill_uninitialized_memory = False  # pyright: ignore[reportAttributeAccessIssue]
     resume = context.resume
     if resume is not None:
         _load(model, resume.tensors, "weights/")
