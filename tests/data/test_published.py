@@ -16,6 +16,11 @@ from xtransfer.tasks.task import Split
 
 Case = tuple[str, Split, str, tuple[str, ...], int]
 
+TYDIQA = dict(
+    zip(TASKS["tydiqa"].languages, (440, 921, 113, 782, 565, 276, 812, 499, 669), strict=True)
+)
+"""Questions in the test set of each language."""
+
 OFFICIAL: list[Case] = [
     ("mnli", "dev", "en", (), 9_815),
     ("mnli", "train", "en", ("mnli/multinli_1.0_train.sample10000.jsonl",), 10_000),
@@ -29,6 +34,9 @@ OFFICIAL: list[Case] = [
     ("udpos", "dev", "en", (), 3_974),
     ("udpos", "test", "en", (), 5_440),
     ("udpos", "test", "mr", (), 47),
+    ("tydiqa", "train", "sw", (), 2_755),
+    ("tydiqa", "train", "ko", (), 1_625),
+    *(("tydiqa", "test", language, (), count) for language, count in TYDIQA.items()),
     *(("xnli", "test", language, (), 5_010) for language in TASKS["xnli"].languages),
     *(("xquad", "test", language, (), 1_190) for language in (*TASKS["xquad"].languages, "ro")),
     *(("pawsx", "dev", language, (), 2_000) for language in TASKS["pawsx"].languages),

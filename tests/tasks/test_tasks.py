@@ -24,6 +24,7 @@ READY = [
     "cosmosqa",
     "panx",
     "mlqa",
+    "tydiqa",
 ]
 
 

@@ -17,7 +17,6 @@ NOT_YET: Mapping[str, str] = {
     "ccg": "its 1,363 labels come from licensed files",
     "socialiqa": "its labels stand in a file of their own",
     "copa": "its files have not been checked",
-    "tydiqa": "its files have not been checked",
     "bucc2018": "mining with a threshold is missing",
     "xcopa": "its two training stages have not been checked",
     "lareqa": "the retrieval form is missing",

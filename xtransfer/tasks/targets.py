@@ -162,7 +162,6 @@ TARGETS = (
         benchmark="xtreme",
         note="CC BY-SA 3.0. Question and context are in the same language.",
     ),
-    # The tasks below have no implementation yet: see NOT_YET in xtransfer.tasks.
     Task(
         name="tydiqa",
         form="span",
@@ -183,6 +182,7 @@ TARGETS = (
         single_labelled_split=True,
         note="Apache-2.0. One labelled split: the English dev set is part of the test set.",
     ),
+    # The tasks below have no implementation yet: see NOT_YET in xtransfer.tasks.
     Task(
         name="bucc2018",
         form="bitext",
