@@ -14,18 +14,20 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from xtransfer.data import cut, read_examples
 from xtransfer.data.examples import Rows as Found
 from xtransfer.errors import DataError
-from xtransfer.forms.encoding import Encoded, Ragged, Rows
 from xtransfer.plan import Step
 from xtransfer.tasks import TASKS
 from xtransfer.tasks.task import Hub, Source, Task
-from xtransfer.train.loop import DataSet
+
+if TYPE_CHECKING:
+    from xtransfer.forms.encoding import Encoded, Rows
+    from xtransfer.train.loop import DataSet
 
 
 def prepare(
@@ -134,6 +136,8 @@ def read_rows(path: Path) -> Rows:
     """Memory-map rows that `write_rows` wrote."""
     import pyarrow as pa
 
+    from xtransfer.forms.encoding import Ragged
+
     with pa.memory_map(str(path)) as source:
         table = pa.ipc.open_file(source).read_all().combine_chunks()
     rows: Rows = {}
@@ -151,6 +155,8 @@ def read_rows(path: Path) -> Rows:
 @lru_cache(maxsize=64)
 def read_data_set(folder: Path, language: str) -> DataSet:
     """Return the rows and examples of one language; kept, since trials of a sweep share them."""
+    from xtransfer.train.loop import DataSet
+
     with (folder / f"{language}.examples.jsonl").open(encoding="utf-8") as file:
         examples = [json.loads(line) for line in file]
     return DataSet(rows=read_rows(folder / f"{language}.rows.arrow"), examples=examples)
