@@ -154,13 +154,40 @@ def test_intermediate_and_target_training_share_prepared_data(tmp_path: Path) ->
 
 
 def test_the_stages_of_a_target_follow_one_another(tmp_path: Path) -> None:
-    plan = plan_of(tmp_path, "target.tasks=[xcopa]", "intermediate.tasks=[mnli]")
-    for step in steps(plan, "train", "copa-after-mnli"):
+    plan = plan_of(
+        tmp_path,
+        *(
+            "target.tasks=[xcopa]",
+            "intermediate.tasks=[mnli]",
+            "target.learning_rates=[1e-5, 2e-5]",
+        ),
+    )
+    (mnli,) = steps(plan, "select", "mnli-best")
+    second = steps(plan, "train", "copa-after-mnli")
+    assert len(second) == 4
+    for step in second:
+        # It starts from the model that was selected among the first stage's trials of its seed,
+        # each of which started from the intermediate task's.
         start = plan.steps[step.inputs["start"]]
+        assert start.kind == "select"
         assert start.name == f"socialiqa-after-mnli-seed{step.spec['seed']}"
+        first = [plan.steps[key] for key in start.inputs.values()]
+        assert {trial.spec["task"] for trial in first} == {"socialiqa"}
+        assert {trial.spec["seed"] for trial in first} == {step.spec["seed"]}
+        assert {trial.spec["learning_rate"] for trial in first} == {1e-5, 2e-5}
+        assert {trial.inputs["start"] for trial in first} == {mnli.key}
+        assert step.spec["encoder"] is None
+    for cell in plan.cells:
+        model = plan.steps[plan.steps[cell.key].inputs["model"]]
+        assert model.name == f"copa-after-{cell.intermediate}-seed{cell.seed}"
     stages = "socialiqa dev en, then copa dev en"
     assert {c.selected_on for c in plan.cells} == {stages, f"mnli dev en, then {stages}"}
-    assert plan.not_yet == ("xcopa",)
+    assert plan.not_yet == ()
+
+
+def test_a_plan_says_which_of_its_tasks_cannot_be_run_yet(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, "target.tasks=[xnli, lareqa, mewslix]", "target.languages={}")
+    assert plan.not_yet == ("lareqa", "mewslix")
 
 
 def test_held_out_dev_data_are_read_from_the_training_file(small: Plan) -> None:

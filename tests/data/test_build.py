@@ -41,14 +41,18 @@ def build(task: Task, *rows: dict[str, Any], split: Split = "train"):
         ("a|b.c", 1),
         ("g,h", 6),
         ("i.j", 7),
+        ("Who is {k}, and {l.m}?", "Who is a|b, and c?"),
     ],
 )
 def test_the_column_language(expression: str, value: object) -> None:
     row = {"a": 1, "b": {"c": 2}, "d": [{"e": 3, "f": [5]}, {"e": 4, "f": []}], "g,h": 6, "i.j": 7}
+    row |= {"k": "a|b", "l": {"m": "c"}}
     assert select(row, expression) == value
 
 
-@pytest.mark.parametrize("expression", ["x", "a.b", "b.x", "a[]", "d[].x", "a,x", "x|y"])
+@pytest.mark.parametrize(
+    "expression", ["x", "a.b", "b.x", "a[]", "d[].x", "a,x", "x|y", "{x}", "{a}"]
+)
 def test_an_absent_column_is_not_guessed(expression: str) -> None:
     with pytest.raises(Absent):
         select({"a": 1, "b": {"c": 2}, "d": [{"e": 3}]}, expression)

@@ -108,6 +108,32 @@ def test_cosmosqa_reads_the_same_from_csv_and_from_json_lines(
     assert read_examples(again, split="dev", language="en", root=tmp_path) == found
 
 
+def test_xcopa_asks_in_the_words_of_xtreme(shared_data: Path, with_files) -> None:
+    task = with_files("xcopa", "test", "xcopa/data/{lang}/test.{lang}.jsonl")
+    rows = read_examples(task, split="test", language="et", root=shared_data)
+    asked = Counter(example.question for example in rows.examples)  # type: ignore[union-attr]
+    assert set(asked) == {"What was the cause?", "What was the effect?"}
+    assert asked.total() == 500
+
+
+def test_socialiqa_reads_the_same_with_its_labels_in_a_file_of_their_own(
+    shared_data: Path, tmp_path: Path, with_files
+) -> None:
+    name = "socialiqa/socialIQa_v1.4_dev.jsonl"
+    together = with_files("socialiqa", "dev", name)
+    found = read_examples(together, split="dev", language="en", root=shared_data)
+    table = read_table(shared_data / f"{name}.gz", format_="jsonl", header=False)
+    rows = [row for _, row in table]
+    (tmp_path / "socialiqa").mkdir()
+    labels = "".join(f"{1 + 'ABC'.index(row.pop('correct'))}\n" for row in rows)
+    (tmp_path / "socialiqa" / "dev-labels.lst").write_text(labels, encoding="utf-8")
+    text = "".join(f"{json.dumps(row)}\n" for row in rows)
+    (tmp_path / "socialiqa" / "dev.jsonl").write_text(text, encoding="utf-8")
+    again = read_examples(TASKS["socialiqa"], split="dev", language="en", root=tmp_path)
+    assert again == found
+    assert len(again.examples) == 1_954
+
+
 def test_no_quote_is_left_of_what_csv_writer_added(shared_data: Path) -> None:
     rows = read_examples(TASKS["pawsx"], split="dev", language="fr", root=shared_data)
     texts = [text for row in rows.examples for text in (row.text_a, row.text_b)]  # type: ignore[union-attr]

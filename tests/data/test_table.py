@@ -8,8 +8,10 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from xtransfer.data import read_examples
 from xtransfer.data.table import read_table
 from xtransfer.errors import DataError
+from xtransfer.tasks import TASKS
 
 
 def values(path: Path, format_: str, *, header: bool = False) -> list[list[object]]:
@@ -129,3 +131,28 @@ def test_bad_json_is_named_with_its_line(write, line: str, message: str) -> None
 def test_json_that_is_no_array_is_an_error(write) -> None:
     with pytest.raises(DataError, match="is not a JSON array of rows"):
         values(write("a.json", '{"rows": []}'), "json")
+
+
+@pytest.mark.parametrize(
+    ("labels", "error"),
+    [
+        ("1\n", r"dev\.jsonl:2: has no label: .*dev-labels\.lst has only 1 lines"),
+        ("1\n2\n3\n", r"dev-labels\.lst: has 3 labels for 2 rows"),
+        ("1\n4\n", r"dev\.jsonl:2: unknown label '4'"),
+    ],
+)
+def test_labels_in_a_file_of_their_own_must_match_the_rows(
+    write, tmp_path: Path, labels: str, error: str
+) -> None:
+    row = '{"context": "c", "question": "q", "answerA": "a", "answerB": "b", "answerC": "c"}\n'
+    write("socialiqa/dev.jsonl", 2 * row)
+    write("socialiqa/dev-labels.lst", labels)
+    with pytest.raises(DataError, match=error):
+        read_examples(TASKS["socialiqa"], split="dev", language="en", root=tmp_path)
+
+
+def test_labels_need_a_file_of_rows_before_them(write, tmp_path: Path, with_files) -> None:
+    write("dev-labels.lst", "1\n")
+    task = with_files("socialiqa", "dev", "dev-labels.lst")
+    with pytest.raises(DataError, match="no file of rows stands before it"):
+        read_examples(task, split="dev", language="en", root=tmp_path)

@@ -197,6 +197,43 @@ CASES = [
         constant="2",
         scores=0.1843547583457897,
     ),
+    # --- socialiqa, copa and xcopa: the share of questions with the first answer
+    Case(
+        task="socialiqa",
+        split="dev",
+        files=("socialiqa/socialIQa_v1.4_dev.jsonl",),
+        examples=1_954,
+        constant=0,
+        scores=100 * 643 / 1_954,
+    ),
+    Case(
+        task="copa",
+        split="train",
+        files=("xcopa/copa-en/train-en.jsonl",),
+        examples=400,
+        constant=0,
+        scores=48.75,
+    ),
+    Case(
+        task="copa",
+        split="dev",
+        files=("xcopa/copa-en/val-en.jsonl",),
+        examples=100,
+        constant=0,
+        scores=55.0,
+    ),
+    *(
+        Case(
+            task="xcopa",
+            split="test",
+            language=language,
+            files=("xcopa/data/{lang}/test.{lang}.jsonl",),
+            examples=500,
+            constant=0,
+            scores=50.0,
+        )
+        for language in TASKS["xcopa"].languages
+    ),
 ]
 
 

@@ -25,6 +25,9 @@ READY = [
     "panx",
     "mlqa",
     "tydiqa",
+    "socialiqa",
+    "copa",
+    "xcopa",
 ]
 
 

@@ -15,7 +15,7 @@ from xtransfer.data.examples import BitextExample, Example, Rows
 from xtransfer.data.files import content_digest, resolve_files
 from xtransfer.data.hub import hub_identity, read_hub
 from xtransfer.data.squad import read_squad
-from xtransfer.data.table import TableFormat, read_table
+from xtransfer.data.table import TableFormat, read_table, with_labels
 from xtransfer.errors import DataError
 from xtransfer.tasks.task import Split, Task
 
@@ -46,8 +46,11 @@ def read_examples(task: Task, *, split: Split, language: str, root: Path) -> Row
             raise DataError(where, "bitext needs two files: the foreign side, then the English one")
         return _checked(read_bitext(*paths), where)
     tables = (
-        read_table(path, format_=_table_format(path, source.format), header=source.header)
-        for path in paths
+        with_labels(
+            read_table(path, format_=_table_format(path, source.format), header=source.header),
+            labels,
+        )
+        for path, labels in _label_files(paths)
     )
     return _checked(build_examples(task, chain.from_iterable(tables), split=split), where)
 
@@ -112,6 +115,23 @@ def _sample(total: int, count: int, seed: int) -> list[int]:
         return hashlib.sha256(f"{seed}/{total}/{index}".encode()).digest()
 
     return sorted(sorted(range(total), key=rank)[:count])
+
+
+def _label_files(paths: Sequence[Path]) -> list[tuple[Path, Path | None]]:
+    """Return each table with the file of its labels: the `.lst` behind it, if there is one.
+
+    Raises:
+        DataError: for a file of labels without a table of its own before it.
+    """
+    tables: list[tuple[Path, Path | None]] = []
+    for path in paths:
+        if not path.name.removesuffix(".gz").endswith(".lst"):
+            tables.append((path, None))
+        elif tables and tables[-1][1] is None:
+            tables[-1] = (tables[-1][0], path)
+        else:
+            raise DataError(str(path), "holds labels, but no file of rows stands before it")
+    return tables
 
 
 def _table_format(path: Path, format_: TableFormat) -> TableFormat:

@@ -5,12 +5,16 @@ question.stem                inside nested JSON
 question.choices[].text      collected over a list
 answer0,answer1              joined into a list
 sentence1|context            the first that the row has
+What was the {question}?     a text with columns put in
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
+
+_COLUMN = re.compile(r"{([^{}]+)}")
 
 
 class Absent(Exception):
@@ -27,6 +31,8 @@ def select(row: Mapping[str, Any], expression: str) -> Any:
     """
     if expression in row:
         return row[expression]
+    if "{" in expression:
+        return _COLUMN.sub(lambda found: _text(row, found[1]), expression)
     if "|" in expression:
         for alternative in expression.split("|"):
             try:
@@ -37,6 +43,13 @@ def select(row: Mapping[str, Any], expression: str) -> Any:
     if "," in expression:
         return [select(row, part) for part in expression.split(",")]
     return _walk(row, expression.split("."))
+
+
+def _text(row: Mapping[str, Any], expression: str) -> str:
+    value = select(row, expression)
+    if not isinstance(value, str):
+        raise Absent(expression)
+    return value
 
 
 def _walk(value: Any, steps: Sequence[str]) -> Any:

@@ -36,6 +36,25 @@ def read_table(path: Path, *, format_: TableFormat, header: bool) -> Iterator[Ro
     return _name_columns(path, cells, header=header)
 
 
+def with_labels(rows: Iterable[Row], path: Path | None) -> Iterator[Row]:
+    """Yield the rows, each with its line of the file `path` as column `label`; as they are without.
+
+    Raises:
+        DataError: where the file has fewer or more lines than there are rows.
+    """
+    if path is None:
+        yield from rows
+        return
+    labels = [line.strip() for _, line in read_lines(path)]
+    count = 0
+    for count, (where, row) in enumerate(rows, 1):
+        if count > len(labels):
+            raise DataError(where, f"has no label: {path} has only {len(labels)} lines")
+        yield where, {**row, "label": labels[count - 1]}
+    if count != len(labels):
+        raise DataError(str(path), f"has {len(labels)} labels for {count} rows")
+
+
 def _split_tsv(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Yield the fields of each line: one line is one row, and every tab is a border.
 

@@ -15,10 +15,7 @@ NOT_YET: Mapping[str, str] = {
     "anli+": "its five data sets have not been checked together",
     "squad_v2": "the span form has no null answer",
     "ccg": "its 1,363 labels come from licensed files",
-    "socialiqa": "its labels stand in a file of their own",
-    "copa": "its files have not been checked",
     "bucc2018": "mining with a threshold is missing",
-    "xcopa": "its two training stages have not been checked",
     "lareqa": "the retrieval form is missing",
     "mewslix": "the retrieval form is missing",
 }

@@ -123,6 +123,48 @@ INTERMEDIATE = (
         max_length=256,
         note="CC BY 4.0. The published test file has no answers.",
     ),
+    Task(
+        name="socialiqa",
+        form="choice",
+        metric="accuracy",
+        labels=("1", "2", "3"),
+        source=Source(
+            format="jsonl",
+            files={
+                "train": ("socialiqa/train.jsonl", "socialiqa/train-labels.lst"),
+                "dev": ("socialiqa/dev.jsonl", "socialiqa/dev-labels.lst"),
+            },
+            columns={
+                "context": "context",
+                "question": "question",
+                "choices": "answerA,answerB,answerC",
+                # Version 1.4, which XTREME takes, has the letter of the right answer in the row.
+                "label": "label|correct",
+            },
+            labels={"A": "1", "B": "2", "C": "3"},
+        ),
+        max_length=128,
+        note="CC BY 4.0. First training stage of xcopa.",
+    ),
+    Task(
+        name="copa",
+        form="choice",
+        metric="accuracy",
+        labels=("0", "1"),
+        source=Source(
+            format="jsonl",
+            files={"train": ("xcopa/train-en.jsonl",), "dev": ("xcopa/val-en.jsonl",)},
+            columns={
+                "context": "premise",
+                # The words of XTREME's run_xcopa.py, English in every language.
+                "question": "What was the {question}?",
+                "choices": "choice1,choice2",
+                "label": "label",
+            },
+        ),
+        max_length=128,
+        note="BSD-2. Second training stage of xcopa.",
+    ),
     # The tasks below have no implementation yet: see NOT_YET in xtransfer.tasks.
     Task(
         name="anli+",
@@ -181,41 +223,5 @@ INTERMEDIATE = (
         as_intermediate=Stage(task="ccg", epochs=15, batch_size=24, max_length=256),
         max_length=256,
         note="CCGbank (LDC2005T13) is licensed: bring your own files, `token<TAB>category`.",
-    ),
-    Task(
-        name="socialiqa",
-        form="choice",
-        metric="accuracy",
-        labels=("1", "2", "3"),
-        source=Source(
-            format="jsonl",
-            files={"train": ("socialiqa/train.jsonl",), "dev": ("socialiqa/dev.jsonl",)},
-            columns={
-                "context": "context",
-                "question": "question",
-                "choices": "answerA,answerB,answerC",
-                "label": "label",
-            },
-        ),
-        max_length=128,
-        note="CC BY 4.0. First training stage of xcopa.",
-    ),
-    Task(
-        name="copa",
-        form="choice",
-        metric="accuracy",
-        labels=("0", "1"),
-        source=Source(
-            format="jsonl",
-            files={"train": ("xcopa/train-en.jsonl",), "dev": ("xcopa/val-en.jsonl",)},
-            columns={
-                "context": "premise",
-                "question": "question",
-                "choices": "choice1,choice2",
-                "label": "label",
-            },
-        ),
-        max_length=128,
-        note="BSD-2. Second training stage of xcopa.",
     ),
 )

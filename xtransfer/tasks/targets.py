@@ -182,6 +182,32 @@ TARGETS = (
         single_labelled_split=True,
         note="Apache-2.0. One labelled split: the English dev set is part of the test set.",
     ),
+    Task(
+        name="xcopa",
+        form="choice",
+        metric="accuracy",
+        labels=("0", "1"),
+        languages=tuple("et ht id it qu sw ta th tr vi zh".split()),
+        source=Source(
+            format="jsonl",
+            files={"dev": ("xcopa/val-{lang}.jsonl",), "test": ("xcopa/test-{lang}.jsonl",)},
+            columns={
+                "context": "premise",
+                # The words of XTREME's run_xcopa.py, English in every language.
+                "question": "What was the {question}?",
+                "choices": "choice1,choice2",
+                "label": "label",
+            },
+        ),
+        stages=(
+            Stage(task="socialiqa", epochs=5, batch_size=32, max_length=128),
+            Stage(task="copa", epochs=5, batch_size=32, max_length=128),
+        ),
+        max_length=128,
+        group="classification",
+        benchmark="xtreme-r",
+        note="CC BY 4.0.",
+    ),
     # The tasks below have no implementation yet: see NOT_YET in xtransfer.tasks.
     Task(
         name="bucc2018",
@@ -199,31 +225,6 @@ TARGETS = (
         max_length=512,
         group="retrieval",
         benchmark="xtreme",
-    ),
-    Task(
-        name="xcopa",
-        form="choice",
-        metric="accuracy",
-        labels=("0", "1"),
-        languages=tuple("et ht id it qu sw ta th tr vi zh".split()),
-        source=Source(
-            format="jsonl",
-            files={"dev": ("xcopa/val-{lang}.jsonl",), "test": ("xcopa/test-{lang}.jsonl",)},
-            columns={
-                "context": "premise",
-                "question": "question",
-                "choices": "choice1,choice2",
-                "label": "label",
-            },
-        ),
-        stages=(
-            Stage(task="socialiqa", epochs=5, batch_size=32, max_length=128),
-            Stage(task="copa", epochs=5, batch_size=32, max_length=128),
-        ),
-        max_length=128,
-        group="classification",
-        benchmark="xtreme-r",
-        note="CC BY 4.0.",
     ),
     Task(
         name="lareqa",

@@ -38,13 +38,15 @@ class Source(Record):
     """Of a table, how its files are written, but for those named `.jsonl`."""
     files: Mapping[Split, tuple[str, ...]] = Field(default_factory=dict[Split, tuple[str, ...]])
     """Split -> path templates below the data root. `{lang}` is the two-letter code; `{lang3}` the
-    ISO 639-3 code. A path may lack `.gz`: the compressed neighbour is then taken."""
+    ISO 639-3 code. A path may lack `.gz`: the compressed neighbour is then taken. Of tables, a file
+    named `.lst` holds the labels of the file before it, one a line, as column `label`."""
     header: bool = False
     """tsv, csv: the first row names the columns; otherwise columns are named "0", "1", ..."""
     columns: Mapping[str, str] = Field(default_factory=dict[str, str])
     """Field of the example -> column. A dotted path enters nested JSON (`question.stem`), `[]`
     collects over a list (`question.choices[].text`), commas join columns into a list
-    (`answer0,answer1`), and `|` takes the first that the row has (`sentence1|context`)."""
+    (`answer0,answer1`), `|` takes the first that the row has (`sentence1|context`), and columns in
+    braces are put into a text (`What was the {question}?`)."""
     labels: Mapping[str, str] = Field(default_factory=dict[str, str])
     """Label as the file writes it -> the task's label; labels absent here are taken as they are."""
     skip_labels: tuple[str, ...] = ()
