@@ -13,9 +13,9 @@ LANGUAGES = (
     Language(code="qa"),
     Language(code="qb", adjective="after"),
     Language(code="qc", order="VSO", adjective="after"),
-    Language(code="qd", order="SOV", adjective="after", adposition="after", negation="after"),
+    Language(code="qd", order="SOV", adjective="after", adposition="after"),
 )
-"""English and four private codes, at word-order distances 0, 0.2, 0.4 and 0.8 from it."""
+"""English and four private codes, at word-order distances 0, 0.2, 0.4 and 0.6 from it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
