@@ -136,7 +136,7 @@ def test_a_prepare_step_leaves_rows_and_examples_of_each_language(tmp_path: Path
     counts = {"read": 7, "available": 7, "used": 7, "rows": 7, "skipped": {}}
     assert result["languages"]["en"] == counts
     assert result["languages"]["de"] == {**counts, "read": 5, "available": 5, "used": 5, "rows": 5}
-    assert told == [("en", 0.5), ("de", 1.0)]
+    assert told == [("de", 0.5), ("en", 1.0)]
     assert sorted(path.name for path in out.iterdir()) == [
         "de.examples.jsonl",
         "de.rows.arrow",

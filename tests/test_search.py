@@ -18,7 +18,7 @@ from xtransfer.settings import read_settings
 OVERRIDES = (
     "name=small",
     "encoder=encoder",
-    "intermediate={tasks: [mnli, squad_v1], learning_rates: [1e-5, 2e-5]}",
+    "intermediate={tasks: [mnli, squad_v1], seeds: [1, 2], learning_rates: [1e-5, 2e-5]}",
     "target={tasks: [xnli, tatoeba], languages: {xnli: [en], tatoeba: [de]}}",
 )
 
@@ -69,7 +69,7 @@ class Driver:
             for trial, key in wave:
                 name = self.plan.steps[key].name
                 text = "cannot run" if name == self.broken else ""
-                self.searcher.on_trial_complete(trial, {"error": text, "done": not text})
+                self.searcher.on_trial_complete(trial, {"error": text, "finished": not text})
                 order.append(key)
         return order
 
@@ -101,7 +101,7 @@ def test_a_step_starts_as_soon_as_its_own_parents_are_done(plan: Plan) -> None:
     driver = Driver(plan)
     first = {key: trial for trial, key in driver.start_all()}
     for key in (*keys(plan, "prepare", "mnli-train"), *keys(plan, "prepare", "mnli-dev")):
-        driver.searcher.on_trial_complete(first[key], {"error": ""})
+        driver.searcher.on_trial_complete(first[key], {"error": "", "finished": 1})
     started = {plan.steps[key].name for _, key in driver.start_all()}
     assert started
     assert all(name.startswith("mnli-") for name in started)
@@ -114,7 +114,7 @@ def test_a_selection_is_made_when_its_last_trial_ends(plan: Plan) -> None:
     driver = Driver(plan, done=tuple(done))
     running = {key: trial for trial, key in driver.start_all()}
     assert chosen not in driver.inline
-    driver.searcher.on_trial_complete(running[trials[-1]], {"error": ""})
+    driver.searcher.on_trial_complete(running[trials[-1]], {"error": "", "finished": 1})
     assert driver.inline == [chosen]
     assert any("after-mnli" in plan.steps[key].name for _, key in driver.start_all())
 
@@ -138,7 +138,7 @@ def descendants(plan: Plan, key: str) -> set[str]:
 
 
 def test_a_failure_blocks_its_descendants_and_nothing_else(plan: Plan) -> None:
-    (broken,) = keys(plan, "train", "mnli-lr1e-05")
+    (broken,) = keys(plan, "train", "mnli-lr2e-05-seed1")
     driver = Driver(plan, broken=plan.steps[broken].name)
     order = driver.run()
     below = descendants(plan, broken)

@@ -191,6 +191,8 @@ def run(
     """
     from rich.console import Console
 
+    from xtransfer.tasks import NOT_YET
+
     experiment, places = _load(config, placement, store, sets, place)
     if dry_run:
         _print_resolved(experiment, places)
@@ -198,11 +200,16 @@ def run(
         opened = _open(places)
         _print_plan(made, _recorded_keys(made, opened), missing, opened.url)
         return
-    made, _ = _plan(experiment, lenient=False)
-    if made.not_yet:
+    unbuilt = [
+        name
+        for name in (*experiment.intermediate.tasks, *experiment.target.tasks)
+        if name in NOT_YET
+    ]
+    if unbuilt:
         raise ConfigError(
-            str(config), f"not built yet: {', '.join(made.not_yet)}", "See: xtransfer tasks"
+            str(config), f"not built yet: {', '.join(unbuilt)}", "See: xtransfer tasks"
         )
+    made, _ = _plan(experiment, lenient=False)
     opened = _open(places)
     from xtransfer.logs import StoreLog
     from xtransfer.progress import ProgressBoard

@@ -276,16 +276,16 @@ class _Builder:
         stage = _overridden(task.as_intermediate, phase, task.name)
         trials = [
             self._train(
-                stage, rate, seed, start=None, after="", phase="intermediate", sweep=task.name
+                stage, rate, seed, start=None, after=BASELINE, phase="intermediate", sweep=task.name
             )
             for seed in phase.seeds
             for rate in phase.learning_rates or (stage.learning_rate,)
         ]
-        return self._select(stage, trials, after="", phase="intermediate", label="best")
+        return self._select(stage, trials, after=BASELINE, phase="intermediate")
 
     def _target(self, task: Task, arm: str, start: str | None) -> Iterator[Cell]:
         phase = self.experiment.target
-        languages = phase.languages.get(task.name, task.languages)
+        languages = tuple(sorted(phase.languages.get(task.name, task.languages)))
         test = self._prepare(
             task, "test", languages, max_length=self._test_length(task), stride=self._stride(task)
         )
@@ -317,12 +317,12 @@ class _Builder:
             }
             if phase.select_per_seed:
                 groups = {
-                    seed: self._select(stage, keys, after=arm, phase="target", label=f"seed{seed}")
+                    seed: self._select(stage, keys, after=arm, phase="target")
                     for seed, keys in trials.items()
                 }
             else:
                 pool = [key for keys in trials.values() for key in keys]
-                best = self._select(stage, pool, after=arm, phase="target", label="best")
+                best = self._select(stage, pool, after=arm, phase="target")
                 groups = dict.fromkeys(groups, best)
         selected = _selected_on(arm, task.stages)
         seeds = groups if phase.select_per_seed else {None: next(iter(groups.values()))}
@@ -365,11 +365,10 @@ class _Builder:
             "encoder": self.encoder_id if parent is None else None,
         }
         spec["adam_betas"] = list(training.adam_betas)
-        arm = f"-after-{after}" if after else ""
         return self._add(
             Step(
                 kind="train",
-                name=f"{task.name}{arm}-lr{rate:g}-seed{seed}",
+                name=f"{task.name}{_after(after)}-lr{rate:g}-seed{seed}",
                 spec=spec,
                 inputs=inputs,
                 where={"encoder": dict(self.encoder_where)},
@@ -378,15 +377,14 @@ class _Builder:
             )
         )
 
-    def _select(
-        self, stage: Stage, trials: list[str], *, after: str, phase: PhaseName, label: str
-    ) -> str:
+    def _select(self, stage: Stage, trials: list[str], *, after: str, phase: PhaseName) -> str:
         task = TASKS[stage.task]
-        arm = f"-after-{after}" if after else ""
+        seeds = {self.steps[key].spec["seed"] for key in trials}
+        label = f"seed{min(seeds)}" if len(seeds) == 1 else "best"
         return self._add(
             Step(
                 kind="select",
-                name=f"{task.name}{arm}-{label}",
+                name=f"{task.name}{_after(after)}-{label}",
                 spec={
                     "rule": "best_dev",
                     "metric": task.metric,
@@ -450,6 +448,14 @@ class _Builder:
         if not task.stages:
             return 0
         return _overridden(task.stages[-1], self.experiment.target, task.name).stride
+
+
+def _after(arm: str) -> str:
+    """Return the part of a step's name that says where it started.
+
+    A trial from the base encoder has the same name, as it has the same key, in either phase.
+    """
+    return "" if arm == BASELINE else f"-after-{arm}"
 
 
 def _selected_on(arm: str, stages: tuple[Stage, ...]) -> str:

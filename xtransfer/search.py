@@ -78,8 +78,9 @@ class PlanSearcher(Searcher):
         key = self.running.pop(trial_id, None)
         if key is None:
             return
-        text = (result or {}).get("error") or ""
-        if error and not text:
+        result = result or {}
+        text = result.get("error") or ""
+        if not text and (error or not result.get("finished")):
             text = "its process died, and so did every retry"
         if text:
             self._fail(key, text)

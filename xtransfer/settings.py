@@ -38,18 +38,23 @@ def read_settings(
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """YAML with two traps removed: 1e-5 is a number, and only true and false are booleans."""
+    """YAML without three traps: 1e-5 is a number, `no` is text, and 010 and 1:30 are text."""
 
 
-# PyYAML implements YAML 1.1, where `1e-5` is text and `no` (Norwegian) is False.
+# PyYAML implements YAML 1.1, where `1e-5` is text, `no` (Norwegian) False, `010` 8 and `1:30` 90.
 _StrictLoader.yaml_implicit_resolvers = {
-    first: [(tag, regexp) for tag, regexp in resolvers if not tag.endswith((":float", ":bool"))]
+    first: [
+        (tag, regexp) for tag, regexp in resolvers if not tag.endswith((":float", ":bool", ":int"))
+    ]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 _StrictLoader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
     re.compile(r"[-+]?(\d+\.\d*([eE][-+]?\d+)?|\.\d+([eE][-+]?\d+)?|\d+[eE][-+]?\d+)$"),
     list("-+.0123456789"),
+)
+_StrictLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:int", re.compile(r"[-+]?(0|[1-9][0-9]*)$"), list("-+0123456789")
 )
 _StrictLoader.add_implicit_resolver(
     "tag:yaml.org,2002:bool", re.compile(r"(true|false)$"), list("tf")

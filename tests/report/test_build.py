@@ -109,7 +109,7 @@ def test_a_hub_encoder_is_named_in_full(plan: Plan) -> None:
 def test_results_are_json_rows(plan: Plan) -> None:
     rows = results_json(collect_results(plan, records(plan, "evaluate")))
     assert len(rows) == 10
-    assert rows[0] == {
+    assert rows[1] == {
         "target": "xnli",
         "intermediate": "baseline",
         "seed": 1,

@@ -62,12 +62,15 @@ def encode(
     owners = encoded["overflow_to_sample_mapping"]
     windows = np.bincount(owners, minlength=len(examples))
     counts["contexts windowed"] = int((windows > 1).sum())
+    found = {owner for owner, example in enumerate(examples) if not example.answers}
     for row, owner in enumerate(owners):
         sides = np.array([-1 if side is None else side for side in encoded.sequence_ids(row)])
         inside = np.flatnonzero(sides == 1)
         first, last = (int(inside[0]), int(inside[-1]) + 1) if len(inside) else (0, 0)
         offsets = encoded["offset_mapping"][row][first:last]
         start, end = _locate(examples[owner], offsets, first)
+        if end > 0:
+            found.add(owner)
         columns["input_ids"].append(encoded["input_ids"][row])
         columns["example"].append(owner)
         columns["weight"].append(1)
@@ -75,6 +78,7 @@ def encode(
         columns["end"].append(end)
         columns["context"].append([first, last])
         columns["offsets"].append([edge for pair in offsets for edge in pair])
+    counts["answers whole in no window"] = len(examples) - len(found)
     return Encoded(columns=columns, counts=counts)
 
 

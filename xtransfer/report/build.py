@@ -12,7 +12,6 @@ from xtransfer.report.results import ReportInfo, Result
 from xtransfer.tasks import TASKS
 from xtransfer.tasks.task import Task
 
-
 SIZES = ("read", "available", "used", "rows", "skipped")
 """What a prepare step records of a language besides the inputs it had to cut, split or window."""
 
