@@ -104,6 +104,7 @@ def tasks(as_json: AsJson = False) -> None:
             "benchmark": task.benchmark,
             "languages": list(task.languages),
             "ready": task.name not in NOT_YET,
+            "files": {split: list(names) for split, names in task.source.files.items()},
             "note": task.note,
         }
         for task in TASKS.values()
