@@ -117,7 +117,9 @@ def _pretrain(
 
     def report(facts: Mapping[str, float]) -> None:
         last.update(facts)
-        bench.tell({**facts, "total": spec["steps"]})
+        speed = facts["examples_per_second"]
+        shown = {name: facts[name] for name in ("step", "loss")}
+        bench.tell({**shown, "total": spec["steps"], "examples_per_s": speed})
 
     _set_threads(bench)
     with tempfile.TemporaryDirectory(prefix="xtransfer-") as data:
