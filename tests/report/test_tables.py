@@ -114,11 +114,11 @@ def test_there_is_no_average_while_a_target_has_no_score() -> None:
     assert "| overall |" not in page
 
 
-def test_intervals_stand_beside_single_runs_of_accuracy_only() -> None:
+def test_intervals_stand_beside_accuracies_only() -> None:
     page = render(RESULTS, experiment=INFO)["report.md"]
     sections = {part.split("\n", 1)[0]: part for part in page.split("\n## ")}
     assert "| language | n | baseline | 95 % | mnli | 95 % |" in sections["tatoeba"]
-    assert "| language | n | baseline | mnli |" in sections["xnli"]
+    assert "| language | n | baseline | 95 % | mnli | 95 % |" in sections["xnli"]
     assert "No interval: f1 is not a proportion" in sections["xquad"]
 
 

@@ -112,7 +112,7 @@ def _averages(table: Table) -> str:
 def _languages(table: Table, info: ReportInfo, target: str) -> str:
     entries = table.of_target(target)
     first = entries[0]
-    bounded = [_is_proportion(entry) and len(entry.runs) == 1 for entry in entries]
+    bounded = [_is_proportion(entry) for entry in entries]
     head = ["language", "n"]
     for entry, bounds in zip(entries, bounded, strict=True):
         head += [entry.intermediate, "95 %"] if bounds else [entry.intermediate]
@@ -124,7 +124,7 @@ def _languages(table: Table, info: ReportInfo, target: str) -> str:
     others = [language for language in first.languages if language != "en"]
     if others and len(others) < len(first.languages):
         rows.append(_mean_row("mean without en", entries, bounded, others))
-    text = [f"## {target}", "", f"{first.metric}, by language. {_interval_note(first, bounded)}"]
+    text = [f"## {target}", "", f"{first.metric}, by language. {_interval_note(entries)}"]
     text += ["", *_grid(head, rows, text={"language"})]
     text += ["", f"Selected on: {_selection_by_entry(entries)}."]
     guessing = _near_chance(entries, bounded, info.chance.get(target))
@@ -175,12 +175,15 @@ def _mean_row(
     return row
 
 
-def _interval_note(entry: Entry, bounded: Sequence[bool]) -> str:
+def _interval_note(entries: Sequence[Entry]) -> str:
+    entry = entries[0]
     if not _is_proportion(entry):
         return f"No interval: {entry.metric} is not a proportion of n independent examples."
-    if not any(bounded):
-        return "± is the standard deviation over seeds; all of them score the same examples."
-    return "95 %: Wilson's interval for the sampling of n test examples; seeds are not in it."
+    text = "95 %: Wilson's interval for the sampling of n test examples; seeds are not in it."
+    if any(len(each.runs) > 1 for each in entries):
+        # Runs of several seeds score the same examples, so they add none to n.
+        text += " It is taken at the mean over seeds, whose standard deviation is the ±."
+    return text
 
 
 def _near_chance(entries: Sequence[Entry], bounded: Sequence[bool], chance: float | None) -> str:
@@ -200,7 +203,7 @@ def _near_chance(entries: Sequence[Entry], bounded: Sequence[bool], chance: floa
 
 
 def _interval(entry: Entry, language: str) -> tuple[float, float]:
-    return wilson_interval(entry.runs[0][language], entry.n[language][0])
+    return wilson_interval(entry.score([language]).mean, entry.n[language][0])
 
 
 def _is_proportion(entry: Entry) -> bool:
