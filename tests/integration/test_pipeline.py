@@ -86,7 +86,7 @@ def test_a_run_scores_every_cell_and_a_second_one_does_nothing(finished: str) ->
 
 def test_selection_takes_the_better_learning_rate_and_keeps_both(finished: str) -> None:
     folder = Path(finished.removeprefix("file://"))
-    (path,) = folder.glob("select/commonsenseqa-best-*/record.json")
+    (path,) = folder.glob("select/commonsenseqa-*/record.json")
     result = json.loads(path.read_text())["result"]
     assert sorted(each["learning_rate"] for each in result["candidates"]) == [5e-4, 1e-3]
     assert result["score"] == max(each["score"] for each in result["candidates"])
@@ -98,7 +98,7 @@ def test_an_exported_model_loads_with_transformers(finished: str, tmp_path: Path
     from transformers import AutoModel, AutoTokenizer
 
     folder = Path(finished.removeprefix("file://"))
-    (path,) = folder.glob("select/commonsenseqa-best-*/record.json")
+    (path,) = folder.glob("select/commonsenseqa-*/record.json")
     key = json.loads(path.read_text())["key"]
     out = tmp_path / "model"
     exported = xtransfer("export", key, "--out", str(out), "--store", finished)
@@ -114,11 +114,11 @@ def test_an_exported_model_loads_with_transformers(finished: str, tmp_path: Path
 
 
 def test_explain_names_what_a_step_was_made_from(finished: str) -> None:
-    step = next(row for row in steps_of(finished) if row["step"].startswith("evaluate/xnli"))
+    step = next(row for row in steps_of(finished) if row["step"].startswith("evaluate/xnli-after-baseline"))
     shown = xtransfer("explain", step["key"], "--store", finished)
     assert shown.returncode == 0, shown.stderr
     assert "prepare/xnli-test-" in shown.stdout
-    assert "select/mnli-after-" in shown.stdout
+    assert "select/mnli-seed1-" in shown.stdout
 
 
 def test_a_killed_driver_goes_on_where_it_was(finished: str, s3_url: str) -> None:
