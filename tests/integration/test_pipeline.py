@@ -114,7 +114,9 @@ def test_an_exported_model_loads_with_transformers(finished: str, tmp_path: Path
 
 
 def test_explain_names_what_a_step_was_made_from(finished: str) -> None:
-    step = next(row for row in steps_of(finished) if row["step"].startswith("evaluate/xnli-after-baseline"))
+    step = next(
+        row for row in steps_of(finished) if row["step"].startswith("evaluate/xnli-after-baseline")
+    )
     shown = xtransfer("explain", step["key"], "--store", finished)
     assert shown.returncode == 0, shown.stderr
     assert "prepare/xnli-test-" in shown.stdout
