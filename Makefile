@@ -2,7 +2,7 @@
 #
 #   make demo     the whole study on artificial languages, on this machine
 #   make test     ruff, formatting and all tests        make check    ruff and pyright
-#   make bench    benchmarks                            make clean    remove .venv and caches
+#   make clean    remove .venv and caches
 #
 # PYTHON=/path/to/python3.12 chooses the interpreter; the first of 3.11, 3.12, 3.13 is the default.
 # torch comes from whatever package index pip is set up with: let that be one with a CPU build on a
@@ -11,7 +11,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check bench clean
+.PHONY: help venv demo test check clean
 
 BIN := .venv/bin
 STAMP := .venv/.installed
@@ -57,10 +57,6 @@ check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
-
-# Benchmarks are files named bench_*.py, so that `make test` does not time anything.
-bench: $(STAMP)
-	$(BIN)/python -m pytest -q -s -o python_files='bench_*.py' tests/benchmarks
 
 # Results under runs/ are kept: they are expensive.
 clean:
