@@ -17,6 +17,8 @@ from rich.text import Text
 from xtransfer.plan import Plan
 
 STATES = ("recorded", "done", "running", "waiting", "failed", "blocked")
+COLUMNS = {"step": 9, "loss": 6, "dev": 5, "examples/s": 10, "left": 6}
+"""Columns of the live table -> characters that they need."""
 PLAIN_EVERY_S = 15.0
 """Seconds between two progress lines of one step when not on a terminal."""
 
@@ -108,9 +110,11 @@ class ProgressBoard:
             f"{self.plan.experiment}  {self.clock().strip()}  "
             + "  ".join(f"{count} {state}" for state, count in counts.items() if count)
         )
-        table = Table(box=None, pad_edge=False)
-        for name in ("running", "step", "loss", "dev", "examples/s", "left"):
-            table.add_column(name, no_wrap=True)
+        table = Table(box=None, pad_edge=False, expand=True)
+        table.add_column("running", no_wrap=True, ratio=1)
+        # On a narrow terminal the names give way, never the numbers.
+        for name, width in COLUMNS.items():
+            table.add_column(name, no_wrap=True, min_width=width, justify="right")
         for key, step in self.steps.items():
             if step.state == "running":
                 facts = step.facts
