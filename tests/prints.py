@@ -3,9 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from xtransfer.data import source_digests
+from xtransfer.errors import DataError
 from xtransfer.tasks.task import Split, Task
+
+
+class FilePrints:
+    """The encoder made up, the data sets as they are; one without files has a name for a digest."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.encoder = FakePrints().encoder
+
+    def data(self, task: Task, split: Split, language: str) -> Any:
+        try:
+            return source_digests(task, split=split, language=language, root=self.root)
+        except DataError:
+            return [{"absent": f"{task.name}-{split}-{language}"}]
 
 
 class FakePrints:

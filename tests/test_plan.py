@@ -223,6 +223,12 @@ def test_artificial_languages_are_never_looked_up(tmp_path: Path) -> None:
     assert prints.asked == []
 
 
+def test_data_are_found_from_any_working_directory(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, "data.root=some/where")
+    roots = {step.where["root"] for step in steps(plan, "prepare")}
+    assert roots == {str(Path("some/where").absolute())}
+
+
 # --- what enters a key, and what does not -------------------------------------------------------
 
 

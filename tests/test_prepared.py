@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.prints import FakePrints
+from tests.prints import FilePrints
 from tests.tiny import rows_of, tiny_tokenizer
 from xtransfer.config import Experiment
 from xtransfer.data.examples import PairExample, Rows, SpanExample
@@ -110,7 +110,7 @@ def step_of(root: Path, name: str, *overrides: str) -> Step:
         "target.overrides.all.max_length=12",
         *overrides,
     ]
-    plan = build_plan(read_settings(Experiment, None, given_, "test"), FakePrints())
+    plan = build_plan(read_settings(Experiment, None, given_, "test"), FilePrints(root))
     return next(step for step in plan.steps.values() if step.name == name)
 
 
@@ -198,3 +198,14 @@ def test_the_task_of_a_step_has_the_experiments_files(tmp_path: Path) -> None:
         task = task_of(each)
         assert task.source.files == {"test": ("a/{lang}.tsv",)}
         assert (task.name, task.form, task.labels[0]) == ("xnli", "classification", "entailment")
+
+
+def test_files_that_changed_after_planning_are_refused(tmp_path: Path) -> None:
+    write_xnli(tmp_path)
+    step = step_of(tmp_path, "xnli-test")
+    changed = next((tmp_path / "xnli").glob("test-de*"))
+    changed.write_bytes(changed.read_bytes() + changed.read_bytes())
+    with pytest.raises(DataError, match="xnli test de: its files changed"):
+        prepare(
+            step, tokenizer=tiny_tokenizer(), folder=tmp_path, report=lambda language, share: None
+        )

@@ -58,9 +58,9 @@ def load_checkpoint(store: Store, key: str) -> tuple[dict[str, Any], dict[str, A
     for name in _manifests(store, key):
         try:
             manifest = json.loads(store.read(name))
-            blob = store.read(manifest["object"])
             if not str(manifest["object"]).startswith(f"resume/{key}/"):
                 raise ValueError("names an object of another trial")
+            blob = store.read(manifest["object"])
             if hashlib.sha256(blob).hexdigest() != manifest["sha256"]:
                 raise ValueError("the tensors differ from their digest")
             return manifest["state"], load(blob)

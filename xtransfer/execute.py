@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import platform
-import shutil
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
@@ -24,8 +22,6 @@ from xtransfer.records import Record, commit, fetch, read_record
 from xtransfer.selection import select
 from xtransfer.store import Store
 
-log = logging.getLogger(__name__)
-
 Telemetry = Callable[[Mapping[str, Any]], None]
 """Takes what a running step tells of itself: step, total, loss, examples_per_s, dev, stage."""
 
@@ -40,8 +36,10 @@ class Workbench:
     scratch: Path
     """Folder for fetched files, shared by the processes of a node."""
     tell: Telemetry = lambda facts: None
-    verified: dict[str, str] = field(default_factory=dict)
-    """Encoder folders whose digest this process has checked."""
+
+    def __post_init__(self) -> None:
+        """Make the scratch folder: the driver's is not on every node."""
+        self.scratch.mkdir(parents=True, exist_ok=True)
 
     def record(self, key: str) -> Record:
         """Return the record of a step of the plan; it must exist."""
@@ -204,15 +202,17 @@ def encoder_place(step: Step, bench: Workbench) -> tuple[str, str | None]:
         return place["name"], place["revision"]
     for name, digest in place["digests"].items():
         path = Path(place["name"]) / name
-        stamp = f"{path}:{path.stat().st_mtime_ns}" if path.exists() else str(path)
-        if bench.verified.get(stamp) == digest:
-            continue
-        if not path.exists() or file_digest(path) != digest:
+        if not path.is_file() or _digest_once(path, path.stat().st_mtime_ns) != digest:
             raise IntegrityError(
                 str(path), "is not the file that the plan was made from", "Plan the run again."
             )
-        bench.verified[stamp] = digest
     return place["name"], None
+
+
+@lru_cache(maxsize=64)
+def _digest_once(path: Path, _: int) -> str:
+    """Return a file's digest; a warm process computes it once for each time of modification."""
+    return file_digest(path)
 
 
 def base_key(step: Step, plan: Plan) -> str | None:
@@ -243,11 +243,6 @@ def load_tokenizer(name: str, revision: str | None) -> Any:
         raise StepError(name, "has no fast tokenizer, which character offsets need")
     tokenizer.model_max_length = int(1e9)  # lengths are this project's business
     return tokenizer
-
-
-def copy_tree(source: Path, out: Path) -> None:
-    """Copy the files of a folder into another, which may exist."""
-    shutil.copytree(source, out, dirs_exist_ok=True)
 
 
 def _set_threads(bench: Workbench) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from xtransfer.config import Experiment, Phase
@@ -204,7 +205,6 @@ class _Builder:
                     "options": dict(pretrain.options),
                     "synthetic": synthetic.model_dump() if synthetic else None,
                 },
-                where={"root": self.experiment.data.root},
                 phase="encoder",
             )
         )
@@ -246,7 +246,8 @@ class _Builder:
         else:
             inputs["encoder"] = self.encoder
         where = {
-            "root": data.root,
+            # Steps run in other working directories, and on other machines.
+            "root": str(Path(data.root).absolute()),
             "files": list(source.files.get(split, ())),
             "hub": source.hub.model_dump() if source.hub else None,
             "encoder": dict(self.encoder_where),

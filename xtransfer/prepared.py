@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xtransfer.data import cut, read_examples
+from xtransfer.data import cut, read_examples, source_digests
 from xtransfer.data.examples import Rows as Found
 from xtransfer.errors import DataError
 from xtransfer.plan import Step
@@ -43,6 +43,7 @@ def prepare(
     limit = spec["limit"]
     with _data_root(step) as root:
         for number, language in enumerate(spec["data"]):
+            _check_unchanged(task, spec, language, root)
             found = read_examples(task, split=spec["split"], language=language, root=root)
             if not found.examples:
                 raise DataError(f"{task.name} {spec['split']} {language}", "has no examples")
@@ -160,6 +161,19 @@ def read_data_set(folder: Path, language: str) -> DataSet:
     with (folder / f"{language}.examples.jsonl").open(encoding="utf-8") as file:
         examples = [json.loads(line) for line in file]
     return DataSet(rows=read_rows(folder / f"{language}.rows.arrow"), examples=examples)
+
+
+def _check_unchanged(task: Task, spec: Mapping[str, Any], language: str, root: Path) -> None:
+    """Refuse files that are no longer those whose digests are in the step's key."""
+    planned = spec["data"][language]
+    if isinstance(planned, dict) and "synthetic" in planned:
+        return
+    if source_digests(task, split=spec["split"], language=language, root=root) != planned:
+        raise DataError(
+            f"{task.name} {spec['split']} {language}",
+            "its files changed after the run was planned",
+            "Start the run again: it plans anew.",
+        )
 
 
 @contextmanager

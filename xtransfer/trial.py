@@ -42,7 +42,7 @@ def run_trial(
     repeat is reported, not raised, so that Tune retries only what died or could not reach the store.
     """
     _keep_freed_memory()
-    where = Placement.model_validate(_tuples(placement))
+    where = Placement.model_validate(placement)
     store = store_of(where)
     step = _plan(store, plan_name).steps[config["key"]]
     log = StoreLog(store, step.key)
@@ -137,9 +137,3 @@ class _Throttle:
 @lru_cache(maxsize=4)
 def _plan(store: Store, name: str) -> Plan:
     return Plan.from_json(json.loads(store.read(name)))
-
-
-def _tuples(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _tuples(item) for name, item in value.items()}
-    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value

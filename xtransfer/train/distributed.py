@@ -41,7 +41,7 @@ def train_on_workers(step: Step, bench: Workbench, folder: Path) -> None:
         resources["GPU"] = wants.gpus
     trainer = TorchTrainer(
         _work,
-        train_loop_config={"step": step, "bench": replace(bench, tell=_silent, verified={})},
+        train_loop_config={"step": step, "bench": replace(bench, tell=_silent)},
         torch_config=TorchConfig(backend="nccl" if wants.gpus else "gloo"),
         scaling_config=ScalingConfig(
             num_workers=wants.workers, resources_per_worker=resources, use_gpu=wants.gpus > 0

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -420,11 +420,6 @@ class _Run:
         box = [value]
         torch.distributed.broadcast_object_list(box, src=0)
         return box[0]
-
-
-def with_rank(context: Context, *, rank: int, world_size: int) -> Context:
-    """Return the context as another worker of the same trial has it."""
-    return replace(context, rank=rank, world_size=world_size)
 
 
 def _one_sequence_a_row(rows: Rows, batch: npt.NDArray[np.int64], column: str) -> list[Any]:

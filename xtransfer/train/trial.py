@@ -28,7 +28,6 @@ from xtransfer.train.loop import (
     Progress,
     TrialSpec,
     build_head,
-    stream,
     train,
 )
 from xtransfer.train.model import (
@@ -322,6 +321,3 @@ def _read_outcome(folder: Path) -> tuple[dict[str, Any], dict[str, float]]:
     outcome = json.loads(path.read_text())
     path.unlink()
     return outcome["result"], outcome["timing"]
-
-
-__all__ = ["Inputs", "evaluate_step", "run_worker", "stream", "train_step"]
