@@ -1,0 +1,68 @@
+"""The command line: `xtransfer COMMAND`. Results go to stdout, progress and errors to stderr."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from xtransfer import __version__
+from xtransfer.cli import results, study
+from xtransfer.errors import XtransferError
+
+app = typer.Typer(
+    name="xtransfer",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Intermediate-task training for zero-shot cross-lingual transfer, on one machine or a cluster.",
+)
+
+
+def main() -> None:
+    """Run the command line; errors of the project's own end it with one line and their status."""
+    debug = "--debug" in sys.argv
+    if debug:
+        sys.argv.remove("--debug")
+    try:
+        app(standalone_mode=True)
+    except XtransferError as error:
+        if debug:
+            raise
+        print(f"xtransfer: {error}", file=sys.stderr)
+        sys.exit(error.exit_status)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("xtransfer: interrupted. The same command goes on from here.", file=sys.stderr)
+        sys.exit(130)
+
+
+def _version(value: bool) -> None:
+    if value:
+        print(f"xtransfer {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+for command in (
+    study.tasks,
+    study.plan,
+    study.run,
+    study.status,
+    results.explain,
+    results.report,
+    results.export,
+):
+    app.command()(command)

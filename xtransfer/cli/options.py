@@ -1,0 +1,112 @@
+"""The arguments that commands share, and what they open with them: experiment, plan and store."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from xtransfer.config import Experiment, Placement
+    from xtransfer.plan import Plan
+    from xtransfer.records import Record
+    from xtransfer.store import Store
+
+Config = Annotated[Path, typer.Argument(help="Experiment, a YAML file.", show_default=False)]
+PlacementFile = Annotated[
+    Path | None, typer.Option("--placement", help="Where and how to run, a YAML file.")
+]
+StoreUrl = Annotated[
+    str | None, typer.Option("--store", help="file://FOLDER or s3://BUCKET/PREFIX.")
+]
+Sets = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Change one setting, as a.b=value; may be repeated."),
+]
+PlaceSets = Annotated[
+    list[str] | None,
+    typer.Option("--place", help="Change one setting of the placement, as a.b=value."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def load(
+    config: Path,
+    placement: Path | None,
+    store: str | None,
+    sets: list[str] | None,
+    place: list[str] | None,
+) -> tuple[Experiment, Placement]:
+    """Read the experiment and the placement that a command names."""
+    from xtransfer.config import load_experiment
+
+    return load_experiment(config, sets or ()), place_at(placement, store, place)
+
+
+def place_at(path: Path | None, store: str | None, place: list[str] | None) -> Placement:
+    """Read a placement; `--store` wins over what it says."""
+    from xtransfer.config import load_placement
+
+    found = load_placement(path, place or ())
+    return found if store is None else found.model_copy(update={"store": store})
+
+
+def make_plan(experiment: Experiment, *, lenient: bool) -> tuple[Plan, list[str]]:
+    """Return the plan and the inputs it could not find (`lenient`; else they are an error)."""
+    from xtransfer.fingerprints import Fingerprints
+    from xtransfer.plan import build_plan
+
+    fingerprints = Fingerprints(experiment, lenient=lenient)
+    made = build_plan(experiment, fingerprints)
+    return made, list(dict.fromkeys(fingerprints.missing))
+
+
+def open_at(placement: Placement) -> Store:
+    """Open a placement's store."""
+    from xtransfer.store import StoreOptions, open_store
+
+    options = StoreOptions(endpoint_url=placement.s3.endpoint_url, region=placement.s3.region)
+    return open_store(placement.store, options=options)
+
+
+def records_of(made: Plan, store: Store) -> dict[str, Record]:
+    """Return key -> record of the plan's recorded steps."""
+    from xtransfer.records import load_records
+
+    kinds = {step.kind for step in made.steps.values()}
+    return {key: found for key, found in load_records(store, kinds).items() if key in made.steps}
+
+
+def recorded_keys(made: Plan, store: Store) -> set[str]:
+    """Return the keys of the plan's recorded steps."""
+    return set(records_of(made, store))
+
+
+def failures_in(store: Store) -> dict[str, str]:
+    """Return key -> error of the steps whose last attempt failed."""
+    found: dict[str, str] = {}
+    for item in store.list("failures/"):
+        note = json.loads(store.read(item.name))
+        found[note["key"]] = note["error"]
+    return found
+
+
+def write_report(experiment: Experiment, made: Plan, store: Store, out: Path | None) -> str:
+    """Write the report's files to `out`, or into the store; return where report.md is."""
+    from xtransfer.report.build import collect_results, describe_run
+    from xtransfer.report.tables import render
+
+    records = records_of(made, store)
+    info = describe_run(experiment, made, records, failures_in(store))
+    files = render(collect_results(made, records), experiment=info)
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        for name, text in files.items():
+            (out / name).write_text(text, encoding="utf-8")
+        return str(out / "report.md")
+    prefix = f"reports/{experiment.name}-{made.key}"
+    for name, text in files.items():
+        store.write(f"{prefix}/{name}", text.encode())
+    return f"{store.url}/{prefix}/report.md"

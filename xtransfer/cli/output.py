@@ -1,0 +1,63 @@
+"""What commands print: plans, resolved settings, tables and JSON."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from xtransfer.config import Experiment, Placement
+    from xtransfer.plan import Plan
+
+
+def print_plan(made: Plan, done: set[str], missing: list[str], url: str) -> None:
+    """Print steps by kind, and how many of them are recorded."""
+    print(f"experiment {made.experiment}, plan {made.key}, store {url}")
+    rows: list[list[str]] = []
+    for label, count in made.counts().items():
+        recorded = sum(
+            key in done
+            for key, step in made.steps.items()
+            if label in (step.kind, f"{step.kind} ({step.phase})")
+        )
+        rows.append([label, str(count), str(recorded)])
+    rows.append(["all", str(len(made.steps)), str(len(done))])
+    print_table(["steps", "planned", "recorded"], rows)
+    if made.not_yet:
+        print(f"not yet built: {' '.join(made.not_yet)}")
+    if missing:
+        print(f"missing inputs: {len(missing)}, the first: {missing[0]}")
+
+
+def print_resolved(experiment: Experiment, placement: Placement) -> None:
+    """Print the settings as they are after defaults and overrides, as YAML."""
+    import yaml
+
+    for title, section in (("experiment", experiment), ("placement", placement)):
+        print(f"# {title}")
+        print(yaml.safe_dump(json.loads(section.model_dump_json()), sort_keys=False).rstrip())
+        print()
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON, in its own script."""
+    print(json.dumps(value, indent=1, ensure_ascii=False))
+
+
+def print_table(head: list[str], rows: list[list[str]]) -> None:
+    """Print aligned columns, two spaces apart, so that cut and awk can read them too."""
+    table = [head, *rows]
+    widths = [max(len(row[column]) for row in table) for column in range(len(head))]
+    for row in table:
+        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        print(line.rstrip())
+
+
+def print_section(title: str, values: dict[str, Any]) -> None:
+    """Print a titled list of names and values; nothing when there are none."""
+    if not values:
+        return
+    print(f"\n{title}:")
+    for name, value in values.items():
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        print(f"  {name}: {text}")

@@ -1,0 +1,105 @@
+"""Commands that read what is recorded: explain, report, export."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from xtransfer.cli.options import (
+    AsJson,
+    Config,
+    PlacementFile,
+    PlaceSets,
+    Sets,
+    StoreUrl,
+    load,
+    make_plan,
+    open_at,
+    place_at,
+    records_of,
+    write_report,
+)
+from xtransfer.cli.output import print_json, print_section
+
+if TYPE_CHECKING:
+    from xtransfer.store import Store
+
+
+def explain(
+    key: Annotated[str, typer.Argument(help="A step's key, or its first digits.")],
+    placement: PlacementFile = None,
+    store: StoreUrl = None,
+    place: PlaceSets = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show a recorded step: what it computed, from what, and what came out.
+
+    Example: xtransfer explain 3fa1 --store file://runs/demo
+    """
+    from xtransfer.records import find
+
+    opened = open_at(place_at(placement, store, place))
+    record = find(opened, key)
+    if as_json:
+        print_json(record.model_dump())
+        return
+    print(record.folder)
+    print_section("computes", record.spec)
+    print_section("from", {role: _parent(opened, parent) for role, parent in record.inputs.items()})
+    result = {name: value for name, value in record.result.items() if name != "history"}
+    print_section("result", result)
+    print_section("files", {file.name: f"{file.size:,} bytes" for file in record.files})
+    print_section("took", {name: f"{value:.1f}" for name, value in record.timing.items()})
+    print_section("with", record.environment)
+
+
+def report(
+    config: Config,
+    placement: PlacementFile = None,
+    store: StoreUrl = None,
+    sets: Sets = None,
+    place: PlaceSets = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder for the report.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write the report of what is recorded so far; a partial run gives a report that says so.
+
+    Example: xtransfer report configs/quickstart.yaml --out report
+    """
+    experiment, places = load(config, placement, store, sets, place)
+    made, _ = make_plan(experiment, lenient=True)
+    opened = open_at(places)
+    if as_json:
+        from xtransfer.report.build import collect_results, results_json
+
+        print_json(results_json(collect_results(made, records_of(made, opened))))
+        return
+    print(write_report(experiment, made, opened, out))
+
+
+def export(
+    key: Annotated[str, typer.Argument(help="Key of a train or select step.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder to write.")],
+    placement: PlacementFile = None,
+    store: StoreUrl = None,
+    place: PlaceSets = None,
+    encoder: Annotated[
+        str | None, typer.Option("--encoder", help="Folder of the base encoder, if it has moved.")
+    ] = None,
+) -> None:
+    """Write a trained model as a Hugging Face folder that `from_pretrained` loads.
+
+    Example: xtransfer export 3fa1 --out model --store file://runs/demo
+    """
+    from xtransfer.export import export_model
+
+    opened = open_at(place_at(placement, store, place))
+    print(export_model(opened, key, out, encoder=encoder))
+
+
+def _parent(store: Store, key: str) -> str:
+    from xtransfer.records import find
+
+    return find(store, key).folder
