@@ -7,7 +7,6 @@ from typing import Any
 from xtransfer.plan import Plan, Step
 from xtransfer.records import Record, commit
 from xtransfer.store import Store
-from xtransfer.tasks import TASKS
 
 
 def record_steps(store: Store, plan: Plan, *kinds: str) -> dict[str, Record]:
@@ -38,9 +37,12 @@ def _result(step: Step) -> dict[str, Any]:
         cut = {"inputs cut": 2} if step.spec["role"] == "train" else {}
         return {"languages": {language: {**counts, **cut} for language in step.spec["data"]}}
     if step.kind != "evaluate":
-        return {"score": 50.0, "best_step": 1}
+        if step.kind == "select":
+            return {"score": 50.0, "chosen": step.inputs["trial-000"]}
+        parts = [{"name": part["task"], "share": 1.0, "draws": 10} for part in step.spec["parts"]]
+        return {"score": 50.0, "best_step": 1, "parts": parts, "history": []}
     value = 40.0 if "baseline" in step.name else 45.0
-    metrics = {TASKS[step.spec["task"]].metric: value, "other": 1.0}
+    metrics = {step.spec["metric"]: value, "other": 1.0}
     found = {"metrics": metrics, "examples": 100}
     layer = {"layer": 1} if step.spec["retrieval"] else {}
     return {"languages": dict.fromkeys(step.spec["languages"], found), **layer}

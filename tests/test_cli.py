@@ -14,7 +14,8 @@ from xtransfer import __version__
 from xtransfer.cli import app, main
 from xtransfer.config import load_experiment
 from xtransfer.fingerprints import Fingerprints
-from xtransfer.plan import Plan, build_plan
+from xtransfer.plan import Plan
+from xtransfer.planner import build_plan
 from xtransfer.store import Store, open_store
 from xtransfer.tasks import NOT_YET, TASKS
 

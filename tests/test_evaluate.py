@@ -14,7 +14,8 @@ from tests.tiny import rows_of, tiny_encoder, tiny_model, tiny_pairs
 from xtransfer.evaluate import embed, evaluate, nearest
 from xtransfer.forms.encoding import Encoded
 from xtransfer.tasks import TASKS
-from xtransfer.train.loop import Context, DataSet
+from xtransfer.train.context import Context
+from xtransfer.train.prediction import DataSet
 
 CONTEXT = Context(pad_id=1)
 A, B, C = [0, 11, 12, 13, 2], [0, 25, 2], [0, 31, 32, 33, 34, 35, 36, 2]

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from tests.prints import FakePrints
 from xtransfer.config import Experiment, load_experiment
-from xtransfer.plan import VERSIONS, Plan, Step, build_plan
+from xtransfer.plan import VERSIONS, Plan, Step
+from xtransfer.planner import build_plan
 from xtransfer.settings import read_settings
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
@@ -172,7 +173,7 @@ def test_the_stages_of_a_target_follow_one_another(tmp_path: Path) -> None:
         assert start.kind == "select"
         assert start.name == f"socialiqa-after-mnli-seed{step.spec['seed']}"
         first = [plan.steps[key] for key in start.inputs.values()]
-        assert {trial.spec["task"] for trial in first} == {"socialiqa"}
+        assert {trial.spec["parts"][0]["task"] for trial in first} == {"socialiqa"}
         assert {trial.spec["seed"] for trial in first} == {step.spec["seed"]}
         assert {trial.spec["learning_rate"] for trial in first} == {1e-5, 2e-5}
         assert {trial.inputs["start"] for trial in first} == {mnli.key}

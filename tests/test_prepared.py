@@ -15,9 +15,11 @@ from xtransfer.config import Experiment
 from xtransfer.data.examples import PairExample, Rows, SpanExample
 from xtransfer.errors import DataError
 from xtransfer.forms.encoding import Encoded, Ragged
-from xtransfer.plan import Step, build_plan
+from xtransfer.plan import Step
+from xtransfer.planner import build_plan
 from xtransfer.prepared import hold_out, prepare, read_data_set, read_rows, task_of, write_rows
 from xtransfer.settings import read_settings
+from xtransfer.tasks import TASKS
 
 
 def questions(*paragraphs: int) -> Rows:
@@ -129,6 +131,7 @@ def test_a_prepare_step_leaves_rows_and_examples_of_each_language(tmp_path: Path
     told: list[tuple[str, float]] = []
     result = prepare(
         step_of(tmp_path, "xnli-test"),
+        task=TASKS["xnli"],
         tokenizer=tiny_tokenizer(),
         folder=out,
         report=lambda language, share: told.append((language, share)),
@@ -165,7 +168,11 @@ def test_a_limit_and_a_held_out_dev_set_are_counted(tmp_path: Path) -> None:
         out.mkdir()
         step = step_of(tmp_path, f"mnli-{role}", *overrides)
         result = prepare(
-            step, tokenizer=tiny_tokenizer(), folder=out, report=lambda language, share: None
+            step,
+            task=TASKS["mnli"],
+            tokenizer=tiny_tokenizer(),
+            folder=out,
+            report=lambda language, share: None,
         )
         assert result["languages"]["en"] == {
             "read": 10,
@@ -195,7 +202,7 @@ def test_the_task_of_a_step_has_the_experiments_files(tmp_path: Path) -> None:
         )
     )
     for each in (step, again):
-        task = task_of(each)
+        task = task_of(each, TASKS[each.spec["task"]])
         assert task.source.files == {"test": ("a/{lang}.tsv",)}
         assert (task.name, task.form, task.labels[0]) == ("xnli", "classification", "entailment")
 
@@ -207,5 +214,9 @@ def test_files_that_changed_after_planning_are_refused(tmp_path: Path) -> None:
     changed.write_bytes(changed.read_bytes() + changed.read_bytes())
     with pytest.raises(DataError, match="xnli test de: its files changed"):
         prepare(
-            step, tokenizer=tiny_tokenizer(), folder=tmp_path, report=lambda language, share: None
+            step,
+            task=TASKS["xnli"],
+            tokenizer=tiny_tokenizer(),
+            folder=tmp_path,
+            report=lambda language, share: None,
         )

@@ -11,7 +11,8 @@ from ray.tune.search import Searcher
 from tests.prints import FakePrints
 from xtransfer.config import Experiment
 from xtransfer.errors import StepError
-from xtransfer.plan import Plan, Step, build_plan
+from xtransfer.plan import Plan, Step
+from xtransfer.planner import build_plan
 from xtransfer.search import PlanSearcher, ProgressRelay
 from xtransfer.settings import read_settings
 

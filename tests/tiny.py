@@ -83,7 +83,7 @@ def tiny_model(encoder: Any, *, labels: int = 2, dropout: float = 0.0) -> Any:
     from xtransfer.train.model import TransferModel
 
     head = build_head("classification", 16, labels, dropout=dropout, seed=1)
-    return TransferModel(encoder, head, bf16=False)
+    return TransferModel(encoder, [head], bf16=False)
 
 
 def tiny_pairs(count: int, *, tokens: tuple[int, ...], seed: int = 0) -> Any:
@@ -94,7 +94,7 @@ def tiny_pairs(count: int, *, tokens: tuple[int, ...], seed: int = 0) -> Any:
         tokens: the ids that rows are made of, besides <s> (0) and </s> (2).
         seed: of the draw.
     """
-    from xtransfer.train.loop import DataSet
+    from xtransfer.train.prediction import DataSet
 
     random = np.random.default_rng(seed)
     labels = random.integers(0, 2, count)
@@ -111,6 +111,23 @@ def tiny_pairs(count: int, *, tokens: tuple[int, ...], seed: int = 0) -> Any:
     }
     examples = [{"id": str(at), "gold": str(label)} for at, label in enumerate(labels)]
     return DataSet(rows=rows_of(Encoded(columns=columns)), examples=examples)
+
+
+def tiny_part(train: Any, dev: Any, spec: Any, *, name: str = "tiny", score: Any = None) -> Any:
+    """Return a data set of `tiny_pairs` as a part of a trial."""
+    from xtransfer.train.parts import TaskPart
+
+    return TaskPart(
+        name=name,
+        form="classification",
+        metric="accuracy",
+        labels=("0", "1"),
+        train=train,
+        dev={"en": dev},
+        score=lambda language, data, predictions: (score or accuracy)(data, predictions),
+        batch_size=spec.batch_size,
+        seed=spec.seed,
+    )
 
 
 def accuracy(data: Any, predictions: list[Any]) -> dict[str, float]:

@@ -6,33 +6,18 @@ is an error that names the file, the path in it, and what was probably meant.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from xtransfer.arms import Arm, FewShot
 from xtransfer.errors import ConfigError
-from xtransfer.settings import read_settings
-from xtransfer.tasks import get_task
-from xtransfer.tasks.task import Split
-
-
-class Settings(BaseModel):
-    """Base of every section: strict types, no unknown keys, immutable."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-def _name(value: str) -> str:
-    if not re.fullmatch(r"[a-z][a-z0-9_-]{0,29}", value):
-        raise ValueError(
-            "must be 1 to 30 of a-z, 0-9, '-' and '_', beginning with a letter "
-            "(it becomes part of Kubernetes and store names)"
-        )
-    return value
-
+from xtransfer.settings import Settings, check_name, distinct, read_settings
+from xtransfer.tasks import TASKS, get_task
+from xtransfer.tasks.task import Split, Task
+from xtransfer.tasks.user import check_user_tasks, complete_user_tasks, patched
 
 # --- the experiment: identity ------------------------------------------------------------------
 
@@ -118,24 +103,21 @@ class StageOverride(Settings):
 
 
 class Phase(Settings):
-    """The tasks of a phase and the grid of trials of each."""
+    """The grid of trials of each task or arm of a phase."""
 
-    tasks: tuple[str, ...]
     seeds: tuple[int, ...] = (1,)
     learning_rates: tuple[float, ...] = ()
     """Empty: the task's own default."""
     overrides: Mapping[str, StageOverride] = Field(default_factory=dict)
-    """Task -> changed stage values; `all` applies to every task first."""
+    """Task or arm -> changed stage values; `all` applies first, then the task's, then the arm's."""
     select_per_seed: bool
     """True: the best learning rate of each seed goes on, so every seed is a replicate of its own.
     False: the one best trial of the whole sweep goes on."""
 
-    @field_validator("seeds", "learning_rates", "tasks")
+    @field_validator("seeds", "learning_rates")
     @classmethod
     def _no_repeats(cls, value: tuple[Any, ...]) -> tuple[Any, ...]:
-        if len(set(value)) != len(value):
-            raise ValueError(f"has a repeated entry: {list(value)}")
-        return value
+        return distinct(value)
 
     @field_validator("learning_rates")
     @classmethod
@@ -148,15 +130,31 @@ class Phase(Settings):
 class Intermediate(Phase):
     """Phase 2 of the study: fine-tuning on an intermediate task."""
 
+    tasks: tuple[Arm, ...] = ()
+    """Each a task's name or an arm: what is trained on before the targets."""
     select_per_seed: bool = False
+
+    @field_validator("tasks")
+    @classmethod
+    def _other_names(cls, value: tuple[Arm, ...]) -> tuple[Arm, ...]:
+        distinct(tuple(arm.name for arm in value))
+        return value
 
 
 class Target(Phase):
     """Phase 3: fine-tuning on a target's English training set, then scoring in every language."""
 
+    tasks: tuple[str, ...]
     select_per_seed: bool = True
     languages: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
     """Target -> languages to score, where not all of the task's."""
+    few_shot: Mapping[str, FewShot] = Field(default_factory=dict)
+    """Target -> a further stage on examples of a target language, beside the zero-shot score."""
+
+    @field_validator("tasks")
+    @classmethod
+    def _other_tasks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return distinct(value)
 
     @field_validator("seeds")
     @classmethod
@@ -208,14 +206,21 @@ class Experiment(Settings):
     name: str
     encoder: Encoder
     data: Data = Data()
-    intermediate: Intermediate = Intermediate(tasks=())
+    tasks: tuple[Task, ...] = ()
+    """The user's own tasks: records like the built-in ones, or files that hold one."""
+    intermediate: Intermediate = Intermediate()
     target: Target
     training: Training = Training()
     retrieval: Retrieval = Retrieval()
     notes: tuple[str, ...] = ()
     """Printed at the head of the report."""
 
-    _check_name = field_validator("name")(_name)
+    _check_name = field_validator("name")(check_name)
+
+    @property
+    def book(self) -> Mapping[str, Task]:
+        """Return every task that this experiment can name, its own included."""
+        return {**TASKS, **{task.name: task for task in self.tasks}}
 
 
 # --- the placement: where ------------------------------------------------------------------------
@@ -286,7 +291,14 @@ def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
     Raises:
         ConfigError: naming the file (or the override), the path in it and the remedy.
     """
-    experiment = read_settings(Experiment, path, overrides, str(path))
+    experiment = read_settings(
+        Experiment,
+        path,
+        overrides,
+        str(path),
+        complete=lambda raw: complete_user_tasks(raw, path),
+    )
+    check_user_tasks(experiment.tasks, experiment.book, str(path))
     _check_tasks(experiment, str(path))
     return experiment
 
@@ -299,45 +311,74 @@ def load_placement(path: Path | None, overrides: Sequence[str] = ()) -> Placemen
 
 def _check_tasks(experiment: Experiment, where: str) -> None:
     """Check every task name, language and per-task setting against the tasks that exist."""
-    for phase_name, phase in (
-        ("intermediate", experiment.intermediate),
-        ("target", experiment.target),
-    ):
-        for index, name in enumerate(phase.tasks):
-            task = get_task(name, f"{where}: {phase_name}.tasks[{index}]")
-            able = task.as_intermediate if phase_name == "intermediate" else task.stages
-            if able is None:
-                raise ConfigError(
-                    f"{where}: {phase_name}.tasks[{index}]",
-                    f"'{name}' cannot be {'an' if phase_name == 'intermediate' else 'a'} "
-                    f"{phase_name} task",
-                    "List what can be what with: xtransfer tasks",
-                )
-        for name in phase.overrides:
-            if name != "all":
-                get_task(name, f"{where}: {phase_name}.overrides")
-    if not experiment.target.tasks:
-        raise ConfigError(f"{where}: target.tasks", "needs at least one target task")
-    if experiment.intermediate.tasks and not experiment.intermediate.seeds:
-        raise ConfigError(f"{where}: intermediate.seeds", "needs at least one seed")
+    _check_arms(experiment, f"{where}: intermediate")
+    _check_targets(experiment, f"{where}: target")
     for section, names in (
         ("data.files", experiment.data.files),
         ("data.limits.tasks", experiment.data.limits.tasks),
         ("data.holdout", experiment.data.holdout),
     ):
         for name in names:
-            get_task(name, f"{where}: {section}")
-    for name, languages in experiment.target.languages.items():
-        task = get_task(name, f"{where}: target.languages")
+            get_task(name, f"{where}: {section}", experiment.book)
+
+
+def _check_arms(experiment: Experiment, where: str) -> None:
+    book, phase = experiment.book, experiment.intermediate
+    for index, arm in enumerate(phase.tasks):
+        place = f"{where}.tasks[{index}]"
+        for name in arm.tasks:
+            if get_task(name, place, book).as_intermediate is None:
+                raise _unable(place, name, "an intermediate")
+        if arm.source:
+            patched(book[arm.tasks[0]], arm.source, place)
+    for name in phase.overrides:
+        if name not in ("all", *(arm.name for arm in phase.tasks)):
+            get_task(name, f"{where}.overrides", book)
+    if phase.tasks and not phase.seeds:
+        raise ConfigError(f"{where}.seeds", "needs at least one seed")
+
+
+def _check_targets(experiment: Experiment, where: str) -> None:
+    book, target = experiment.book, experiment.target
+    if not target.tasks:
+        raise ConfigError(f"{where}.tasks", "needs at least one target task")
+    for index, name in enumerate(target.tasks):
+        place = f"{where}.tasks[{index}]"
+        if get_task(name, place, book).stages is None:
+            raise _unable(place, name, "a target")
+    for name in target.overrides:
+        if name != "all":
+            get_task(name, f"{where}.overrides", book)
+    for name, languages in target.languages.items():
+        place = f"{where}.languages.{name}"
+        task = get_task(name, place, book)
         if not languages:
-            raise ConfigError(f"{where}: target.languages.{name}", "needs at least one language")
-        if experiment.data.synthetic is not None:
-            continue
-        known = (*task.languages, *task.more_languages)
-        for index, language in enumerate(languages):
-            if language not in known:
-                raise ConfigError(
-                    f"{where}: target.languages.{name}[{index}]",
-                    f"'{name}' has no language '{language}'",
-                    f"It has: {' '.join(known)}.",
-                )
+            raise ConfigError(place, "needs at least one language")
+        if experiment.data.synthetic is None:
+            known = (*task.languages, *task.more_languages)
+            _check_languages(languages, known, place, f"'{name}' has no language")
+    for name, few in target.few_shot.items():
+        place = f"{where}.few_shot.{name}"
+        task = get_task(name, place, book)
+        if name not in target.tasks:
+            raise ConfigError(place, f"'{name}' is not among target.tasks")
+        if not task.stages:
+            raise ConfigError(place, f"'{name}' is not trained for, so it has no few-shot stage")
+        scored = target.languages.get(name, task.languages)
+        _check_languages(few.languages, scored, f"{place}.languages", f"'{name}' is not scored in")
+
+
+def _check_languages(
+    languages: tuple[str, ...], known: tuple[str, ...], place: str, what: str
+) -> None:
+    for index, language in enumerate(languages):
+        if language not in known:
+            raise ConfigError(
+                f"{place}[{index}]", f"{what} '{language}'", f"It has: {' '.join(known)}."
+            )
+
+
+def _unable(place: str, name: str, role: str) -> ConfigError:
+    return ConfigError(
+        place, f"'{name}' cannot be {role} task", "List what can be what with: xtransfer tasks"
+    )

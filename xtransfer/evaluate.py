@@ -19,13 +19,8 @@ from xtransfer.forms import FORMS
 from xtransfer.metrics import score
 from xtransfer.tasks.task import Task
 from xtransfer.train.batching import prediction_batches
-from xtransfer.train.loop import (
-    PREDICTION_TOKENS,
-    Context,
-    DataSet,
-    make_inputs,
-    predict,
-)
+from xtransfer.train.context import Context
+from xtransfer.train.prediction import PREDICTION_TOKENS, DataSet, make_inputs, predict
 
 EmbeddingArray = npt.NDArray[np.float32]
 

@@ -136,7 +136,16 @@ def _prepare(step: Step, bench: Workbench, folder: Path) -> tuple[dict[str, Any]
     def report(language: str, share: float) -> None:
         bench.tell({"stage": language, "step": round(100 * share), "total": 100})
 
-    return prepare(step, tokenizer=tokenizer, folder=folder, report=report), {}
+    trained = step.inputs.get("labels")
+    result = prepare(
+        step,
+        task=bench.plan.tasks[step.spec["task"]],
+        tokenizer=tokenizer,
+        folder=folder,
+        report=report,
+        labels=None if trained is None else bench.record(trained).result["labels"],
+    )
+    return result, {}
 
 
 def _train(step: Step, bench: Workbench, folder: Path) -> tuple[dict[str, Any], dict[str, float]]:

@@ -54,7 +54,7 @@ def _write(store: Store, record: Record, out: Path, encoder: str | None, scratch
     if record.kind == "train":
         weights = read_weights(fetch(store, record, scratch / "trained", [WEIGHTS]) / WEIGHTS)
         apply_weights(model, weights)
-        head = {name: value for name, value in weights.items() if name.startswith("head.")}
+        head = _heads(weights, record)
     model.save_pretrained(out)
     load_tokenizer(base, revision).save_pretrained(out)
     if head:
@@ -69,6 +69,18 @@ def _write(store: Store, record: Record, out: Path, encoder: str | None, scratch
     }
     text = json.dumps(about, indent=1, sort_keys=True, ensure_ascii=False)
     (out / "xtransfer.json").write_text(text + "\n", encoding="utf-8")
+
+
+def _heads(weights: dict[str, Any], record: Record) -> dict[str, Any]:
+    """Return the heads by their tasks' names; of a single one, without a name."""
+    names = [part["task"] for part in record.spec["parts"]]
+    names += ["text"] if record.spec["text"] else []
+    out: dict[str, Any] = {}
+    for name, value in weights.items():
+        if name.startswith("heads."):
+            _, number, rest = name.split(".", 2)
+            out[rest if len(names) == 1 else f"{names[int(number)]}.{rest}"] = value
+    return out
 
 
 def _base(

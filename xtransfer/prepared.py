@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
@@ -18,41 +18,57 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xtransfer.data import cut, read_examples, source_digests
+from xtransfer.data import cut, read_examples, source_digests, spread
 from xtransfer.data.examples import Rows as Found
+from xtransfer.data.examples import TaggingExample
 from xtransfer.errors import DataError
 from xtransfer.plan import Step
-from xtransfer.tasks import TASKS
 from xtransfer.tasks.task import Hub, Source, Task
 
 if TYPE_CHECKING:
     from xtransfer.forms.encoding import Encoded, Rows
-    from xtransfer.train.loop import DataSet
+    from xtransfer.train.prediction import DataSet
 
 
 def prepare(
-    step: Step, *, tokenizer: Any, folder: Path, report: Callable[[str, float], None]
+    step: Step,
+    *,
+    task: Task,
+    tokenizer: Any,
+    folder: Path,
+    report: Callable[[str, float], None],
+    labels: Sequence[str] | None = None,
 ) -> dict[str, Any]:
-    """Tokenise what the step names into `folder`; return counts by language for the record."""
+    """Tokenise what the step names into `folder`; return counts by language for the record.
+
+    Args:
+        step: a prepare step.
+        task: the plan's task of that name.
+        tokenizer: of the encoder.
+        folder: where the files go.
+        report: told each language and the share of languages done.
+        labels: those of the training data, for the dev and test data of a task that has no others.
+    """
     from xtransfer.forms import FORMS
 
     spec = step.spec
-    task = task_of(step)
+    task = task_of(step, task)
     form = FORMS[task.form]
     languages: dict[str, Any] = {}
-    limit = spec["limit"]
+    result: dict[str, Any] = {"languages": languages}
     with _data_root(step) as root:
-        for number, language in enumerate(spec["data"]):
-            _check_unchanged(task, spec, language, root)
-            found = read_examples(task, split=spec["split"], language=language, root=root)
-            if not found.examples:
-                raise DataError(f"{task.name} {spec['split']} {language}", "has no examples")
-            read = len(found.examples)
-            if spec["holdout"] is not None:
-                found = hold_out(found, spec["role"], **spec["holdout"])
-            chosen = found if limit is None else cut(found, limit["examples"], seed=limit["seed"])
+        read = {language: _read(task, spec, language, root) for language in spec["data"]}
+        chosen = {language: _chosen(spec, found) for language, found in read.items()}
+        if "spread" in spec:
+            count, seed = spec["spread"]["examples"], spec["spread"]["seed"]
+            chosen = spread(chosen, count, seed=seed)
+        if task.labels_from_data:
+            names = labels or sorted({tag for each in chosen.values() for tag in _tags(each)})
+            task = task.model_copy(update={"labels": tuple(names)})
+            result["labels"] = list(names)
+        for number, (language, taken) in enumerate(chosen.items()):
             encoded: Encoded = form.encode(
-                chosen.examples,
+                taken.examples,
                 tokenizer,
                 labels=task.labels,
                 max_length=spec["max_length"],
@@ -60,18 +76,18 @@ def prepare(
             )
             write_rows(folder / f"{language}.rows.arrow", encoded)
             with (folder / f"{language}.examples.jsonl").open("w", encoding="utf-8") as file:
-                for example in chosen.examples:
+                for example in taken.examples:
                     file.write(json.dumps(form.describe(example), ensure_ascii=False) + "\n")
             languages[language] = {
-                "read": read,
-                "available": len(found.examples),
-                "used": len(chosen.examples),
+                "read": len(read[language].examples),
+                "available": len(_held(spec, read[language]).examples),
+                "used": len(taken.examples),
                 "rows": len(encoded.columns["input_ids"]),
-                "skipped": dict(found.skipped),
+                "skipped": dict(taken.skipped),
                 **{name: count for name, count in encoded.counts.items() if count},
             }
             report(language, (number + 1) / len(spec["data"]))
-    return {"languages": languages}
+    return result
 
 
 def hold_out(found: Found, role: str, *, examples: int, seed: int) -> Found:
@@ -104,14 +120,14 @@ def hold_out(found: Found, role: str, *, examples: int, seed: int) -> Found:
     return replace(found, examples=kept)
 
 
-def task_of(step: Step) -> Task:
-    """Return the task of a prepare step as the experiment changed it (files, labels)."""
+def task_of(step: Step, task: Task) -> Task:
+    """Return the task of a prepare step as the experiment or the arm changed it (source, labels)."""
     spec, where = step.spec, step.where
     hub = Hub.model_validate(where["hub"]) if where.get("hub") else None
     source = Source.model_validate(
         {**spec["source"], "files": {spec["split"]: tuple(where["files"])}, "hub": hub}
     )
-    return TASKS[spec["task"]].model_copy(
+    return task.model_copy(
         update={"source": source, "labels": tuple(spec["labels"]), "form": spec["form"]}
     )
 
@@ -156,11 +172,36 @@ def read_rows(path: Path) -> Rows:
 @lru_cache(maxsize=64)
 def read_data_set(folder: Path, language: str) -> DataSet:
     """Return the rows and examples of one language; kept, since trials of a sweep share them."""
-    from xtransfer.train.loop import DataSet
+    from xtransfer.train.prediction import DataSet
 
     with (folder / f"{language}.examples.jsonl").open(encoding="utf-8") as file:
         examples = [json.loads(line) for line in file]
     return DataSet(rows=read_rows(folder / f"{language}.rows.arrow"), examples=examples)
+
+
+def _read(task: Task, spec: Mapping[str, Any], language: str, root: Path) -> Found:
+    _check_unchanged(task, spec, language, root)
+    found = read_examples(task, split=spec["split"], language=language, root=root)
+    if not found.examples:
+        raise DataError(f"{task.name} {spec['split']} {language}", "has no examples")
+    return found
+
+
+def _held(spec: Mapping[str, Any], found: Found) -> Found:
+    """Return what is left of a file for this step's role."""
+    return found if spec["holdout"] is None else hold_out(found, spec["role"], **spec["holdout"])
+
+
+def _chosen(spec: Mapping[str, Any], found: Found) -> Found:
+    held, limit = _held(spec, found), spec["limit"]
+    return held if limit is None else cut(held, limit["examples"], seed=limit["seed"])
+
+
+def _tags(found: Found) -> Iterator[str]:
+    """Yield every tag of tagged sentences."""
+    for example in found.examples:
+        assert isinstance(example, TaggingExample)
+        yield from example.tags or ()
 
 
 def _check_unchanged(task: Task, spec: Mapping[str, Any], language: str, root: Path) -> None:

@@ -3,17 +3,40 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import UnionType
 from typing import Any, TypeVar, cast, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from xtransfer.errors import ConfigError, did_you_mean
 
 S = TypeVar("S", bound=BaseModel)
+
+
+class Settings(BaseModel):
+    """Base of every section: strict types, no unknown keys, immutable."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+def check_name(value: str) -> str:
+    """Return a name that the store and Kubernetes take, or raise ValueError."""
+    if not re.fullmatch(r"[a-z][a-z0-9_-]{0,29}", value):
+        raise ValueError(
+            "must be 1 to 30 of a-z, 0-9, '-' and '_', beginning with a letter "
+            "(it becomes part of Kubernetes and store names)"
+        )
+    return value
+
+
+def distinct(value: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return a tuple without repetitions, or raise ValueError."""
+    if len(set(value)) != len(value):
+        raise ValueError(f"has a repeated entry: {list(value)}")
+    return value
 
 
 def read_settings(
@@ -23,10 +46,12 @@ def read_settings(
     where: str,
     *,
     option: str = "--set",
+    complete: Callable[[dict[str, Any]], None] = lambda raw: None,
 ) -> S:
     """Read `path` (None: no file, all defaults), apply `a.b=c` overrides, and check the result.
 
-    `option` is the command-line option that the overrides come from, for their errors.
+    `option` is the command-line option that the overrides come from, for their errors; `complete` may
+    change the raw settings before they are checked.
 
     Raises:
         ConfigError: naming the file or the override, the path in it and the remedy.
@@ -34,6 +59,7 @@ def read_settings(
     raw = {} if path is None else read_yaml(path)
     for override in overrides:
         _apply(raw, override, option)
+    complete(raw)
     return _validate(model, raw, where)
 
 

@@ -8,7 +8,8 @@ from tests.tiny import rows_of, tiny_tokenizer
 from xtransfer.data.examples import ChoiceExample
 from xtransfer.forms import choice
 from xtransfer.forms.encoding import Encoded
-from xtransfer.train.loop import Context, make_inputs
+from xtransfer.train.context import Context
+from xtransfer.train.prediction import make_inputs
 
 EXAMPLES = (
     ChoiceExample(

@@ -7,7 +7,8 @@ from tests.tiny import tiny_tokenizer
 from xtransfer.forms import FORMS
 from xtransfer.forms.encoding import Ragged, encode_texts, ints, lists, pad, special_tokens
 from xtransfer.tasks import TASKS
-from xtransfer.train.loop import Context, make_inputs
+from xtransfer.train.context import Context
+from xtransfer.train.prediction import make_inputs
 
 ROWS = Ragged(np.array([5, 6, 7, 8, 9], dtype=np.int32), np.array([0, 2, 2, 5]))
 

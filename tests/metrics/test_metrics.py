@@ -57,7 +57,7 @@ def test_retrieval_counts_any_translation() -> None:
     )
 
 
-@pytest.mark.parametrize("name", sorted(set(TASKS) - set(NOT_YET)))
+@pytest.mark.parametrize("name", sorted(set(TASKS) - {*NOT_YET, "text"}))
 def test_every_ready_task_is_scored_under_its_main_scores_name(name: str) -> None:
     task = TASKS[name]
     found = score(task, GOLD[task.form], RIGHT[task.form], language="en")

@@ -5,7 +5,8 @@ import pytest
 from tests.prints import FakePrints
 from tests.recorded import record_of
 from xtransfer.config import Experiment
-from xtransfer.plan import Plan, build_plan
+from xtransfer.plan import Plan
+from xtransfer.planner import build_plan
 from xtransfer.records import Record
 from xtransfer.report.build import collect_results, describe_run, results_json
 from xtransfer.settings import read_settings
@@ -113,6 +114,7 @@ def test_results_are_json_rows(plan: Plan) -> None:
         "target": "xnli",
         "intermediate": "baseline",
         "seed": 1,
+        "few_shot": 0,
         "language": "en",
         "metric": "accuracy",
         "value": 40.0,

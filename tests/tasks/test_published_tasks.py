@@ -15,7 +15,8 @@ from xtransfer.data import read_examples
 from xtransfer.fingerprints import Fingerprints
 from xtransfer.forms import FORMS
 from xtransfer.metrics import score
-from xtransfer.plan import Step, build_plan
+from xtransfer.plan import Step
+from xtransfer.planner import build_plan
 from xtransfer.prepared import prepare, read_data_set
 from xtransfer.tasks import TASKS
 from xtransfer.tasks.task import Split, Task
@@ -259,7 +260,11 @@ def test_the_prepare_step_encodes_them(case: Case, shared_data: Path, tmp_path: 
     folder = tmp_path / "prepared"
     folder.mkdir()
     counts = prepare(
-        step, tokenizer=tiny_tokenizer(), folder=folder, report=lambda language, share: None
+        step,
+        task=TASKS[case.task],
+        tokenizer=tiny_tokenizer(),
+        folder=folder,
+        report=lambda language, share: None,
     )["languages"][case.language]
     assert (counts["read"], counts["used"], counts["skipped"]) == (case.examples, 3, {})
     data = read_data_set(folder, case.language)

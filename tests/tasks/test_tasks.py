@@ -28,6 +28,7 @@ READY = [
     "socialiqa",
     "copa",
     "xcopa",
+    "text",
 ]
 
 

@@ -14,7 +14,9 @@ from tests.tiny import tiny_encoder, tiny_model, tiny_pairs
 from tests.train.workers import SPEC, train_as_one_of_two, train_tiny
 from xtransfer.errors import StepError
 from xtransfer.forms import FORMS
-from xtransfer.train.loop import Checkpoint, Context, Progress, build_head, predict, stream
+from xtransfer.train.context import Checkpoint, Context, Progress
+from xtransfer.train.loop import build_head, stream
+from xtransfer.train.prediction import predict
 
 STEPS = 10  # 2 epochs of 27 rows in batches of 6
 
@@ -106,7 +108,7 @@ def test_a_stop_is_remembered_over_a_resumption() -> None:
 def test_a_loss_that_is_not_a_number_is_an_error() -> None:
     model = tiny_model(tiny_encoder())
     with torch.no_grad():
-        model.head.project.weight.fill_(float("nan"))
+        model.heads[0].project.weight.fill_(float("nan"))
     with pytest.raises(StepError, match="optimizer step 0: the training loss is nan"):
         train_tiny(SPEC, Context(pad_id=1), model=model)
 

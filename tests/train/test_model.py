@@ -8,9 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.tiny import accuracy, tiny_encoder, tiny_model, tiny_pairs
+from tests.tiny import tiny_encoder, tiny_model, tiny_pairs, tiny_part
+from tests.train.workers import train_parts
 from xtransfer.train.batching import decay_product, learning_rate
-from xtransfer.train.loop import Context, DataSet, Outcome, TrialSpec, train
+from xtransfer.train.context import Context
+from xtransfer.train.loop import Outcome, TrialSpec
 from xtransfer.train.model import (
     apply_weights,
     compact,
@@ -20,12 +22,10 @@ from xtransfer.train.model import (
     word_embeddings,
     words_name,
 )
+from xtransfer.train.prediction import DataSet
 
 VOCABULARY = 60
 SPEC = TrialSpec(
-    form="classification",
-    labels=("0", "1"),
-    metric="accuracy",
     seed=1,
     learning_rate=5e-3,
     epochs=3,
@@ -53,9 +53,7 @@ def run(
         )
     model = tiny_model(encoder)
     words = words_name(model)
-    outcome = train(
-        SPEC, Context(pad_id=1), model=model, train_set=data, dev_set=data, score=accuracy
-    )
+    outcome = train_parts(SPEC, Context(pad_id=1), model, [tiny_part(data, data, SPEC)])
     rates = [
         learning_rate(step, peak=SPEC.learning_rate, total=outcome.total_steps, warmup=SPEC.warmup)
         for step in range(outcome.best_step)
@@ -125,7 +123,7 @@ def test_weights_without_training_are_the_base_encoder() -> None:
     assert largest_difference(restored(exported), tiny_encoder()) == 0
     assert {name.split(".")[0] for name in exported} == {
         "encoder",
-        "head",
+        "heads",
         "token_ids",
         "token_rows",
         "token_decay",

@@ -7,13 +7,13 @@ from typing import Any
 
 import torch
 
-from tests.tiny import accuracy, tiny_encoder, tiny_model, tiny_pairs
-from xtransfer.train.loop import Context, Outcome, TrialSpec, train
+from tests.tiny import tiny_encoder, tiny_model, tiny_pairs, tiny_part
+from xtransfer.train.context import Context
+from xtransfer.train.loop import Outcome, TrialSpec, train
+from xtransfer.train.mixture import Sampling, mix
+from xtransfer.train.model import TransferModel
 
 SPEC = TrialSpec(
-    form="classification",
-    labels=("0", "1"),
-    metric="accuracy",
     seed=1,
     learning_rate=5e-3,
     epochs=2,
@@ -28,13 +28,24 @@ def train_tiny(
     spec: TrialSpec, context: Context, *, dropout: float = 0.0, **options: Any
 ) -> Outcome:
     """Train the tiny model on tiny data: 27 rows, so the last batch is smaller than the others."""
-    settings: dict[str, Any] = {
-        "model": tiny_model(tiny_encoder(dropout=dropout), dropout=dropout),
-        "train_set": tiny_pairs(27, tokens=tuple(range(10, 40))),
-        "dev_set": tiny_pairs(20, tokens=tuple(range(10, 40)), seed=1),
-        "score": accuracy,
-    }
-    return train(spec, context, **{**settings, **options})
+    train_set = tiny_pairs(27, tokens=tuple(range(10, 40)))
+    dev_set = tiny_pairs(20, tokens=tuple(range(10, 40)), seed=1)
+    part = tiny_part(train_set, dev_set, spec, score=options.get("score"))
+    model = options.get("model") or tiny_model(tiny_encoder(dropout=dropout), dropout=dropout)
+    return train_parts(spec, context, model, [part])
+
+
+def train_parts(
+    spec: TrialSpec, context: Context, model: TransferModel, parts: list[Any]
+) -> Outcome:
+    """Train on parts, all of them tasks, drawn in proportion."""
+    mixture = mix(
+        [(part.examples, part.rows) for part in parts],
+        Sampling(),
+        epochs=spec.epochs,
+        batch_size=spec.batch_size,
+    )
+    return train(spec, context, model=model, parts=parts, mixture=mixture)
 
 
 def train_as_one_of_two(rank: int, folder: str) -> None:

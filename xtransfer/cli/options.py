@@ -56,7 +56,7 @@ def place_at(path: Path | None, store: str | None, place: list[str] | None) -> P
 def make_plan(experiment: Experiment, *, lenient: bool) -> tuple[Plan, list[str]]:
     """Return the plan and the inputs it could not find (`lenient`; else they are an error)."""
     from xtransfer.fingerprints import Fingerprints
-    from xtransfer.plan import build_plan
+    from xtransfer.planner import build_plan
 
     fingerprints = Fingerprints(experiment, lenient=lenient)
     made = build_plan(experiment, fingerprints)

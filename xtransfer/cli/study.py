@@ -142,11 +142,9 @@ def run(
         opened = open_at(places)
         print_plan(made, recorded_keys(made, opened), missing, opened.url)
         return
-    unbuilt = [
-        name
-        for name in (*experiment.intermediate.tasks, *experiment.target.tasks)
-        if name in NOT_YET
-    ]
+    arms = experiment.intermediate.tasks
+    wanted = [*(name for arm in arms for name in arm.tasks), *experiment.target.tasks]
+    unbuilt = [name for name in dict.fromkeys(wanted) if name in NOT_YET]
     if unbuilt:
         raise ConfigError(
             str(config), f"not built yet: {', '.join(unbuilt)}", "See: xtransfer tasks"

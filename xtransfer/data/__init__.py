@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, cast
@@ -16,6 +16,7 @@ from xtransfer.data.files import content_digest, resolve_files
 from xtransfer.data.hub import hub_identity, read_hub
 from xtransfer.data.squad import read_squad
 from xtransfer.data.table import TableFormat, read_table, with_labels
+from xtransfer.data.text import read_paragraphs
 from xtransfer.errors import DataError
 from xtransfer.tasks.task import Split, Task
 
@@ -41,6 +42,8 @@ def read_examples(task: Task, *, split: Split, language: str, root: Path) -> Row
         return _checked(Rows(examples=examples), where)
     if source.format == "conll":
         return _checked(read_conll(task, paths, split=split), where)
+    if source.format == "text":
+        return _checked(read_paragraphs(paths), where)
     if source.format == "bitext":
         if len(paths) != 2:
             raise DataError(where, "bitext needs two files: the foreign side, then the English one")
@@ -92,6 +95,42 @@ def cut(rows: Rows, count: int | None, *, seed: int) -> Rows:
     return Rows(examples=tuple(rows.examples[index] for index in chosen), skipped=rows.skipped)
 
 
+def spread(rows: Mapping[str, Rows], count: int | None, *, seed: int) -> dict[str, Rows]:
+    """Return `count` examples taken evenly from all languages, no parallel one twice.
+
+    Where all languages have equally many examples they are taken to be parallel: each language gets
+    other positions of the same seeded order, so no example is in two languages.
+
+    Args:
+        rows: language -> all its examples.
+        count: examples in all; None: as many as the first language has.
+        seed: of the order.
+
+    Raises:
+        DataError: where a language has fewer examples than its part.
+    """
+    sizes = {language: len(each.examples) for language, each in rows.items()}
+    total = next(iter(sizes.values())) if count is None else count
+    parallel = len(set(sizes.values())) == 1
+    out: dict[str, Rows] = {}
+    first = 0
+    for position, (language, each) in enumerate(rows.items()):
+        share = total // len(rows) + (position < total % len(rows))
+        start = first if parallel else 0
+        if share < 1 or start + share > sizes[language]:
+            raise DataError(
+                language,
+                f"has {sizes[language]} examples, too few for its {share} of the {total} that are "
+                f"spread over {len(rows)} languages",
+                "Spread fewer, or over other languages.",
+            )
+        order = _order(sizes[language], seed)[start : start + share]
+        examples = tuple(each.examples[index] for index in sorted(order))
+        out[language] = Rows(examples=examples, skipped=each.skipped)
+        first += share
+    return out
+
+
 def _cut_bitext(examples: Sequence[BitextExample], count: int, seed: int) -> tuple[Example, ...]:
     foreign = [example for example in examples if example.side == "foreign"]
     kept = {foreign[index].id for index in _sample(len(foreign), count, seed)}
@@ -103,18 +142,21 @@ def _cut_bitext(examples: Sequence[BitextExample], count: int, seed: int) -> tup
 
 
 def _sample(total: int, count: int, seed: int) -> list[int]:
-    """Return `count` of the indices below `total`, ascending.
+    """Return `count` of the indices below `total`, ascending."""
+    return list(range(total)) if count >= total else sorted(_order(total, seed)[:count])
 
-    Ranked by a hash and not drawn by `random`, whose `sample` may change between Python versions:
-    a cut is part of a step's identity.
+
+def _order(total: int, seed: int) -> list[int]:
+    """Return the indices below `total` in a seeded order.
+
+    Ranked by a hash and not drawn by `random`, whose `sample` may change between Python versions: an
+    order is part of a step's identity.
     """
-    if count >= total:
-        return list(range(total))
 
     def rank(index: int) -> bytes:
         return hashlib.sha256(f"{seed}/{total}/{index}".encode()).digest()
 
-    return sorted(sorted(range(total), key=rank)[:count])
+    return sorted(range(total), key=rank)
 
 
 def _label_files(paths: Sequence[Path]) -> list[tuple[Path, Path | None]]:

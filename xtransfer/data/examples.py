@@ -1,4 +1,4 @@
-"""The five kinds of example, one per form, as readers return them."""
+"""The kinds of example, one per form, as readers return them."""
 
 from __future__ import annotations
 
@@ -60,7 +60,16 @@ class BitextExample:
     """Ids of its translations on the other side."""
 
 
-Example = PairExample | ChoiceExample | TaggingExample | SpanExample | BitextExample
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextExample:
+    """A paragraph without any label (masked language modelling)."""
+
+    id: str
+    """The 1-based number of its line."""
+    text: str
+
+
+Example = PairExample | ChoiceExample | TaggingExample | SpanExample | BitextExample | TextExample
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,7 @@
 """What a task does is its form's business: one module of functions per task shape.
 
 Every form has `encode` (examples to token ids) and `describe` (what scoring needs of an example). The
-forms that train have `Head`, `gold_tensors`, `loss` and `decode` too. A form whose rows hold several
+forms that train have `Head`, `gold_tensors` and `loss`, and `decode` unless their loss is the score. A form whose rows hold several
 token sequences says how, by `sequences` and `split_logits`; elsewhere a row is one sequence.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import ModuleType
 
-from xtransfer.forms import bitext, choice, classification, span, tagging
+from xtransfer.forms import bitext, choice, classification, mlm, span, tagging
 
 FORMS: Mapping[str, ModuleType] = {
     "classification": classification,
@@ -18,4 +18,5 @@ FORMS: Mapping[str, ModuleType] = {
     "tagging": tagging,
     "span": span,
     "bitext": bitext,
+    "mlm": mlm,
 }

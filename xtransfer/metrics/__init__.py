@@ -12,7 +12,7 @@ from xtransfer.metrics.entities import span_f1
 from xtransfer.metrics.qa import mlqa, squad
 from xtransfer.metrics.retrieval import retrieval_accuracy
 from xtransfer.metrics.tagging import tag_scores
-from xtransfer.tasks.task import Task
+from xtransfer.tasks.task import FormName, Task
 
 Metric = Callable[[list[Any], list[Any]], dict[str, float]]
 
@@ -24,6 +24,17 @@ METRICS: Mapping[str, Metric] = {
     "xtreme_f1": tag_scores,
 }
 """Name of the main score -> the function that computes it and its companions."""
+
+METRICS_OF: Mapping[FormName, tuple[str, ...]] = {
+    "classification": ("accuracy", "accuracy_and_f1"),
+    "choice": ("accuracy",),
+    "tagging": ("accuracy", "xtreme_f1", "span_f1"),
+    "span": ("qa", "mlqa"),
+    "bitext": ("accuracy",),
+    "retrieval": (),
+    "mlm": ("loss",),
+}
+"""Form -> the main scores that a task of it may have."""
 
 
 def score(

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from xtransfer.config import Experiment
-from xtransfer.plan import BASELINE, Plan, Step
+from xtransfer.plan import BASELINE, Cell, Plan, Step
 from xtransfer.records import Record
 from xtransfer.report.results import ReportInfo, Result
-from xtransfer.tasks import TASKS
 from xtransfer.tasks.task import Task
 
 SIZES = ("read", "available", "used", "rows", "skipped")
@@ -24,13 +23,14 @@ def collect_results(plan: Plan, records: Mapping[str, Record]) -> list[Result]:
             intermediate=cell.intermediate,
             seed=cell.seed,
             language=language,
-            metric=TASKS[cell.target].metric,
-            value=found["metrics"][TASKS[cell.target].metric],
+            metric=plan.tasks[cell.target].metric,
+            value=found["metrics"][plan.tasks[cell.target].metric],
             metrics=found["metrics"],
             n=found["examples"],
             selected_on=cell.selected_on,
             key=cell.key,
-            group=TASKS[cell.target].group,
+            group=plan.tasks[cell.target].group,
+            few_shot=cell.few_shot,
         )
         for cell in plan.cells
         if cell.key in records
@@ -71,16 +71,16 @@ def describe_run(
         encoder_notes=encoder.notes,
         cuts=_cuts(plan, records),
         missing=_missing(plan, records, failures or {}),
-        notes=(*experiment.notes, *_seeds(experiment), *remarks),
+        notes=(*experiment.notes, *_seeds(experiment), *_mixtures(plan, records), *remarks),
         languages={
-            target: experiment.target.languages.get(target, TASKS[target].languages)
+            target: experiment.target.languages.get(target, plan.tasks[target].languages)
             for target in experiment.target.tasks
         },
         chance={
-            target: _chance(TASKS[target], plan, records) for target in experiment.target.tasks
+            target: _chance(plan.tasks[target], plan, records) for target in experiment.target.tasks
         },
         single_split=[
-            target for target in experiment.target.tasks if TASKS[target].single_labelled_split
+            target for target in experiment.target.tasks if plan.tasks[target].single_labelled_split
         ],
     )
 
@@ -152,6 +152,29 @@ def _seeds(experiment: Experiment) -> list[str]:
     ]
 
 
+def _mixtures(plan: Plan, records: Mapping[str, Record]) -> list[str]:
+    """Say of every selected trial on several parts what it drew, and what text training did."""
+    remarks: list[str] = []
+    for step in plan.steps.values():
+        chosen = records.get(step.key) if step.kind == "select" else None
+        trial = records.get(chosen.result["chosen"]) if chosen is not None else None
+        if trial is None or len(trial.result["parts"]) + bool(trial.spec["text"]) < 2:
+            continue
+        drawn = ", ".join(
+            f"{part['name']} {part['draws']:,} ({100 * part['share']:.1f} %)"
+            for part in trial.result["parts"]
+        )
+        remarks.append(f"{trial.name} drew, in optimizer steps: {drawn}")
+        name = "dev loss" if len(trial.result["parts"]) == 1 else "dev text loss"
+        losses = [entry[name] for entry in trial.result["history"] if name in entry]
+        if trial.spec["text"] and len(losses) > 1:
+            remarks.append(
+                f"{trial.name}: held-out masked-LM loss {losses[0]:.3f} before and {losses[-1]:.3f} "
+                f"after, in nats ({trial.result['text_head']} masked-LM head)"
+            )
+    return sorted(set(remarks))
+
+
 def _missing(plan: Plan, records: Mapping[str, Record], failures: Mapping[str, str]) -> list[str]:
     missing = [
         f"{plan.steps[key].folder} failed: {text}"
@@ -159,13 +182,18 @@ def _missing(plan: Plan, records: Mapping[str, Record], failures: Mapping[str, s
         if key in plan.steps and key not in records
     ]
     missing += [
-        f"{cell.target} after {cell.intermediate}, seed {cell.seed}: not scored yet"
-        if cell.intermediate != BASELINE
-        else f"{cell.target} without intermediate task, seed {cell.seed}: not scored yet"
+        f"{_place(cell)}, seed {cell.seed}: not scored yet"
         for cell in plan.cells
         if cell.key not in records
     ]
     return missing
+
+
+def _place(cell: Cell) -> str:
+    after = "without intermediate task"
+    if cell.intermediate != BASELINE:
+        after = f"after {cell.intermediate}"
+    return f"{cell.target} {after}" + (f", {cell.few_shot}-shot" if cell.few_shot else "")
 
 
 def _chance(task: Task, plan: Plan, records: Mapping[str, Record]) -> float | None:
@@ -194,6 +222,7 @@ def results_json(results: list[Result]) -> list[dict[str, Any]]:
             "target": each.target,
             "intermediate": each.intermediate,
             "seed": each.seed,
+            "few_shot": each.few_shot,
             "language": each.language,
             "metric": each.metric,
             "value": each.value,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from statistics import fmean
 
 from xtransfer.report.results import (
     BASELINE,
@@ -22,6 +23,10 @@ SCORES_NOTE = (
     "intermediate task), from unrounded means. No significance is tested. To pick a column by "
     "these numbers would be to select on test data."
 )
+FEW_SHOT_NOTE = (
+    " of the same models before (0) and after a further stage on n examples of the language itself; "
+    "the last weights of that stage are scored, nothing is selected."
+)
 SINGLE_SPLIT_NOTE = (
     "has a single labelled split. Its scores are on that split, so nothing (no layer, checkpoint "
     "or intermediate task) may be chosen by them."
@@ -33,7 +38,9 @@ def report_page(table: Table, info: ReportInfo, results: Sequence[Result]) -> st
     parts = [_head(table, info), _targets(table, info)]
     if len(table.targets) + len(table.unscored) > 1:
         parts.append(_averages(table))
-    parts += [_languages(table, info, target) for target in table.targets]
+    for target in table.targets:
+        parts.append(_languages(table, info, target))
+        parts.append(_few_shot(target, results))
     parts.append(_origin(results))
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -131,17 +138,58 @@ def _languages(table: Table, info: ReportInfo, target: str) -> str:
     return "\n".join([*text, "", guessing] if guessing else text)
 
 
+def _few_shot(target: str, results: Sequence[Result]) -> str:
+    """Return zero-shot beside few-shot scores, by language; each the mean over seeds."""
+    own = [each for each in results if each.target == target]
+    shots = sorted({each.few_shot for each in own if each.few_shot})
+    if not shots:
+        return ""
+    places = sorted({(each.intermediate, each.language) for each in own if each.few_shot})
+    rows = [
+        [name, language, *(_mean(own, name, language, count) for count in (0, *shots))]
+        for name, language in places
+    ]
+    return "\n".join(
+        [
+            f"### {target}, few-shot",
+            "",
+            f"{own[0].metric}{FEW_SHOT_NOTE}",
+            "",
+            *_grid(["after", "language", *map(str, (0, *shots))], rows, text={"after", "language"}),
+        ]
+    )
+
+
+def _mean(results: Sequence[Result], intermediate: str, language: str, shots: int) -> str:
+    values = [
+        each.value
+        for each in results
+        if (each.intermediate, each.language, each.few_shot) == (intermediate, language, shots)
+    ]
+    return _number(fmean(values)) if values else NONE
+
+
 def _origin(results: Sequence[Result]) -> str:
     runs = sorted(
         {
-            (each.target, each.intermediate, "" if each.seed is None else str(each.seed), each.key)
+            (
+                each.target,
+                each.intermediate,
+                "" if each.seed is None else str(each.seed),
+                f"{each.language}, {each.few_shot}" if each.few_shot else "",
+                each.key,
+            )
             for each in results
         }
     )
     if not runs:
         return ""
-    rows = [[target, name, seed or NONE, f"`{key}`"] for target, name, seed, key in runs]
-    head = ["target", "after", "seed", "evaluate step"]
+    few = any(each.few_shot for each in results)
+    rows = [
+        [target, name, seed or NONE, *([shots or "0"] if few else []), f"`{key}`"]
+        for target, name, seed, shots, key in runs
+    ]
+    head = ["target", "after", "seed", *(["few-shot"] if few else []), "evaluate step"]
     return "\n".join(["## Where the numbers come from", "", *_grid(head, rows, text=set(head))])
 
 

@@ -43,6 +43,8 @@ class Result:
     """Key of the evaluate step."""
     group: str = ""
     """Benchmark group of the target: classification, tagging, qa, retrieval."""
+    few_shot: int = 0
+    """Examples of this language that the model was trained on last; 0: zero-shot."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

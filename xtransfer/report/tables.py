@@ -24,7 +24,8 @@ def render(results: Sequence[Result], *, experiment: ReportInfo) -> dict[str, st
     Raises:
         XtransferError: the results contradict each other, see `tabulate`.
     """
-    table = tabulate(results, experiment.languages)
+    zero_shot = [result for result in results if not result.few_shot]
+    table = tabulate(zero_shot, experiment.languages)
     return {
         "report.md": report_page(table, experiment, results),
         "scores.csv": _scores_csv(results),
@@ -34,14 +35,15 @@ def render(results: Sequence[Result], *, experiment: ReportInfo) -> dict[str, st
 
 def _scores_csv(results: Sequence[Result]) -> str:
     head = (
-        "target", "intermediate", "seed", "language", "group", "metric", "main", "value", "n",
-        "selected_on", "key",
+        "target", "intermediate", "seed", "few_shot", "language", "group", "metric", "main", "value",
+        "n", "selected_on", "key",
     )  # fmt: skip
     rows = [
         (
             result.target,
             result.intermediate,
             "" if result.seed is None else str(result.seed),
+            str(result.few_shot),
             result.language,
             result.group,
             metric,

@@ -22,17 +22,19 @@ NOT_YET: Mapping[str, str] = {
 """Tasks of the study that can be planned but not run -> what is missing."""
 
 
-def get_task(name: str, where: str) -> Task:
+def get_task(name: str, where: str, book: Mapping[str, Task] | None = None) -> Task:
     """Return the task of that name.
 
     Args:
         name: what the user wrote.
         where: where it is written, for the error: `configs/x.yaml: target.tasks[2]`.
+        book: the tasks there are; None: the built-in ones.
 
     Raises:
         ConfigError: for an unknown name, with the nearest known one.
     """
-    if name in TASKS:
-        return TASKS[name]
-    near = did_you_mean(name, TASKS)
+    known = TASKS if book is None else book
+    if name in known:
+        return known[name]
+    near = did_you_mean(name, known)
     raise ConfigError(where, f"no task '{name}'", f"{near} List them with: xtransfer tasks".strip())

@@ -165,6 +165,14 @@ INTERMEDIATE = (
         max_length=128,
         note="BSD-2. Second training stage of xcopa.",
     ),
+    Task(
+        name="text",
+        form="mlm",
+        metric="loss",
+        source=Source(format="text", files={"train": ("text/{lang}.txt",)}),
+        max_length=256,
+        note="Any UTF-8 text, a paragraph a line: what an arm's `text` trains on.",
+    ),
     # The tasks below have no implementation yet: see NOT_YET in xtransfer.tasks.
     Task(
         name="anli+",

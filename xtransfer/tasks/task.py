@@ -7,8 +7,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-FormName = Literal["classification", "choice", "tagging", "span", "bitext", "retrieval"]
-Format = Literal["tsv", "csv", "jsonl", "json", "squad", "conll", "bitext"]
+FormName = Literal["classification", "choice", "tagging", "span", "bitext", "retrieval", "mlm"]
+Format = Literal["tsv", "csv", "jsonl", "json", "squad", "conll", "bitext", "text"]
 Split = Literal["train", "dev", "test"]
 
 
@@ -77,6 +77,8 @@ class Task(Record):
     metric: str
     """Name of the main score, the one that selection and tables use (0 to 100)."""
     labels: tuple[str, ...] = ()
+    labels_from_data: bool = False
+    """True: the labels are those of the training data, too many or too various to list here."""
     languages: tuple[str, ...] = ("en",)
     """Languages of the test split: those of `benchmark`, over which the task's score is the mean."""
     more_languages: tuple[str, ...] = ()

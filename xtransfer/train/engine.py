@@ -162,6 +162,9 @@ class DeepSpeedEngine:
         deepspeed.init_distributed(dist_backend=torch.distributed.get_backend(), verbose=False)
         self.world_size = world_size
         self.zero_stage = zero_stage
+        for head, words in getattr(module, "tied", list)():
+            # ZeRO 3 gathers a weight for the module that owns it; others must ask.
+            deepspeed.zero.register_external_parameter(head, words)
         size = sum(parameter.numel() for parameter in module.parameters())
         self.engine, _, _, _ = deepspeed.initialize(
             model=module,

@@ -1,47 +1,38 @@
 """The one training loop, for every form, on one worker or many.
 
-It knows no Ray and no store: the caller gives prepared rows, a context and a function that makes the
-model. Whatever a step draws at random follows from (seed, step, rank), so a resumed run and an
-undisturbed one are the same run.
+It knows no Ray and no store: the caller gives the model, the parts to learn from and a context.
+Whatever a step draws at random follows from (seed, step, rank), so a resumed run and an undisturbed one
+are the same run.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from statistics import fmean
+from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from xtransfer.errors import StepError
 from xtransfer.forms import FORMS
-from xtransfer.forms.encoding import Ragged, Rows, pad
-from xtransfer.train.batching import (
-    epoch_batches,
-    learning_rate,
-    prediction_batches,
-    split_batch,
-    steps_per_epoch,
-)
+from xtransfer.forms.encoding import Rows
+from xtransfer.train.batching import Indices, learning_rate, split_batch
+from xtransfer.train.context import Checkpoint, Context, Progress
 from xtransfer.train.engine import Engine, make_engine
+from xtransfer.train.mixture import Mixture, draw_numbers, schedule
 from xtransfer.train.model import TransferModel
-
-PREDICTION_TOKENS = {"cpu": 1024, "cuda": 32768}
-"""Tokens, padding included, in one prediction batch of one worker, by kind of device. On a CPU larger
-batches fall out of the cache: half the speed at 8,192."""
+from xtransfer.train.parts import TaskPart, TextPart
+from xtransfer.train.prediction import make_inputs
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrialSpec:
     """What a trial computes; every field is part of its identity."""
 
-    form: str
-    labels: tuple[str, ...]
-    metric: str
     seed: int
     learning_rate: float
     epochs: int
@@ -55,32 +46,9 @@ class TrialSpec:
     precision: str = "fp32"
     eval_every: int | None = 1000
     patience: int = 30
-
-
-@dataclass(frozen=True, kw_only=True)
-class DataSet:
-    """Prepared rows and what scoring needs of their examples."""
-
-    rows: Rows
-    examples: list[dict[str, Any]]
-
-    @property
-    def lengths(self) -> npt.NDArray[np.int64]:
-        """Tokens of each row."""
-        ids = self.rows["input_ids"]
-        assert isinstance(ids, Ragged)
-        return ids.lengths()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Progress:
-    """What a running trial tells: step counts, losses, speed."""
-
-    step: int
-    total: int
-    loss: float
-    examples_per_s: float
-    dev: float | None = None
+    keep: Literal["best", "last"] = "best"
+    """Which weights are the outcome: the best on the dev sets, or those after the last step, for which no
+    dev set is scored."""
 
 
 @dataclass(kw_only=True)
@@ -99,48 +67,20 @@ class State:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Checkpoint:
-    """A resumable state: scalars and whole tensors, independent of workers and ZeRO stage."""
-
-    state: dict[str, Any]
-    tensors: dict[str, Tensor]
-    """`weights/*`, `exp_avg/*`, `exp_avg_sq/*` and, once there is one, `best/*`."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Context:
-    """Where a trial runs: nothing here changes what it computes, beyond rounding."""
-
-    rank: int = 0
-    world_size: int = 1
-    device: str = "cpu"
-    engine: str = "torch"
-    zero_stage: int = 0
-    micro_batch: int | None = None
-    pad_id: int = 0
-    report: Callable[[Progress], None] = lambda progress: None
-    """Called on every rank after the same steps."""
-    save: Callable[[Checkpoint], None] = lambda checkpoint: None
-    """Called on rank 0 with a checkpoint to keep."""
-    save_every_s: float = float("inf")
-    resume: Checkpoint | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """A finished trial: its best weights by dev score and how it got there."""
+    """A finished trial: the weights to keep and how it got there."""
 
     weights: dict[str, Tensor]
     best_step: int
-    best_score: float
+    best_score: float | None
+    """None where the last weights were kept and nothing was scored."""
     steps: int
     total_steps: int
     stopped_early: bool
     history: list[dict[str, float]]
+    draws: list[int]
+    """Steps that drew from each part."""
     examples_per_s: float
-
-
-Score = Callable[[DataSet, list[Any]], Mapping[str, float]]
 
 
 def train(
@@ -148,11 +88,10 @@ def train(
     context: Context,
     *,
     model: TransferModel,
-    train_set: DataSet,
-    dev_set: DataSet,
-    score: Score,
+    parts: Sequence[TaskPart | TextPart],
+    mixture: Mixture,
 ) -> Outcome:
-    """Fine-tune `model` and return its best weights on the dev set.
+    """Fine-tune `model`, head i on part i, and return its best weights by dev score.
 
     Every worker calls this with the same arguments but its rank. `model` holds the starting weights;
     with `context.resume` they are replaced by the checkpoint's.
@@ -176,7 +115,7 @@ def train(
         clip=spec.clip,
         zero_stage=context.zero_stage,
     )
-    run = _Run(spec, context, engine, train_set, dev_set, score)
+    run = _Run(spec, context, engine, parts, mixture)
     if resume is not None:
         run.restore(resume)
     try:
@@ -185,62 +124,17 @@ def train(
         engine.close()
 
 
-def build_head(form: str, hidden: int, labels: int, *, dropout: float, seed: int) -> Any:
-    """Return a fresh head; its weights (normal, sd 0.02; biases 0) follow from the seed alone."""
-    torch.manual_seed(stream(seed, 0, "head"))
+def build_head(
+    form: str, hidden: int, labels: int, *, dropout: float, seed: int, number: int = 0
+) -> Any:
+    """Return a fresh head; its weights (normal, sd 0.02; biases 0) follow from seed and number alone."""
+    torch.manual_seed(stream(seed, 0, "head", number))
     head = FORMS[form].Head(hidden, labels, dropout)
     for module in head.modules():
         if isinstance(module, torch.nn.Linear):
             torch.nn.init.normal_(module.weight, std=0.02)
             torch.nn.init.zeros_(module.bias)
     return head
-
-
-def predict(
-    module: torch.nn.Module, form: str, data: DataSet, context: Context
-) -> list[Tensor] | None:
-    """Return the logits of every row, in row order, on rank 0 (None elsewhere). Collective.
-
-    Batches are the same whatever the number of workers, and are dealt out in turn.
-    """
-    was_training = module.training
-    module.eval()
-    batches = prediction_batches(data.lengths, tokens=PREDICTION_TOKENS[context.device])
-    mine = batches[context.rank :: context.world_size]
-    split = getattr(FORMS[form], "split_logits", _one_logit_tensor_a_row)
-    found: dict[int, Tensor] = {}
-    with torch.inference_mode():
-        for at in range(-(-len(batches) // context.world_size)):
-            # Every worker runs as often as the others: under ZeRO 3 a forward pass is collective.
-            batch = mine[at] if at < len(mine) else batches[0]
-            inputs = make_inputs(form, data.rows, batch, context)
-            logits = module(**inputs).float().cpu()
-            if at < len(mine):
-                parts = split(logits, data.rows, batch)
-                found.update({int(row): part for row, part in zip(batch, parts, strict=True)})
-    module.train(was_training)
-    if context.world_size > 1:
-        gathered: list[Any] = [None] * context.world_size
-        torch.distributed.all_gather_object(gathered, found)
-        found = {row: logits for part in gathered for row, logits in part.items()}
-    if context.rank != 0:
-        return None
-    return [found[row] for row in range(len(data.lengths))]
-
-
-def make_inputs(
-    form: str, rows: Rows, batch: npt.NDArray[np.int64], context: Context
-) -> dict[str, Tensor]:
-    """Return `input_ids`, `attention_mask` (and `token_type_ids`) [sequences, length]."""
-    select = getattr(FORMS[form], "sequences", _one_sequence_a_row)
-    ids = select(rows, batch, "input_ids")
-    padded = pad(ids, context.pad_id)
-    lengths = np.array([len(row) for row in ids])
-    mask = np.arange(padded.shape[1])[None] < lengths[:, None]
-    inputs = {"input_ids": padded, "attention_mask": mask.astype(np.int64)}
-    if "token_type_ids" in rows:
-        inputs["token_type_ids"] = pad(select(rows, batch, "token_type_ids"), 0)
-    return {name: torch.from_numpy(value).to(context.device) for name, value in inputs.items()}
 
 
 def stream(seed: int, step: int, role: str, rank: int = 0) -> int:
@@ -255,19 +149,16 @@ class _Run:
         spec: TrialSpec,
         context: Context,
         engine: Engine,
-        train_set: DataSet,
-        dev_set: DataSet,
-        score: Score,
+        parts: Sequence[TaskPart | TextPart],
+        mixture: Mixture,
     ) -> None:
         self.spec, self.context, self.engine = spec, context, engine
-        self.train_set, self.dev_set, self.score = train_set, dev_set, score
-        self.form = FORMS[spec.form]
+        self.parts = parts
         self.state = State()
         self.best: dict[str, Tensor] = {}
-        self.lengths = train_set.lengths
-        self.per_epoch = steps_per_epoch(len(self.lengths), spec.batch_size)
-        self.total = self.per_epoch * spec.epochs
-        self.row_weights = np.asarray(train_set.rows["weight"], dtype=np.int64)
+        self.total = mixture.steps
+        self.order = schedule(mixture.shares, mixture.steps, seed=spec.seed)
+        self.numbers = draw_numbers(self.order)
         self.last_save = time.monotonic()
         self.examples = 0
         self.seconds = 0.0
@@ -283,45 +174,52 @@ class _Run:
 
     def run(self) -> Outcome:
         state = self.state
+        if state.step == 0 and not state.history:
+            self._measure_text()
         while state.step < self.total and not state.stopped_early:
-            epoch, first = divmod(state.step, self.per_epoch)
-            batches = epoch_batches(
-                self.lengths, batch_size=self.spec.batch_size, seed=self.spec.seed, epoch=epoch
-            )
-            for batch in batches[first:]:
-                self._step(batch)
-                every = self.spec.eval_every
-                if state.step == self.total or (every and state.step % every == 0):
-                    self._evaluate()
-                if state.stopped_early:
-                    break
+            self._step()
+            every = self.spec.eval_every
+            if self.spec.keep == "best" and (
+                state.step == self.total or (every and state.step % every == 0)
+            ):
+                self._evaluate()
+            if not state.stopped_early:
                 self._maybe_save()
+        if self.spec.keep == "last":
+            self.best, state.best_step = self.engine.weights(), state.step
+        draws = np.bincount(self.order[: state.step], minlength=len(self.parts))
         return Outcome(
             weights=self.best,
             best_step=state.best_step,
-            best_score=state.best_score,
+            best_score=None if self.spec.keep == "last" else state.best_score,
             steps=state.step,
             total_steps=self.total,
             stopped_early=state.stopped_early,
             history=state.history,
+            draws=draws.tolist(),
             examples_per_s=self.examples / self.seconds if self.seconds else 0.0,
         )
 
-    def _step(self, batch: npt.NDArray[np.int64]) -> None:
+    def _step(self) -> None:
         context, state = self.context, self.state
         began = time.perf_counter()
+        number = int(self.order[state.step])
+        part = self.parts[number]
+        draw = part.draw(int(self.numbers[state.step]))
         torch.manual_seed(stream(self.spec.seed, state.step, "step", context.rank))
         self.engine.module.train()
         micro_batches = split_batch(
-            batch,
+            draw.chosen,
             rank=context.rank,
             world_size=context.world_size,
             micro_batch=context.micro_batch,
         )
-        whole = int(self.row_weights[batch].sum())
+        row_weights = np.asarray(draw.rows["weight"], dtype=np.int64)[draw.chosen]
+        whole = max(1, int(row_weights.sum()))
         loss_sum = 0.0
         for at, rows in enumerate(micro_batches):
-            loss = self._loss(rows if len(rows) else batch[:1]) / whole
+            some = rows if len(rows) else draw.chosen[:1]
+            loss = self._loss(number, draw.rows, some) / whole * part.weight
             if not len(rows):
                 loss = loss * 0.0
             self.engine.backward(loss, last=at == len(micro_batches) - 1)
@@ -341,35 +239,36 @@ class _Run:
         state.step += 1
         state.loss_sum += loss_sum
         state.loss_steps += 1
-        self.examples += len(batch)
+        self.examples += len(draw.chosen)
         self.seconds += time.perf_counter() - began
         self._report(loss_sum)
 
-    def _loss(self, rows: npt.NDArray[np.int64]) -> Tensor:
-        data = self.train_set.rows
-        inputs = make_inputs(self.spec.form, data, rows, self.context)
+    def _loss(self, number: int, rows: Rows, chosen: Indices) -> Tensor:
+        form = self.parts[number].form
+        inputs = make_inputs(form, rows, chosen, self.context)
         gold = {
             name: value.to(self.context.device)
-            for name, value in self.form.gold_tensors(data, rows).items()
+            for name, value in FORMS[form].gold_tensors(rows, chosen).items()
         }
-        return self.form.loss(self.engine.forward(**inputs), gold)
+        return FORMS[form].loss(self.engine.forward(head=number, **inputs), gold)
+
+    def _measure_text(self) -> None:
+        """Note the loss on held-out text before the first step, to compare with."""
+        scores = self._scores(
+            {number for number, part in enumerate(self.parts) if isinstance(part, TextPart)}
+        )
+        if scores:
+            self.state.history.append({"step": 0, **_named(self.parts, scores)})
 
     def _evaluate(self) -> None:
         state = self.state
-        logits = predict(self.engine.module, self.spec.form, self.dev_set, self.context)
-        metrics: Mapping[str, float] = {}
-        if logits is not None:
-            predictions = self.form.decode(
-                logits, self.dev_set.rows, self.dev_set.examples, self.spec.labels
-            )
-            metrics = self.score(self.dev_set, predictions)
-        metrics = self._broadcast(metrics)
-        value = metrics[self.spec.metric]
+        scores = self._scores(set(range(len(self.parts))))
+        value = main_score(self.parts, scores)
         state.history.append(
             {
                 "step": state.step,
                 "loss": state.loss_sum / max(1, state.loss_steps),
-                **{f"dev {name}": score for name, score in metrics.items()},
+                **_named(self.parts, scores),
             }
         )
         state.loss_sum, state.loss_steps = 0.0, 0
@@ -381,6 +280,14 @@ class _Run:
             state.evaluations_since_best += 1
             state.stopped_early = state.evaluations_since_best >= self.spec.patience
         self._report(state.history[-1]["loss"], dev=value)
+
+    def _scores(self, numbers: set[int]) -> dict[int, dict[str, float]]:
+        """Score the given parts; the same on every worker."""
+        found = {
+            number: self.parts[number].evaluate(self.engine.module, self.context, head=number)
+            for number in sorted(numbers)
+        }
+        return self._broadcast(found)
 
     def _maybe_save(self) -> None:
         """Save when it is time; rank 0's clock decides for all, since gathering is collective."""
@@ -422,17 +329,27 @@ class _Run:
         return box[0]
 
 
-def _one_sequence_a_row(rows: Rows, batch: npt.NDArray[np.int64], column: str) -> list[Any]:
-    values = rows[column]
-    return [values[int(row)] for row in batch]
+def main_score(
+    parts: Sequence[TaskPart | TextPart], scores: Mapping[int, Mapping[str, float]]
+) -> float:
+    """Return what selects a trial: the mean of the tasks' main metrics, minus the loss without tasks."""
+    tasks = [
+        scores[number][part.metric]
+        for number, part in enumerate(parts)
+        if isinstance(part, TaskPart)
+    ]
+    return fmean(tasks) if tasks else -scores[0]["loss"]
 
 
-def _one_logit_tensor_a_row(
-    logits: Tensor,
-    rows: Rows,  # noqa: ARG001 - the signature is the forms'
-    batch: npt.NDArray[np.int64],  # noqa: ARG001
-) -> Iterable[Tensor]:
-    return logits
+def _named(
+    parts: Sequence[TaskPart | TextPart], scores: Mapping[int, Mapping[str, float]]
+) -> dict[str, float]:
+    """Return the scores of all parts under names of their own: `dev accuracy`, `dev mnli accuracy`."""
+    return {
+        f"dev {name}" if len(parts) == 1 else f"dev {parts[number].name} {name}": value
+        for number, found in scores.items()
+        for name, value in found.items()
+    }
 
 
 def _load(model: TransferModel, tensors: Mapping[str, Tensor], prefix: str) -> None:

@@ -1,4 +1,4 @@
-"""The model of a trial: a pretrained encoder, of which only used embedding rows are trained, and a head.
+"""The model of a trial: a pretrained encoder, of which only used embedding rows are trained, and heads.
 
 English fine-tuning touches a few percent of a multilingual vocabulary. Rows that no example uses have no
 gradient; AdamW only decays them, by a factor known in closed form. So the embedding is cut to the used
@@ -7,6 +7,7 @@ rows for training and put back on export: the same mathematics, without the memo
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,20 +24,65 @@ DROPOUT_FIELDS = (
 )
 
 
-class TransferModel(nn.Module):
-    """Encoder and head; only the encoder goes on to a dependent trial."""
+_TEXT_HEADS = (
+    {
+        "dense.weight": "lm_head.dense.weight",
+        "dense.bias": "lm_head.dense.bias",
+        "norm.weight": "lm_head.layer_norm.weight",
+        "norm.bias": "lm_head.layer_norm.bias",
+        "bias": "lm_head.bias",
+    },
+    {
+        "dense.weight": "cls.predictions.transform.dense.weight",
+        "dense.bias": "cls.predictions.transform.dense.bias",
+        "norm.weight": "cls.predictions.transform.LayerNorm.weight",
+        "norm.bias": "cls.predictions.transform.LayerNorm.bias",
+        "bias": "cls.predictions.bias",
+    },
+)
+"""Names of a masked-LM head's weights: ours -> those of a family of public encoders."""
 
-    def __init__(self, encoder: Any, head: nn.Module, *, bf16: bool) -> None:
+
+class TransferModel(nn.Module):
+    """Encoder and a head for each part of a trial; only the encoder goes on to a dependent trial."""
+
+    def __init__(self, encoder: Any, heads: Sequence[nn.Module], *, bf16: bool) -> None:
         super().__init__()
         self.encoder: Any = encoder
-        self.head = head
+        self.heads = nn.ModuleList(heads)
         self.bf16 = bf16
 
-    def forward(self, **inputs: Tensor) -> Tensor:
-        """Map `input_ids`, `attention_mask` (and `token_type_ids`) [batch, length] to logits."""
+    def forward(
+        self, *, head: int = 0, positions: Tensor | None = None, **inputs: Tensor
+    ) -> Tensor:
+        """Map `input_ids`, `attention_mask` (and `token_type_ids`) [batch, length] to logits.
+
+        Args:
+            head: number of the head that reads the states.
+            positions: [batch, length]; the head sees only the states where it is true.
+            inputs: of the encoder.
+        """
         with torch.autocast(inputs["input_ids"].device.type, torch.bfloat16, enabled=self.bf16):
             states = self.encoder(**inputs).last_hidden_state
-            return self.head(states)
+            logits = self._read(head, states if positions is None else states[positions])
+            if self.training and len(self.heads) > 1:
+                # The other heads get a gradient of zero instead of none: engines disagree on what
+                # none means, and under ZeRO every weight takes part in every step.
+                for other in range(len(self.heads)):
+                    if other != head:
+                        logits = logits + 0.0 * self._read(other, states[:1, :1]).sum()
+            return logits
+
+    def tied(self) -> list[tuple[nn.Module, nn.Parameter]]:
+        """Return the heads that read the token embedding, each with that weight."""
+        words = word_embeddings(self.encoder).weight
+        return [(head, words) for head in self.heads if getattr(head, "tied", False)]
+
+    def _read(self, head: int, states: Tensor) -> Tensor:
+        module = self.heads[head]
+        if getattr(module, "tied", False):
+            return module(states, word_embeddings(self.encoder).weight)
+        return module(states)
 
 
 def load_encoder(name: str, *, revision: str | None = None, dropout: float | None = None) -> Any:
@@ -98,10 +144,41 @@ def renumber(
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """Read exported weights: `encoder.*` and `head.*`, with token embeddings as compact rows."""
+    """Read exported weights: `encoder.*` and `heads.*`, with token embeddings as compact rows."""
     from safetensors.torch import load_file
 
     return load_file(path)
+
+
+def head_weights(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the weights of the first head among exported ones, by their names inside it."""
+    prefix = "heads.0."
+    return {
+        name.removeprefix(prefix): value
+        for name, value in weights.items()
+        if name.startswith(prefix)
+    }
+
+
+def load_text_head(head: nn.Module, name: str, *, revision: str | None = None) -> bool:
+    """Put a pretrained masked-LM head into `head`, where the encoder's files hold one; say whether.
+
+    XLM-R and its kind have it as `lm_head`, BERT's as `cls.predictions`.
+    """
+    from transformers import AutoModelForMaskedLM
+
+    model, found = AutoModelForMaskedLM.from_pretrained(
+        name, revision=revision, dtype=torch.float32, output_loading_info=True
+    )
+    parameters = dict(model.named_parameters())
+    for names in _TEXT_HEADS:
+        chosen = {own: parameters.get(theirs) for own, theirs in names.items()}
+        if any(theirs in found["missing_keys"] for theirs in names.values()):
+            continue
+        if all(value is not None for value in chosen.values()):
+            head.load_state_dict({own: value.detach() for own, value in chosen.items()})  # type: ignore[union-attr]
+            return True
+    return False
 
 
 def apply_weights(encoder: Any, weights: dict[str, Tensor]) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,38 +15,37 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from xtransfer.checkpoints import load_checkpoint, save_checkpoint
+from xtransfer.errors import StepError
 from xtransfer.metrics import score
 from xtransfer.plan import Step
 from xtransfer.prepared import read_data_set
-from xtransfer.tasks import TASKS
 from xtransfer.tasks.task import Task
 from xtransfer.train.batching import decay_product, learning_rate
-from xtransfer.train.loop import (
-    Checkpoint,
-    Context,
-    DataSet,
-    Outcome,
-    Progress,
-    TrialSpec,
-    build_head,
-    train,
-)
+from xtransfer.train.context import Checkpoint, Context, Progress
+from xtransfer.train.loop import Outcome, TrialSpec, build_head, train
+from xtransfer.train.mixture import Mixture, Sampling, mix
 from xtransfer.train.model import (
     TransferModel,
     apply_weights,
     compact,
     export_weights,
+    head_weights,
     load_encoder,
+    load_text_head,
     read_weights,
     renumber,
     used_tokens,
     words_name,
 )
+from xtransfer.train.parts import TaskPart, TextPart
+from xtransfer.train.prediction import DataSet
 
 if TYPE_CHECKING:
     from xtransfer.execute import Workbench
 
 WEIGHTS = "weights.safetensors"
+DATA_ROLES = ("train ", "dev ")
+"""How the roles of a trial's data begin; the part's name follows."""
 OUTCOME = "outcome.json"
 """Result and timing of a trial, until they are in its record."""
 
@@ -54,14 +54,14 @@ OUTCOME = "outcome.json"
 class Inputs:
     """All that a trial reads, as local files: what a worker on any node can be told."""
 
-    spec: Mapping[str, Any]
     encoder: str
     revision: str | None
     start: Path | None
     """Exported weights of the parent trial; None: the base encoder as it is."""
-    train: Path
-    dev: Path
-    language: str
+    data: Mapping[str, Path]
+    """Role of the prepared data ("train mnli", "dev text") -> its folder."""
+    labels: Mapping[str, tuple[str, ...]]
+    """Task -> its labels."""
 
 
 def train_step(
@@ -84,13 +84,19 @@ def run_worker(step: Step, bench: Workbench, folder: Path, *, rank: int, world_s
     torch.set_num_threads(max(1, int(placement.cpus)))
     inputs = gather_inputs(step, bench)
     spec = trial_spec(step.spec)
-    train_set = read_data_set(inputs.train, inputs.language)
-    dev_set = read_data_set(inputs.dev, inputs.language)
-    model, before, tokens = make_model(
-        inputs, spec, (train_set, dev_set), placement.compact_vocabulary
-    )
+    parts, mixture = make_parts(step.spec, spec, inputs, bench.plan.tasks)
+    # Text predicts words from the whole vocabulary, so all of it is trained then.
+    compacted = placement.compact_vocabulary and step.spec["text"] is None
+    start = make_model(inputs, spec, parts, compacted=compacted, kept=step.spec["head"] == "kept")
+    model = start.model
     vocabulary = model.encoder.config.vocab_size
-    train_set, dev_set = (_renumbered(each, tokens, vocabulary) for each in (train_set, dev_set))
+    if len(start.tokens) < vocabulary:
+        parts = [
+            part.renumbered(lambda data: _renumbered(data, start.tokens, vocabulary))
+            if isinstance(part, TaskPart)
+            else part
+            for part in parts
+        ]
     words = words_name(model)
     context = Context(
         rank=rank,
@@ -109,25 +115,16 @@ def run_worker(step: Step, bench: Workbench, folder: Path, *, rank: int, world_s
     )
     if placement.engine == "deepspeed":
         ensure_process_group()
-    task = TASKS[step.spec["task"]]
     ready = time.time()
-    outcome = train(
-        spec,
-        context,
-        model=model,
-        train_set=train_set,
-        dev_set=dev_set,
-        score=lambda data, predictions: _score(task, data, predictions),
-    )
+    outcome = train(spec, context, model=model, parts=parts, mixture=mixture)
     if rank == 0:
         _write_outcome(
             folder,
             spec,
             outcome,
-            tokens=tokens,
+            start=start,
             words=words,
-            before=before,
-            rows=len(train_set.lengths),
+            parts=_parts_json(parts, mixture, outcome),
             timing={"start_s": ready - began, "train_s": time.time() - ready},
         )
     return folder
@@ -142,48 +139,122 @@ def gather_inputs(step: Step, bench: Workbench) -> Inputs:
     parent = bench.plan.steps.get(step.inputs.get("start", ""))
     if parent is not None and parent.kind != "pretrain":
         start = bench.files(bench.trained(parent.key), [WEIGHTS]) / WEIGHTS
+    records = {
+        role: bench.record(key) for role, key in step.inputs.items() if role.startswith(DATA_ROLES)
+    }
     return Inputs(
-        spec=step.spec,
         encoder=name,
         revision=revision,
         start=start,
-        train=bench.files(bench.record(step.inputs["train"])),
-        dev=bench.files(bench.record(step.inputs["dev"])),
-        language=TASKS[step.spec["task"]].train_language,
+        data={role: bench.files(record) for role, record in records.items()},
+        labels={
+            part["task"]: tuple(
+                records[f"train {part['task']}"].result["labels"]
+                if part["labels"] is None
+                else part["labels"]
+            )
+            for part in step.spec["parts"]
+        },
     )
+
+
+def make_parts(
+    raw: Mapping[str, Any], spec: TrialSpec, inputs: Inputs, tasks: Mapping[str, Task]
+) -> tuple[list[TaskPart | TextPart], Mixture]:
+    """Return the parts that a train step's specification names, and how its steps are shared out."""
+    parts: list[TaskPart | TextPart] = []
+    for each in raw["parts"]:
+        name = each["task"]
+        train_sets = [read_data_set(inputs.data[f"train {name}"], x) for x in each["languages"]]
+        parts.append(
+            TaskPart(
+                name=name,
+                form=each["form"],
+                metric=each["metric"],
+                labels=inputs.labels[name],
+                train=DataSet.joined(train_sets),
+                dev={
+                    x: read_data_set(inputs.data[f"dev {name}"], x) for x in each["dev_languages"]
+                },
+                score=partial(_score, tasks[name]),
+                batch_size=spec.batch_size,
+                seed=spec.seed,
+            )
+        )
+    sizes = [(part.examples, part.rows) for part in parts if isinstance(part, TaskPart)]
+    text = raw["text"]
+    if text is not None:
+        parts.append(_text_part(text, spec, inputs))
+    mixture = mix(
+        sizes,
+        Sampling(**(raw["sampling"] or {})),
+        epochs=spec.epochs,
+        batch_size=spec.batch_size,
+        text_rows=0 if text is None else parts[-1].rows,
+        text_probability=0.0 if text is None else text["probability"],
+    )
+    return parts, mixture
 
 
 def trial_spec(spec: Mapping[str, Any]) -> TrialSpec:
     """Return the trial specification that a train step's `spec` holds."""
     names = TrialSpec.__dataclass_fields__
     values = {name: value for name, value in spec.items() if name in names}
-    return TrialSpec(
-        **{
-            **values,
-            "labels": tuple(spec["labels"]),
-            "adam_betas": tuple(spec["adam_betas"]),
-        }
-    )
+    return TrialSpec(**{**values, "adam_betas": tuple(spec["adam_betas"])})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """The model of a trial before its first step."""
+
+    model: TransferModel
+    before: dict[str, Tensor] | None
+    """The exported weights that it started from; None: the base encoder as it is."""
+    tokens: np.ndarray
+    """Token id of each row of the embedding."""
+    text_head: str = ""
+    """Of a trial on text: "pretrained" or "fresh"."""
 
 
 def make_model(
-    inputs: Inputs, spec: TrialSpec, data: tuple[DataSet, ...], compacted: bool
-) -> tuple[TransferModel, dict[str, Tensor] | None, np.ndarray]:
-    """Return the model at its start, the weights it started from, and its embedding's token ids."""
+    inputs: Inputs,
+    spec: TrialSpec,
+    parts: Sequence[TaskPart | TextPart],
+    *,
+    compacted: bool,
+    kept: bool,
+) -> Start:
+    """Return the model at its start; `kept`: with the head of the trial that it goes on from."""
     encoder = load_encoder(inputs.encoder, revision=inputs.revision, dropout=spec.dropout)
     before = None if inputs.start is None else read_weights(inputs.start)
     if before is not None:
         apply_weights(encoder, before)
     vocabulary = encoder.config.vocab_size
     tokens = np.arange(vocabulary)
+    heads = [
+        _head(
+            encoder,
+            part.form,
+            vocabulary if isinstance(part, TextPart) else len(part.labels),
+            seed=spec.seed,
+            number=number,
+        )
+        for number, part in enumerate(parts)
+    ]
+    text_head = ""
+    if isinstance(parts[-1], TextPart):
+        pretrained = load_text_head(heads[-1], inputs.encoder, revision=inputs.revision)
+        text_head = "pretrained" if pretrained else "fresh"
+    if kept and before is not None:
+        heads[0].load_state_dict(head_weights(before))
     if compacted and (encoder.config.pad_token_id or 0) < 8:
-        columns = [each.rows["input_ids"].values for each in data]  # type: ignore[union-attr]
+        columns = [
+            ids.values for part in parts if isinstance(part, TaskPart) for ids in part.input_ids
+        ]
         tokens = used_tokens(columns, vocabulary=vocabulary)
         compact(encoder, tokens)
-    model = TransferModel(
-        encoder, _head(encoder, spec.form, spec.labels, spec), bf16=spec.precision == "bf16"
-    )
-    return model, before, tokens
+    model = TransferModel(encoder, heads, bf16=spec.precision == "bf16")
+    return Start(model=model, before=before, tokens=tokens, text_head=text_head)
 
 
 def evaluate_step(step: Step, bench: Workbench, folder: Path) -> dict[str, Any]:
@@ -203,14 +274,12 @@ def evaluate_step(step: Step, bench: Workbench, folder: Path) -> dict[str, Any]:
         weights = read_weights(bench.files(trained, [WEIGHTS]) / WEIGHTS)
         apply_weights(encoder, weights)
     bf16 = spec["precision"] == "bf16"
-    task = TASKS[spec["task"]]
+    task = bench.plan.tasks[spec["task"]]
     model: Any = encoder
     if task.form != "bitext":
-        head = _head(encoder, spec["form"], tuple(spec["labels"]), None)
-        head.load_state_dict(
-            {n.removeprefix("head."): v for n, v in weights.items() if n.startswith("head.")}
-        )
-        model = TransferModel(encoder, head, bf16=bf16)
+        head = _head(encoder, spec["form"], len(spec["labels"]))
+        head.load_state_dict(head_weights(weights))
+        model = TransferModel(encoder, [head], bf16=bf16)
     device = _device(bench.placement.evaluate.gpus)
     context = Context(device=device, pad_id=encoder.config.pad_token_id or 0)
     test = bench.files(bench.record(step.inputs["test"]))
@@ -240,11 +309,51 @@ def ensure_process_group() -> None:
         )
 
 
-def _head(encoder: Any, form: str, labels: tuple[str, ...], spec: TrialSpec | None) -> Any:
-    size = 1 if form == "choice" else len(labels)
+def _text_part(text: Mapping[str, Any], spec: TrialSpec, inputs: Inputs) -> TextPart:
+    from xtransfer.execute import load_tokenizer
+
+    tokenizer = load_tokenizer(inputs.encoder, inputs.revision)
+    if tokenizer.mask_token_id is None:
+        raise StepError(inputs.encoder, "has no mask token, which training on text needs")
+    data = {
+        split: {x: read_data_set(inputs.data[f"{split} text"], x) for x in text["languages"]}
+        for split in ("train", "dev")
+    }
+    return TextPart(
+        train=data["train"],
+        dev=data["dev"],
+        exponent=text["exponent"],
+        mask=text["mask"],
+        weight=text["weight"],
+        mask_token=tokenizer.mask_token_id,
+        special=tuple(sorted(tokenizer.all_special_ids)),
+        vocabulary=len(tokenizer),
+        batch_size=spec.batch_size,
+        seed=spec.seed,
+    )
+
+
+def _head(encoder: Any, form: str, labels: int, *, seed: int = 0, number: int = 0) -> Any:
+    size = 1 if form == "choice" else labels
     dropout = getattr(encoder.config, "hidden_dropout_prob", 0.1)
-    seed = 0 if spec is None else spec.seed
-    return build_head(form, encoder.config.hidden_size, size, dropout=dropout, seed=seed)
+    return build_head(
+        form, encoder.config.hidden_size, size, dropout=dropout, seed=seed, number=number
+    )
+
+
+def _parts_json(
+    parts: Sequence[TaskPart | TextPart], mixture: Mixture, outcome: Outcome
+) -> list[dict[str, Any]]:
+    """Return for the record what each part was, and how often it was drawn."""
+    found: list[dict[str, Any]] = []
+    for part, share, draws in zip(parts, mixture.shares, outcome.draws, strict=True):
+        about = {"name": part.name, "rows": part.rows, "share": share, "draws": draws}
+        if isinstance(part, TextPart):
+            about["languages"] = part.shares
+        else:
+            about["examples"] = part.examples
+        found.append(about)
+    return found
 
 
 def _renumbered(data: DataSet, tokens: np.ndarray, vocabulary: int) -> DataSet:
@@ -254,9 +363,9 @@ def _renumbered(data: DataSet, tokens: np.ndarray, vocabulary: int) -> DataSet:
     return DataSet(rows=rows, examples=data.examples)
 
 
-def _score(task: Task, data: DataSet, predictions: list[Any]) -> dict[str, float]:
+def _score(task: Task, language: str, data: DataSet, predictions: list[Any]) -> dict[str, float]:
     gold = [example["gold"] for example in data.examples]
-    return dict(score(task, gold, predictions, language=task.train_language))
+    return dict(score(task, gold, predictions, language=language))
 
 
 def _resume(key: str, bench: Workbench) -> Checkpoint | None:
@@ -277,10 +386,9 @@ def _write_outcome(
     spec: TrialSpec,
     outcome: Outcome,
     *,
-    tokens: np.ndarray,
+    start: Start,
     words: str,
-    before: dict[str, Tensor] | None,
-    rows: int,
+    parts: list[dict[str, Any]],
     timing: dict[str, float],
 ) -> None:
     import json
@@ -292,9 +400,9 @@ def _write_outcome(
     weights = export_weights(
         outcome.weights,
         words=words,
-        tokens=tokens,
+        tokens=start.tokens,
         decay=decay_product(rates, spec.weight_decay),
-        before=before,
+        before=start.before,
     )
     save_file(weights, folder / WEIGHTS)
     result = {
@@ -304,9 +412,11 @@ def _write_outcome(
         "total_steps": outcome.total_steps,
         "stopped_early": outcome.stopped_early,
         "history": outcome.history,
-        "rows": rows,
-        "trained_tokens": len(tokens),
+        "parts": parts,
+        "trained_tokens": len(start.tokens),
     }
+    if start.text_head:
+        result["text_head"] = start.text_head
     (folder / OUTCOME).write_text(
         json.dumps(
             {"result": result, "timing": {**timing, "examples_per_s": outcome.examples_per_s}}

@@ -1,0 +1,553 @@
+"""From an experiment to its plan.
+
+prepare ──────────────┐
+(pretrain ─┐)         v
+           └──> train (intermediate sweep) ──> select ──> train (target sweep) ──> select ──> evaluate
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from xtransfer.arms import Arm, Text
+from xtransfer.config import Experiment, Phase
+from xtransfer.lessons import Lesson, LessonPart
+from xtransfer.plan import BASELINE, Cell, PhaseName, Plan, Step
+from xtransfer.tasks import NOT_YET
+from xtransfer.tasks.task import Split, Stage, Task
+from xtransfer.tasks.user import patched
+
+_TEXT_IDENTITY = {"languages", "exponent", "probability", "weight", "mask"}
+"""What of an arm's text a train step hashes by itself; the rest is in its data's own keys."""
+TEXT_LEARNING_RATE = 5e-6
+"""Default beside masked language modelling, as in jiant's X-STILTs scripts; a sweep may set others."""
+
+
+class Fingerprints(Protocol):
+    """What a plan must know of the outside world to give its inputs an identity."""
+
+    def data(self, task: Task, split: Split, language: str) -> Any:
+        """Return JSON that identifies the bytes of one data set."""
+        ...
+
+    def encoder(self) -> tuple[Any, Any, Mapping[str, Any]]:
+        """Return the encoder's identity, its tokenizer's identity, and where it is."""
+        ...
+
+
+def build_plan(experiment: Experiment, fingerprints: Fingerprints) -> Plan:
+    """Turn an experiment into its plan. Pure but for what `fingerprints` looks up."""
+    return _Builder(experiment, fingerprints).build()
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Start:
+    """What the targets of an arm start from."""
+
+    key: str | None = None
+    """Of the select step; None: the encoder itself."""
+    name: str = BASELINE
+    """What was trained on; a function of it, unlike the arm's own name."""
+    selected_on: str = ""
+
+
+class _Builder:
+    def __init__(self, experiment: Experiment, fingerprints: Fingerprints) -> None:
+        self.experiment = experiment
+        self.fingerprints = fingerprints
+        self.book = experiment.book
+        self.used: dict[str, Task] = {}
+        self.steps: dict[str, Step] = {}
+        self.encoder: str | None = None
+        self.encoder_id: Any = None
+        self.tokenizer_id: Any = None
+        self.encoder_where: Mapping[str, Any] = {}
+
+    def build(self) -> Plan:
+        experiment = self.experiment
+        self._plan_encoder()
+        starts: dict[str, _Start] = {BASELINE: _Start()}
+        for arm in experiment.intermediate.tasks:
+            starts[arm.name] = self._intermediate(arm)
+        cells = [
+            cell
+            for target in experiment.target.tasks
+            for name, start in starts.items()
+            for cell in self._target(self._task(target), name, start)
+        ]
+        return Plan(
+            experiment=experiment.name,
+            steps=self.steps,
+            cells=tuple(cells),
+            tasks=self.used,
+            not_yet=tuple(name for name in self.used if name in NOT_YET),
+        )
+
+    def _add(self, step: Step) -> str:
+        self.steps.setdefault(step.key, step)
+        return step.key
+
+    def _task(self, name: str) -> Task:
+        return self.used.setdefault(name, self.book[name])
+
+    def _plan_encoder(self) -> None:
+        pretrain = self.experiment.encoder.pretrain
+        if pretrain is None:
+            self.encoder_id, self.tokenizer_id, self.encoder_where = self.fingerprints.encoder()
+            return
+        synthetic = self.experiment.data.synthetic
+        self.encoder = self._add(
+            Step(
+                kind="pretrain",
+                name="tiny-xlmr",
+                spec={
+                    "steps": pretrain.steps,
+                    "seed": pretrain.seed,
+                    "options": dict(pretrain.options),
+                    "synthetic": synthetic.model_dump() if synthetic else None,
+                },
+                phase="encoder",
+            )
+        )
+
+    # --- data -------------------------------------------------------------------------------
+
+    def _prepare(
+        self,
+        task: Task,
+        split: Split,
+        languages: tuple[str, ...],
+        *,
+        max_length: int,
+        stride: int = 0,
+        spread: bool | int = False,
+        sample: tuple[int, int] | None = None,
+        held: int | None = None,
+        labels: str | None = None,
+    ) -> str:
+        """Plan a prepare step.
+
+        Args:
+            task: whose data; an arm's own files are in its source.
+            split: of the data.
+            languages: of the data.
+            max_length: longest input in tokens.
+            stride: overlap of two windows of a span task.
+            spread: examples to take evenly over all languages; True: as many as the first has.
+            sample: (examples, seed) to draw, instead of the experiment's own limit.
+            held: examples of the training file to hold out, instead of the experiment's own number.
+            labels: key of the training data, where the labels are those that occur there.
+        """
+        data, limits = self.experiment.data, self.experiment.data.limits
+        if held is None and sample is None and split in ("train", "dev"):
+            held = data.holdout.get(task.name)
+        count, seed = sample or (limits.of(task.name, split), limits.seed)
+        role, split = split, "train" if held is not None else split
+        templates = data.files.get(task.name, {}).get(split)
+        if templates is not None:
+            files = {**task.source.files, split: templates}
+            task = task.model_copy(
+                update={"source": task.source.model_copy(update={"files": files})}
+            )
+        source = task.source
+        spec: dict[str, Any] = {
+            "task": task.name,
+            "form": task.form,
+            "split": split,
+            "labels": list(task.labels),
+            "source": source.model_dump(exclude={"files", "hub"}),
+            "data": {
+                language: self._data_identity(task, split, language) for language in languages
+            },
+            "role": role,
+            "holdout": None if held is None else {"examples": held, "seed": limits.seed},
+            "limit": None if count is None else {"examples": count, "seed": seed},
+            "max_length": max_length,
+            "stride": stride if task.form == "span" else None,
+        }
+        if spread:
+            total = None if spread is True else spread
+            spec["spread"] = {"examples": total, "seed": limits.seed}
+        inputs: dict[str, str] = {} if labels is None else {"labels": labels}
+        if self.encoder is None:
+            spec["tokenizer"] = self.tokenizer_id
+        else:
+            inputs["encoder"] = self.encoder
+        where = {
+            # Steps run in other working directories, and on other machines.
+            "root": str(Path(data.root).absolute()),
+            "files": list(source.files.get(split, ())),
+            "hub": source.hub.model_dump() if source.hub else None,
+            "encoder": dict(self.encoder_where),
+        }
+        return self._add(
+            Step(
+                kind="prepare",
+                name=f"{task.name}-{role}",
+                spec=spec,
+                inputs=inputs,
+                where=where,
+                phase="data",
+            )
+        )
+
+    def _data_identity(self, task: Task, split: Split, language: str) -> Any:
+        synthetic = self.experiment.data.synthetic
+        if synthetic is not None:
+            return {"synthetic": synthetic.model_dump(), "language": language}
+        return self.fingerprints.data(task, split, language)
+
+    # --- training ---------------------------------------------------------------------------
+
+    def _intermediate(self, arm: Arm) -> _Start:
+        phase = self.experiment.intermediate
+        lesson = self._lesson(arm)
+        trials = [
+            self._train(
+                lesson, rate, seed, start=None, after=BASELINE, phase="intermediate", sweep=arm.name
+            )
+            for seed in phase.seeds
+            for rate in phase.learning_rates or (lesson.learning_rate,)
+        ]
+        key = self._select(lesson, trials, after=BASELINE, phase="intermediate")
+        return _Start(key=key, name=lesson.name, selected_on=lesson.selected_on)
+
+    def _lesson(self, arm: Arm) -> Lesson:
+        """Return what an arm trains on: each task as its own record says, unless the arm does."""
+        phase = self.experiment.intermediate
+        parts: list[LessonPart] = []
+        stages: list[Stage] = []
+        for name in arm.tasks:
+            task = self._task(name)
+            assert task.as_intermediate is not None
+            stages.append(_overridden(task.as_intermediate, phase, task.name, arm.name))
+            if arm.source:
+                task = patched(task, arm.source, f"intermediate arm '{arm.name}'")
+            languages = arm.languages or (task.train_language,)
+            parts.append(
+                LessonPart(
+                    task=task,
+                    stage=stages[-1],
+                    languages=languages,
+                    dev_languages=arm.dev_languages or languages,
+                    spread=arm.spread,
+                )
+            )
+        if len(parts) == 1:
+            stage = stages[0]
+        else:
+            # No task's own number of epochs is the mixture's: 3 epochs as in the paper (unverified).
+            own = Stage(task=arm.name, epochs=3, batch_size=24, max_length=256)
+            stage = _overridden(own, phase, arm.name)
+        rate = TEXT_LEARNING_RATE if arm.text is not None else stage.learning_rate
+        return Lesson(
+            parts=tuple(parts),
+            sampling=arm.sampling.model_dump(mode="json") if len(parts) > 1 else None,
+            text=arm.text,
+            epochs=stage.epochs,
+            batch_size=stage.batch_size,
+            learning_rate=rate,
+        )
+
+    def _target(self, task: Task, arm: str, start: _Start) -> Iterator[Cell]:
+        phase = self.experiment.target
+        languages = tuple(sorted(phase.languages.get(task.name, task.languages)))
+        test = self._prepare(
+            task, "test", languages, max_length=self._test_length(task), stride=self._stride(task)
+        )
+        if not task.stages:
+            key = self._evaluate(task, languages, start.key, test, after=start.name, tail="")
+            yield Cell(
+                target=task.name,
+                intermediate=arm,
+                seed=None,
+                key=key,
+                selected_on=start.selected_on or "none",
+            )
+            return
+        sweep = f"{task.name} after {arm}"
+        groups: dict[int, str | None] = dict.fromkeys(phase.seeds, start.key)
+        selected_on = [start.selected_on] if start.selected_on else []
+        for each in task.stages:
+            lesson = self._stage_lesson(_overridden(each, phase, task.name))
+            selected_on.append(lesson.selected_on)
+            rates = phase.learning_rates or (lesson.learning_rate,)
+            trials = {
+                seed: [
+                    self._train(
+                        lesson,
+                        rate,
+                        seed,
+                        start=groups[seed],
+                        after=start.name,
+                        phase="target",
+                        sweep=sweep,
+                    )
+                    for rate in rates
+                ]
+                for seed in groups
+            }
+            if phase.select_per_seed:
+                groups = {
+                    seed: self._select(lesson, keys, after=start.name, phase="target")
+                    for seed, keys in trials.items()
+                }
+            else:
+                pool = [key for keys in trials.values() for key in keys]
+                best = self._select(lesson, pool, after=start.name, phase="target")
+                groups = dict.fromkeys(groups, best)
+        selected = ", then ".join(selected_on)
+        seeds = groups if phase.select_per_seed else {None: next(iter(groups.values()))}
+        for seed, model in seeds.items():
+            tail = "" if seed is None else f"-seed{seed}"
+            key = self._evaluate(task, languages, model, test, after=start.name, tail=tail)
+            cell = Cell(
+                target=task.name, intermediate=arm, seed=seed, key=key, selected_on=selected
+            )
+            yield cell
+            assert model is not None
+            draw = phase.seeds[0] if seed is None else seed
+            yield from self._few_shot(task, cell, model, test, after=start.name, seed=draw)
+
+    def _stage_lesson(self, stage: Stage) -> Lesson:
+        """Return a target's stage as a lesson of one part."""
+        task = self._task(stage.task)
+        languages = (task.train_language,)
+        return Lesson(
+            parts=(
+                LessonPart(task=task, stage=stage, languages=languages, dev_languages=languages),
+            ),
+            epochs=stage.epochs,
+            batch_size=stage.batch_size,
+            learning_rate=stage.learning_rate,
+        )
+
+    def _few_shot(
+        self, task: Task, cell: Cell, model: str, test: str, *, after: str, seed: int
+    ) -> Iterator[Cell]:
+        """Plan, for each language and number of examples, one further stage and its score."""
+        few = self.experiment.target.few_shot.get(task.name)
+        if few is None:
+            return
+        assert task.stages
+        stage = _overridden(task.stages[-1], self.experiment.target, task.name)
+        for language in few.languages:
+            for count in few.examples:
+                lesson = Lesson(
+                    parts=(
+                        LessonPart(
+                            task=task,
+                            stage=stage,
+                            languages=(language,),
+                            dev_languages=(),
+                            split=few.split,
+                            sample=(count, seed),
+                        ),
+                    ),
+                    epochs=few.epochs,
+                    batch_size=few.batch_size,
+                    learning_rate=few.learning_rate,
+                )
+                shots = f"{language}-{count}-shot"
+                key = self._train(
+                    lesson,
+                    few.learning_rate,
+                    seed,
+                    start=model,
+                    after=f"{after}-{shots}",
+                    phase="target",
+                    sweep=f"{task.name} after {cell.intermediate}",
+                    further=True,
+                )
+                scored = self._evaluate(
+                    task,
+                    (language,),
+                    key,
+                    test,
+                    after=after,
+                    tail=f"-{shots}-seed{seed}",
+                )
+                yield replace(cell, key=scored, few_shot=count)
+
+    def _train(
+        self,
+        lesson: Lesson,
+        rate: float,
+        seed: int,
+        *,
+        start: str | None,
+        after: str,
+        phase: PhaseName,
+        sweep: str,
+        further: bool = False,
+    ) -> str:
+        """Plan one trial; `further`: it goes on with the head of its start, and keeps its last weights."""
+        training = self.experiment.training
+        inputs: dict[str, str] = {}
+        parts: list[dict[str, Any]] = []
+        for part in lesson.parts:
+            inputs |= self._part_data(part)
+            task = part.task
+            parts.append(
+                {
+                    "task": task.name,
+                    "form": task.form,
+                    "metric": task.metric,
+                    "labels": None if task.labels_from_data else list(task.labels),
+                    "languages": list(part.languages),
+                    "dev_languages": list(part.dev_languages),
+                }
+            )
+        text = lesson.text
+        if text is not None:
+            inputs |= self._text_data(text)
+        parent = start or self.encoder
+        if parent is not None:
+            inputs["start"] = parent
+        spec = {
+            "parts": parts,
+            "sampling": lesson.sampling,
+            "text": None if text is None else text.model_dump(mode="json", include=_TEXT_IDENTITY),
+            "learning_rate": rate,
+            "seed": seed,
+            "epochs": lesson.epochs,
+            "batch_size": lesson.batch_size,
+            **training.model_dump(mode="json"),
+            "keep": "last" if further else "best",
+            "head": "kept" if further else "fresh",
+            "encoder": self.encoder_id if parent is None else None,
+        }
+        return self._add(
+            Step(
+                kind="train",
+                name=f"{lesson.name}{_after(after)}-lr{rate:g}-seed{seed}",
+                spec=spec,
+                inputs=inputs,
+                where={"encoder": dict(self.encoder_where)},
+                phase=phase,
+                sweep=sweep,
+            )
+        )
+
+    def _part_data(self, part: LessonPart) -> dict[str, str]:
+        """Plan a part's training and dev data; return their keys by role."""
+        task = part.task
+        lengths = {"max_length": part.stage.max_length, "stride": part.stage.stride}
+        train = self._prepare(
+            task, part.split, part.languages, spread=part.spread, sample=part.sample, **lengths
+        )
+        roles = {f"train {task.name}": train}
+        if part.dev_languages:
+            labels = train if task.labels_from_data else None
+            roles[f"dev {task.name}"] = self._prepare(
+                task, "dev", part.dev_languages, labels=labels, **lengths
+            )
+        return roles
+
+    def _text_data(self, text: Text) -> dict[str, str]:
+        task = self._task("text")
+        if text.files:
+            task = patched(task, {"files": {"train": text.files}}, "text")
+        return {
+            f"{split} text": self._prepare(
+                task, split, text.languages, max_length=text.max_length, held=text.holdout
+            )
+            for split in ("train", "dev")
+        }
+
+    def _select(self, lesson: Lesson, trials: list[str], *, after: str, phase: PhaseName) -> str:
+        seeds = {self.steps[key].spec["seed"] for key in trials}
+        label = f"seed{min(seeds)}" if len(seeds) == 1 else "best"
+        return self._add(
+            Step(
+                kind="select",
+                name=f"{lesson.name}{_after(after)}-{label}",
+                spec={
+                    "rule": "best_dev",
+                    "metric": lesson.metric,
+                    "split": lesson.selected_on,
+                },
+                inputs={f"trial-{index:03d}": key for index, key in enumerate(trials)},
+                phase=phase,
+            )
+        )
+
+    # --- evaluation -------------------------------------------------------------------------
+
+    def _evaluate(
+        self,
+        task: Task,
+        languages: tuple[str, ...],
+        model: str | None,
+        test: str,
+        *,
+        after: str,
+        tail: str,
+    ) -> str:
+        inputs = {"test": test}
+        parent = model or self.encoder
+        if parent is not None:
+            inputs["model"] = parent
+        spec: dict[str, Any] = {
+            "task": task.name,
+            "form": task.form,
+            "metric": task.metric,
+            "labels": list(task.labels),
+            "languages": list(languages),
+            "precision": self.experiment.training.precision,
+            "encoder": self.encoder_id if parent is None else None,
+            "retrieval": (
+                self.experiment.retrieval.model_dump() if task.form == "bitext" else None
+            ),
+        }
+        return self._add(
+            Step(
+                kind="evaluate",
+                name=f"{task.name}-after-{after}{tail}",
+                spec=spec,
+                inputs=inputs,
+                where={"encoder": dict(self.encoder_where)},
+                phase="evaluation",
+                sweep=f"{task.name} after {after}",
+            )
+        )
+
+    def _test_length(self, task: Task) -> int:
+        """Return the evaluation length: the last stage's, or the task's own without training."""
+        override = self.experiment.target.overrides.get(task.name)
+        if override is not None and override.max_length is not None:
+            return override.max_length
+        if task.stages:
+            return _overridden(task.stages[-1], self.experiment.target, task.name).max_length
+        return _all_override(self.experiment.target, "max_length") or task.max_length
+
+    def _stride(self, task: Task) -> int:
+        if not task.stages:
+            return 0
+        return _overridden(task.stages[-1], self.experiment.target, task.name).stride
+
+
+def _after(arm: str) -> str:
+    """Return the part of a step's name that says where it started.
+
+    A trial from the base encoder has the same name, as it has the same key, in either phase.
+    """
+    return "" if arm == BASELINE else f"-after-{arm}"
+
+
+def _all_override(phase: Phase, field_name: str) -> Any:
+    override = phase.overrides.get("all")
+    return None if override is None else getattr(override, field_name)
+
+
+def _overridden(stage: Stage, phase: Phase, *names: str) -> Stage:
+    """Return the stage with the experiment's values for `all`, then for each name, put in."""
+    changes: dict[str, Any] = {}
+    for name in ("all", *names):
+        override = phase.overrides.get(name)
+        if override is not None:
+            changes |= override.model_dump(exclude_none=True)
+    return stage.model_copy(update=changes)

@@ -1,0 +1,123 @@
+"""Tasks of the user's own: records in YAML, in the experiment or in files that it names.
+
+Short forms are written out before a record is checked: `like` starts from a built-in task, and a stage
+without `task` trains on the task itself.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from pydantic import ValidationError
+
+from xtransfer.errors import ConfigError
+from xtransfer.metrics import METRICS_OF
+from xtransfer.settings import read_yaml
+from xtransfer.tasks import TASKS, get_task
+from xtransfer.tasks.task import Source, Task
+
+_NAME = re.compile(r"[a-z][a-z0-9_+-]{0,29}")
+_LABELLED = ("classification", "tagging")
+
+
+def complete_user_tasks(raw: dict[str, Any], path: Path) -> None:
+    """Write out the short forms of an experiment's `tasks`, in place.
+
+    Raises:
+        ConfigError: for a file that cannot be read, or an unknown task behind `like`.
+    """
+    entries = raw.get("tasks")
+    if not isinstance(entries, list):
+        return
+    for index, entry in enumerate(cast("list[Any]", entries)):
+        where = f"{path}: tasks[{index}]"
+        if isinstance(entry, str):
+            where = str(path.parent / entry)
+            entry = read_yaml(path.parent / entry)  # noqa: PLW2901 - the file is the entry
+        if isinstance(entry, dict):
+            entries[index] = _complete(cast("dict[str, Any]", entry), where)
+
+
+def check_user_tasks(tasks: tuple[Task, ...], book: Mapping[str, Task], where: str) -> None:
+    """Check what a record's types do not say: names, metrics, labels and stages.
+
+    Raises:
+        ConfigError: naming the record, the field and the remedy.
+    """
+    seen: set[str] = set()
+    for index, task in enumerate(tasks):
+        place = f"{where}: tasks[{index}]"
+        if not _NAME.fullmatch(task.name):
+            raise ConfigError(
+                f"{place}.name",
+                f"'{task.name}' is not a name",
+                "Write 1 to 30 of a-z, 0-9, '-', '_' and '+', beginning with a letter.",
+            )
+        if task.name in TASKS or task.name in seen:
+            what = "built in" if task.name in TASKS else "there twice"
+            raise ConfigError(f"{place}.name", f"'{task.name}' is {what}", "Choose another name.")
+        seen.add(task.name)
+        known = METRICS_OF[task.form]
+        if task.metric not in known:
+            raise ConfigError(
+                f"{place}.metric",
+                f"a {task.form} task has no metric '{task.metric}'",
+                f"It has: {', '.join(known)}.",
+            )
+        if task.form in _LABELLED and not task.labels:
+            raise ConfigError(f"{place}.labels", f"a {task.form} task needs its labels")
+        for stage in (task.as_intermediate, *(task.stages or ())):
+            if stage is not None:
+                get_task(stage.task, f"{place}.stages", book)
+        if task.as_intermediate is None and task.stages is None:
+            raise ConfigError(
+                place,
+                "says neither `as_intermediate` nor `stages`, so it can be used for nothing",
+                "Give the epochs, batch_size and max_length of one of them.",
+            )
+
+
+def patched(task: Task, changes: Mapping[str, Any], where: str) -> Task:
+    """Return a task with some fields of its source changed.
+
+    Raises:
+        ConfigError: for a field that a source does not have, or a value it does not take.
+    """
+    try:
+        source = Source.model_validate({**task.source.model_dump(), **changes})
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        path = ".".join(str(step) for step in first["loc"])
+        raise ConfigError(f"{where}.source.{path}", first["msg"].lower()) from None
+    return task.model_copy(update={"source": source})
+
+
+def _complete(entry: dict[str, Any], where: str) -> dict[str, Any]:
+    entry = dict(entry)
+    name = entry.get("name", "")
+    like = entry.pop("like", None)
+    if like is not None:
+        base = get_task(str(like), f"{where}.like")
+        inherited = base.model_dump(exclude_defaults=True)
+        source = {**inherited["source"], **(entry.pop("source", None) or {})}
+        entry = {**_renamed(inherited, base.name, name), **entry, "source": source}
+    if isinstance(entry.get("as_intermediate"), dict):
+        entry["as_intermediate"] = {"task": name, **entry["as_intermediate"]}
+    if isinstance(entry.get("stages"), list | tuple):
+        entry["stages"] = [
+            {"task": name, **stage} if isinstance(stage, dict) else stage
+            for stage in entry["stages"]
+        ]
+    return entry
+
+
+def _renamed(inherited: dict[str, Any], old: str, new: str) -> dict[str, Any]:
+    """Return a record whose stages train on itself, where the old one's did."""
+    out = {key: value for key, value in inherited.items() if key not in ("benchmark", "group")}
+    for stage in (inherited.get("as_intermediate"), *inherited.get("stages", ())):
+        if stage is not None and stage["task"] == old:
+            stage["task"] = new
+    return out

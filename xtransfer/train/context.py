@@ -1,0 +1,48 @@
+"""Where a trial runs, what it tells and what it keeps: all that the loop knows of its surroundings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """What a running trial tells: step counts, losses, speed."""
+
+    step: int
+    total: int
+    loss: float
+    examples_per_s: float
+    dev: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """A resumable state: scalars and whole tensors, independent of workers and ZeRO stage."""
+
+    state: dict[str, Any]
+    tensors: dict[str, Tensor]
+    """`weights/*`, `exp_avg/*`, `exp_avg_sq/*` and, once there is one, `best/*`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """Where a trial runs: nothing here changes what it computes, beyond rounding."""
+
+    rank: int = 0
+    world_size: int = 1
+    device: str = "cpu"
+    engine: str = "torch"
+    zero_stage: int = 0
+    micro_batch: int | None = None
+    pad_id: int = 0
+    report: Callable[[Progress], None] = lambda progress: None
+    """Called on every rank after the same steps."""
+    save: Callable[[Checkpoint], None] = lambda checkpoint: None
+    """Called on rank 0 with a checkpoint to keep."""
+    save_every_s: float = float("inf")
+    resume: Checkpoint | None = None

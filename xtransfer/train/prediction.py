@@ -1,0 +1,131 @@
+"""Prepared rows as tensors, and the logits of a model on them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from xtransfer.forms import FORMS
+from xtransfer.forms.encoding import Ragged, Rows, pad
+from xtransfer.train.batching import prediction_batches
+from xtransfer.train.context import Context
+
+PREDICTION_TOKENS = {"cpu": 1024, "cuda": 32768}
+"""Tokens, padding included, in one prediction batch of one worker, by kind of device. On a CPU larger
+batches fall out of the cache: half the speed at 8,192."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSet:
+    """Prepared rows and what scoring needs of their examples."""
+
+    rows: Rows
+    examples: list[dict[str, Any]]
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """Tokens of each row."""
+        ids = self.rows["input_ids"]
+        assert isinstance(ids, Ragged)
+        return ids.lengths()
+
+    @staticmethod
+    def joined(parts: Sequence[DataSet]) -> DataSet:
+        """Return the rows of all parts one after the other, as one data set.
+
+        The parts were made by one form; `example` goes on counting from part to part.
+        """
+        if len(parts) == 1:
+            return parts[0]
+        rows: Rows = {}
+        for name in parts[0].rows:
+            columns = [part.rows[name] for part in parts]
+            if isinstance(columns[0], Ragged):
+                rows[name] = _joined_lists([cast("Ragged", column) for column in columns])
+                continue
+            values = [cast("npt.NDArray[np.int32]", column) for column in columns]
+            if name == "example":
+                before = np.cumsum([0, *(len(part.examples) for part in parts)])
+                values = [column + first for column, first in zip(values, before, strict=False)]
+            rows[name] = np.concatenate(values).astype(np.int32)
+        return DataSet(rows=rows, examples=[each for part in parts for each in part.examples])
+
+
+def predict(
+    module: torch.nn.Module, form: str, data: DataSet, context: Context, *, head: int = 0
+) -> list[Tensor] | None:
+    """Return the logits of every row, in row order, on rank 0 (None elsewhere). Collective.
+
+    `head` is the number of the model's head to use. Batches are the same whatever the number of workers, and are dealt out in turn.
+    """
+    was_training = module.training
+    module.eval()
+    batches = prediction_batches(data.lengths, tokens=PREDICTION_TOKENS[context.device])
+    mine = batches[context.rank :: context.world_size]
+    split = getattr(FORMS[form], "split_logits", _one_logit_tensor_a_row)
+    found: dict[int, Tensor] = {}
+    with torch.inference_mode():
+        for at in range(-(-len(batches) // context.world_size)):
+            # Every worker runs as often as the others: under ZeRO 3 a forward pass is collective.
+            batch = mine[at] if at < len(mine) else batches[0]
+            inputs = make_inputs(form, data.rows, batch, context)
+            logits = module(head=head, **inputs).float().cpu()
+            if at < len(mine):
+                parts = split(logits, data.rows, batch)
+                found.update({int(row): part for row, part in zip(batch, parts, strict=True)})
+    module.train(was_training)
+    if context.world_size > 1:
+        gathered: list[Any] = [None] * context.world_size
+        torch.distributed.all_gather_object(gathered, found)
+        found = {row: logits for part in gathered for row, logits in part.items()}
+    if context.rank != 0:
+        return None
+    return [found[row] for row in range(len(data.lengths))]
+
+
+def make_inputs(
+    form: str, rows: Rows, batch: npt.NDArray[np.int64], context: Context
+) -> dict[str, Tensor]:
+    """Return `input_ids`, `attention_mask` (and `token_type_ids`) [sequences, length].
+
+    A form whose head looks at few positions says which, as `positions` [sequences, length].
+    """
+    select = getattr(FORMS[form], "sequences", _one_sequence_a_row)
+    ids = select(rows, batch, "input_ids")
+    padded = pad(ids, context.pad_id)
+    lengths = np.array([len(row) for row in ids])
+    mask = np.arange(padded.shape[1])[None] < lengths[:, None]
+    inputs = {"input_ids": padded, "attention_mask": mask.astype(np.int64)}
+    if "token_type_ids" in rows:
+        inputs["token_type_ids"] = pad(select(rows, batch, "token_type_ids"), 0)
+    positions = getattr(FORMS[form], "positions", None)
+    if positions is not None:
+        inputs["positions"] = positions(rows, batch)
+    return {name: torch.from_numpy(value).to(context.device) for name, value in inputs.items()}
+
+
+def _one_sequence_a_row(rows: Rows, batch: npt.NDArray[np.int64], column: str) -> list[Any]:
+    values = rows[column]
+    return [values[int(row)] for row in batch]
+
+
+def _one_logit_tensor_a_row(
+    logits: Tensor,
+    rows: Rows,  # noqa: ARG001 - the signature is the forms'
+    batch: npt.NDArray[np.int64],  # noqa: ARG001
+) -> Iterable[Tensor]:
+    return logits
+
+
+def _joined_lists(columns: Sequence[Ragged]) -> Ragged:
+    lengths = np.concatenate([column.lengths() for column in columns])
+    return Ragged(
+        np.concatenate([column.values for column in columns]),
+        np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+    )
