@@ -12,7 +12,7 @@ from xtransfer.data.bitext import read_bitext
 from xtransfer.data.build import build_examples, unique_ids
 from xtransfer.data.conll import read_conll
 from xtransfer.data.examples import BitextExample, Example, Rows
-from xtransfer.data.files import content_digest, resolve_files
+from xtransfer.data.files import content_digest, not_empty, resolve_files
 from xtransfer.data.hub import hub_identity, read_hub
 from xtransfer.data.squad import read_squad
 from xtransfer.data.table import TableFormat, read_table, with_labels
@@ -36,7 +36,9 @@ def read_examples(task: Task, *, split: Split, language: str, root: Path) -> Row
     paths = resolve_files(task, split=split, language=language, root=root)
     where = ", ".join(str(path) for path in paths)
     if source.format == "squad":
-        found = chain.from_iterable(read_squad(path, split=split) for path in paths)
+        found = chain.from_iterable(
+            not_empty(read_squad(path, split=split), path) for path in paths
+        )
         examples = unique_ids(tuple(found), split=split, where=where)
         return _checked(Rows(examples=examples), where)
     if source.format == "conll":
@@ -47,7 +49,10 @@ def read_examples(task: Task, *, split: Split, language: str, root: Path) -> Row
         return _checked(read_bitext(*paths), where)
     tables = (
         with_labels(
-            read_table(path, format_=_table_format(path, source.format), header=source.header),
+            not_empty(
+                read_table(path, format_=_table_format(path, source.format), header=source.header),
+                path,
+            ),
             labels,
         )
         for path, labels in _label_files(paths)
