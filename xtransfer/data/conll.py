@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 from xtransfer.data.build import check_labelled, resolve_label
@@ -21,8 +22,8 @@ Line = tuple[str, str, str | None]
 """Where the token stands, the token, and its tag as the file writes it."""
 
 
-def read_conll(task: Task, paths: list[Path], *, split: Split) -> Rows:
-    """Return the sentences of the files, an empty line between two.
+def read_conll(task: Task, paths: list[Path], *, split: Split, first: int | None = None) -> Rows:
+    """Return the sentences of the files, an empty line between two; of each the `first`, None: all.
 
     A file named `.conllu` is CoNLL-U: column 2 is the token, column 4 the tag; comments, ranges
     (`1-2`) and empty nodes (`1.1`) are passed over, as no token of the sentence; its words count from
@@ -38,7 +39,7 @@ def read_conll(task: Task, paths: list[Path], *, split: Split) -> Rows:
     unlabelled: list[str] = []
     skipped: Counter[str] = Counter()
     for path in paths:
-        for sentence in not_empty(_sentences(path), path):
+        for sentence in islice(not_empty(_sentences(path), path), first):
             example = _build(task, sentence, len(examples), skipped, split=split)
             if example is None:
                 continue

@@ -34,17 +34,22 @@ def resolve_files(task: Task, *, split: Split, language: str, root: Path) -> lis
             a folder.
     """
     where = f"{task.name} {split} {language}"
-    templates = task.source.files.get(split, ())
-    if not templates:
+    names = file_names(task, split=split, language=language)
+    if not names:
         has = ", ".join(name for name, files in task.source.files.items() if files) or "none"
         raise DataError(
             where,
             f"task '{task.name}' names no files for split '{split}' (it has: {has})",
             f"Name them as data.files.{task.name}.{split} in the experiment.",
         )
+    return [_find(name, where, root) for name in names]
+
+
+def file_names(task: Task, *, split: Split, language: str) -> list[str]:
+    """Return the paths below the data root that the task names for one split and language."""
     return [
-        _find(template.replace("{lang3}", iso3(language)).replace("{lang}", language), where, root)
-        for template in templates
+        template.replace("{lang3}", iso3(language)).replace("{lang}", language)
+        for template in task.source.files.get(split, ())
     ]
 
 
