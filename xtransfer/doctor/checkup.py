@@ -11,7 +11,6 @@ from typing import Any
 
 from xtransfer.config import Experiment
 from xtransfer.data import read_examples
-from xtransfer.data.examples import Rows
 from xtransfer.doctor.contents import contents
 from xtransfer.doctor.findings import Finding, in_order
 from xtransfer.doctor.needs import DataSet, absent_root, data_sets, meetings
@@ -55,10 +54,7 @@ def examine(experiment: Experiment, *, tell: Callable[[str], None] = lambda text
     with _root_of(experiment) as root:
         for group in _by_source(uses):
             tell(str(group[0]))
-            rows = _read(group[0], root, findings)
-            if rows is not None:
-                for each in group:
-                    _survey(each, rows, surveys, findings)
+            _survey(group, root, surveys, findings)
     findings += [
         Finding(level="error", kind="not built", where=name, what=f"cannot run: {NOT_YET[name]}")
         for name in sorted({each.name for each in uses} & set(NOT_YET))
@@ -84,12 +80,18 @@ def _by_source(uses: Sequence[DataSet]) -> list[list[DataSet]]:
     return list(groups.values())
 
 
-def _read(data: DataSet, root: Path | None, findings: list[Finding]) -> Rows | None:
-    """Read the rows of a data set's files; None, and a finding, where that fails."""
+def _survey(
+    group: Sequence[DataSet],
+    root: Path | None,
+    surveys: dict[DataSet, Survey],
+    findings: list[Finding],
+) -> None:
+    """Read the files of a group and count each of its data sets; note what fails."""
+    data = group[0]
     if data.name in NOT_YET:
-        return None
+        return
     try:
-        return read_examples(
+        rows = read_examples(
             data.task, split=data.split, language=data.language, root=root or data.root
         )
     except DataError as error:
@@ -98,18 +100,14 @@ def _read(data: DataSet, root: Path | None, findings: list[Finding]) -> Rows | N
         findings.append(
             Finding(level="error", kind="unreadable", where=where, what=error.what, next=error.next)
         )
-        return None
-
-
-def _survey(
-    data: DataSet, rows: Rows, surveys: dict[DataSet, Survey], findings: list[Finding]
-) -> None:
-    try:
-        surveys[data] = survey(data, rows)
-    except DataError as error:
-        findings.append(
-            Finding(level="error", kind="too few rows", where=str(data), what=str(error))
-        )
+        return
+    for each in group:
+        try:
+            surveys[each] = survey(each, rows)
+        except DataError as error:
+            findings.append(
+                Finding(level="error", kind="too few rows", where=str(each), what=str(error))
+            )
 
 
 @contextmanager
