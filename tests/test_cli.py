@@ -218,7 +218,7 @@ MISTAKES: dict[str, tuple[list[Any], str]] = {
     "bad override": (["plan", "CONFIG", "--set", "target"], "is not of the form a.b=value"),
     "bad placement": (["plan", "CONFIG", "--place", "trian.cpus=1"], "Did you mean 'train'?"),
     "bad store": (["plan", "CONFIG", "--store", "gs://x"], "unknown kind of store"),
-    "no data": (["run", "CONFIG"], "Put the file there"),
+    "no data": (["run", "CONFIG"], "Put the files there, or set data.root"),
     "no revision": (
         ["run", "CONFIG", "--set", "encoder={name: org/model}"],
         "pin encoder.revision",

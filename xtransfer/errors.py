@@ -72,6 +72,12 @@ class StepError(XtransferError):
     """A step of the plan failed."""
 
 
+def shown(text: str, *, most: int = 80) -> str:
+    """Return a text from a file as an error shows it: one line, and no more than `most` characters."""
+    cut = text if len(text) <= most else f"{text[:most]}..."
+    return cut if cut.isprintable() else repr(cut)[1:-1]
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return a sentence that offers the known name nearest to `word`, empty where none is near."""
     near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)

@@ -10,6 +10,7 @@ from xtransfer.config import Experiment
 from xtransfer.data import source_digests
 from xtransfer.errors import ConfigError, DataError
 from xtransfer.identity import file_digest
+from xtransfer.remembered import RememberedData
 from xtransfer.tasks.task import Split, Task
 
 ENCODER_FILES = ("config.json", "model.safetensors")
@@ -27,12 +28,22 @@ class Fingerprints:
 
     Args:
         experiment: whose data and encoder are looked up.
+        remembered: tells the identity of data whose files are gone, for the sake of steps that are done.
         lenient: take a missing file for a placeholder identity and note it in `missing`, so that a
             plan can be counted before its data are there. Such a plan cannot be run.
     """
 
-    def __init__(self, experiment: Experiment, *, lenient: bool = False) -> None:
+    def __init__(
+        self,
+        experiment: Experiment,
+        *,
+        lenient: bool = False,
+        remembered: RememberedData | None = None,
+    ) -> None:
         self.experiment = experiment
+        self.remembered = remembered
+        self.recalled: list[str] = []
+        """Data sets whose files are gone, as errors that were none."""
         self.lenient = lenient
         self.missing: list[str] = []
         self._known: dict[tuple[Any, ...], Any] = {}
@@ -45,10 +56,14 @@ class Fingerprints:
             try:
                 found = source_digests(task, split=split, language=language, root=root)
             except DataError as error:
-                if not self.lenient:
+                found = self.remembered and self.remembered.find(task, split, language)
+                if found:
+                    self.recalled.append(str(error))
+                elif not self.lenient:
                     raise
-                self.missing.append(str(error))
-                found = [{"absent": [task.name, split, language]}]
+                else:
+                    self.missing.append(str(error))
+                    found = [{"absent": [task.name, split, language]}]
             self._known[key] = found
         return self._known[key]
 
@@ -59,14 +74,16 @@ class Fingerprints:
         if Path(name).is_dir():
             return self._folder(Path(name))
         if settings.revision is None:
-            message = f"'{name}' is no folder here, and as a hub repository it has no revision"
-            if self.lenient:
-                self.missing.append(f"encoder: {message}")
-                placeholder = {"absent": name}
-                return placeholder, placeholder, {"name": name, "revision": None, "digests": {}}
-            raise ConfigError(
-                "encoder", message, "Give a folder, or pin encoder.revision to a full commit hash."
+            error = ConfigError(
+                "encoder",
+                f"'{name}' is no folder here, and as a hub repository it has no revision",
+                "Give a folder, or pin encoder.revision to a full commit hash.",
             )
+            if not self.lenient:
+                raise error
+            self.missing.append(str(error))
+            placeholder = {"absent": name}
+            return placeholder, placeholder, {"name": name, "revision": None, "digests": {}}
         identity = {"hub": name, "revision": settings.revision}
         return identity, identity, {"name": name, "revision": settings.revision, "digests": {}}
 

@@ -141,7 +141,7 @@ def test_choices_without_names_of_their_own_go_by_the_tasks_labels() -> None:
         ({"question": {"stem": "s", "choices": [{"label": "A", "text": "a"}]}}, "has 1 answers"),
         (
             {"question": {"stem": "s", "choices": [{"label": "A", "text": "a"}] * 2}},
-            "2 answers, but named A, A",
+            "has 2 answers, but named A, A",
         ),
         (
             {"question": {"stem": "s", "choices": [{"label": x, "text": x} for x in "AC"]}},
@@ -157,8 +157,8 @@ def test_choices_that_do_not_fit_are_named(change: dict[str, Any], message: str)
 def test_ids_are_unique() -> None:
     with pytest.raises(DataError, match="two examples of split 'dev' have the id 'q1'"):
         build(TASKS["commonsenseqa"], CSQA, CSQA, split="dev")
-    rows = build(TASKS["commonsenseqa"], CSQA, CSQA, split="train")
-    assert [example.id for example in rows.examples] == ["q1", "q1#2"]
+    rows = build(TASKS["commonsenseqa"], CSQA, CSQA, {**CSQA, "id": "q1#2"}, CSQA, split="train")
+    assert [example.id for example in rows.examples] == ["q1", "q1#3", "q1#2", "q1#4"]
 
 
 def test_flat_rows_of_questions_and_of_tags() -> None:
@@ -169,6 +169,44 @@ def test_flat_rows_of_questions_and_of_tags() -> None:
     )
     assert build(TASKS["udpos"], {"tokens": ["a"], "tags": ["DET"]}).examples == (
         TaggingExample(id="0", tokens=("a",), tags=("DET",)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("answers", "message"),
+    [
+        ({"text": "b", "answer_start": 2}, "lacks a list 'text' or 'answer_start'"),
+        ({"text": ["b"], "answer_start": 2}, "lacks a list 'text' or 'answer_start'"),
+        ({"text": ["b"]}, "lacks a list 'text' or 'answer_start'"),
+        ({"text": ["b"], "answer_start": []}, "of its 'answers' differ in length"),
+        ({"text": ["b"], "answer_start": ["2"]}, "an 'answer_start' is a str, not a position"),
+        ({"text": ["b"], "answer_start": [-1]}, "an 'answer_start' is the int -1, not a position"),
+        ({"text": [2], "answer_start": [2]}, "'answers' is the int 2, not text"),
+        ({"text": ["b"], "answer_start": [1]}, "answer 'b' is not at character 1 of its context"),
+    ],
+)
+def test_answers_of_flat_rows_are_checked(answers: dict[str, Any], message: str) -> None:
+    row = {"id": "7", "question": "q", "context": "a b", "answers": answers}
+    with pytest.raises(DataError, match=f"^f:1: .*{message}"):
+        build(TASKS["squad_v1"], row)
+
+
+def test_flat_test_rows_without_any_answer_are_refused() -> None:
+    row = {
+        "id": "7",
+        "question": "q",
+        "context": "a b",
+        "answers": {"text": [], "answer_start": []},
+    }
+    with pytest.raises(DataError, match="squad_v1: no question has an answer"):
+        build(TASKS["squad_v1"], row, split="test")
+
+
+def test_what_a_file_says_is_shown_in_one_short_line() -> None:
+    with pytest.raises(DataError) as caught:
+        build(TASKS["xnli"], {"0": "p", "1": "h", "2": "\n\x07" + "x" * 10_000})
+    assert str(caught.value) == (
+        f"f:1: unknown label '\\n\\x07{'x' * 78}...'. Labels: entailment, neutral, contradiction."
     )
 
 

@@ -80,6 +80,35 @@ def test_a_short_line_of_conllu_is_named(write) -> None:
         read(write("a.conllu", "Das\tDET\n"))
 
 
+@pytest.mark.parametrize(
+    ("numbers", "message"),
+    [
+        (("1", "3"), "a.conllu:2: its word has the number '3', not 2. Is a line missing"),
+        (("1", "1"), "a.conllu:2: its word has the number '1', not 2. Is a line missing, or the"),
+        (("1", "x"), "a.conllu:2: its word has the number 'x', not 2"),
+        (("01",), "a.conllu:1: its word has the number '01', not 1"),
+    ],
+)
+def test_words_of_conllu_that_do_not_count_up_are_named(
+    write, numbers: tuple[str, ...], message: str
+) -> None:
+    lines = [f"{number}\tDas\tdas\tDET" + "\t_" * 6 for number in numbers]
+    with pytest.raises(DataError) as caught:
+        read(write("a.conllu", "\n".join(lines) + "\n"))
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("line", ["1\t\tdas\tDET", "1\tDas\tdas\t"])
+def test_an_empty_word_or_tag_of_conllu_is_named(write, line: str) -> None:
+    with pytest.raises(DataError, match=r"a\.conllu:1: its word or its tag is empty"):
+        read(write("a.conllu", line + "\t_" * 6 + "\n"))
+
+
+def test_a_space_of_another_kind_is_a_token(write) -> None:
+    rows = read(write("a.tsv", "Das\n\u00a0\n\u3000\n \nNein\n"), "test")
+    assert [example.tokens for example in rows.examples] == [("Das", "\u00a0", "\u3000"), ("Nein",)]  # type: ignore[union-attr]
+
+
 def test_ids_go_on_over_several_files(write, with_files, tmp_path) -> None:
     write("a.tsv", "Das\tDET\n")
     write("b.tsv", "Haus\tNOUN\n")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,26 @@ def test_a_folder_in_place_of_a_file_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "xnli" / "test-de.tsv").mkdir(parents=True)
     with pytest.raises(DataError, match="is a folder, not a file"):
         resolve_files(TASKS["xnli"], split="test", language="de", root=tmp_path)
+
+
+def test_a_name_too_long_for_the_disk_is_named(with_files, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="cannot be read: File name too long"):
+        resolve_files(
+            with_files("xnli", "test", "x" * 300), split="test", language="en", root=tmp_path
+        )
+
+
+def test_what_is_neither_file_nor_folder_is_refused(with_files, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(DataError, match="pipe is not a regular file"):
+        resolve_files(
+            with_files("xnli", "test", "pipe"), split="test", language="en", root=tmp_path
+        )
+
+
+def test_gzip_under_another_name_is_told_apart_from_broken_text(write) -> None:
+    with pytest.raises(DataError, match=r"a\.tsv: is gzip, but is not named \.gz\. Rename it"):
+        lines(write("a.tsv", gzip.compress(b"one\n")))
 
 
 def test_a_byte_order_mark_and_windows_line_ends_are_taken_off(write) -> None:

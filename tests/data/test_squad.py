@@ -67,7 +67,10 @@ def test_a_test_answer_elsewhere_in_its_context_is_scored_all_the_same(write) ->
         (question(answers="東京"), "question 'q': 'answers' is not a list"),
         ({"id": "q", "question": "x"}, "question 'q': has no 'answers'"),
         ({"question": "x", "answers": []}, "has no 'id'"),
-        (question(id=3), "'id' is not text"),
+        (question(id=3), r"'id' is not text"),
+        (question(is_impossible="false"), "'is_impossible' is neither true nor false"),
+        (question(question=3), "question 'q': 'question' is not text"),
+        ("q", r"a\.json: data\[0\]\.paragraphs\[0\]\.qas\[0\]: 'id' is sought in what is not"),
     ],
 )
 def test_what_cannot_be_trained_on_is_named(write, item: dict[str, Any], message: str) -> None:

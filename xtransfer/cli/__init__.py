@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from xtransfer import __version__
-from xtransfer.cli import results, study
+from xtransfer.cli import data, results, study
 from xtransfer.errors import XtransferError
 
 app = typer.Typer(
@@ -66,3 +66,4 @@ for command in (
     results.export,
 ):
     app.command()(command)
+app.add_typer(data.commands)

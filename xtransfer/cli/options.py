@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -53,13 +54,22 @@ def place_at(path: Path | None, store: str | None, place: list[str] | None) -> P
     return found if store is None else found.model_copy(update={"store": store})
 
 
-def make_plan(experiment: Experiment, *, lenient: bool) -> tuple[Plan, list[str]]:
-    """Return the plan and the inputs it could not find (`lenient`; else they are an error)."""
+def make_plan(
+    experiment: Experiment, *, lenient: bool, store: Store | None = None
+) -> tuple[Plan, list[str]]:
+    """Return the plan and the inputs it could not find (`lenient`; else they are an error).
+
+    Data whose files are gone are taken for those that the store's records name, with a word to say so.
+    """
     from xtransfer.fingerprints import Fingerprints
     from xtransfer.planner import build_plan
+    from xtransfer.remembered import RememberedData
 
-    fingerprints = Fingerprints(experiment, lenient=lenient)
+    remembered = None if store is None else RememberedData(store)
+    fingerprints = Fingerprints(experiment, lenient=lenient, remembered=remembered)
     made = build_plan(experiment, fingerprints)
+    for text in dict.fromkeys(fingerprints.recalled):
+        print(f"xtransfer: taken as recorded: {text}", file=sys.stderr)
     return made, list(dict.fromkeys(fingerprints.missing))
 
 

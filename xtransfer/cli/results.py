@@ -69,8 +69,8 @@ def report(
     Example: xtransfer report configs/quickstart.yaml --out report
     """
     experiment, places = load(config, placement, store, sets, place)
-    made, _ = make_plan(experiment, lenient=True)
     opened = open_at(places)
+    made, _ = make_plan(experiment, lenient=True, store=opened)
     if as_json:
         from xtransfer.report.build import collect_results, results_json
 

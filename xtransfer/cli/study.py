@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,7 +21,10 @@ from xtransfer.cli.options import (
     write_report,
 )
 from xtransfer.cli.output import print_json, print_plan, print_resolved, print_table
-from xtransfer.errors import ConfigError
+from xtransfer.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from xtransfer.plan import Plan
 
 
 def tasks(as_json: AsJson = False) -> None:
@@ -86,8 +89,8 @@ def plan(
     Example: xtransfer plan configs/paper.yaml --steps
     """
     experiment, places = load(config, placement, store, sets, place)
-    made, missing = make_plan(experiment, lenient=True)
     opened = open_at(places)
+    made, missing = make_plan(experiment, lenient=True, store=opened)
     done = recorded_keys(made, opened)
     if as_json:
         print_json(
@@ -138,8 +141,8 @@ def run(
     experiment, places = load(config, placement, store, sets, place)
     if dry_run:
         print_resolved(experiment, places)
-        made, missing = make_plan(experiment, lenient=True)
         opened = open_at(places)
+        made, missing = make_plan(experiment, lenient=True, store=opened)
         print_plan(made, recorded_keys(made, opened), missing, opened.url)
         return
     arms = experiment.intermediate.tasks
@@ -149,8 +152,9 @@ def run(
         raise ConfigError(
             str(config), f"not built yet: {', '.join(unbuilt)}", "See: xtransfer tasks"
         )
-    made, _ = make_plan(experiment, lenient=False)
     opened = open_at(places)
+    made, missing = make_plan(experiment, lenient=True, store=opened)
+    _check_inputs(made, missing, recorded_keys(made, opened), str(config))
     from xtransfer.logs import StoreLog
     from xtransfer.progress import ProgressBoard
     from xtransfer.runner import on_terminate, run_plan
@@ -196,8 +200,8 @@ def status(
     Example: xtransfer status configs/quickstart.yaml --store s3://bucket/prefix
     """
     experiment, places = load(config, placement, store, sets, place)
-    made, _ = make_plan(experiment, lenient=True)
     opened = open_at(places)
+    made, _ = make_plan(experiment, lenient=True, store=opened)
     done = recorded_keys(made, opened)
     failed = {key: note for key, note in failures_in(opened).items() if key in made.steps}
     rows = [
@@ -225,6 +229,17 @@ def status(
     for row in rows:
         if row["error"]:
             print(f"failed {row['step']}: {row['error']}")
+
+
+def _check_inputs(made: Plan, missing: list[str], recorded: set[str], where: str) -> None:
+    """Refuse to start while anything is wrong with what the run would read; name all of it."""
+    from xtransfer.doctor import first_look
+
+    problems = first_look(made, recorded=recorded, missing=missing)
+    if problems:
+        count = "1 input is" if len(problems) == 1 else f"{len(problems)} inputs are"
+        lines = "".join(f"\n  {problem}" for problem in problems)
+        raise DataError(where, f"nothing was started, for {count} not in order:{lines}")
 
 
 def _count(rows: list[dict[str, str]], **wanted: str) -> str:

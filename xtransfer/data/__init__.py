@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from itertools import chain
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,13 +12,15 @@ from xtransfer.data.bitext import read_bitext
 from xtransfer.data.build import build_examples, unique_ids
 from xtransfer.data.conll import read_conll
 from xtransfer.data.examples import BitextExample, Example, Rows
-from xtransfer.data.files import content_digest, resolve_files
+from xtransfer.data.files import content_digest, file_names, not_empty, resolve_files
 from xtransfer.data.hub import hub_identity, read_hub
 from xtransfer.data.squad import read_squad
-from xtransfer.data.table import TableFormat, read_table, with_labels
+from xtransfer.data.table import Row, TableFormat, read_table, with_labels
 from xtransfer.data.text import read_paragraphs
 from xtransfer.errors import DataError
 from xtransfer.tasks.task import Split, Task
+
+__all__ = ["cut", "file_names", "read_examples", "read_first", "source_digests"]
 
 
 def read_examples(task: Task, *, split: Split, language: str, root: Path) -> Rows:
@@ -30,32 +32,56 @@ def read_examples(task: Task, *, split: Split, language: str, root: Path) -> Row
         DataError: naming file and line, where a file is missing, malformed or empty, or disagrees
             with the task.
     """
+    rows = _read(task, split=split, language=language, root=root, first=None)
+    if not rows.examples:
+        raise DataError(f"{task.name} {split} {language}", "holds no examples")
+    return rows
+
+
+def read_first(task: Task, *, split: Split, language: str, root: Path, count: int) -> Rows:
+    """Return the examples of the first `count` rows of each file: enough to see what is wrong.
+
+    What no first row can tell is left to `read_examples`: a format in one piece, such as SQuAD's, is
+    read whole, and a hub data set not at all, as that may mean to fetch it.
+
+    Raises:
+        DataError: as `read_examples`.
+    """
+    if task.source.hub is not None:
+        return Rows(examples=())
+    return _read(task, split=split, language=language, root=root, first=count)
+
+
+def _read(task: Task, *, split: Split, language: str, root: Path, first: int | None) -> Rows:
     source = task.source
     if source.hub is not None:
         rows = read_hub(task, split=split, language=language, root=root)
-        return _checked(build_examples(task, rows, split=split), f"{source.hub.path} ({split})")
+        return build_examples(task, rows, split=split)
     paths = resolve_files(task, split=split, language=language, root=root)
     where = ", ".join(str(path) for path in paths)
     if source.format == "squad":
-        found = chain.from_iterable(read_squad(path, split=split) for path in paths)
-        examples = unique_ids(tuple(found), split=split, where=where)
-        return _checked(Rows(examples=examples), where)
+        found = chain.from_iterable(
+            not_empty(read_squad(path, split=split), path) for path in paths
+        )
+        return Rows(examples=unique_ids(tuple(found), split=split, where=where))
     if source.format == "conll":
-        return _checked(read_conll(task, paths, split=split), where)
+        return read_conll(task, paths, split=split, first=first)
     if source.format == "text":
-        return _checked(read_paragraphs(paths), where)
+        return read_paragraphs(paths, first=first)
     if source.format == "bitext":
         if len(paths) != 2:
             raise DataError(where, "bitext needs two files: the foreign side, then the English one")
-        return _checked(read_bitext(*paths), where)
+        return read_bitext(*paths)
     tables = (
-        with_labels(
-            read_table(path, format_=_table_format(path, source.format), header=source.header),
-            labels,
-        )
+        islice(with_labels(not_empty(_table(path, task), path), labels), first)
         for path, labels in _label_files(paths)
     )
-    return _checked(build_examples(task, chain.from_iterable(tables), split=split), where)
+    return build_examples(task, chain.from_iterable(tables), split=split)
+
+
+def _table(path: Path, task: Task) -> Iterator[Row]:
+    format_ = _table_format(path, cast("TableFormat", task.source.format))
+    return read_table(path, format_=format_, header=task.source.header)
 
 
 def source_digests(task: Task, *, split: Split, language: str, root: Path) -> list[dict[str, Any]]:
@@ -179,9 +205,3 @@ def _label_files(paths: Sequence[Path]) -> list[tuple[Path, Path | None]]:
 def _table_format(path: Path, format_: TableFormat) -> TableFormat:
     """Return how a table is written: a `.jsonl` is JSON lines in any task, as CosmosQA's test set is."""
     return "jsonl" if path.name.removesuffix(".gz").endswith(".jsonl") else format_
-
-
-def _checked(rows: Rows, where: str) -> Rows:
-    if not rows.examples:
-        raise DataError(where, "holds no examples")
-    return rows

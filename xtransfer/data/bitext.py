@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from xtransfer.data.examples import BitextExample, Rows
-from xtransfer.data.files import read_lines
+from xtransfer.data.files import not_empty, read_lines
 from xtransfer.errors import DataError
 
 
@@ -15,11 +15,11 @@ def read_bitext(foreign: Path, english: Path) -> Rows:
     XTREME's preparation sorts the English file, so its pair of files is not parallel: give LASER's.
 
     Raises:
-        DataError: where the files have different numbers of lines.
+        DataError: where a file is empty, or they have different numbers of lines.
     """
     sides = {
-        "foreign": [line for _, line in read_lines(foreign)],
-        "english": [line for _, line in read_lines(english)],
+        "foreign": [line for _, line in not_empty(read_lines(foreign), foreign)],
+        "english": [line for _, line in not_empty(read_lines(english), english)],
     }
     counts = {side: len(lines) for side, lines in sides.items()}
     if counts["foreign"] != counts["english"]:

@@ -17,7 +17,7 @@ from xtransfer.data.examples import (
     TaggingExample,
 )
 from xtransfer.data.table import Row
-from xtransfer.errors import DataError, did_you_mean
+from xtransfer.errors import DataError, did_you_mean, shown
 from xtransfer.tasks.task import FormName, Split, Task
 
 E = TypeVar("E", bound=Example)
@@ -40,7 +40,7 @@ def build_examples(task: Task, rows: Iterable[Row], *, split: Split) -> Rows:
     unlabelled: list[str] = []
     skipped: Counter[str] = Counter()
     for number, (where, row) in enumerate(rows):
-        fields = _Fields(where=where, row=row, task=task, number=number)
+        fields = _Fields(where=where, row=row, task=task, number=number, split=split)
         label = fields.label(required=split != "test")
         if label in task.source.skip_labels:
             skipped[f"label '{label}'"] += 1
@@ -49,6 +49,8 @@ def build_examples(task: Task, rows: Iterable[Row], *, split: Split) -> Rows:
             unlabelled.append(where)
         examples.append(build(fields, label))
     check_labelled(unlabelled, len(examples))
+    if split == "test":
+        check_answered(examples, task.name)
     return Rows(examples=unique_ids(examples, split=split, where=task.name), skipped=dict(skipped))
 
 
@@ -68,15 +70,43 @@ def unique_ids(examples: Sequence[E], *, split: Split, where: str) -> tuple[E, .
     TyDiQA repeats ids in its training set: the second `x` there becomes `x#2`. Dev and test ids must
     be unique as they are, or scores by the official evaluator would differ.
     """
+    taken = {example.id for example in examples}
+    if len(taken) == len(examples):
+        return tuple(examples)
     seen: Counter[str] = Counter()
     out: list[E] = []
     for example in examples:
         seen[example.id] += 1
-        count = seen[example.id]
-        if count > 1 and split != "train":
-            raise DataError(where, f"two examples of split '{split}' have the id '{example.id}'")
-        out.append(example if count == 1 else replace(example, id=f"{example.id}#{count}"))
+        if seen[example.id] == 1:
+            out.append(example)
+            continue
+        if split != "train":
+            name = shown(example.id)
+            raise DataError(where, f"two examples of split '{split}' have the id '{name}'")
+        while (other := f"{example.id}#{seen[example.id]}") in taken:
+            seen[example.id] += 1
+        taken.add(other)
+        out.append(replace(example, id=other))
     return tuple(out)
+
+
+def check_answered(examples: Sequence[Example], where: str) -> None:
+    """Refuse questions of which none has an answer: scored against them every model would get 0."""
+    if examples and all(isinstance(each, SpanExample) and not each.answers for each in examples):
+        raise DataError(
+            where,
+            "no question has an answer",
+            "XTREME's preparation strips its test files: take the file as its authors publish it.",
+        )
+
+
+def check_answers(answers: Sequence[tuple[str, int]], context: str, where: str) -> None:
+    """Refuse an answer that is not in its context at the character that it names."""
+    for text, start in answers:
+        if context[start : start + len(text)] != text:
+            raise DataError(
+                where, f"answer '{shown(text)}' is not at character {start} of its context"
+            )
 
 
 def resolve_label(label: str, task: Task, where: str) -> str:
@@ -88,16 +118,21 @@ def resolve_label(label: str, task: Task, where: str) -> str:
     found = task.source.labels.get(label, label)
     if task.labels and found not in task.labels:
         near = did_you_mean(found, task.labels)
-        shown = ", ".join(task.labels[:20]) + (", ..." if len(task.labels) > 20 else "")
-        raise DataError(where, f"unknown label '{found}'", f"{near} Labels: {shown}.".strip())
+        names = ", ".join(task.labels[:20]) + (", ..." if len(task.labels) > 20 else "")
+        raise DataError(
+            where, f"unknown label '{shown(found)}'", f"{near} Labels: {names}.".strip()
+        )
     return found
 
 
 class _Fields:
     """One row with its place, read by the names of `Source.columns`."""
 
-    def __init__(self, *, where: str, row: Mapping[str, Any], task: Task, number: int) -> None:
+    def __init__(
+        self, *, where: str, row: Mapping[str, Any], task: Task, number: int, split: Split
+    ) -> None:
         self.where = where
+        self.split = split
         self.row = row
         self.task = task
         self.number = number
@@ -110,10 +145,12 @@ class _Fields:
         value = None if column is None else self.value("label", optional=not required)
         if value is None and required:
             raise DataError(self.where, "has no label", f"Its column is '{column}'.")
-        return None if value is None else self.as_text(value, "label")
+        return None if value is None else self.as_name(value, "label")
 
     def id(self) -> str:
-        return self.text("id", default=str(self.number))
+        if "id" not in self.task.source.columns:
+            return str(self.number)
+        return self.as_name(self.value("id"), "id")
 
     def text(self, name: str, *, default: str | None = None) -> str:
         if name not in self.task.source.columns and default is not None:
@@ -121,10 +158,16 @@ class _Fields:
         return self.as_text(self.value(name), name)
 
     def texts(self, name: str) -> tuple[str, ...]:
+        return tuple(self.as_text(item, name) for item in self.items(name))
+
+    def names(self, name: str) -> tuple[str, ...]:
+        return tuple(self.as_name(item, name) for item in self.items(name))
+
+    def items(self, name: str) -> Sequence[Any]:
         value = self.value(name)
         if not isinstance(value, list | tuple):
-            raise DataError(self.where, f"'{name}' is {_shown(value)}, not a list of texts")
-        return tuple(self.as_text(item, name) for item in cast("Sequence[Any]", value))
+            raise DataError(self.where, f"'{name}' is {_kind(value)}, not a list of texts")
+        return cast("Sequence[Any]", value)
 
     def value(self, name: str, *, optional: bool = False) -> Any:
         column = self.task.source.columns.get(name, name)
@@ -136,15 +179,19 @@ class _Fields:
             raise DataError(
                 self.where,
                 f"has no column '{absent}' (for '{name}' of task '{self.task.name}')",
-                f"Its columns: {', '.join(self.row)}.",
+                f"Its columns: {shown(', '.join(self.row), most=200)}.",
             ) from None
 
     def as_text(self, value: Any, name: str) -> str:
         if isinstance(value, str):
             return value
-        if isinstance(value, int | float) and not isinstance(value, bool):
+        raise DataError(self.where, f"'{name}' is {_kind(value)}, not text")
+
+    def as_name(self, value: Any, name: str) -> str:
+        """Return an id or a label, which some publishers write as a number."""
+        if isinstance(value, int) and not isinstance(value, bool):
             return str(value)
-        raise DataError(self.where, f"'{name}' is {_shown(value)}, not text")
+        return self.as_text(value, name)
 
 
 def _pair(fields: _Fields, label: str | None) -> PairExample:
@@ -163,14 +210,16 @@ def _choice(fields: _Fields, label: str | None) -> ChoiceExample:
     if len(choices) < 2:
         raise DataError(fields.where, f"has {len(choices)} answers to choose from, not 2 or more")
     own = "choice_labels" in fields.task.source.columns
-    names = fields.texts("choice_labels") if own else fields.task.labels[: len(choices)]
+    names = fields.names("choice_labels") if own else fields.task.labels[: len(choices)]
     if len(names) != len(choices) or len(set(names)) != len(names):
-        raise DataError(fields.where, f"{len(choices)} answers, but named {', '.join(names)}")
+        listed = shown(", ".join(names))
+        raise DataError(fields.where, f"has {len(choices)} answers, but named {listed}")
     right: int | None = None
     if label is not None:
         found = resolve_label(label, fields.task, fields.where)
         if found not in names:
-            raise DataError(fields.where, f"label '{found}' is none of its answers' names")
+            message = f"label '{shown(found)}' is none of its answers' names"
+            raise DataError(fields.where, message)
         right = names.index(found)
     return ChoiceExample(
         id=fields.id(),
@@ -182,7 +231,7 @@ def _choice(fields: _Fields, label: str | None) -> ChoiceExample:
 
 
 def _tagging(fields: _Fields, _: str | None) -> TaggingExample:
-    tokens, tags = fields.texts("tokens"), fields.texts("tags")
+    tokens, tags = fields.texts("tokens"), fields.names("tags")
     if len(tokens) != len(tags):
         raise DataError(fields.where, f"has {len(tokens)} tokens, but {len(tags)} tags")
     found = tuple(resolve_label(tag, fields.task, fields.where) for tag in tags)
@@ -193,16 +242,29 @@ def _span(fields: _Fields, _: str | None) -> SpanExample:
     """Build a question from a flat row whose `answers` holds lists `text` and `answer_start`."""
     answers = fields.value("answers")
     if not isinstance(answers, Mapping):
-        raise DataError(fields.where, f"'answers' is {_shown(answers)}, not an object")
-    lists = cast("Mapping[str, Sequence[Any]]", answers)
-    texts, starts = lists.get("text"), lists.get("answer_start")
-    if texts is None or starts is None or len(texts) != len(starts):
-        raise DataError(fields.where, "'answers' lacks 'text' or 'answer_start', or they differ")
+        raise DataError(fields.where, f"'answers' is {_kind(answers)}, not an object")
+    lists = cast("Mapping[str, Any]", answers)
+    texts, starts = (lists.get(name) for name in ("text", "answer_start"))
+    if not isinstance(texts, list | tuple) or not isinstance(starts, list | tuple):
+        raise DataError(fields.where, "'answers' lacks a list 'text' or 'answer_start'")
+    texts, starts = cast("Sequence[Any]", texts), cast("Sequence[Any]", starts)
+    if len(texts) != len(starts):
+        raise DataError(fields.where, "'text' and 'answer_start' of its 'answers' differ in length")
+    for start in starts:
+        if not isinstance(start, int) or isinstance(start, bool) or start < 0:
+            raise DataError(fields.where, f"an 'answer_start' is {_kind(start)}, not a position")
+    found = tuple(
+        (fields.as_text(text, "answers"), cast("int", start))
+        for text, start in zip(texts, starts, strict=True)
+    )
+    context = fields.text("context")
+    if fields.split != "test":
+        check_answers(found, context, fields.where)
     return SpanExample(
-        id=fields.text("id"),
+        id=fields.as_name(fields.value("id"), "id"),
         question=fields.text("question"),
-        context=fields.text("context"),
-        answers=tuple((str(text), int(start)) for text, start in zip(texts, starts, strict=True)),
+        context=context,
+        answers=found,
     )
 
 
@@ -214,5 +276,10 @@ _BUILDERS: Mapping[FormName, Callable[[_Fields, str | None], Example]] = {
 }
 
 
-def _shown(value: Any) -> str:
-    return "null" if value is None else f"a {type(value).__name__}"
+def _kind(value: Any) -> str:
+    """Name the kind of a JSON value, a number with what it is."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool | int | float):
+        return f"the {type(value).__name__} {shown(str(value))}"
+    return f"a {type(value).__name__}"

@@ -2,37 +2,44 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 from xtransfer.data.build import check_labelled, resolve_label
 from xtransfer.data.examples import Rows, TaggingExample
-from xtransfer.data.files import read_lines
-from xtransfer.errors import DataError
+from xtransfer.data.files import not_empty, read_lines
+from xtransfer.errors import DataError, shown
 from xtransfer.tasks.task import Split, Task
+
+_NO_WORD = re.compile(r"[0-9]+[-.][0-9]+")
+"""Number of a range of words or of an empty node in CoNLL-U."""
 
 Line = tuple[str, str, str | None]
 """Where the token stands, the token, and its tag as the file writes it."""
 
 
-def read_conll(task: Task, paths: list[Path], *, split: Split) -> Rows:
-    """Return the sentences of the files, an empty line between two.
+def read_conll(task: Task, paths: list[Path], *, split: Split, first: int | None = None) -> Rows:
+    """Return the sentences of the files, an empty line between two; of each the `first`, None: all.
 
     A file named `.conllu` is CoNLL-U: column 2 is the token, column 4 the tag; comments, ranges
-    (`1-2`) and empty nodes (`1.1`) are passed over, as no token of the sentence. Of all other files
-    every line is a token and, but for unlabelled test files, its tag. Tokens whose tag is one of the
+    (`1-2`) and empty nodes (`1.1`) are passed over, as no token of the sentence; its words count from
+    1 without a gap. Of all other files every line is a token and, but for unlabelled test files, its
+    tag. Tokens whose tag is one of the
     task's `skip_labels` are left out and counted. Ids are 0-based sentence numbers.
 
     Raises:
-        DataError: naming file and line, for a line of another shape or an unknown tag.
+        DataError: naming file and line, for a line of another shape or an unknown tag; naming the
+            file, where one holds no sentence.
     """
     examples: list[TaggingExample] = []
     unlabelled: list[str] = []
     skipped: Counter[str] = Counter()
     for path in paths:
-        for sentence in _sentences(path):
+        for sentence in islice(not_empty(_sentences(path), path), first):
             example = _build(task, sentence, len(examples), skipped, split=split)
             if example is None:
                 continue
@@ -64,7 +71,7 @@ def _build(
             continue
         bare += 1
         if split != "test" or tags:
-            raise DataError(where, f"token '{token}' has no tag")
+            raise DataError(where, f"token '{shown(token)}' has no tag")
     if not tokens:
         skipped["sentence without tokens"] += 1
         return None
@@ -78,12 +85,15 @@ def _sentences(path: Path) -> Iterator[_Sentence]:
     sentence = _Sentence()
     for number, line in read_lines(path):
         where = f"{path}:{number}"
-        if not line.strip() and "\t" not in line:
+        if not line.strip(" "):  # a space of another kind is a token: treebanks hold some
             if sentence.lines:
                 yield sentence
                 sentence = _Sentence()
             continue
-        token = _universal_token(line, where) if universal else _plain_token(line, where)
+        if not universal:
+            sentence.lines.append(_plain_token(line, where))
+            continue
+        token = _universal_token(line, where, after=len(sentence.lines))
         if token is not None:
             sentence.lines.append(token)
     if sentence.lines:
@@ -93,17 +103,28 @@ def _sentences(path: Path) -> Iterator[_Sentence]:
 def _plain_token(line: str, where: str) -> Line:
     token, *tags = line.split("\t")
     if len(tags) > 1 or not token:
-        raise DataError(where, f"is not `token<TAB>tag`: {line!r}")
+        raise DataError(where, f"is not `token<TAB>tag`: '{shown(line)}'")
     if tags and not tags[0]:
-        raise DataError(where, f"token '{token}' has an empty tag")
+        raise DataError(where, f"token '{shown(token)}' has an empty tag")
     return where, token, tags[0] if tags else None
 
 
-def _universal_token(line: str, where: str) -> Line | None:
+def _universal_token(line: str, where: str, *, after: int) -> Line | None:
+    """Return the word of a line, None for a line that holds none; `after` words came before it."""
     if line.startswith("#"):
         return None
     columns = line.split("\t")
     if len(columns) != 10:
         raise DataError(where, f"has {len(columns)} columns, where CoNLL-U has 10")
     number, token, tag = columns[0], columns[1], columns[3]
-    return (where, token, tag) if number.isdecimal() else None
+    if _NO_WORD.fullmatch(number):
+        return None
+    if number != str(after + 1):
+        raise DataError(
+            where,
+            f"its word has the number '{shown(number)}', not {after + 1}",
+            "Is a line missing, or the empty line between two sentences?",
+        )
+    if not token or not tag:
+        raise DataError(where, "its word or its tag is empty")
+    return where, token, tag

@@ -5,17 +5,22 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
+import stat
 import zlib
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, TypeVar, cast
 
 from xtransfer.errors import DataError
 from xtransfer.tasks.languages import iso3
 from xtransfer.tasks.task import Split, Task
 
+T = TypeVar("T")
+
 _CHUNK = 1 << 20
+_GZIP = b"\x1f\x8b"
+"""The first bytes of every gzip file (RFC 1952); no UTF-8 text begins with them."""
 
 
 def resolve_files(task: Task, *, split: Split, language: str, root: Path) -> list[Path]:
@@ -29,17 +34,22 @@ def resolve_files(task: Task, *, split: Split, language: str, root: Path) -> lis
             a folder.
     """
     where = f"{task.name} {split} {language}"
-    templates = task.source.files.get(split, ())
-    if not templates:
+    names = file_names(task, split=split, language=language)
+    if not names:
         has = ", ".join(name for name, files in task.source.files.items() if files) or "none"
         raise DataError(
             where,
             f"task '{task.name}' names no files for split '{split}' (it has: {has})",
             f"Name them as data.files.{task.name}.{split} in the experiment.",
         )
+    return [_find(name, where, root) for name in names]
+
+
+def file_names(task: Task, *, split: Split, language: str) -> list[str]:
+    """Return the paths below the data root that the task names for one split and language."""
     return [
-        _find(template.replace("{lang3}", iso3(language)).replace("{lang}", language), where, root)
-        for template in templates
+        template.replace("{lang3}", iso3(language)).replace("{lang}", language)
+        for template in task.source.files.get(split, ())
     ]
 
 
@@ -52,10 +62,19 @@ def _find(name: str, where: str, root: Path) -> Path:
         )
     path = root / name
     for candidate in (path, path.with_name(f"{path.name}.gz")):
-        if candidate.is_file():
-            return candidate
-        if candidate.is_dir():
+        try:
+            mode = candidate.stat().st_mode
+        except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a NUL in a name
+            continue
+        except OSError as error:
+            raise DataError(
+                where, f"{candidate} cannot be read: {error.strerror or error}"
+            ) from None
+        if stat.S_ISDIR(mode):
             raise DataError(where, f"{candidate} is a folder, not a file", "Name a file in it.")
+        if not stat.S_ISREG(mode):
+            raise DataError(where, f"{candidate} is not a regular file")
+        return candidate
     task, split, _ = where.split(" ", 2)
     raise DataError(
         where,
@@ -76,6 +95,8 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
     """
     with open_bytes(path) as file:
         for number, raw in enumerate(file, 1):
+            if number == 1 and raw.startswith(_GZIP):
+                raise DataError(str(path), "is gzip, but is not named .gz", "Rename it.")
             line = raw.removesuffix(b"\n").removesuffix(b"\r")
             if b"\0" in line:
                 raise DataError(
@@ -97,6 +118,18 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
 def read_text(path: Path) -> str:
     r"""Return a whole file as `read_lines` reads it, lines joined by \n."""
     return "\n".join(line for _, line in read_lines(path))
+
+
+def not_empty(items: Iterable[T], path: Path) -> Iterator[T]:
+    """Yield what was read from a file; refuse one that holds nothing.
+
+    Where a data set has several files, the rows of the others must not hide that one is empty.
+    """
+    count = 0
+    for count, item in enumerate(items, 1):  # noqa: B007 - read below
+        yield item
+    if not count:
+        raise DataError(str(path), "holds no examples")
 
 
 def content_digest(path: Path) -> str:

@@ -42,7 +42,7 @@ def read_hub(task: Task, *, split: Split, language: str, root: Path) -> Iterator
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise DataError(where, f"datasets cannot load it: {reason[0]}") from error
     for index, row in enumerate(loaded):
-        yield f"{where}[{index}]", _name_labels(row, loaded.features)
+        yield f"{where}[{index}]", _name_labels(row, loaded.features, f"{where}[{index}]")
 
 
 def hub_identity(task: Task, *, split: Split, language: str, root: Path) -> list[dict[str, Any]]:
@@ -90,17 +90,22 @@ def _replace(template: str | None, language: str) -> str | None:
     return template.replace("{lang3}", iso3(language)).replace("{lang}", language)
 
 
-def _name_labels(row: Mapping[str, Any], features: Any) -> dict[str, Any]:
+def _name_labels(row: Mapping[str, Any], features: Any, where: str) -> dict[str, Any]:
     """Return the row with the numbers of ClassLabel columns replaced by their names; -1 is none."""
     named = dict(row)
     for column, feature in features.items():
         inner = getattr(feature, "feature", None)
         if hasattr(feature, "int2str"):
-            named[column] = _label_name(feature, row[column])
+            named[column] = _label_name(feature, row[column], where)
         elif hasattr(inner, "int2str"):
-            named[column] = [_label_name(inner, value) for value in row[column]]
+            named[column] = [_label_name(inner, value, where) for value in row[column]]
     return named
 
 
-def _label_name(feature: Any, value: int | None) -> str | None:
-    return None if value is None or value < 0 else feature.int2str(value)
+def _label_name(feature: Any, value: int | None, where: str) -> str | None:
+    if value is None or value < 0:
+        return None
+    try:
+        return feature.int2str(value)
+    except ValueError:
+        raise DataError(where, f"{value} is none of its {feature.num_classes} labels") from None

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
+from xtransfer.data.build import check_answered, check_answers
 from xtransfer.data.examples import SpanExample
 from xtransfer.data.files import read_text
 from xtransfer.data.table import parse_json
-from xtransfer.errors import DataError
+from xtransfer.errors import DataError, shown
 from xtransfer.tasks.task import Split
 
 
-def read_squad(path: Path, *, split: Split) -> Iterator[SpanExample]:
-    """Yield the questions of a file.
+def read_squad(path: Path, *, split: Split) -> list[SpanExample]:
+    """Return the questions of a file.
 
     A question with `is_impossible` has no answers, whatever stands under `plausible_answers`. In a
     test file a single question may lack answers; a test file in which all do was stripped by
@@ -25,27 +25,27 @@ def read_squad(path: Path, *, split: Split) -> Iterator[SpanExample]:
             where an answer of a training or dev set is not in its context at the place it names.
     """
     document = parse_json(read_text(path), str(path))
-    asked = answered = 0
-    for article in _items(document, "data", str(path)):
-        for paragraph in _items(article, "paragraphs", str(path)):
-            context = _text(paragraph, "context", str(path))
-            for item in _items(paragraph, "qas", str(path)):
+    examples: list[SpanExample] = []
+    for at, article in enumerate(_items(document, "data", str(path))):
+        place = f"{path}: data[{at}]"
+        for under, paragraph in enumerate(_items(article, "paragraphs", place)):
+            where = f"{place}.paragraphs[{under}]"
+            context = _text(paragraph, "context", where)
+            for number, item in enumerate(_items(paragraph, "qas", where)):
+                _field(item, "id", f"{where}.qas[{number}]")
                 example = _read_question(item, context, str(path), split=split)
-                asked += 1
-                answered += bool(example.answers)
-                yield example
-    if split == "test" and asked and not answered:
-        raise DataError(
-            str(path),
-            "no question has an answer",
-            "XTREME's preparation strips its test files: take the file as its authors publish it.",
-        )
+                examples.append(example)
+    if split == "test":
+        check_answered(examples, str(path))
+    return examples
 
 
 def _read_question(item: Any, context: str, path: str, *, split: Split) -> SpanExample:
     name = _text(item, "id", path)
-    where = f"{path}: question '{name}'"
-    impossible = bool(item.get("is_impossible", False))
+    where = f"{path}: question '{shown(name)}'"
+    impossible = item.get("is_impossible", False)
+    if not isinstance(impossible, bool):
+        raise DataError(where, "'is_impossible' is neither true nor false")
     answers = tuple(
         (_text(answer, "text", where), _start(answer, where))
         for answer in _items(item, "answers", where, optional=impossible or split == "test")
@@ -55,11 +55,7 @@ def _read_question(item: Any, context: str, path: str, *, split: Split) -> SpanE
     if split != "test":
         if not answers and not impossible:
             raise DataError(where, "has no answer, and does not say that it is impossible")
-        for text, start in answers:
-            if context[start : start + len(text)] != text:
-                raise DataError(
-                    where, f"answer '{text}' is not at character {start} of its context"
-                )
+        check_answers(answers, context, where)
     return SpanExample(
         id=name, question=_text(item, "question", where), context=context, answers=answers
     )
@@ -84,7 +80,7 @@ def _text(value: Any, name: str, where: str) -> str:
 def _start(value: Any, where: str) -> int:
     start = _field(value, "answer_start", where)
     if not isinstance(start, int) or isinstance(start, bool) or start < 0:
-        raise DataError(where, f"'answer_start' is {start!r}, not a character position")
+        raise DataError(where, f"'answer_start' is {shown(repr(start))}, not a character position")
     return start
 
 

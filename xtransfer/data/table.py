@@ -13,6 +13,9 @@ from xtransfer.errors import DataError
 
 TableFormat = Literal["tsv", "csv", "jsonl", "json"]
 
+_LONGEST_FIELD = 2**31 - 1
+"""Characters; the largest limit that every platform's csv module takes."""
+
 Row = tuple[str, dict[str, Any]]
 """Where the row stands (`path:line`, or `path[index]` in a JSON array), and column -> value."""
 
@@ -68,12 +71,15 @@ def _split_tsv(path: Path) -> Iterator[tuple[int, list[str]]]:
 def _unquote(field: str) -> str:
     r'''Return what csv.writer was given, where it quoted the field; other fields as they are.
 
-    csv.writer quotes a field only if it holds a quote (a tab or a line end cannot be in a field
-    here), and doubles each of them. So `"Yes"` is not its work and stays, `"""Yes"""` becomes
-    `"Yes"`. Only a raw field that is quoted and doubles all its inner quotes would be misread.
+    csv.writer quotes a field only if it holds a quote, which it doubles, or a carriage return (a tab
+    or a line feed cannot be in a field here). So `"Yes"` is not its work and stays, `"""Yes"""`
+    becomes `"Yes"`. Only a raw field that is quoted and doubles all its inner quotes, or holds a
+    carriage return, would be misread.
     '''
     inner = field[1:-1]
-    if len(field) < 2 or field[0] != '"' or field[-1] != '"' or '""' not in inner:
+    if len(field) < 2 or field[0] != '"' or field[-1] != '"':
+        return field
+    if '""' not in inner and "\r" not in inner:
         return field
     bare = inner.replace('""', "")
     return field if '"' in bare else inner.replace('""', '"')
@@ -88,6 +94,7 @@ def _split_csv(path: Path) -> Iterator[tuple[int, list[str]]]:
         for last, line in read_lines(path):  # noqa: B007 - read below
             yield f"{line}\n"
 
+    csv.field_size_limit(_LONGEST_FIELD)  # of the process, and 131,072 unless set
     reader = csv.reader(lines(), strict=True)
     while True:
         first = last + 1

@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.doctor.conftest import Patient
+from xtransfer.config import load_experiment
+from xtransfer.doctor import checkup, examine
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+CONFIG = CHECKOUT / "configs" / "quickstart.yaml"
+
+
+def test_a_clean_experiment_has_nothing_to_say(patient: Patient) -> None:
+    found = patient.examined()
+    assert found.findings == ()
+    assert [(str(each.data), each.rows) for each in found.surveys] == [
+        ("xnli test de", 6),
+        ("xnli test en", 6),
+        ("mnli train en", 9),
+        ("mnli dev en", 6),
+    ]
+
+
+def test_a_data_set_in_numbers(patient: Patient) -> None:
+    rows = [
+        ("Ein Satz.", "b", "neutral"),
+        ("ein  satz.", "B", "neutral"),
+        ("c " * 50, "d", "entailment"),
+    ]
+    patient.pairs("xnli/test-de.tsv", rows)
+    survey = patient.examined("data.limits.test=2").surveys[0].to_json()
+    assert survey["labels"] == {"entailment": 1, "neutral": 2}
+    assert (survey["rows"], survey["used"], survey["duplicates"], survey["conflicts"]) == (
+        3,
+        2,
+        1,
+        0,
+    )
+    assert survey["characters"] == {"median": 11, "p99": 101, "longest": 101}
+    assert survey["words"] == {"median": 3, "p99": 51, "longest": 51}
+    json.dumps(survey)
+
+
+def test_every_file_is_read_once(patient: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[tuple[str, str, str]] = []
+    original = checkup.read_examples
+
+    def spy(task, *, split, language, root):
+        read.append((task.name, split, language))
+        return original(task, split=split, language=language, root=root)
+
+    monkeypatch.setattr(checkup, "read_examples", spy)
+    overrides = ("data.holdout.mnli=2", "intermediate={tasks: [mnli]}", "target.seeds=[1, 2]")
+    found = patient.examined(*overrides, "target.overrides.xnli.max_length=64")
+    assert sorted(read) == [("mnli", "train", "en"), ("xnli", "test", "de"), ("xnli", "test", "en")]
+    assert [(str(each.data), each.rows) for each in found.surveys if each.data.name == "mnli"] == [
+        ("mnli train en", 7),
+        ("mnli dev en", 2),
+    ]
+
+
+# --- what makes a run fail ------------------------------------------------------------------------
+
+
+def test_all_errors_are_told_not_the_first(patient: Patient) -> None:
+    (patient.root / "xnli/test-de.tsv").unlink()
+    patient.text("xnli/test-en.tsv", "a\tb\tneutrl\n")
+    patient.text("mnli/multinli_1.0_dev_matched.jsonl", "")
+    found = [str(each) for each in patient.examined().findings if each.level == "error"]
+    assert len(found) == 3
+    assert found[0].startswith("xnli test de: neither ")
+    assert "test-en.tsv:1: unknown label 'neutrl'. Did you mean 'neutral'?" in found[1]
+    assert found[2].endswith("multinli_1.0_dev_matched.jsonl: holds no examples")
+
+
+def test_a_test_set_without_labels_is_an_error(patient: Patient) -> None:
+    patient.text("xnli/test-de.tsv", "a\tb\nc\td\n")
+    (found,) = patient.findings("no labels")
+    assert str(found).startswith(
+        "xnli test: rows without a label: de 2 of 2. They cannot be scored."
+    )
+    assert found.level == "error"
+
+
+def test_a_holdout_of_everything_is_an_error(patient: Patient) -> None:
+    found = patient.findings("too few rows", "data.holdout.mnli=9")
+    assert {each.where for each in found} == {"mnli train en", "mnli dev en"}
+    assert "9 examples leave nothing to train on" in found[0].what
+
+
+def test_a_wrong_root_is_one_error(patient: Patient) -> None:
+    (found,) = patient.examined("data.root=absent").findings
+    assert (found.level, found.where) == ("error", "data.root")
+    assert "absent" in found.what
+
+
+def test_a_task_that_cannot_run_is_an_error(
+    patient: Patient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkup, "NOT_YET", {"mnli": "nobody built it"})
+    (found,) = patient.findings("not built")
+    assert str(found) == "mnli: cannot run: nobody built it"
+
+
+# --- what makes scores mean less ------------------------------------------------------------------
+
+
+def test_other_faults_inside_a_data_set(patient: Patient) -> None:
+    rows = [
+        ("same", "pair", "neutral"),
+        ("Same", "pair", "entailment"),
+        ("same", "pair", "neutral"),
+        (" ", "x", "neutral"),
+        ("br\ufffdken", "y", "neutral"),
+    ]
+    patient.pairs("xnli/test-de.tsv", rows)
+    found = {each.kind: each for each in patient.examined().findings}
+    assert {kind: each.level for kind, each in found.items()} == {
+        "conflicting labels": "warning",
+        "duplicates": "note",
+        "empty text": "warning",
+        "damaged text": "warning",
+    }
+    assert found["conflicting labels"].what.endswith("de 3 of 5")
+    assert found["duplicates"].what.endswith("de 2 of 5")
+    assert found["empty text"].what.endswith("de 1 of 5")
+
+
+def test_a_premise_and_claim_that_change_places_are_no_conflict(patient: Patient) -> None:
+    patient.pairs("xnli/test-de.tsv", [("a", "b", "neutral"), ("b", "a", "entailment")])
+    assert patient.findings("conflicting labels") == []
+
+
+def test_labels_that_never_come(patient: Patient) -> None:
+    patient.pairs("mnli/multinli_1.0_train.jsonl", [("a", "b", "neutral"), ("c", "d", "neutral")])
+    assert [str(each) for each in patient.findings("absent label")] == [
+        "mnli train en: no row has the label entailment, contradiction"
+    ]
+    assert [str(each) for each in patient.findings("one label")] == [
+        "mnli train en: every row has the label 'neutral'"
+    ]
+
+
+def test_a_limit_beyond_the_rows_is_noted(patient: Patient) -> None:
+    found = patient.findings("limit", "data.limits.tasks.mnli.train=10")
+    assert [(each.level, str(each)) for each in found] == [
+        ("note", "mnli train en: has 9 rows where the limit is 10: all are used")
+    ]
+
+
+def test_words_with_the_prefix_of_wikiann(patient: Patient) -> None:
+    for split in ("train", "dev", "test"):
+        patient.text(f"panx/{split}-en.tsv", f"Ann{split}\tB-PER\nen:x\tO\n")
+    patient.text("panx/test-de.tsv", "de:Das\tO\nde:Haus\tO\n\nde:Berlin\tB-LOC\n")
+    found = patient.findings("language prefix", "target.tasks=[panx]")
+    assert [each.where for each in found] == ["panx test de"]
+
+
+@pytest.mark.parametrize(("order", "count"), [(sorted, 1), (lambda lines: lines, 0)])
+def test_the_sorted_english_side_of_xtreme(patient: Patient, order, count: int) -> None:
+    lines = [f"{(7 * at) % 30:02d} sentences" for at in range(30)]
+    patient.text("tatoeba/tatoeba.deu-eng.deu", "".join(f"{line} de\n" for line in lines))
+    patient.text("tatoeba/tatoeba.deu-eng.eng", "".join(f"{line}\n" for line in order(lines)))
+    found = patient.findings("sorted side", "target.tasks=[tatoeba]")
+    assert [each.where for each in found] == ["tatoeba test de"] * count
+
+
+def test_the_artificial_languages_leak_nothing() -> None:
+    found = examine(load_experiment(CONFIG))
+    assert found.surveys
+    kinds = {each.kind for each in found.findings if each.level in ("error", "warning")}
+    assert not {kind for kind in kinds if "overlap" in kind}
+    assert found.count("error") == 0

@@ -1,0 +1,132 @@
+"""The whole check of a plan's data: every file read once, then compared."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from xtransfer.config import Experiment
+from xtransfer.data import read_examples
+from xtransfer.doctor.contents import contents
+from xtransfer.doctor.findings import Finding, in_order
+from xtransfer.doctor.needs import DataSet, absent_root, data_sets, meetings
+from xtransfer.doctor.overlaps import Comparison, Overlap, overlap_findings
+from xtransfer.doctor.survey import Survey, survey
+from xtransfer.errors import DataError
+from xtransfer.planner import build_plan
+from xtransfer.prepared import write_synthetic
+from xtransfer.tasks import NOT_YET
+from xtransfer.tasks.task import Split, Task
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkup:
+    """What the doctor found."""
+
+    surveys: tuple[Survey, ...]
+    findings: tuple[Finding, ...]
+
+    def count(self, level: str) -> int:
+        """Return the number of findings of a level."""
+        return sum(finding.level == level for finding in self.findings)
+
+
+def examine(experiment: Experiment, *, tell: Callable[[str], None] = lambda text: None) -> Checkup:
+    """Read every data set that the experiment needs, and compare those that must not meet.
+
+    Args:
+        experiment: what is to be run.
+        tell: told what is being read.
+    """
+    plan = build_plan(experiment, _NoDigests())
+    needed = data_sets(plan)
+    uses = list(dict.fromkeys(each for sets in needed.values() for each in sets))
+    fault = absent_root(uses)
+    if fault and experiment.data.synthetic is None:
+        finding = Finding(level="error", kind="unreadable", where="data.root", what=fault)
+        return Checkup(surveys=(), findings=(finding,))
+    findings: list[Finding] = []
+    surveys: dict[DataSet, Survey] = {}
+    with _root_of(experiment) as root:
+        for group in _by_source(uses):
+            tell(str(group[0]))
+            _survey(group, root, surveys, findings)
+    findings += [
+        Finding(level="error", kind="not built", where=name, what=f"cannot run: {NOT_YET[name]}")
+        for name in sorted({each.name for each in uses} & set(NOT_YET))
+    ]
+    compare = Comparison()
+    overlaps: dict[tuple[DataSet, DataSet], list[Overlap]] = {}
+    for seen, scored in meetings(plan):
+        for first in needed[seen]:
+            for second in needed[scored]:
+                if first in surveys and second in surveys and (first, second) not in overlaps:
+                    tell(f"{first} -> {second}")
+                    overlaps[first, second] = compare.overlaps(surveys[first], surveys[second])
+    findings += overlap_findings(each for found in overlaps.values() for each in found)
+    findings += contents(list(surveys.values()))
+    return Checkup(surveys=tuple(surveys.values()), findings=in_order(findings))
+
+
+def _by_source(uses: Sequence[DataSet]) -> list[list[DataSet]]:
+    """Return the data sets in groups that one reading serves."""
+    groups: dict[str, list[DataSet]] = {}
+    for each in uses:
+        groups.setdefault(each.source, []).append(each)
+    return list(groups.values())
+
+
+def _survey(
+    group: Sequence[DataSet],
+    root: Path | None,
+    surveys: dict[DataSet, Survey],
+    findings: list[Finding],
+) -> None:
+    """Read the files of a group and count each of its data sets; note what fails."""
+    data = group[0]
+    if data.name in NOT_YET:
+        return
+    try:
+        rows = read_examples(
+            data.task, split=data.split, language=data.language, root=root or data.root
+        )
+    except DataError as error:
+        place = f"{data.name} {data.split} {data.language}"
+        where = place if error.where.startswith(place) else f"{place}: {error.where}"
+        findings.append(
+            Finding(level="error", kind="unreadable", where=where, what=error.what, next=error.next)
+        )
+        return
+    for each in group:
+        try:
+            surveys[each] = survey(each, rows)
+        except DataError as error:
+            findings.append(
+                Finding(level="error", kind="too few rows", where=str(each), what=str(error))
+            )
+
+
+@contextmanager
+def _root_of(experiment: Experiment) -> Iterator[Path | None]:
+    """Yield the folder of the artificial languages, written once; None with data files."""
+    synthetic = experiment.data.synthetic
+    if synthetic is None:
+        yield None
+        return
+    with tempfile.TemporaryDirectory(prefix="xtransfer-") as folder:
+        write_synthetic(synthetic.model_dump(), Path(folder))
+        yield Path(folder)
+
+
+class _NoDigests:
+    """Gives a plan its data sets by name, so that planning reads no file."""
+
+    def data(self, task: Task, split: Split, language: str) -> Any:
+        return {"unread": [task.name, split, language, list(task.source.files.get(split, ()))]}
+
+    def encoder(self) -> tuple[Any, Any, dict[str, Any]]:
+        return {"unread": "encoder"}, {"unread": "tokenizer"}, {}
