@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from tests.tiny import tiny_encoder, tiny_model, tiny_pairs
-from tests.train.workers import SPEC, train_as_one_of_two, train_tiny
+from tests.train.workers import SPEC, as_one_of_two, train_alone, train_tiny
 from xtransfer.errors import StepError
 from xtransfer.forms import FORMS
 from xtransfer.train.context import Checkpoint, Context, Progress
@@ -171,7 +171,7 @@ def test_no_two_draws_share_a_stream() -> None:
 
 @pytest.mark.slow
 def test_two_workers_compute_what_one_does(tmp_path: Path) -> None:
-    torch.multiprocessing.spawn(train_as_one_of_two, args=(str(tmp_path),), nprocs=2)
+    torch.multiprocessing.spawn(as_one_of_two, args=(str(tmp_path), 2, train_alone), nprocs=2)
     found = torch.load(tmp_path / "out", weights_only=True)
     alone = train_tiny(SPEC, Context(pad_id=1))
     # Weights moved by about 0.02; sums over workers round differently.

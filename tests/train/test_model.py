@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from tests.tiny import tiny_encoder, tiny_model, tiny_pairs, tiny_part
-from tests.train.workers import train_parts
+from tests.train.workers import train_mixed
 from xtransfer.train.batching import decay_product, learning_rate
 from xtransfer.train.context import Context
 from xtransfer.train.loop import Outcome, TrialSpec
@@ -53,7 +53,7 @@ def run(
         )
     model = tiny_model(encoder)
     words = words_name(model)
-    outcome = train_parts(SPEC, Context(pad_id=1), model, [tiny_part(data, data, SPEC)])
+    outcome = train_mixed(SPEC, Context(pad_id=1), model, [tiny_part(data, data, SPEC)])
     rates = [
         learning_rate(step, peak=SPEC.learning_rate, total=outcome.total_steps, warmup=SPEC.warmup)
         for step in range(outcome.best_step)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from xtransfer.train.context import Context
 from xtransfer.train.loop import Outcome, TrialSpec, train
 from xtransfer.train.mixture import Sampling, mix
 from xtransfer.train.model import TransferModel
+from xtransfer.train.parts import TextPart
 
 SPEC = TrialSpec(
     seed=1,
@@ -32,24 +34,29 @@ def train_tiny(
     dev_set = tiny_pairs(20, tokens=tuple(range(10, 40)), seed=1)
     part = tiny_part(train_set, dev_set, spec, score=options.get("score"))
     model = options.get("model") or tiny_model(tiny_encoder(dropout=dropout), dropout=dropout)
-    return train_parts(spec, context, model, [part])
+    return train_mixed(spec, context, model, [part])
 
 
-def train_parts(
+def train_mixed(
     spec: TrialSpec, context: Context, model: TransferModel, parts: list[Any]
 ) -> Outcome:
-    """Train on parts, all of them tasks, drawn in proportion."""
+    """Train on tasks, drawn in proportion, and on text, if there is any, in a third of the steps."""
+    text = [part for part in parts if isinstance(part, TextPart)]
     mixture = mix(
-        [(part.examples, part.rows) for part in parts],
+        [(part.examples, part.rows) for part in parts if part not in text],
         Sampling(),
         epochs=spec.epochs,
         batch_size=spec.batch_size,
+        text_rows=sum(part.rows for part in text),
+        text_probability=1 / 3,
     )
     return train(spec, context, model=model, parts=parts, mixture=mixture)
 
 
-def train_as_one_of_two(rank: int, folder: str) -> None:
-    """Be one of two gloo workers under ZeRO 2; rank 0 saves its outcome."""
+def as_one_of_two(
+    rank: int, folder: str, zero_stage: int, work: Callable[[Context], Outcome]
+) -> None:
+    """Be one of two gloo workers under DeepSpeed; rank 0 saves the outcome of `work`."""
     torch.set_num_threads(1)
     store = torch.distributed.FileStore(f"{folder}/rendezvous", 2)
     torch.distributed.init_process_group("gloo", store=store, rank=rank, world_size=2)
@@ -57,11 +64,16 @@ def train_as_one_of_two(rank: int, folder: str) -> None:
         rank=rank,
         world_size=2,
         engine="deepspeed",
-        zero_stage=2,
+        zero_stage=zero_stage,
         micro_batch=2,
         pad_id=1,
     )
-    outcome = train_tiny(SPEC, context)
+    outcome = work(context)
     if rank == 0:
         torch.save({"weights": outcome.weights, "history": outcome.history}, Path(folder) / "out")
     torch.distributed.destroy_process_group()
+
+
+def train_alone(context: Context) -> Outcome:
+    """Train the tiny model as `SPEC` says."""
+    return train_tiny(SPEC, context)

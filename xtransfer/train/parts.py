@@ -186,7 +186,7 @@ class TextPart:
         was_training = module.training
         module.eval()
         total = torch.zeros(2, dtype=torch.float64)
-        with torch.inference_mode():
+        with torch.no_grad():
             for at in range(-(-len(batches) // context.world_size)):
                 batch = mine[at] if at < len(mine) else batches[0]
                 logits = module(head=head, **make_inputs(self.form, rows, batch, context))

@@ -70,7 +70,7 @@ def predict(
     mine = batches[context.rank :: context.world_size]
     split = getattr(FORMS[form], "split_logits", _one_logit_tensor_a_row)
     found: dict[int, Tensor] = {}
-    with torch.inference_mode():
+    with torch.no_grad():  # ZeRO 3 keeps weights that it gathers; they must be fit for training
         for at in range(-(-len(batches) // context.world_size)):
             # Every worker runs as often as the others: under ZeRO 3 a forward pass is collective.
             batch = mine[at] if at < len(mine) else batches[0]
