@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xtransfer.data import cut, read_examples, source_digests
+from xtransfer.data import cut, read_examples, source_digests, spread
 from xtransfer.data.examples import BitextExample, PairExample, Rows
 from xtransfer.errors import DataError
 from xtransfer.tasks import TASKS
@@ -111,3 +111,33 @@ def test_bitext_is_cut_by_pairs() -> None:
     assert len(foreign) == 7
     assert ids(cut(pairs(50), 7, seed=3)) == foreign
     assert all(example in rows.examples for example in found.examples)
+
+
+def _numbered(count: int, tag: str) -> Rows:
+    return Rows(
+        examples=tuple(
+            PairExample(id=str(at), text_a=tag, text_b=None, label=None) for at in range(count)
+        )
+    )
+
+
+@given(st.integers(2, 5), st.integers(5, 60), st.integers(0, 9))
+def test_spreading_takes_no_parallel_example_twice(languages: int, count: int, seed: int) -> None:
+    rows = {f"l{at}": _numbered(count, f"l{at}") for at in range(languages)}
+    found = spread(rows, None, seed=seed)
+    ids = [example.id for each in found.values() for example in each.examples]
+    assert sorted(ids, key=int) == [str(at) for at in range(count)]  # a partition of one language
+    sizes = [len(each.examples) for each in found.values()]
+    assert max(sizes) - min(sizes) <= 1
+    assert all(
+        example.text_a == language  # type: ignore[union-attr]
+        for language, each in found.items()
+        for example in each.examples
+    )
+
+
+def test_spreading_asks_no_more_of_a_language_than_it_has() -> None:
+    rows = {"en": _numbered(100, "en"), "sw": _numbered(20, "sw")}
+    assert [len(each.examples) for each in spread(rows, 40, seed=1).values()] == [20, 20]
+    with pytest.raises(DataError, match="sw: has 20 examples, too few for its 50 of the 100"):
+        spread(rows, None, seed=1)

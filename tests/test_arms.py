@@ -1,0 +1,243 @@
+"""What arms, text, few-shot stages and tasks of the user's own become in a plan."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.prints import FakePrints
+from xtransfer.config import load_experiment
+from xtransfer.errors import ConfigError
+from xtransfer.plan import Plan, Step
+from xtransfer.planner import build_plan
+
+BASE = """
+name: arms
+encoder: encoder
+intermediate:
+  tasks: [{arm}]
+  seeds: [1]
+target:
+  tasks: [xnli]
+  languages: {{xnli: [en, sw]}}
+"""
+
+
+def plan_of(folder: Path, arm: str, **sections: Any) -> Plan:
+    raw = yaml.safe_load(BASE.format(arm=arm))
+    for name, section in sections.items():
+        raw[name] = {**raw.get(name, {}), **section} if isinstance(section, dict) else section
+    path = folder / "arms.yaml"
+    path.write_text(yaml.safe_dump(raw), encoding="utf-8")
+    return build_plan(load_experiment(path), FakePrints())
+
+
+def first(plan: Plan, kind: str, phase: str) -> Step:
+    return next(s for s in plan.steps.values() if (s.kind, s.phase) == (kind, phase))
+
+
+def parents(plan: Plan, step: Step) -> dict[str, Step]:
+    return {role: plan.steps[key] for role, key in step.inputs.items()}
+
+
+def test_a_bare_name_and_its_written_out_form_are_one_arm(tmp_path: Path) -> None:
+    short = plan_of(tmp_path, "mnli")
+    long = plan_of(tmp_path, "{name: mnli, task: mnli, languages: [en]}")
+    assert list(short.steps) == list(long.steps)
+    other = plan_of(tmp_path, "{name: other, task: mnli}")
+    assert list(short.steps) == list(other.steps)
+    assert [s.folder for s in short.steps.values()] == [s.folder for s in other.steps.values()]
+    assert {cell.intermediate for cell in other.cells} == {"baseline", "other"}
+
+
+def test_several_tasks_are_parts_of_one_trial(tmp_path: Path) -> None:
+    plan = plan_of(
+        tmp_path,
+        "{name: multi, tasks: [mnli, squad_v1], sampling: {kind: temperature, temperature: 2}}",
+        intermediate={"overrides": {"squad_v1": {"max_length": 320}, "multi": {"epochs": 5}}},
+    )
+    trial = first(plan, "train", "intermediate")
+    assert [part["task"] for part in trial.spec["parts"]] == ["mnli", "squad_v1"]
+    assert trial.spec["sampling"] == {"kind": "temperature", "cap": 2**17, "temperature": 2.0}
+    assert (trial.spec["epochs"], trial.spec["batch_size"]) == (5, 24)
+    data = parents(plan, trial)
+    assert set(data) == {"train mnli", "dev mnli", "train squad_v1", "dev squad_v1"}
+    assert data["train squad_v1"].spec["max_length"] == 320
+    assert data["train mnli"].spec["max_length"] == 256
+    chosen = first(plan, "select", "intermediate")
+    assert chosen.spec["split"] == "mean of mnli dev en, squad_v1 dev en"
+    assert trial.name == "mnli+squad_v1-lr1e-05-seed1"
+
+
+def test_text_beside_a_task_halves_its_default_learning_rate(tmp_path: Path) -> None:
+    plan = plan_of(
+        tmp_path, "{name: mixed, task: mnli, text: {languages: [en, sw], files: ['t/{lang}.txt']}}"
+    )
+    trial = first(plan, "train", "intermediate")
+    assert trial.spec["learning_rate"] == 5e-6
+    assert trial.spec["text"]["languages"] == ["en", "sw"]
+    data = parents(plan, trial)
+    assert set(data["train text"].spec["data"]) == {"en", "sw"}
+    assert data["train text"].spec["holdout"] == data["dev text"].spec["holdout"]
+    assert data["train text"].spec["role"] != data["dev text"].spec["role"]
+    assert data["train text"].where["files"] == ["t/{lang}.txt"]
+    assert first(plan_of(tmp_path, "mnli"), "train", "intermediate").spec["learning_rate"] == 1e-5
+
+
+def test_text_may_be_all_that_there_is(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, "{name: more-mlm, text: {languages: [sw]}}")
+    trial = first(plan, "train", "intermediate")
+    assert trial.spec["parts"] == []
+    assert first(plan, "select", "intermediate").spec["split"] == "text dev sw"
+
+
+def test_another_source_language_has_its_own_files(tmp_path: Path) -> None:
+    plan = plan_of(
+        tmp_path,
+        "{name: mnli-sw, task: mnli, languages: [sw], source: {format: tsv, "
+        "files: {train: ['xnli/train-{lang}.tsv'], dev: ['xnli/dev-{lang}.tsv']}, "
+        "columns: {text_a: '0', text_b: '1', label: '2'}}}",
+    )
+    trial = first(plan, "train", "intermediate")
+    assert trial.spec["parts"][0]["languages"] == ["sw"]
+    data = parents(plan, trial)
+    assert data["train mnli"].where["files"] == ["xnli/train-{lang}.tsv"]
+    assert data["train mnli"].spec["source"]["format"] == "tsv"
+    assert list(data["dev mnli"].spec["data"]) == ["sw"]
+    assert {cell.selected_on for cell in plan.cells} == {
+        "mnli dev en",
+        "mnli dev sw, then mnli dev en",
+    }
+    # The targets' own training data are the task's, not the arm's.
+    target = next(s for s in plan.steps.values() if s.kind == "train" and s.phase == "target")
+    assert parents(plan, target)["train mnli"].spec["source"]["format"] == "jsonl"
+
+
+@pytest.mark.parametrize(("spread", "examples"), [("true", None), ("900", 900)])
+def test_examples_can_be_spread_over_languages(
+    tmp_path: Path, spread: str, examples: int | None
+) -> None:
+    arm = f"{{name: wide, task: mnli, languages: [en, sw], dev_languages: [en], spread: {spread}}}"
+    plan = plan_of(tmp_path, arm)
+    data = parents(plan, first(plan, "train", "intermediate"))
+    assert data["train mnli"].spec["spread"] == {"examples": examples, "seed": 0}
+    assert "spread" not in data["dev mnli"].spec
+    assert list(data["dev mnli"].spec["data"]) == ["en"]
+
+
+def test_few_shot_stages_follow_every_selected_model(tmp_path: Path) -> None:
+    few = {"examples": [10, 100], "languages": ["sw"], "split": "dev", "epochs": 3}
+    plan = plan_of(tmp_path, "mnli", target={"few_shot": {"xnli": few}, "seeds": [1, 2]})
+    shots = [cell for cell in plan.cells if cell.few_shot]
+    assert len(plan.cells) - len(shots) == 4
+    assert {(c.intermediate, c.seed, c.few_shot) for c in shots} == {
+        (arm, seed, count) for arm in ("baseline", "mnli") for seed in (1, 2) for count in (10, 100)
+    }
+    for cell in shots:
+        scored = plan.steps[cell.key]
+        assert scored.spec["languages"] == ["sw"]
+        trial = plan.steps[scored.inputs["model"]]
+        assert (trial.spec["keep"], trial.spec["head"]) == ("last", "kept")
+        assert set(trial.inputs) == {"train xnli", "start"}
+        data = plan.steps[trial.inputs["train xnli"]]
+        assert data.spec["limit"] == {"examples": cell.few_shot, "seed": cell.seed}
+        assert data.spec["split"] == "dev"
+        start = plan.steps[trial.inputs["start"]]
+        zero = next(
+            plan.steps[c.key].inputs["model"]
+            for c in plan.cells
+            if not c.few_shot and (c.intermediate, c.seed) == (cell.intermediate, cell.seed)
+        )
+        assert start.key == zero
+
+
+def test_a_plan_carries_its_tasks_as_json(tmp_path: Path) -> None:
+    own = {
+        "name": "reviews",
+        "form": "classification",
+        "metric": "accuracy",
+        "labels": ["bad", "good"],
+        "source": {"format": "tsv", "files": {"train": ["r.tsv"], "dev": ["r.tsv"]}},
+        "as_intermediate": {"epochs": 1, "batch_size": 2, "max_length": 16},
+    }
+    plan = plan_of(tmp_path, "reviews", tasks=[own])
+    again = Plan.from_json(json.loads(json.dumps(plan.to_json())))
+    assert list(again.steps) == list(plan.steps)
+    assert (again.cells, again.tasks) == (plan.cells, plan.tasks)
+    assert again.tasks["reviews"].as_intermediate is not None
+    assert again.tasks["reviews"].as_intermediate.task == "reviews"
+    assert list(again.tasks) == ["reviews", "xnli", "mnli"]
+
+
+def test_a_task_can_start_from_a_known_one_in_a_file_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "tasks").mkdir()
+    (tmp_path / "tasks" / "snli.yaml").write_text(
+        "name: snli\nlike: mnli\nsource: {files: {train: [snli/t.jsonl], dev: [snli/d.jsonl]}}\n"
+    )
+    plan = plan_of(tmp_path, "snli", tasks=["tasks/snli.yaml"])
+    task = plan.tasks["snli"]
+    assert task.labels == ("entailment", "neutral", "contradiction")
+    assert task.source.skip_labels == ("-",)
+    assert task.as_intermediate is not None
+    assert (task.as_intermediate.task, task.as_intermediate.batch_size) == ("snli", 24)
+
+
+OWN = "{name: own, form: classification, metric: accuracy, labels: [a, b], source: {format: tsv}, "
+STAGE = "as_intermediate: {epochs: 1, batch_size: 2, max_length: 16}"
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        (f"tasks: [{OWN}{STAGE}}}, {OWN}{STAGE}}}]", "tasks[1].name: 'own' is there twice"),
+        (f"tasks: [{OWN}}}]".replace(", }", "}"), "tasks[0]: says neither `as_intermediate` nor"),
+        (
+            f"tasks: [{OWN}{STAGE}}}]".replace("accuracy", "f2"),
+            "tasks[0].metric: a classification task has no metric 'f2'. It has: accuracy,",
+        ),
+        (
+            f"tasks: [{OWN}{STAGE}}}]".replace(" labels: [a, b],", ""),
+            "tasks[0].labels: a classification task needs its labels",
+        ),
+        (f"tasks: [{OWN}{STAGE}}}]".replace("name: own", "name: mnli"), "'mnli' is built in"),
+        ("tasks: [{name: own, like: mnly}]", "tasks[0].like: no task 'mnly'. Did you mean 'mnli'?"),
+        ("tasks: [nowhere.yaml]", "nowhere.yaml: no such file"),
+        (
+            f"tasks: [{OWN}{STAGE}}}]".replace("format: tsv", "format: tvs"),
+            "tasks[0].source.format: input should be 'tsv'",
+        ),
+        ("intermediate: {tasks: [{name: x}]}", "needs a `task`, `tasks` or `text` to train on"),
+        ("intermediate: {tasks: [{name: x, task: a, tasks: [b]}]}", "either `task` or `tasks`"),
+        ("intermediate: {tasks: [{name: x, tasks: [mnli, mnli]}]}", "has a repeated task"),
+        ("intermediate: {tasks: [{name: baseline, task: mnli}]}", "'baseline' is the name of"),
+        ("intermediate: {tasks: [mnli, {name: mnli, task: qqp}]}", "has a repeated entry"),
+        (
+            "intermediate: {tasks: [{name: x, tasks: [mnli, qqp], source: {format: tsv}}]}",
+            "`source` needs exactly one task",
+        ),
+        (
+            "intermediate: {tasks: [{name: x, task: mnli, source: {fromat: tsv}}]}",
+            "intermediate.tasks[0].source.fromat: extra inputs are not permitted",
+        ),
+        ("intermediate: {tasks: [{task: mnli, spread: true}]}", "`spread` needs two or more"),
+        (
+            "target: {tasks: [tatoeba], few_shot: {tatoeba: {examples: [1], languages: [de]}}}",
+            "target.few_shot.tatoeba: 'tatoeba' is not trained for",
+        ),
+        (
+            "target: {tasks: [xnli], few_shot: {xnli: {examples: [1], languages: [fi]}}}",
+            "target.few_shot.xnli.languages[0]: 'xnli' is not scored in 'fi'",
+        ),
+    ],
+)
+def test_a_mistake_is_named_with_its_place(tmp_path: Path, section: str, message: str) -> None:
+    path = tmp_path / "x.yaml"
+    raw = {"name": "x", "encoder": "e", "target": {"tasks": ["xnli"]}} | yaml.safe_load(section)
+    path.write_text(yaml.safe_dump(raw), encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        load_experiment(path)
+    assert message in str(caught.value)
