@@ -120,6 +120,22 @@ def hold_out(found: Found, role: str, *, examples: int, seed: int) -> Found:
     return replace(found, examples=kept)
 
 
+def read_again(step: Step, task: Task, language: str) -> Found:
+    """Return the examples of a prepare step in one language, from the data files.
+
+    Args:
+        step: a prepare step of a test set.
+        task: the plan's task of that name.
+        language: one of the step's.
+
+    Raises:
+        DataError: where a file is missing, or is not the one that was prepared.
+    """
+    spec = step.spec
+    with _data_root(step) as root:
+        return _chosen(spec, _read(task_of(step, task), spec, language, root))
+
+
 def task_of(step: Step, task: Task) -> Task:
     """Return the task of a prepare step as the experiment or the arm changed it (source, labels)."""
     spec, where = step.spec, step.where

@@ -113,6 +113,29 @@ def test_an_exported_model_loads_with_transformers(finished: str, tmp_path: Path
     assert "not empty" in second.stderr
 
 
+@pytest.mark.parametrize("arm", ["baseline", "commonsenseqa"])
+def test_a_submission_scores_as_the_report_says(finished: str, tmp_path: Path, arm: str) -> None:
+    out, labels = str(tmp_path / "out"), str(tmp_path / "labels")
+    written = xtransfer(
+        "submission", str(CONFIG), "--store", finished, "--after", arm, "--out", out,
+        "--labels", labels,
+    )  # fmt: skip
+    assert written.returncode == 0, written.stderr
+    scored = xtransfer(
+        "score", "--predictions", out, "--labels", labels, "--benchmark", "xtreme", "--partial",
+        "--json",
+    )  # fmt: skip
+    assert scored.returncode == 0, scored.stderr
+    found = {
+        (name, language): metrics
+        for name, task in json.loads(scored.stdout)["tasks"].items()
+        for language, metrics in task["languages"].items()
+    }
+    rows = [row for row in json.loads(report_of(finished)) if row["intermediate"] == arm]
+    assert found == {(row["target"], row["language"]): row["metrics"] for row in rows}
+    assert len(found) == 3
+
+
 def test_explain_names_what_a_step_was_made_from(finished: str) -> None:
     step = next(
         row for row in steps_of(finished) if row["step"].startswith("evaluate/xnli-after-baseline")

@@ -42,6 +42,8 @@ class Format:
     """Ids and predictions, as an evaluate step records them -> text."""
     write_labels: Callable[[Sequence[str], Sequence[Any]], str]
     """Ids and gold entries, as a prepare step records them -> text."""
+    sorted_by_text: bool = False
+    """Whether XTREME sorts the examples by their text, and labels them in that order."""
 
 
 def format_of(task: Task) -> Format:
@@ -73,6 +75,7 @@ _INDICES = Format(
     read=lambda _, labels, predictions: read_indices(labels, predictions),
     write_predictions=lambda _, found: write_lines(found),
     write_labels=lambda _, gold: write_lines(matches[0] for matches in gold),
+    sorted_by_text=True,
 )
 _PAIRS = Format(
     extension="tsv",

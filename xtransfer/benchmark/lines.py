@@ -56,8 +56,7 @@ def read_tags(
             another length; naming the file where the numbers of sentences differ.
     """
     gold, found = _sentences(labels), _sentences(predictions)
-    starts = ([(where, "") for where, _ in each] for each in (gold, found))
-    _same_count(*starts, labels, predictions, "sentences")
+    _same_count(gold, found, labels, predictions, "sentences")
     for (right, tags), (where, others) in zip(gold, found, strict=True):
         if len(tags) != len(others):
             raise DataError(
@@ -116,7 +115,11 @@ def _lines(path: Path) -> list[Line]:
 
 
 def _same_count(
-    gold: Sequence[Line], found: Sequence[Line], labels: Path, predictions: Path, what: str
+    gold: Sequence[tuple[str, Any]],
+    found: Sequence[tuple[str, Any]],
+    labels: Path,
+    predictions: Path,
+    what: str,
 ) -> None:
     if not gold:
         raise DataError(str(labels), "is empty", "It must hold the gold labels.")

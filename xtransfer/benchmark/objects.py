@@ -67,7 +67,11 @@ def read_rankings(
 
 def write_object(entries: Mapping[str, Any]) -> str:
     """Return a JSON object, one entry a line."""
-    return json.dumps(entries, ensure_ascii=False, indent=0) + "\n"
+    rows = (
+        f"{json.dumps(name, ensure_ascii=False)}: {json.dumps(value, ensure_ascii=False)}"
+        for name, value in entries.items()
+    )
+    return "{\n" + ",\n".join(rows) + "\n}\n"
 
 
 def write_questions(questions: Sequence[tuple[str, Sequence[str]]]) -> str:

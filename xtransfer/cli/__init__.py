@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from xtransfer import __version__
-from xtransfer.cli import data, results, study
+from xtransfer.cli import benchmark, data, results, study
 from xtransfer.errors import XtransferError
 
 app = typer.Typer(
@@ -64,6 +64,8 @@ for command in (
     results.explain,
     results.report,
     results.export,
+    benchmark.submission,
+    benchmark.score,
 ):
     app.command()(command)
 app.add_typer(data.commands)
