@@ -59,8 +59,8 @@ def submission(
 
     check_free(out, labels)
     experiment, places = load(config, placement, store, sets, place)
-    made, missing = make_plan(experiment, lenient=True)
     opened = open_at(places)
+    made, missing = make_plan(experiment, lenient=True, store=opened)
     records = records_of(made, opened)
     if missing:
         print(f"missing inputs: {len(missing)}, the first: {missing[0]}", file=sys.stderr)
