@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,7 +118,7 @@ def check_free(out: Path, labels: Path | None = None) -> None:
 
 
 @contextmanager
-def _written(files: Mapping[str, str], target: Path) -> Iterator[Path]:
+def _written(files: Mapping[str, str], target: Path) -> Generator[Path]:
     """Yield a folder beside `target` with all files; it is removed if it was not moved."""
     target = target.absolute()
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
@@ -222,7 +222,7 @@ def _shortfalls(task: Task, record: Record, prepared: Record | None) -> Iterator
         if lacking:
             title = BENCHMARKS[benchmark].title
             yield f"{task.name}: {len(lacking)} of {title}'s {len(wanted)} languages are not there"
-    counts = {} if prepared is None else prepared.result["languages"]
+    counts: dict[str, JsonDict] = {} if prepared is None else prepared.result["languages"]
     cut = [code for code, found in counts.items() if found["used"] < found["available"]]
     if cut:
         yield (
