@@ -81,6 +81,23 @@ def test_the_scores_of_the_official_test_data(tmp_path: Path) -> None:
     assert card.tasks["mewslix"].score == 14.39025156130419
 
 
+def test_the_last_digit_is_the_official_one(tmp_path: Path) -> None:
+    """evaluate.py says these floats; other orders of the same operations give another last digit."""
+    pairs = [f"de-{at}\ten-{at}\n" for at in range(4)]
+    put(tmp_path, "labels/bucc2018", "de", "".join(pairs[:2]), "tsv")
+    put(
+        tmp_path, "predictions/bucc2018", "de", "".join([*pairs[2:], pairs[0], "de-1\ten-9"]), "tsv"
+    )
+    rankings = {"a": ["Q1"], "b": ["Q1"], "c": ["Q2", "Q1"]}
+    put(tmp_path, "labels/mewslix", "de", json.dumps(dict.fromkeys(rankings, ["Q1 "])))
+    put(tmp_path, "predictions/mewslix", "de", json.dumps(rankings))
+    folders = tmp_path / "predictions", tmp_path / "labels"
+    pairs_found = score_folder(*folders, XTREME, partial=True).tasks["bucc2018"].languages["de"]
+    assert pairs_found["f1"] == 33.33333333333333
+    mentions = score_folder(*folders, XTREME_R, partial=True).tasks["mewslix"].languages["de"]
+    assert mentions["mrr20"] == 83.33333333333334
+
+
 @pytest.fixture
 def folders(tmp_path: Path) -> tuple[Path, Path]:
     return write_folders(tmp_path, XTREME)
