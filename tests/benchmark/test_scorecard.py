@@ -89,7 +89,7 @@ def test_the_last_digit_is_the_official_one(tmp_path: Path) -> None:
         tmp_path, "predictions/bucc2018", "de", "".join([*pairs[2:], pairs[0], "de-1\ten-9"]), "tsv"
     )
     rankings = {"a": ["Q1"], "b": ["Q1"], "c": ["Q2", "Q1"]}
-    put(tmp_path, "labels/mewslix", "de", json.dumps(dict.fromkeys(rankings, ["Q1 "])))
+    put(tmp_path, "labels/mewslix", "de", json.dumps({name: ["Q1 "] for name in rankings}))
     put(tmp_path, "predictions/mewslix", "de", json.dumps(rankings))
     folders = tmp_path / "predictions", tmp_path / "labels"
     pairs_found = score_folder(*folders, XTREME, partial=True).tasks["bucc2018"].languages["de"]
