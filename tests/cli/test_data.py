@@ -16,7 +16,7 @@ from xtransfer.cli import main
 from xtransfer.config import load_experiment
 from xtransfer.errors import StepError
 from xtransfer.fingerprints import Fingerprints
-from xtransfer.plan import build_plan
+from xtransfer.planner import build_plan
 from xtransfer.store import open_store
 
 

@@ -16,6 +16,7 @@ from xtransfer.benchmark.benchmarks import Benchmark
 from xtransfer.benchmark.formats import file_name, format_of
 from xtransfer.errors import DataError, did_you_mean
 from xtransfer.metrics import score
+from xtransfer.report.results import plain_mean
 from xtransfer.tasks import TASKS
 from xtransfer.tasks.task import Task
 
@@ -92,7 +93,7 @@ class Scorecard:
     def _mean(self, tasks: Sequence[str]) -> float | None:
         if any(name in self.gaps for name in tasks):
             return None
-        return _mean(self.tasks[name].score for name in tasks)
+        return plain_mean([self.tasks[name].score for name in tasks])
 
 
 def score_folder(
@@ -146,7 +147,7 @@ def _score_task(
 ) -> TaskScore:
     languages = {code: _score_language(task, code, predictions, labels) for code in codes}
     names = next(iter(languages.values()))
-    means = {name: _mean(found[name] for found in languages.values()) for name in names}
+    means = {name: plain_mean([found[name] for found in languages.values()]) for name in names}
     qa = task.form == "span"
     return TaskScore(
         task=task.name,
@@ -211,8 +212,3 @@ def _ignored(predictions: Path, benchmark: Benchmark) -> Iterable[str]:
         if path.is_dir() and path.name not in benchmark.languages:
             near = did_you_mean(path.name, benchmark.languages)
             yield f"{path.name} ({near})" if near else path.name
-
-
-def _mean(values: Iterable[float]) -> float:
-    listed = list(values)
-    return sum(listed) / len(listed)

@@ -98,7 +98,7 @@ class Entry:
     def score(self, languages: Sequence[str] | None = None) -> Score:
         """Return mean and spread over runs of the mean over `languages` (None: all)."""
         chosen = self.languages if languages is None else languages
-        values = [fmean(run[language] for language in chosen) for run in self.runs]
+        values = [plain_mean([run[language] for language in chosen]) for run in self.runs]
         return Score(
             mean=fmean(values),
             sd=stdev(values) if len(values) > 1 else None,
@@ -146,7 +146,12 @@ class Table:
         """Return the unweighted mean over targets; None unless every one of them has a score."""
         entries = [self.entries.get((target, intermediate)) for target in targets]
         means = [entry.score().mean for entry in entries if entry is not None]
-        return fmean(means) if means and len(means) == len(entries) else None
+        return plain_mean(means) if means and len(means) == len(entries) else None
+
+
+def plain_mean(values: Sequence[float]) -> float:
+    """Return sum / n, rounded as XTREME's evaluate.py rounds, so that not even the last digit differs."""
+    return sum(values) / len(values)
 
 
 def tabulate(results: Sequence[Result], languages: Mapping[str, Sequence[str]]) -> Table:

@@ -1,0 +1,322 @@
+"""Training speed and memory beside `transformers.Trainer`, as a user would write it.
+
+    python -m tests.benchmarks.training --encoder FOLDER --data FOLDER
+
+Both sides train the same pretrained encoder on the same rows with the same global batch, precision,
+longest input and optimizer, each in a process of its own; sides take turns, and the ratio is that of the
+medians. The peer pads to the longest row of a batch and groups rows of like length; `padded` pads every
+row to the longest input, as the scripts of jiant and XTREME do. Loading and the first steps are left out.
+
+DATA has MNLI, SQuAD and UD files at the paths in `WORKLOADS`; the numbers go to results/training.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from xtransfer.data import cut, read_examples
+from xtransfer.tasks import TASKS
+from xtransfer.tasks.task import Task
+
+RESULTS = Path(__file__).parent / "results" / "training.json"
+SKIPPED = 3
+"""Steps before the clock starts: the first ones fill caches and allocators."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workload:
+    """What is trained on."""
+
+    task: str
+    files: tuple[str, ...]
+    batch_size: int
+    max_length: int
+    stride: int = 0
+    steps: int = 30
+    """Timed optimizer steps."""
+    examples: int = 2_000
+    """Rows come from a seeded sample of so many examples."""
+
+
+WORKLOADS = {
+    "mnli": Workload(
+        task="mnli",
+        files=("mnli/multinli_1.0_train.sample10000.jsonl",),
+        batch_size=24,
+        max_length=128,
+        examples=10_000,
+    ),
+    "squad": Workload(
+        task="squad_v1",
+        files=("squad/derived/train-from-dev-noxquad-v1.1.json",),
+        batch_size=8,
+        max_length=384,
+        stride=128,
+        steps=12,
+        examples=1_000,
+    ),
+    "tagging": Workload(
+        task="udpos", files=("udpos/train-{lang}.tsv",), batch_size=32, max_length=128
+    ),
+}
+SIDES = ("ours", "trainer", "padded")
+
+
+def main() -> None:
+    """Run all workloads, print the table and write the results; or be one side of one workload."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--encoder", required=True, type=Path)
+    parser.add_argument("--data", required=True, type=Path)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument(
+        "--precision", choices=("fp32", "bf16"), nargs="+", default=["fp32", "bf16"]
+    )
+    parser.add_argument("--workload", choices=tuple(WORKLOADS), nargs="+", default=list(WORKLOADS))
+    parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.side:
+        print(json.dumps(measure(args)))
+        return
+    rows = [
+        compare(args, name, precision) for name in args.workload for precision in args.precision
+    ]
+    RESULTS.write_text(json.dumps({"with": _versions(), "rows": rows}, indent=1) + "\n")
+    print_table(rows)
+
+
+def compare(args: argparse.Namespace, name: str, precision: str) -> dict[str, Any]:
+    """Measure every side `repeats` times in turn; return medians and ratios."""
+    found: dict[str, list[dict[str, float]]] = {side: [] for side in SIDES}
+    for _ in range(args.repeats):
+        for side, runs in found.items():
+            command = [
+                sys.executable, "-m", "tests.benchmarks.training", "--side", side,
+                "--encoder", str(args.encoder), "--data", str(args.data),
+                "--threads", str(args.threads), "--workload", name, "--precision", precision,
+            ]  # fmt: skip
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            if done.returncode:
+                sys.exit(f"{name} {precision} {side} failed:\n{done.stderr[-3000:]}")
+            runs.append(json.loads(done.stdout.splitlines()[-1]))
+            print(f"{name} {precision} {side}: {runs[-1]}", file=sys.stderr, flush=True)
+    row: dict[str, Any] = {"workload": name, "precision": precision, "repeats": args.repeats}
+    for side, runs in found.items():
+        row[f"{side} examples/s"] = statistics.median(run["rate"] for run in runs)
+        row[f"{side} peak GB"] = statistics.median(run["peak_gb"] for run in runs)
+    for peer in ("trainer", "padded"):
+        row[f"speed / {peer}"] = row["ours examples/s"] / row[f"{peer} examples/s"]
+        row[f"memory / {peer}"] = row["ours peak GB"] / row[f"{peer} peak GB"]
+    return row
+
+
+def measure(args: argparse.Namespace) -> dict[str, float]:
+    """Train as one side; return examples a second and the peak resident memory."""
+    import torch
+    from transformers import AutoTokenizer
+
+    from xtransfer.forms import FORMS
+
+    torch.set_num_threads(args.threads)
+    load, (precision,) = WORKLOADS[args.workload[0]], args.precision
+    task = _task(load)
+    found = read_examples(task, split="train", language="en", root=args.data)
+    examples = cut(found, load.examples, seed=1).examples
+    tokenizer = AutoTokenizer.from_pretrained(args.encoder)
+    encoded = FORMS[task.form].encode(
+        examples,
+        tokenizer,
+        labels=task.labels,
+        max_length=load.max_length,
+        stride=load.stride,
+    )
+    run = _train_ours if args.side == "ours" else _train_peer
+    rate = run(args, load, task, encoded, tokenizer, precision)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    return {"rate": rate, "peak_gb": peak}
+
+
+def _train_ours(
+    args: argparse.Namespace,
+    load: Workload,
+    task: Task,
+    encoded: Any,
+    tokenizer: Any,  # noqa: ARG001 - as the peer's
+    precision: str,
+) -> float:
+    """Train by the project's own loop with DeepSpeed, as a trial on one worker does."""
+    from xtransfer.prepared import read_rows, write_rows
+    from xtransfer.train.context import Context, Progress
+    from xtransfer.train.loop import TrialSpec, train
+    from xtransfer.train.mixture import Mixture
+    from xtransfer.train.parts import TaskPart
+    from xtransfer.train.prediction import DataSet
+    from xtransfer.train.trial import Inputs, _renumbered, ensure_process_group, make_model
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "rows.arrow"
+        write_rows(path, encoded)
+        data = DataSet(rows=read_rows(path), examples=[{}] * len(encoded.columns["input_ids"]))
+    spec = TrialSpec(
+        seed=1,
+        learning_rate=1e-5,
+        epochs=1,
+        batch_size=load.batch_size,
+        precision=precision,
+        keep="last",
+    )
+    part = TaskPart(
+        name=task.name,
+        form=task.form,
+        metric=task.metric,
+        labels=task.labels,
+        train=data,
+        dev={},
+        score=lambda language, data, predictions: {},
+        batch_size=load.batch_size,
+        seed=1,
+    )
+    inputs = Inputs(encoder=str(args.encoder), revision=None, start=None, data={}, labels={})
+    start = make_model(inputs, spec, [part], compacted=True, kept=False)
+    size = start.model.encoder.config.vocab_size
+    part = part.renumbered(lambda each: _renumbered(each, start.tokens, size))
+    ensure_process_group()
+    times: list[float] = []
+
+    def note(_: Progress) -> None:
+        times.append(time.perf_counter())
+
+    context = Context(
+        engine="deepspeed", pad_id=start.model.encoder.config.pad_token_id or 0, report=note
+    )
+    mixture = Mixture(steps=SKIPPED + load.steps, shares=(1.0,))
+    train(spec, context, model=start.model, parts=[part], mixture=mixture)
+    return _rate(times, load)
+
+
+def _train_peer(
+    args: argparse.Namespace,
+    load: Workload,
+    task: Task,
+    encoded: Any,
+    tokenizer: Any,
+    precision: str,
+) -> float:
+    """Train by `Trainer` on the same rows, padded by batch or to the longest input."""
+    import transformers
+    from transformers import Trainer, TrainerCallback, TrainingArguments
+
+    transformers.logging.set_verbosity_error()
+    columns = encoded.columns
+    whole = args.side == "padded"
+    names, kind, fields = (
+        {
+            "classification": ("label",),
+            "span": ("start", "end"),
+            "tagging": ("labels",),
+        }[task.form],
+        _PEERS[task.form],
+        {"label": "labels", "start": "start_positions", "end": "end_positions", "labels": "labels"},
+    )
+    rows: list[dict[str, Any]] = []
+    for at, ids in enumerate(columns["input_ids"]):
+        row = {"input_ids": ids, "attention_mask": [1] * len(ids)}
+        rows.append(row | {fields[name]: columns[name][at] for name in names})
+    options = {"num_labels": len(task.labels)} if task.labels else {}
+    model = getattr(transformers, kind).from_pretrained(args.encoder, **options)
+    times: list[float] = []
+
+    class Clock(TrainerCallback):
+        def on_step_end(self, *_: Any, **__: Any) -> None:
+            times.append(time.perf_counter())
+
+    with tempfile.TemporaryDirectory() as folder:
+        Trainer(
+            model=model,
+            args=TrainingArguments(
+                output_dir=folder,
+                use_cpu=True,
+                per_device_train_batch_size=load.batch_size,
+                max_steps=SKIPPED + load.steps,
+                learning_rate=1e-5,
+                weight_decay=0.01,
+                warmup_steps=1,
+                train_sampling_strategy="random" if whole else "group_by_length",
+                bf16=precision == "bf16",
+                seed=1,
+                report_to=[],
+                save_strategy="no",
+                logging_strategy="no",
+                disable_tqdm=True,
+            ),
+            train_dataset=rows,  # type: ignore[arg-type]
+            data_collator=_collator(task, tokenizer, load.max_length if whole else None),
+            callbacks=[Clock()],
+        ).train()
+    return _rate(times, load)
+
+
+_PEERS = {
+    "classification": "AutoModelForSequenceClassification",
+    "span": "AutoModelForQuestionAnswering",
+    "tagging": "AutoModelForTokenClassification",
+}
+
+
+def _collator(task: Task, tokenizer: Any, length: int | None) -> Any:
+    from transformers import DataCollatorForTokenClassification, DataCollatorWithPadding
+
+    padding = True if length is None else "max_length"
+    make = DataCollatorForTokenClassification if task.form == "tagging" else DataCollatorWithPadding
+    return make(tokenizer, padding=padding, max_length=length)
+
+
+def _rate(times: Sequence[float], load: Workload) -> float:
+    timed = times[SKIPPED - 1 : SKIPPED + load.steps]
+    return load.batch_size * (len(timed) - 1) / (timed[-1] - timed[0])
+
+
+def _task(load: Workload) -> Task:
+    task = TASKS[load.task]
+    source = task.source.model_copy(update={"files": {"train": load.files}})
+    return task.model_copy(update={"source": source})
+
+
+def _versions() -> dict[str, str]:
+    names = ("torch", "transformers", "deepspeed", "numpy")
+    return {
+        "machine": platform.processor() or platform.machine(),
+        "python": platform.python_version(),
+        **{name: version(name) for name in names},
+    }
+
+
+def print_table(rows: Sequence[dict[str, Any]]) -> None:
+    """Print what the results hold, a line a workload and precision."""
+    names = list(rows[0])
+    for row in rows:
+        print(
+            "  ".join(
+                f"{name} {row[name]:.2f}" if isinstance(row[name], float) else f"{row[name]}"
+                for name in names
+            )
+        )
+
+
+if __name__ == "__main__":
+    main()
