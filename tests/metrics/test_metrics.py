@@ -16,6 +16,7 @@ GOLD = {
     "tagging": [["B-PER"], ["B-LOC", "O"]],
     "span": [["Paris"], ["Rome", "Roma"]],
     "bitext": [["0"], ["1"]],
+    "retrieval": [["0"], ["1"]],
 }
 RIGHT = {**GOLD, "span": ["Paris", "Roma"], "bitext": ["0", "1"]}
 
@@ -84,8 +85,8 @@ def test_what_cannot_be_scored_is_said() -> None:
         score(task, [], [], language="de")
     with pytest.raises(ValueError, match="2 gold entries, but 1 predictions"):
         score(task, ["neutral", "neutral"], ["neutral"], language="de")
-    with pytest.raises(ValueError, match="no function computes 'map20'"):
-        score(TASKS["lareqa"], ["a"], ["a"], language="de")
+    with pytest.raises(ValueError, match="no function computes 'em'"):
+        score(TASKS["xnli"].model_copy(update={"metric": "em"}), ["a"], ["a"], language="de")
 
 
 @given(st.lists(st.tuples(st.sampled_from("01"), st.sampled_from("01")), min_size=1))

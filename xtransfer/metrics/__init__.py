@@ -10,7 +10,7 @@ from xtransfer.errors import DataError
 from xtransfer.metrics.classification import accuracy, accuracy_and_f1
 from xtransfer.metrics.entities import span_f1
 from xtransfer.metrics.qa import mlqa, squad
-from xtransfer.metrics.retrieval import retrieval_accuracy
+from xtransfer.metrics.retrieval import map20, mining_f1, mrr20, retrieval_accuracy
 from xtransfer.metrics.tagging import tag_scores
 from xtransfer.tasks.task import FormName, Task
 
@@ -19,6 +19,9 @@ Metric = Callable[[list[Any], list[Any]], dict[str, float]]
 METRICS: Mapping[str, Metric] = {
     "accuracy": accuracy,
     "accuracy_and_f1": accuracy_and_f1,
+    "f1": mining_f1,
+    "map20": map20,
+    "mrr20": mrr20,
     "qa": squad,
     "span_f1": span_f1,
     "xtreme_f1": tag_scores,
@@ -45,8 +48,10 @@ def score(
     Args:
         task: its form and metric choose the function; `task.metric` is among the scores returned.
         gold: one entry an example. classification: a label; choice: the index of the right answer;
-            tagging: a list of tags; span: a list of acceptable texts; bitext: a list of ids.
-        predictions: in the same order. A label, an index, a list of tags, a text, an id.
+            tagging: a list of tags; span: a list of acceptable texts; bitext and
+            retrieval: a list of ids.
+        predictions: in the same order. A label, an index, a list of tags, a text, an id (of mining
+            also None), a list of ids with the best first.
         language: of the examples; MLQA has rules of its own for each.
 
     Raises:
