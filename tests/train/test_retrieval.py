@@ -13,7 +13,7 @@ import torch
 from tests.tiny import rows_of, tiny_encoder, tiny_tokenizer
 from tests.train.workers import (
     RETRIEVAL,
-    train_parts,
+    train_mixed,
     train_retrieval,
     train_retrieval_as_one_of_two,
 )
@@ -161,7 +161,7 @@ def test_twenty_steps_of_training_from_files_as_published(
     )
     head = build_head(task.form, 16, 0, dropout=0.0, seed=1)
     model = TransferModel(tiny_encoder(vocabulary=80), [head], bf16=False)
-    outcome = train_parts(spec, Context(pad_id=1), model, [part])
+    outcome = train_mixed(spec, Context(pad_id=1), model, [part])
     assert outcome.steps == 20
     losses = [entry["loss"] for entry in outcome.history]
     assert losses[-1] < 0.7 * losses[0]

@@ -107,7 +107,7 @@ def train_retrieval(spec: TrialSpec, context: Context, *, dropout: float = 0.0) 
     )
     head = build_head("retrieval", 16, 0, dropout=dropout, seed=1)
     model = TransferModel(tiny_encoder(dropout=dropout), [head], bf16=False)
-    return train_parts(spec, context, model, [part])
+    return train_mixed(spec, context, model, [part])
 
 
 def train_retrieval_as_one_of_two(rank: int, folder: str, engine: str) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from xtransfer.data.examples import RankingExample, Rows
-from xtransfer.data.files import read_text
+from xtransfer.data.files import not_empty, read_text
 from xtransfer.data.table import parse_json, read_table
 from xtransfer.errors import DataError
 
@@ -36,7 +36,7 @@ def read_mentions(paths: Sequence[Path], *, language: str) -> Rows:
     examples: list[RankingExample] = []
     others = 0
     for path in (path for path in paths if not _is_labels(path)):
-        for where, row in read_table(path, format_="jsonl", header=False):
+        for where, row in not_empty(read_table(path, format_="jsonl", header=False), path):
             if "entity" in row:
                 examples.append(_pair(row, where))
             elif "description" in row:

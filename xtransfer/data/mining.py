@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from xtransfer.data.examples import BitextExample, Rows
-from xtransfer.data.files import read_lines
+from xtransfer.data.files import not_empty, read_lines
 from xtransfer.errors import DataError
 
 
@@ -48,7 +48,7 @@ def read_mining(foreign: Path, english: Path, gold: Path) -> Rows:
 
 def _read_sentences(path: Path) -> dict[str, str]:
     sentences: dict[str, str] = {}
-    for number, line in read_lines(path):
+    for number, line in not_empty(read_lines(path), path):
         name, text = _split(line, f"{path}:{number}")
         if name in sentences:
             raise DataError(f"{path}:{number}", f"a second sentence has the id '{name}'")
