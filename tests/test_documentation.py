@@ -6,8 +6,10 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
-from xtransfer.config import load_experiment, load_placement
+from xtransfer.config import Retrieval, load_experiment, load_placement
+from xtransfer.tasks import TASKS
 from xtransfer.tasks.task import Source, Stage, Task
 
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -32,6 +34,18 @@ def test_the_placement_in_the_readme_is_valid(tmp_path: Path) -> None:
     path = tmp_path / "placement.yaml"
     path.write_text(placements[0], encoding="utf-8")
     assert load_placement(path).train.zero_stage == 2
+
+
+def test_the_retrieval_settings_in_the_readme_are_valid() -> None:
+    (block,) = [b for b in blocks("README.md", "yaml") if b.startswith("retrieval:")]
+    settings = Retrieval.model_validate(yaml.safe_load(block)["retrieval"], strict=False)
+    assert settings.of(TASKS["tatoeba"]) == {
+        "layer": 14,
+        "pooling": "mean",
+        "layers": "all",
+        "scoring": "csls",
+        "neighbours": 4,
+    }
 
 
 def test_the_task_in_contributing_is_a_task() -> None:

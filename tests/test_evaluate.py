@@ -4,14 +4,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from tests.tiny import rows_of, tiny_encoder, tiny_model, tiny_pairs
-from xtransfer.evaluate import embed, evaluate, nearest
+from xtransfer.evaluate import evaluate
 from xtransfer.forms.encoding import Encoded
 from xtransfer.tasks import TASKS
 from xtransfer.train.context import Context
@@ -53,20 +50,6 @@ def run(
     return result, [json.loads(line) for line in lines]
 
 
-@given(st.integers(0, 40), st.integers(1, 30), st.integers(1, 50), st.integers(0, 2**31))
-def test_the_nearest_is_that_of_trying_all(
-    queries: int, candidates: int, block: int, seed: int
-) -> None:
-    random = np.random.default_rng(seed)
-    one, other = (
-        random.standard_normal((size, 5)).astype(np.float32) for size in (queries, candidates)
-    )
-    found = nearest(one, other, block=block)
-    assert found.shape == (queries,)
-    for query, at in zip(one, found, strict=True):
-        assert float(query @ other[at]) == pytest.approx(float((other @ query).max()), abs=1e-5)
-
-
 def test_for_each_english_sentence_the_nearest_foreign_one_is_found(tmp_path: Path) -> None:
     # Two English sentences share their nearest, and nobody's nearest is the third foreign one: the
     # other direction would give other predictions.
@@ -97,18 +80,6 @@ def test_a_layer_is_an_index_or_a_share_of_the_depth(
     assert result["layer"] == layer
 
 
-def test_an_embedding_is_the_unit_mean_over_the_tokens_of_a_layer() -> None:
-    encoder = tiny_encoder(dropout=0.5)
-    data = bitext([A, C], [B], ["f0", "f0"])
-    vectors = embed(encoder, data, CONTEXT, layer=1)
-    assert np.linalg.norm(vectors, axis=1) == pytest.approx([1, 1, 1])
-    for vector, ids in zip(vectors, [B, A, C], strict=True):
-        with torch.inference_mode():
-            states = encoder(torch.tensor([ids]), output_hidden_states=True).hidden_states[1][0]
-        mean = states.mean(0)
-        assert vector == pytest.approx((mean / mean.norm()).numpy(), abs=1e-5)
-
-
 def test_a_trained_form_is_decoded_and_scored(tmp_path: Path) -> None:
     torch.manual_seed(0)
     model = tiny_model(tiny_encoder(), labels=3)
@@ -123,3 +94,35 @@ def test_a_trained_form_is_decoded_and_scored(tmp_path: Path) -> None:
     )
     assert result["languages"]["de"]["metrics"]["accuracy"] == pytest.approx(100 * right / 9)
     assert "layer" not in result
+
+
+def test_bucc_records_threshold_and_dev_scores(tmp_path: Path) -> None:
+    data = bitext([A, B, C], [A, B, C], ["f0", "f1", "f2"])
+    examples = [
+        {**example, "gold": [f"e{example['id'][1:]}"]} if example["side"] == "foreign" else example
+        for example in data.examples
+    ]
+    data = DataSet(rows=data.rows, examples=examples)
+    spec = {
+        "languages": ["de"],
+        "retrieval": {"layer": 1, "layers": "all", "scoring": "ratio", "neighbours": 2},
+    }
+    result = evaluate(
+        spec,
+        TASKS["bucc2018"],
+        model=tiny_encoder(),
+        context=CONTEXT,
+        data=lambda language: data,
+        dev=lambda language: data,
+        folder=tmp_path,
+        report=lambda language, share: None,
+    )
+    found = result["languages"]["de"]
+    assert found["metrics"] == {"f1": 100.0, "precision": 100.0, "recall": 100.0}
+    assert found["examples"] == 3
+    assert found["threshold"] > 0
+    assert found["dev"] == found["metrics"]
+    assert list(found["layers"]) == ["0", "1", "2"]
+    assert found["layers"]["1"]["threshold"] == found["threshold"]
+    lines = (tmp_path / "predictions" / "de.jsonl").read_text(encoding="utf-8").splitlines()
+    assert json.loads(lines[1]) == {"id": "f1", "prediction": "e1"}

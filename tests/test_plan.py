@@ -188,8 +188,43 @@ def test_the_stages_of_a_target_follow_one_another(tmp_path: Path) -> None:
 
 
 def test_a_plan_says_which_of_its_tasks_cannot_be_run_yet(tmp_path: Path) -> None:
-    plan = plan_of(tmp_path, "target.tasks=[xnli, lareqa, mewslix]", "target.languages={}")
-    assert plan.not_yet == ("lareqa", "mewslix")
+    plan = plan_of(tmp_path, "intermediate.tasks=[anli+, mnli, ccg]")
+    assert plan.not_yet == ("anli+", "ccg")
+
+
+def test_a_threshold_is_chosen_on_the_dev_set_of_each_language(tmp_path: Path) -> None:
+    plan = plan_of(
+        tmp_path,
+        *("target.tasks=[bucc2018, tatoeba]", "target.languages={bucc2018: [de, zh]}"),
+        "target.overrides={all: {max_length: 64}}",
+    )
+    evaluated = steps(plan, "evaluate", "bucc2018-after-")
+    assert len(evaluated) == 3
+    for step in evaluated:
+        test, dev = plan.steps[step.inputs["test"]], plan.steps[step.inputs["dev"]]
+        assert (test.spec["split"], dev.spec["split"]) == ("test", "dev")
+        assert list(test.spec["data"]) == list(dev.spec["data"]) == ["de", "zh"]
+        assert test.spec["max_length"] == dev.spec["max_length"] == 64
+        assert step.spec["retrieval"]["scoring"] == "ratio"
+        assert step.spec["retrieval"]["neighbours"] == 4
+    selected = {cell.selected_on for cell in plan.cells if cell.target == "bucc2018"}
+    assert "none; threshold: bucc2018 dev, each language" in selected
+    assert all("dev" not in step.inputs for step in steps(plan, "evaluate", "tatoeba"))
+
+
+def test_entities_are_prepared_once_for_all_languages(tmp_path: Path) -> None:
+    plan = plan_of(
+        tmp_path, "target.tasks=[mewslix, lareqa]", "target.languages={}", "intermediate.tasks=[]"
+    )
+    (pool,) = steps(plan, "prepare", "mewslix-pool")
+    assert list(pool.spec["data"]) == ["all"]
+    assert pool.spec["limit"] is None
+    assert {step.inputs.get("pool") for step in steps(plan, "evaluate", "mewslix")} == {pool.key}
+    assert {step.inputs.get("pool") for step in steps(plan, "evaluate", "lareqa")} == {None}
+    trained = steps(plan, "train", "squad_sentences")
+    assert trained
+    assert {part["form"] for step in trained for part in step.spec["parts"]} == {"retrieval"}
+    assert all("dev squad_sentences" in step.inputs for step in trained)
 
 
 def test_held_out_dev_data_are_read_from_the_training_file(small: Plan) -> None:
@@ -285,6 +320,13 @@ AFTER_SQUAD = {"prepare squad_v1", *ALL_TRAINED} - {"select mnli", "train mnli"}
         ("training.eval_every=5", ALL_TRAINED),
         ("training.precision=bf16", ALL_TRAINED),
         ("retrieval.layer=7", {"evaluate tatoeba"}),
+        ("retrieval.pooling=cls", {"evaluate tatoeba"}),
+        ("retrieval.layers=all", {"evaluate tatoeba"}),
+        ("retrieval.layers=[1, 0.5]", {"evaluate tatoeba"}),
+        ("retrieval.scoring={tatoeba: ratio}", {"evaluate tatoeba"}),
+        ("retrieval.scoring={tatoeba: cosine}", set()),
+        # Cosine takes the one nearest sentence, so there is nothing to average over.
+        ("retrieval.neighbours=7", set()),
         ("target.languages.xnli=[en]", {"prepare xnli", "evaluate xnli"}),
         ("target.overrides.xnli.epochs=9", {"train mnli", "select mnli", "evaluate xnli"}),
         ("target.overrides.tatoeba.max_length=64", {"prepare tatoeba", "evaluate tatoeba"}),

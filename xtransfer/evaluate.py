@@ -7,22 +7,25 @@ scores.json                    language -> metrics, and the number of examples
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
-from xtransfer.forms import FORMS
+from xtransfer.forms import FORMS, scored_examples
 from xtransfer.metrics import score
+from xtransfer.retrieval.bitext import Settings, layer_of, retrieve
+from xtransfer.retrieval.ranking import rank_pooled
 from xtransfer.tasks.task import Task
-from xtransfer.train.batching import prediction_batches
 from xtransfer.train.context import Context
-from xtransfer.train.prediction import PREDICTION_TOKENS, DataSet, make_inputs, predict
+from xtransfer.train.prediction import DataSet, predict
 
-EmbeddingArray = npt.NDArray[np.float32]
+JsonDict = dict[str, Any]
+Data = Callable[[str], DataSet]
+"""Language -> prepared data set."""
+Scored = tuple[str, list[JsonDict], Sequence[Any], JsonDict]
+"""Language, examples, predictions, and what the record says of them."""
 
 
 def evaluate(
@@ -31,10 +34,12 @@ def evaluate(
     *,
     model: torch.nn.Module,
     context: Context,
-    data: Callable[[str], DataSet],
+    data: Data,
     folder: Path,
     report: Callable[[str, float], None],
-) -> dict[str, Any]:
+    dev: Data | None = None,
+    pool: DataSet | None = None,
+) -> JsonDict:
     """Score `model` in every language of `spec`; write predictions into `folder`.
 
     Args:
@@ -45,80 +50,89 @@ def evaluate(
         data: language -> prepared test set.
         folder: where the files go.
         report: told each language and the share of languages done.
+        dev: language -> dev set, of a task with a threshold to choose.
+        pool: candidates for the queries of all languages.
     """
     (folder / "predictions").mkdir(parents=True, exist_ok=True)
     languages: dict[str, Any] = {}
-    for number, language in enumerate(spec["languages"]):
-        test = data(language)
-        if task.form == "bitext":
-            layer = _layer(spec["retrieval"]["layer"], model)
-            examples, predictions = _retrieve(model, test, context, layer=layer)
-        else:
-            examples = test.examples
-            logits = predict(model, task.form, test, context)
-            predictions = FORMS[task.form].decode(logits, test.rows, examples, task.labels)
-        gold = [example["gold"] for example in examples]
-        metrics = score(task, gold, predictions, language=language)
-        languages[language] = {"metrics": dict(metrics), "examples": len(examples)}
+    result: JsonDict = {"languages": languages}
+    if task.form == "bitext":
+        encoder = _encoder(model)
+        result["layer"] = layer_of(spec["retrieval"]["layer"], encoder.config.num_hidden_layers)
+        scored = _retrieved(encoder, spec, task, context, data, dev)
+    elif task.form == "retrieval":
+        scored = _ranked(model, spec, task, context, data, pool, result)
+    else:
+        scored = _predicted(model, spec, task, context, data)
+    for number, (language, examples, predictions, found) in enumerate(scored):
+        languages[language] = {**found, "examples": len(examples)}
         _write_predictions(folder / "predictions" / f"{language}.jsonl", examples, predictions)
         report(language, (number + 1) / len(spec["languages"]))
     text = json.dumps(languages, indent=1, sort_keys=True, ensure_ascii=False)
     (folder / "scores.json").write_text(text + "\n", encoding="utf-8")
-    result: dict[str, Any] = {"languages": languages}
-    if task.form == "bitext":
-        result["layer"] = _layer(spec["retrieval"]["layer"], model)
     return result
 
 
-def embed(encoder: Any, data: DataSet, context: Context, *, layer: int) -> EmbeddingArray:
-    """Return a unit vector a row [rows, hidden]: the mean of `hidden_states[layer]`.
-
-    The mean is over all non-padding positions, special tokens included, as jiant has it.
-    """
-    encoder.eval()
-    out = np.zeros((len(data.lengths), encoder.config.hidden_size), dtype=np.float32)
-    with torch.inference_mode():
-        for batch in prediction_batches(data.lengths, tokens=PREDICTION_TOKENS[context.device]):
-            inputs = make_inputs("bitext", data.rows, batch, context)
-            states = encoder(**inputs, output_hidden_states=True).hidden_states[layer].float()
-            mask = inputs["attention_mask"][..., None]
-            mean = (states * mask).sum(1) / mask.sum(1)
-            out[batch] = torch.nn.functional.normalize(mean, dim=-1).cpu().numpy()
-    return out
+def _predicted(
+    model: torch.nn.Module, spec: Mapping[str, Any], task: Task, context: Context, data: Data
+) -> Iterator[Scored]:
+    for language in spec["languages"]:
+        test = data(language)
+        logits = predict(model, task.form, test, context)
+        predictions = FORMS[task.form].decode(logits, test.rows, test.examples, task.labels)
+        examples = scored_examples(task.form, test.examples)
+        yield language, examples, predictions, _metrics(task, language, examples, predictions)
 
 
-def nearest(
-    queries: EmbeddingArray, candidates: EmbeddingArray, *, block: int = 1024
-) -> npt.NDArray[np.int64]:
-    """Return for each query the index of the candidate with the highest inner product.
+def _retrieved(
+    encoder: Any,
+    spec: Mapping[str, Any],
+    task: Task,
+    context: Context,
+    data: Data,
+    dev: Data | None,
+) -> Iterator[Scored]:
+    settings = Settings(**spec["retrieval"])
+    for language in spec["languages"]:
+        found, sweep = retrieve(
+            encoder,
+            task,
+            settings,
+            language=language,
+            test=data(language),
+            dev=None if dev is None else dev(language),
+            context=context,
+        )
+        yield language, found.examples, found.predictions, {**found.record(), **sweep}
 
-    Works block by block, so memory is block x candidates and never queries x candidates.
-    """
-    found = [
-        (queries[start : start + block] @ candidates.T).argmax(1)
-        for start in range(0, len(queries), block)
-    ]
-    return np.concatenate(found) if found else np.zeros(0, dtype=np.int64)
+
+def _ranked(
+    model: torch.nn.Module,
+    spec: Mapping[str, Any],
+    task: Task,
+    context: Context,
+    data: Data,
+    pool: DataSet | None,
+    result: JsonDict,
+) -> Iterator[Scored]:
+    sets = {language: data(language) for language in spec["languages"]}
+    ranked, candidates = rank_pooled(model, sets, pool, context, where=task.name)
+    result["candidates"] = candidates
+    for language, found in ranked.items():
+        metrics = _metrics(task, language, found.examples, found.predictions)
+        yield language, found.examples, found.predictions, metrics
 
 
-def _retrieve(
-    model: Any, data: DataSet, context: Context, *, layer: int
-) -> tuple[list[dict[str, Any]], list[str]]:
-    """Find for each English sentence the nearest foreign one (the direction of XTREME's Tatoeba)."""
+def _metrics(
+    task: Task, language: str, examples: Sequence[JsonDict], predictions: Sequence[Any]
+) -> JsonDict:
+    gold = [example["gold"] for example in examples]
+    return {"metrics": dict(score(task, gold, predictions, language=language))}
+
+
+def _encoder(model: Any) -> Any:
     encoder = getattr(model, "encoder", None)
-    encoder = model if encoder is None or not hasattr(encoder, "get_input_embeddings") else encoder
-    vectors = embed(encoder, data, context, layer=layer)
-    sides = np.array([example["side"] for example in data.examples])
-    english, foreign = np.flatnonzero(sides == "english"), np.flatnonzero(sides == "foreign")
-    best = foreign[nearest(vectors[english], vectors[foreign])]
-    examples = [data.examples[int(row)] for row in english]
-    return examples, [data.examples[int(row)]["id"] for row in best]
-
-
-def _layer(setting: float, model: Any) -> int:
-    """Return the index into hidden states: as given, or that share of the depth, rounded."""
-    config = getattr(model, "config", None) or model.encoder.config
-    return setting if isinstance(setting, int) else round(setting * config.num_hidden_layers)
+    return model if encoder is None or not hasattr(encoder, "get_input_embeddings") else encoder
 
 
 def _write_predictions(

@@ -260,13 +260,10 @@ class _Builder:
         )
         if not task.stages:
             key = self._evaluate(task, languages, start.key, test, after=start.name, tail="")
-            yield Cell(
-                target=task.name,
-                intermediate=arm,
-                seed=None,
-                key=key,
-                selected_on=start.selected_on or "none",
-            )
+            selected = start.selected_on or "none"
+            if "dev" in self.steps[key].inputs:
+                selected = f"{selected}; threshold: {task.name} dev, each language"
+            yield Cell(target=task.name, intermediate=arm, seed=None, key=key, selected_on=selected)
             return
         sweep = f"{task.name} after {arm}"
         groups: dict[int, str | None] = dict.fromkeys(phase.seeds, start.key)
@@ -488,6 +485,12 @@ class _Builder:
         tail: str,
     ) -> str:
         inputs = {"test": test}
+        if task.form == "bitext" and "dev" in task.source.files:
+            length = self._test_length(task)
+            inputs["dev"] = self._prepare(task, "dev", languages, max_length=length)
+        if "pool" in task.source.files:
+            length = self._test_length(task)
+            inputs["pool"] = self._prepare(task, "pool", ("all",), max_length=length)
         parent = model or self.encoder
         if parent is not None:
             inputs["model"] = parent
@@ -499,9 +502,7 @@ class _Builder:
             "languages": list(languages),
             "precision": self.experiment.training.precision,
             "encoder": self.encoder_id if parent is None else None,
-            "retrieval": (
-                self.experiment.retrieval.model_dump() if task.form == "bitext" else None
-            ),
+            "retrieval": self.experiment.retrieval.of(task) if task.form == "bitext" else None,
         }
         return self._add(
             Step(

@@ -99,7 +99,7 @@ def hold_out(found: Found, role: str, *, examples: int, seed: int) -> Found:
     Raises:
         DataError: when nothing would be left to train on.
     """
-    paragraphs = [getattr(example, "context", example.id) for example in found.examples]
+    paragraphs = [getattr(example, "context", "") or example.id for example in found.examples]
     names = sorted(set(paragraphs))
     order = np.random.default_rng(seed).permutation(len(names))
     sizes = Counter(paragraphs)

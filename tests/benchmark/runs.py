@@ -68,7 +68,7 @@ def record_run(store: Store, plan: Plan, scratch: Path) -> dict[str, Record]:
     records: dict[str, Record] = {}
     for key, step in plan.steps.items():
         record, folder = record_of(step), scratch / key
-        if step.kind == "prepare" and step.spec["split"] == "test":
+        if step.kind == "prepare" and step.spec["split"] in ("test", "pool"):
             _write_examples(plan.tasks[step.spec["task"]], step, folder)
         if step.kind == "evaluate":
             tested = scratch / step.inputs["test"]

@@ -101,11 +101,17 @@ def test_every_published_file_is_there(root: Path) -> None:
     expected |= {"udpos/train-en.tsv", "udpos/dev-en.tsv"}
     expected |= {f"commonsenseqa/{split}_rand_split.jsonl" for split in ("train", "dev")}
     for code in CODES:
+        expected.add(f"lareqa/xquad-r/{code}.json")
         expected |= {f"xnli/dev-{code}.tsv", f"xnli/test-{code}.tsv", f"text/{code}.txt"}
         expected |= {f"xquad/xquad.{code}.json", f"udpos/test-{code}.tsv"}
     for code in FOREIGN:
         expected |= {f"tatoeba/tatoeba.{code}-eng.{side}" for side in (code, "eng")}
         expected.add(f"text/{code}-en.tsv")
+        expected |= {
+            f"bucc2018/{code}-en.{split}.{side}"
+            for split in ("dev", "test")
+            for side in (code, "en", "gold")
+        }
     assert digests(root).keys() == expected
 
 
@@ -163,6 +169,32 @@ def test_tatoeba_sides_are_parallel_and_have_no_twins(root: Path) -> None:
         for left, right in zip(foreign, english, strict=True):
             words = [set(side.rstrip(".").split()) & names for side in (left, right)]
             assert words[0] == words[1]
+
+
+def test_paragraphs_say_where_their_sentences_are(root: Path) -> None:
+    for name in ("squad/train-v1.1.json", "lareqa/xquad-r/qd.json"):
+        for paragraph in read_squad(root / name):
+            found = [paragraph["context"][a:b] for a, b in paragraph["sentence_breaks"]]
+            assert found == [f"{sentence}." for sentence in paragraph["context"][:-1].split(". ")]
+
+
+def test_some_sentences_of_a_comparable_corpus_are_translations(root: Path) -> None:
+    for code in FOREIGN:
+        for split in ("dev", "test"):
+            stem = f"bucc2018/{code}-en.{split}"
+            gold = [line.split("\t") for line in read_lines(root / f"{stem}.gold")]
+            sides = [
+                dict(line.split("\t") for line in read_lines(root / f"{stem}.{side}"))
+                for side in (code, "en")
+            ]
+            assert 0 < len(gold) < min(map(len, sides))
+            assert all(one in sides[0] and other in sides[1] for one, other in gold)
+            names = {name for name, concept in concepts().items() if concept.kind == "name"}
+            for one, other in gold:
+                words = [
+                    set(s.rstrip(".").split()) & names for s in (sides[0][one], sides[1][other])
+                ]
+                assert words[0] == words[1]
 
 
 @pytest.mark.parametrize("code", CODES)

@@ -16,6 +16,7 @@ GOLD = {
     "tagging": [["B-PER"], ["B-LOC", "O"]],
     "span": [["Paris"], ["Rome", "Roma"]],
     "bitext": [["0"], ["1"]],
+    "retrieval": [["0"], ["1"]],
 }
 RIGHT = {**GOLD, "span": ["Paris", "Roma"], "bitext": ["0", "1"]}
 

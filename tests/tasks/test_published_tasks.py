@@ -319,3 +319,39 @@ def _target_with(name: str) -> str:
         ),
         "tatoeba",
     )
+
+
+def test_lareqa_is_read_as_its_own_script_reads_it(shared_data: Path) -> None:
+    # Counts and the score of a constant ranking by google-research/xtreme@838c13b,
+    # third_party/utils_lareqa.py (load_data; average_precision_at_k over the first 20 candidates).
+    task, form = TASKS["lareqa"], FORMS["retrieval"]
+    examples: list[dict[str, Any]] = []
+    for language in task.languages:
+        rows = read_examples(task, split="test", language=language, root=shared_data)
+        assert rows.skipped == {}
+        examples += [form.describe(example) for example in rows.examples]
+    queries = form.scored(examples)
+    names = [example["candidate"] for example in examples if "candidate" in example]
+    assert (len(queries), len(names)) == (13_090, 13_014)
+    gold = [query["gold"] for query in queries]
+    assert {len(each) for each in gold} == {11}
+    assert score(task, gold, gold, language="en")["map20"] == 100.0
+    constant = score(task, gold, [names[:20]] * len(queries), language="en")
+    assert constant["map20"] == pytest.approx(0.10318200734750131)
+
+
+def test_bucc_is_read_with_its_gold_pairs(shared_data: Path) -> None:
+    task, form = TASKS["bucc2018"], FORMS["bitext"]
+    rows = read_examples(task, split="dev", language="zh", root=shared_data)
+    examples = [form.describe(example) for example in rows.examples]
+    foreign = [example for example in examples if example["side"] == "foreign"]
+    assert (len(foreign), len(examples) - len(foreign)) == (8_624, 13_589)
+    assert sum("same_as" in example for example in examples) == 18 + 28
+    gold = [example["gold"] for example in foreign]
+    assert sum(map(len, gold)) == 257
+    oracle = [next(iter(each), None) for each in gold]
+    assert score(task, gold, oracle, language="zh")["f1"] == 100.0
+    # Every sentence is paired with the same English one: it has one translation.
+    first = next(name for name in oracle if name is not None)
+    constant = score(task, gold, [first] * len(gold), language="zh")
+    assert constant["f1"] == pytest.approx(200 / (8_624 + 257))

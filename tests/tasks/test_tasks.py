@@ -29,6 +29,10 @@ READY = [
     "copa",
     "xcopa",
     "text",
+    "bucc2018",
+    "lareqa",
+    "mewslix",
+    "squad_sentences",
 ]
 
 

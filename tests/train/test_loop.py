@@ -144,7 +144,7 @@ def test_predicting_leaves_the_model_in_its_mode() -> None:
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
 
 
-@pytest.mark.parametrize("form", ["classification", "choice", "tagging", "span"])
+@pytest.mark.parametrize("form", ["classification", "choice", "tagging", "span", "retrieval"])
 def test_a_head_follows_from_its_seed(form: str) -> None:
     def weights(seed: int) -> Tensor:
         head = build_head(form, 16, 3, dropout=0.1, seed=seed)

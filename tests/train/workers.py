@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
-from tests.tiny import tiny_encoder, tiny_model, tiny_pairs, tiny_part
+from tests.tiny import rows_of, tiny_encoder, tiny_model, tiny_pairs, tiny_part
+from xtransfer.forms import scored_examples
+from xtransfer.forms.encoding import Encoded
+from xtransfer.metrics.retrieval import mrr20
 from xtransfer.train.context import Context
-from xtransfer.train.loop import Outcome, TrialSpec, train
+from xtransfer.train.loop import Outcome, TrialSpec, build_head, train
 from xtransfer.train.mixture import Sampling, mix
 from xtransfer.train.model import TransferModel
-from xtransfer.train.parts import TextPart
+from xtransfer.train.parts import TaskPart, TextPart
+from xtransfer.train.prediction import DataSet
 
 SPEC = TrialSpec(
     seed=1,
@@ -51,6 +57,69 @@ def train_mixed(
         text_probability=1 / 3,
     )
     return train(spec, context, model=model, parts=parts, mixture=mixture)
+
+
+def retrieval_pairs(count: int, *, seed: int = 0) -> DataSet:
+    """Return pairs of a query and a candidate that share a rare token among common ones."""
+    random = np.random.default_rng(seed)
+    lengths, ids = [], []
+    for at in range(count):
+        parts = [
+            [0, 10 + at % 20, *random.integers(30, 60, random.integers(1, 4)).tolist(), 2]
+            for _ in (0, 1)
+        ]
+        lengths.append([len(part) for part in parts])
+        ids.append([*parts[0], *parts[1]])
+    columns = {
+        "input_ids": ids,
+        "lengths": lengths,
+        "example": list(range(count)),
+        "weight": [1] * count,
+    }
+    examples = [
+        {"id": f"q{at}", "asks": True, "candidate": f"s{at}", "match": [f"q{at}"]}
+        for at in range(count)
+    ]
+    return DataSet(rows=rows_of(Encoded(columns=columns)), examples=examples)
+
+
+def mean_reciprocal_rank(_: str, data: DataSet, predictions: list[Any]) -> dict[str, float]:
+    """Return the score of rankings."""
+    gold = [example["gold"] for example in scored_examples("retrieval", data.examples)]
+    return mrr20(gold, predictions)
+
+
+RETRIEVAL = replace(SPEC, batch_size=8, epochs=5, learning_rate=2e-3, eval_every=None)
+
+
+def train_retrieval(spec: TrialSpec, context: Context, *, dropout: float = 0.0) -> Outcome:
+    """Train a tiny bi-encoder on 20 pairs: 3 batches an epoch, the last of 4."""
+    part = TaskPart(
+        name="pairs",
+        form="retrieval",
+        metric="mrr20",
+        labels=(),
+        train=retrieval_pairs(20),
+        dev={"en": retrieval_pairs(20, seed=1)},
+        score=mean_reciprocal_rank,
+        batch_size=spec.batch_size,
+        seed=spec.seed,
+    )
+    head = build_head("retrieval", 16, 0, dropout=dropout, seed=1)
+    model = TransferModel(tiny_encoder(dropout=dropout), [head], bf16=False)
+    return train_mixed(spec, context, model, [part])
+
+
+def train_retrieval_as_one_of_two(rank: int, folder: str, engine: str) -> None:
+    """Be one of two gloo workers that train a bi-encoder; rank 0 saves its outcome."""
+    torch.set_num_threads(1)
+    store = torch.distributed.FileStore(f"{folder}/rendezvous", 2)
+    torch.distributed.init_process_group("gloo", store=store, rank=rank, world_size=2)
+    context = Context(rank=rank, world_size=2, engine=engine, zero_stage=2, micro_batch=2, pad_id=1)
+    outcome = train_retrieval(RETRIEVAL, context, dropout=0.1)
+    if rank == 0:
+        torch.save({"weights": outcome.weights, "history": outcome.history}, Path(folder) / "out")
+    torch.distributed.destroy_process_group()
 
 
 def as_one_of_two(

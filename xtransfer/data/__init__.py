@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, islice
 from pathlib import Path
@@ -11,9 +12,12 @@ from typing import Any, cast
 from xtransfer.data.bitext import read_bitext
 from xtransfer.data.build import build_examples, unique_ids
 from xtransfer.data.conll import read_conll
-from xtransfer.data.examples import BitextExample, Example, Rows
+from xtransfer.data.examples import BitextExample, Example, RankingExample, Rows
 from xtransfer.data.files import content_digest, file_names, not_empty, resolve_files
 from xtransfer.data.hub import hub_identity, read_hub
+from xtransfer.data.mentions import read_mentions
+from xtransfer.data.mining import read_mining
+from xtransfer.data.passages import read_passages
 from xtransfer.data.squad import read_squad
 from xtransfer.data.table import Row, TableFormat, read_table, with_labels
 from xtransfer.data.text import read_paragraphs
@@ -59,6 +63,8 @@ def _read(task: Task, *, split: Split, language: str, root: Path, first: int | N
         return build_examples(task, rows, split=split)
     paths = resolve_files(task, split=split, language=language, root=root)
     where = ", ".join(str(path) for path in paths)
+    if task.form == "retrieval" or source.format == "mentions":
+        return _read_ranking(task, paths, split, language, where)
     if source.format == "squad":
         found = chain.from_iterable(
             not_empty(read_squad(path, split=split), path) for path in paths
@@ -68,10 +74,8 @@ def _read(task: Task, *, split: Split, language: str, root: Path, first: int | N
         return read_conll(task, paths, split=split, first=first)
     if source.format == "text":
         return read_paragraphs(paths, first=first)
-    if source.format == "bitext":
-        if len(paths) != 2:
-            raise DataError(where, "bitext needs two files: the foreign side, then the English one")
-        return read_bitext(*paths)
+    if source.format in ("bitext", "mining"):
+        return _read_sides(task, paths, where)
     tables = (
         islice(with_labels(not_empty(_table(path, task), path), labels), first)
         for path, labels in _label_files(paths)
@@ -106,7 +110,9 @@ def cut(rows: Rows, count: int | None, *, seed: int) -> Rows:
 
     Which are taken depends on nothing but `count`, `seed` and the number of examples, so that
     parallel test sets stay parallel; a smaller sample is part of a larger one. Of bitext, pairs are
-    taken: `count` foreign sentences and all their translations.
+    taken: `count` foreign sentences, all their translations, and of sentences without any the same
+    share. Of queries and candidates, `count` queries, and what answers them or stands in the same
+    paragraph: an easier search than the whole.
     """
     if count is None:
         return rows
@@ -115,6 +121,11 @@ def cut(rows: Rows, count: int | None, *, seed: int) -> Rows:
     if rows.examples and isinstance(rows.examples[0], BitextExample):
         return Rows(
             examples=_cut_bitext(cast("Sequence[BitextExample]", rows.examples), count, seed),
+            skipped=rows.skipped,
+        )
+    if rows.examples and isinstance(rows.examples[0], RankingExample):
+        return Rows(
+            examples=_cut_ranking(cast("Sequence[RankingExample]", rows.examples), count, seed),
             skipped=rows.skipped,
         )
     chosen = _sample(len(rows.examples), count, seed)
@@ -160,11 +171,64 @@ def spread(rows: Mapping[str, Rows], count: int | None, *, seed: int) -> dict[st
 def _cut_bitext(examples: Sequence[BitextExample], count: int, seed: int) -> tuple[Example, ...]:
     foreign = [example for example in examples if example.side == "foreign"]
     kept = {foreign[index].id for index in _sample(len(foreign), count, seed)}
+    lone = [example.id for example in examples if example.side == "english" and not example.match]
+    share = round(len(lone) * len(kept) / len(foreign))
+    alone = {lone[index] for index in _sample(len(lone), share, seed)}
     return tuple(
         example
         for example in examples
-        if (example.id in kept if example.side == "foreign" else not kept.isdisjoint(example.match))
+        if (
+            example.id in kept
+            if example.side == "foreign"
+            else example.id in alone or not kept.isdisjoint(example.match)
+        )
     )
+
+
+def _cut_ranking(examples: Sequence[RankingExample], count: int, seed: int) -> tuple[Example, ...]:
+    queries = [example for example in examples if example.query is not None]
+    if not queries:
+        raise DataError("data.limits", "a set of candidates alone cannot be cut")
+    kept = {queries[index].id for index in _sample(len(queries), count, seed)}
+    wanted = {name for example in queries if example.id in kept for name in example.match}
+    near = {example.context for example in examples if not wanted.isdisjoint(example.match)} - {""}
+    return tuple(
+        example
+        for example in examples
+        if (
+            example.id in kept
+            if example.query is not None
+            else not wanted.isdisjoint(example.match) or example.context in near
+        )
+    )
+
+
+def _read_sides(task: Task, paths: Sequence[Path], where: str) -> Rows:
+    if task.source.format == "mining":
+        if len(paths) != 3:
+            raise DataError(
+                where, "mining needs three files: foreign side, English one, gold pairs"
+            )
+        return read_mining(*paths)
+    if len(paths) != 2:
+        raise DataError(where, "bitext needs two files: the foreign side, then the English one")
+    return read_bitext(*paths)
+
+
+def _read_ranking(
+    task: Task, paths: Sequence[Path], split: Split, language: str, where: str
+) -> Rows:
+    if task.source.format == "mentions":
+        parts = [read_mentions(paths, language=language)]
+    elif task.source.format == "squad":
+        parts = [read_passages(path, split=split, language=language) for path in paths]
+    else:
+        raise DataError(task.name, f"form 'retrieval' cannot be read from '{task.source.format}'")
+    skipped: Counter[str] = Counter()
+    for part in parts:
+        skipped.update(part.skipped)
+    examples = tuple(chain.from_iterable(part.examples for part in parts))
+    return Rows(examples=unique_ids(examples, split=split, where=where), skipped=dict(skipped))
 
 
 def _sample(total: int, count: int, seed: int) -> list[int]:

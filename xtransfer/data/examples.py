@@ -58,6 +58,8 @@ class BitextExample:
     text: str
     match: tuple[str, ...] = ()
     """Ids of its translations on the other side."""
+    same_as: str | None = None
+    """Where other sentences of its side have the same text: the id of the first of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +71,31 @@ class TextExample:
     text: str
 
 
-Example = PairExample | ChoiceExample | TaggingExample | SpanExample | BitextExample | TextExample
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RankingExample:
+    """A query, a candidate answer, or a pair of both to train on (retrieval)."""
+
+    id: str
+    query: str | None = None
+    candidate: str | None = None
+    candidate_id: str = ""
+    """Unique among different candidates; of pairs with the same candidate, the same."""
+    context: str = ""
+    """Text that the candidate stands in; it is read together with it."""
+    match: tuple[str, ...] = ()
+    """Names of what is asked for, or answered: where a query and a candidate share one, the candidate
+    is an answer. Empty: a query without a label, a candidate that answers nothing."""
+
+
+Example = (
+    PairExample
+    | ChoiceExample
+    | TaggingExample
+    | SpanExample
+    | BitextExample
+    | RankingExample
+    | TextExample
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

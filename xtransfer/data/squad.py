@@ -26,29 +26,30 @@ def read_squad(path: Path, *, split: Split) -> list[SpanExample]:
     """
     document = parse_json(read_text(path), str(path))
     examples: list[SpanExample] = []
-    for at, article in enumerate(_items(document, "data", str(path))):
+    for at, article in enumerate(json_list(document, "data", str(path))):
         place = f"{path}: data[{at}]"
-        for under, paragraph in enumerate(_items(article, "paragraphs", place)):
+        for under, paragraph in enumerate(json_list(article, "paragraphs", place)):
             where = f"{place}.paragraphs[{under}]"
-            context = _text(paragraph, "context", where)
-            for number, item in enumerate(_items(paragraph, "qas", where)):
+            context = json_text(paragraph, "context", where)
+            for number, item in enumerate(json_list(paragraph, "qas", where)):
                 _field(item, "id", f"{where}.qas[{number}]")
-                example = _read_question(item, context, str(path), split=split)
+                example = read_question(item, context, str(path), split=split)
                 examples.append(example)
     if split == "test":
         check_answered(examples, str(path))
     return examples
 
 
-def _read_question(item: Any, context: str, path: str, *, split: Split) -> SpanExample:
-    name = _text(item, "id", path)
+def read_question(item: Any, context: str, path: str, *, split: Split) -> SpanExample:
+    """Return one entry of `qas`, checked against its context; see `read_squad`."""
+    name = json_text(item, "id", path)
     where = f"{path}: question '{shown(name)}'"
     impossible = item.get("is_impossible", False)
     if not isinstance(impossible, bool):
         raise DataError(where, "'is_impossible' is neither true nor false")
     answers = tuple(
-        (_text(answer, "text", where), _start(answer, where))
-        for answer in _items(item, "answers", where, optional=impossible or split == "test")
+        (json_text(answer, "text", where), _start(answer, where))
+        for answer in json_list(item, "answers", where, optional=impossible or split == "test")
     )
     # XTREME strips a test file by giving each question the empty answer.
     answers = () if impossible else tuple(pair for pair in answers if pair[0])
@@ -57,11 +58,12 @@ def _read_question(item: Any, context: str, path: str, *, split: Split) -> SpanE
             raise DataError(where, "has no answer, and does not say that it is impossible")
         check_answers(answers, context, where)
     return SpanExample(
-        id=name, question=_text(item, "question", where), context=context, answers=answers
+        id=name, question=json_text(item, "question", where), context=context, answers=answers
     )
 
 
-def _items(value: Any, name: str, where: str, *, optional: bool = False) -> list[Any]:
+def json_list(value: Any, name: str, where: str, *, optional: bool = False) -> list[Any]:
+    """Return the list that a JSON object has as `name`."""
     items = _field(value, name, where, optional=optional)
     if items is None and optional:
         return []
@@ -70,7 +72,8 @@ def _items(value: Any, name: str, where: str, *, optional: bool = False) -> list
     return cast("list[Any]", items)
 
 
-def _text(value: Any, name: str, where: str) -> str:
+def json_text(value: Any, name: str, where: str) -> str:
+    """Return the text that a JSON object has as `name`."""
     text = _field(value, name, where)
     if not isinstance(text, str):
         raise DataError(where, f"'{name}' is not text")

@@ -15,6 +15,7 @@ from xtransfer.data.examples import (
     ChoiceExample,
     Example,
     PairExample,
+    RankingExample,
     SpanExample,
     TaggingExample,
 )
@@ -69,6 +70,13 @@ def parts(example: Example) -> list[tuple[str, str]]:
             return [("sentence", " ".join(example.tokens))]
         case BitextExample():
             return [("sentence", example.text)]
+        case RankingExample():
+            named = (
+                ("question", example.query),
+                ("answer", example.candidate),
+                ("passage", example.context or None),
+            )
+            return [(name, text) for name, text in named if text is not None]
         case _:
             return list(_any_parts(example))
 

@@ -30,4 +30,5 @@ def encode(
 
 def describe(example: BitextExample) -> JsonDict:
     """Return what scoring needs of a sentence."""
-    return {"id": example.id, "side": example.side, "gold": list(example.match)}
+    out: JsonDict = {"id": example.id, "side": example.side, "gold": list(example.match)}
+    return out if example.same_as is None else {**out, "same_as": example.same_as}

@@ -51,17 +51,18 @@ def describe_run(
     else:
         name = encoder.name.rstrip("/").rsplit("/", 1)[-1] if not encoder.revision else encoder.name
     remarks = _truncations(plan, records)
-    layer = next(
+    layer, pooling = next(
         (
-            record.result["layer"]
+            (record.result["layer"], record.spec["retrieval"].get("pooling", "mean"))
             for record in records.values()
             if record.kind == "evaluate" and "layer" in record.result
         ),
-        None,
+        (None, ""),
     )
     if layer is not None:
+        part = "the first token" if pooling == "cls" else "the mean"
         remarks.append(
-            f"retrieval embeds sentences by the mean of hidden_states[{layer}]; the layer was set in "
+            f"retrieval embeds sentences by {part} of hidden_states[{layer}]; the layer was set in "
             "the configuration, not selected"
         )
     return ReportInfo(
@@ -200,7 +201,7 @@ def _chance(task: Task, plan: Plan, records: Mapping[str, Record]) -> float | No
     """Return the score of guessing, 0 to 100, where it follows from the task's definition."""
     if task.form == "classification":
         return 100.0 / len(task.labels)
-    if task.form != "bitext":
+    if task.form != "bitext" or task.metric != "accuracy":
         return None
     sizes = {
         found["examples"]

@@ -15,9 +15,6 @@ NOT_YET: Mapping[str, str] = {
     "anli+": "its five data sets have not been checked together",
     "squad_v2": "the span form has no null answer",
     "ccg": "its 1,363 labels come from licensed files",
-    "bucc2018": "mining with a threshold is missing",
-    "lareqa": "the retrieval form is missing",
-    "mewslix": "the retrieval form is missing",
 }
 """Tasks of the study that can be planned but not run -> what is missing."""
 

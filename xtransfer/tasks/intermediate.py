@@ -173,6 +173,17 @@ INTERMEDIATE = (
         max_length=256,
         note="Any UTF-8 text, a paragraph a line: what an arm's `text` trains on.",
     ),
+    Task(
+        name="squad_sentences",
+        form="retrieval",
+        metric="map20",
+        source=Source(
+            format="squad",
+            files={"train": ("squad/train-v1.1.json",), "dev": ("squad/dev-v1.1.json",)},
+        ),
+        max_length=256,
+        note="CC BY-SA 4.0. SQuAD v1.1 as questions and sentences: training stage of lareqa.",
+    ),
     # The tasks below have no implementation yet: see NOT_YET in xtransfer.tasks.
     Task(
         name="anli+",

@@ -8,13 +8,14 @@ XTREME sorts the English side, so that its two files are no longer parallel.
 from __future__ import annotations
 
 from xtransfer.tasks.intermediate import NLI
-from xtransfer.tasks.task import Source, Stage, Task
+from xtransfer.tasks.task import Source, Split, Stage, Task
 
 UPOS = tuple(
     "ADJ ADP ADV AUX CCONJ DET INTJ NOUN NUM PART PRON PROPN PUNCT SCONJ SYM VERB X".split()
 )
 """The 17 universal parts of speech of Universal Dependencies v2."""
 
+_DEV_AND_TEST: tuple[Split, ...] = ("dev", "test")
 _PAIR_TSV = {"text_a": "0", "text_b": "1", "label": "2"}
 _XPANX = tuple(
     "ar he vi id jv ms tl eu ml ta te af nl en de el bn hi mr ur fa fr it pt es bg ru ja ka ko th "
@@ -208,23 +209,28 @@ TARGETS = (
         benchmark="xtreme-r",
         note="CC BY 4.0.",
     ),
-    # The tasks below have no implementation yet: see NOT_YET in xtransfer.tasks.
     Task(
         name="bucc2018",
         form="bitext",
         metric="f1",
         languages=tuple("de fr ru zh".split()),
         source=Source(
-            format="bitext",
+            format="mining",
             files={
-                "dev": ("bucc2018/{lang}-en.dev.{lang}", "bucc2018/{lang}-en.dev.en"),
-                "test": ("bucc2018/{lang}-en.test.{lang}", "bucc2018/{lang}-en.test.en"),
+                split: (
+                    f"bucc2018/{{lang}}-en.{split}.{{lang}}",
+                    f"bucc2018/{{lang}}-en.{split}.en",
+                    f"bucc2018/{{lang}}-en.{split}.gold",
+                )
+                for split in _DEV_AND_TEST
             },
         ),
         stages=(),
+        scoring="ratio",
         max_length=512,
         group="retrieval",
         benchmark="xtreme",
+        note="BUCC 2018's own terms. XTREME's test sets have no gold pairs: bring labelled ones.",
     ),
     Task(
         name="lareqa",
@@ -232,12 +238,14 @@ TARGETS = (
         metric="map20",
         languages=tuple("ar de el en es hi ru th tr vi zh".split()),
         source=Source(format="squad", files={"test": ("lareqa/xquad-r/{lang}.json",)}),
-        # 256 is the length of an answer; a question is cut at 96.
-        stages=(Stage(task="squad_v1", epochs=3, batch_size=16, max_length=256),),
+        # 256 is the length of a sentence with its paragraph; a question is cut at 96.
+        stages=(Stage(task="squad_sentences", epochs=3, batch_size=16, max_length=256),),
         max_length=256,
         group="retrieval",
         benchmark="xtreme-r",
-        note="CC BY-SA 4.0. One pooled candidate set over all languages.",
+        single_labelled_split=True,
+        note="CC BY-SA 4.0. Candidates of all languages together, so scores need all of them. Its "
+        "paragraphs are in SQuAD v1.1 dev, on which models are selected.",
     ),
     Task(
         name="mewslix",
@@ -245,17 +253,19 @@ TARGETS = (
         metric="mrr20",
         languages=tuple("ar de en es fa ja pl ro ta tr uk".split()),
         source=Source(
-            format="jsonl",
+            format="mentions",
             files={
                 "train": ("mewslix/wikipedia_pairs-train.jsonl",),
                 "dev": ("mewslix/wikipedia_pairs-dev.jsonl",),
-                "test": ("mewslix/{lang}/test.jsonl",),
+                "test": ("mewslix/wikinews_mentions/test-{lang}.jsonl",),
+                "pool": ("mewslix/candidate_set_entities.jsonl",),
             },
         ),
         stages=(Stage(task="mewslix", epochs=2, batch_size=32, max_length=64),),
         max_length=64,
         group="retrieval",
         benchmark="xtreme-r",
-        note="XTREME names its mean reciprocal rank at 20 map@20.",
+        note="XTREME-R names its mean reciprocal rank at 20 map@20, and takes the labels off the test "
+        "set: bring Mewsli-X's own, or a file of labels.",
     ),
 )

@@ -8,8 +8,13 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 FormName = Literal["classification", "choice", "tagging", "span", "bitext", "retrieval", "mlm"]
-Format = Literal["tsv", "csv", "jsonl", "json", "squad", "conll", "bitext", "text"]
-Split = Literal["train", "dev", "test"]
+Format = Literal[
+    "tsv", "csv", "jsonl", "json", "squad", "conll", "bitext", "mining", "mentions", "text"
+]
+Split = Literal["train", "dev", "test", "pool"]
+"""`pool`: candidates for the queries of every language's test set."""
+Scoring = Literal["cosine", "ratio", "csls"]
+"""How two sentence vectors are compared: by cosine, or by a margin over their nearest neighbours."""
 
 
 class Record(BaseModel):
@@ -89,6 +94,8 @@ class Task(Record):
     """Set where the task can be an intermediate task: how it is trained then."""
     stages: tuple[Stage, ...] | None = None
     """Set where the task can be a target: the training stages in order; () is no training."""
+    scoring: Scoring = "cosine"
+    """Of bitext: how sentences are compared, where the experiment does not say."""
     max_length: int = 128
     """Longest input at evaluation, in subword tokens."""
     group: str = ""

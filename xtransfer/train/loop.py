@@ -206,16 +206,21 @@ class _Run:
         number = int(self.order[state.step])
         part = self.parts[number]
         draw = part.draw(int(self.numbers[state.step]))
-        torch.manual_seed(stream(self.spec.seed, state.step, "step", context.rank))
-        self.engine.module.train()
-        micro_batches = split_batch(
-            draw.chosen,
-            rank=context.rank,
-            world_size=context.world_size,
-            micro_batch=context.micro_batch,
-        )
         row_weights = np.asarray(draw.rows["weight"], dtype=np.int64)[draw.chosen]
         whole = max(1, int(row_weights.sum()))
+        if getattr(FORMS[part.form], "WHOLE_BATCH", False):
+            # Every worker computes the same gradient, and their sum must be that of one.
+            rank, micro_batches, whole = 0, [draw.chosen], whole * context.world_size
+        else:
+            rank = context.rank
+            micro_batches = split_batch(
+                draw.chosen,
+                rank=rank,
+                world_size=context.world_size,
+                micro_batch=context.micro_batch,
+            )
+        torch.manual_seed(stream(self.spec.seed, state.step, "step", rank))
+        self.engine.module.train()
         loss_sum = 0.0
         for at, rows in enumerate(micro_batches):
             some = rows if len(rows) else draw.chosen[:1]

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from xtransfer.checkpoints import load_checkpoint, save_checkpoint
 from xtransfer.errors import StepError
+from xtransfer.forms import scored_examples
 from xtransfer.metrics import score
 from xtransfer.plan import Step
 from xtransfer.prepared import read_data_set
@@ -282,13 +283,19 @@ def evaluate_step(step: Step, bench: Workbench, folder: Path) -> dict[str, Any]:
         model = TransferModel(encoder, [head], bf16=bf16)
     device = _device(bench.placement.evaluate.gpus)
     context = Context(device=device, pad_id=encoder.config.pad_token_id or 0)
-    test = bench.files(bench.record(step.inputs["test"]))
+    sets = {
+        role: bench.files(bench.record(step.inputs[role]))
+        for role in ("test", "dev", "pool")
+        if role in step.inputs
+    }
     result = evaluate(
         spec,
         task,
         model=model.to(device),
         context=context,
-        data=lambda language: read_data_set(test, language),
+        data=lambda language: read_data_set(sets["test"], language),
+        dev=(lambda language: read_data_set(sets["dev"], language)) if "dev" in sets else None,
+        pool=read_data_set(sets["pool"], "all") if "pool" in sets else None,
         folder=folder,
         report=lambda language, share: bench.tell(
             {"stage": language, "step": round(100 * share), "total": 100}
@@ -364,7 +371,7 @@ def _renumbered(data: DataSet, tokens: np.ndarray, vocabulary: int) -> DataSet:
 
 
 def _score(task: Task, language: str, data: DataSet, predictions: list[Any]) -> dict[str, float]:
-    gold = [example["gold"] for example in data.examples]
+    gold = [example["gold"] for example in scored_examples(task.form, data.examples)]
     return dict(score(task, gold, predictions, language=language))
 
 

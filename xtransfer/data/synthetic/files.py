@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -24,6 +25,8 @@ from xtransfer.data.synthetic.language import Speaker
 from xtransfer.data.synthetic.meaning import Clause, Mind, Phrase
 from xtransfer.data.synthetic.world import World
 
+_SENTENCE = re.compile(r"[^\s.?][^.?]*[.?]")
+
 RandomFor = Callable[[str], Random]
 """Name -> a generator of its own, so that the content of a file does not depend on other files."""
 
@@ -33,7 +36,7 @@ def write_world(world: World, root: Path) -> None:
 
     Test sets come first, then development sets, and reserve their clauses: nothing that trains
     states one of them, in whatever words. (Questions ask for a part of a clause and may recur.)
-    Layout: `mnli/ xnli/ squad/ xquad/ udpos/ commonsenseqa/ tatoeba/` as published, and
+    Layout: `mnli/ xnli/ squad/ xquad/ lareqa/ udpos/ commonsenseqa/ tatoeba/ bucc2018/` as published, and
     `text/{lang}.txt` (one short paragraph a line) and `text/{lang}-en.tsv` (translation pairs).
     """
     mind, speakers = world.mind(), world.speakers()
@@ -57,13 +60,21 @@ def _write_tests(
     for code, speaker in speakers.items():
         words = random(f"words/{code}")
         _write_tsv(root / f"xnli/test-{code}.tsv", _pair_rows(speaker, pairs, words))
-        _write_json(root / f"xquad/xquad.{code}.json", _squad(speaker, "test", scenes, words))
+        paragraphs = _squad(speaker, "test", scenes, words)
+        _write_json(root / f"xquad/xquad.{code}.json", paragraphs)
+        _write_json(root / f"lareqa/xquad-r/{code}.json", _with_breaks(paragraphs))
         _write_tags(root / f"udpos/test-{code}.tsv", speaker, tagged, words)
         if code != "en":
             stem = f"tatoeba/tatoeba.{code}-eng"
             for side, translator in ((code, speaker), ("eng", speakers["en"])):
                 sentences = [translator.sentence(clause, words) for clause in bitext]
                 _write_lines(root / f"{stem}.{side}", sentences)
+            # Drawn apart and reserving nothing: no other file depends on these.
+            draws = random(f"bucc/{code}")
+            dev = draw_neighbours(mind, draws, sizes.bitext, reserve=False)
+            for split, clauses in (("dev", dev), ("test", bitext)):
+                stem = root / f"bucc2018/{code}-en.{split}"
+                _write_mining(stem, (speaker, speakers["en"]), clauses, draws)
 
 
 def _write_dev_and_train(
@@ -86,7 +97,9 @@ def _write_dev_and_train(
     for split, size in (("dev", sizes.span_dev), ("train", sizes.span_train)):
         draws = random(f"squad/{split}")
         scenes = draw_scenes(mind, draws, size, reserve=split == "dev")
-        _write_json(root / f"squad/{split}-v1.1.json", _squad(english, split, scenes, draws))
+        # SQuAD itself has no sentence breaks; but these sentences begin with no capital to go by.
+        paragraphs = _with_breaks(_squad(english, split, scenes, draws))
+        _write_json(root / f"squad/{split}-v1.1.json", paragraphs)
     for split, size in (("dev", sizes.tagging_dev), ("train", sizes.tagging_train)):
         draws = random(f"udpos/{split}")
         clauses = draw_clauses(mind, draws, size, reserve=split == "dev")
@@ -141,6 +154,38 @@ def _squad(speaker: Speaker, name: str, scenes: Iterable[Scene], words: Random) 
         qa = {"id": f"{name}-{index}", "question": question, "answers": [answer]}
         paragraphs.append({"context": context, "qas": [qa]})
     return {"version": "1.1", "data": [{"title": "World", "paragraphs": paragraphs}]}
+
+
+def _with_breaks(document: dict[str, Any]) -> dict[str, Any]:
+    """Return paragraphs with the places of their sentences, as XQuAD-R has them."""
+    paragraphs = [
+        {**paragraph, "sentence_breaks": [match.span() for match in _SENTENCE.finditer(text)]}
+        for article in document["data"]
+        for paragraph in article["paragraphs"]
+        for text in [paragraph["context"]]
+    ]
+    return {**document, "data": [{"title": "World", "paragraphs": paragraphs}]}
+
+
+def _write_mining(
+    stem: Path, sides: tuple[Speaker, Speaker], clauses: Sequence[Clause], words: Random
+) -> None:
+    """Write a comparable corpus as BUCC has it: each side lacks a third of the clauses."""
+    third = len(clauses) // 3
+    ids: list[dict[Clause, str]] = []
+    for speaker, part in zip(
+        sides, (clauses[third:], clauses[: len(clauses) - third]), strict=True
+    ):
+        code, said = speaker.language.code, list(part)
+        words.shuffle(said)
+        ids.append({clause: f"{code}-{number:06d}" for number, clause in enumerate(said)})
+        lines = [f"{name}\t{speaker.sentence(clause, words)}" for clause, name in ids[-1].items()]
+        _write_lines(stem.with_name(f"{stem.name}.{code}"), lines)
+    both = [clause for clause in ids[0] if clause in ids[1]]
+    _write_lines(
+        stem.with_name(f"{stem.name}.gold"),
+        [f"{ids[0][clause]}\t{ids[1][clause]}" for clause in both],
+    )
 
 
 def _choice_row(speaker: Speaker, id_: str, question: Question, words: Random) -> dict[str, Any]:

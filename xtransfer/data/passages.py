@@ -1,0 +1,136 @@
+"""Questions and the sentences that answer them, from SQuAD's JSON and LAReQA's XQuAD-R."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from xtransfer.data.examples import RankingExample, Rows
+from xtransfer.data.files import read_text
+from xtransfer.data.sentences import split_sentences
+from xtransfer.data.squad import json_list, json_text, read_question
+from xtransfer.data.table import parse_json
+from xtransfer.errors import DataError
+from xtransfer.tasks.task import Split
+
+UNPLACED = "answer begins in no sentence"
+"""Why a question is left out, as LAReQA's own script leaves it out."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Paragraph:
+    name: str
+    """LAReQA's: language and number in the file."""
+    text: str
+    spans: Sequence[tuple[int, int]]
+    questions: Sequence[tuple[str, str, int]]
+    """Id, text, and first character of the answer."""
+
+
+def read_passages(path: Path, *, split: Split, language: str) -> Rows:
+    """Return the questions of a file and the sentences among which their answers are sought.
+
+    To train on, a pair for each question: it and the sentence in which its first answer begins, with
+    the paragraph as context. Otherwise all questions, then all sentences of their paragraphs; those
+    that answer a question have its id in `match`, as has the question, so that sentences of other
+    languages match it too. `sentence_breaks` of a paragraph are used where the file has them.
+
+    Raises:
+        DataError: naming file and question or paragraph, for what `read_squad` refuses, and for
+            sentence breaks that are not pairs of characters in the paragraph.
+    """
+    skipped: Counter[str] = Counter()
+    pairs: list[RankingExample] = []
+    queries: list[RankingExample] = []
+    candidates: list[RankingExample] = []
+    for paragraph in _paragraphs(path, split=split, language=language):
+        answered: dict[int, list[str]] = {}
+        asked = len(queries)
+        for name, question, start in paragraph.questions:
+            at = next((i for i, (a, b) in enumerate(paragraph.spans) if a <= start < b), None)
+            if at is None:
+                skipped[UNPLACED] += 1
+                continue
+            # Where a paragraph repeats the sentence, each of its places answers, as in LAReQA.
+            for place in _same(paragraph, at):
+                answered.setdefault(place, []).append(name)
+            queries.append(RankingExample(id=name, query=question, match=(name,)))
+            pairs.append(_candidate(paragraph, at, id_=name, query=question, match=(name,)))
+        if len(queries) > asked:
+            candidates += [
+                _candidate(paragraph, at, match=tuple(answered.get(at, ())))
+                for at in range(len(paragraph.spans))
+            ]
+    found = pairs if split == "train" else [*queries, *candidates]
+    return Rows(examples=tuple(found), skipped=dict(skipped))
+
+
+def _paragraphs(path: Path, *, split: Split, language: str) -> Iterator[_Paragraph]:
+    document = parse_json(read_text(path), str(path))
+    number = 0
+    for article in json_list(document, "data", str(path)):
+        for raw in json_list(article, "paragraphs", str(path)):
+            number += 1
+            where = f"{path}: paragraph {number}"
+            text = json_text(raw, "context", where)
+            questions: list[tuple[str, str, int]] = []
+            for item in json_list(raw, "qas", where):
+                example = read_question(item, text, str(path), split=split)
+                if not example.answers:
+                    raise DataError(
+                        f"{path}: question '{example.id}'",
+                        "has no answer, so it is not known which sentence answers it",
+                        "Take the file as its authors publish it.",
+                    )
+                questions.append((example.id, example.question, example.answers[0][1]))
+            yield _Paragraph(
+                name=f"{language}_{number}",
+                text=text,
+                spans=_spans(raw, text, where),
+                questions=questions,
+            )
+
+
+def _spans(raw: Any, text: str, where: str) -> list[tuple[int, int]]:
+    if "sentence_breaks" not in raw:
+        return split_sentences(text)
+    spans: list[tuple[int, int]] = []
+    for item in json_list(raw, "sentence_breaks", where):
+        pair = cast("list[Any]", item) if isinstance(item, list) else []
+        if len(pair) != 2 or not all(type(edge) is int for edge in pair):
+            raise DataError(where, f"sentence break {item!r} is not a pair of characters")
+        start, end = pair
+        if not 0 <= start < end <= len(text):
+            raise DataError(
+                where, f"sentence break {item!r} is not within its {len(text)} characters"
+            )
+        spans.append((start, end))
+    return spans
+
+
+def _same(paragraph: _Paragraph, at: int) -> list[int]:
+    texts = [paragraph.text[start:end] for start, end in paragraph.spans]
+    return [place for place, text in enumerate(texts) if text == texts[at]]
+
+
+def _candidate(
+    paragraph: _Paragraph,
+    at: int,
+    *,
+    id_: str = "",
+    query: str | None = None,
+    match: tuple[str, ...],
+) -> RankingExample:
+    start, end = paragraph.spans[at]
+    name = f"{paragraph.name}_{at}"
+    return RankingExample(
+        id=id_ or name,
+        query=query,
+        candidate=paragraph.text[start:end],
+        candidate_id=name,
+        context=paragraph.text,
+        match=match,
+    )

@@ -1,0 +1,1 @@
+"""Search among sentence vectors: exact neighbours, margins, mining, ranking."""
