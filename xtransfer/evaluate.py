@@ -15,9 +15,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from xtransfer.errors import StepError
 from xtransfer.forms import FORMS
 from xtransfer.metrics import score
-from xtransfer.tasks.task import Task
+from xtransfer.tasks.task import NO_ANSWER, Task
 from xtransfer.train.batching import prediction_batches
 from xtransfer.train.context import Context
 from xtransfer.train.prediction import PREDICTION_TOKENS, DataSet, make_inputs, predict
@@ -34,6 +35,7 @@ def evaluate(
     data: Callable[[str], DataSet],
     folder: Path,
     report: Callable[[str, float], None],
+    null_threshold: float | None = None,
 ) -> dict[str, Any]:
     """Score `model` in every language of `spec`; write predictions into `folder`.
 
@@ -45,7 +47,17 @@ def evaluate(
         data: language -> prepared test set.
         folder: where the files go.
         report: told each language and the share of languages done.
+        null_threshold: odds over which nothing is answered, as the model's dev set chose them.
+
+    Raises:
+        StepError: where the task's questions may have no answer, and no threshold was chosen.
     """
+    if NO_ANSWER in task.labels and null_threshold is None:
+        raise StepError(
+            task.name,
+            "the model has no null_threshold: it was not trained on questions without an answer",
+            "Evaluate a model that was trained on this task.",
+        )
     (folder / "predictions").mkdir(parents=True, exist_ok=True)
     languages: dict[str, Any] = {}
     for number, language in enumerate(spec["languages"]):
@@ -58,7 +70,7 @@ def evaluate(
             logits = predict(model, task.form, test, context)
             predictions = FORMS[task.form].decode(logits, test.rows, examples, task.labels)
         gold = [example["gold"] for example in examples]
-        metrics = score(task, gold, predictions, language=language)
+        metrics = score(task, gold, predictions, language=language, null_threshold=null_threshold)
         languages[language] = {"metrics": dict(metrics), "examples": len(examples)}
         _write_predictions(folder / "predictions" / f"{language}.jsonl", examples, predictions)
         report(language, (number + 1) / len(spec["languages"]))

@@ -146,13 +146,8 @@ class _Builder:
             held = data.holdout.get(task.name)
         count, seed = sample or (limits.of(task.name, split), limits.seed)
         role, split = split, "train" if held is not None else split
-        templates = data.files.get(task.name, {}).get(split)
-        if templates is not None:
-            files = {**task.source.files, split: templates}
-            task = task.model_copy(
-                update={"source": task.source.model_copy(update={"files": files})}
-            )
-        source = task.source
+        source = data.source_of(task, split)
+        task = task.model_copy(update={"source": source})
         spec: dict[str, Any] = {
             "task": task.name,
             "form": task.form,
@@ -180,7 +175,7 @@ class _Builder:
             # Steps run in other working directories, and on other machines.
             "root": str(Path(data.root).absolute()),
             "files": list(source.files.get(split, ())),
-            "hub": source.hub.model_dump() if source.hub else None,
+            "hub": [place.model_dump() for place in source.hub],
             "encoder": dict(self.encoder_where),
         }
         return self._add(
