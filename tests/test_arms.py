@@ -117,6 +117,17 @@ def test_another_source_language_has_its_own_files(tmp_path: Path) -> None:
     assert parents(plan, target)["train mnli"].spec["source"]["format"] == "jsonl"
 
 
+def test_an_arms_own_files_go_before_the_experiments(tmp_path: Path) -> None:
+    data = {"files": {"mnli": {"train": ["cut.jsonl"], "dev": ["cut-dev.jsonl"]}}}
+    arm = "{name: own, task: mnli, source: {files: {train: [own.jsonl], dev: [own-dev.jsonl]}}}"
+    plan = plan_of(tmp_path, arm, data=data)
+    trial = first(plan, "train", "intermediate")
+    assert parents(plan, trial)["train mnli"].where["files"] == ["own.jsonl"]
+    assert parents(plan, trial)["dev mnli"].where["files"] == ["own-dev.jsonl"]
+    target = next(s for s in plan.steps.values() if s.kind == "train" and s.phase == "target")
+    assert parents(plan, target)["train mnli"].where["files"] == ["cut.jsonl"]
+
+
 @pytest.mark.parametrize(("spread", "examples"), [("true", None), ("900", 900)])
 def test_examples_can_be_spread_over_languages(
     tmp_path: Path, spread: str, examples: int | None

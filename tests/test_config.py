@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from xtransfer.config import Experiment, Limits, Placement, load_experiment, load_placement
 from xtransfer.errors import ConfigError
+from xtransfer.tasks import TASKS
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 SMALL = """
@@ -205,3 +206,68 @@ def test_any_text_is_an_experiment_or_an_error_of_ours(tmp_path: Path, text: str
     except ConfigError as error:
         found = error
     assert isinstance(found, Experiment) or str(found).startswith(str(path))
+
+
+def test_the_hub_stands_in_for_the_files_of_the_study(tmp_path: Path) -> None:
+    def sources(*overrides: str) -> list[str]:
+        data = load_experiment(write(tmp_path), overrides).data
+        names = ("mnli", "xnli", "ccg")
+        return [data.source_of(TASKS[name], "train").format for name in names]
+
+    assert sources() == ["jsonl", "tsv", "ccg"]
+    assert sources("data.hub=[mnli]") == ["hub", "tsv", "ccg"]
+    assert sources("data.hub=false") == ["jsonl", "tsv", "ccg"]
+    # Files that the experiment names go before `true`.
+    files = ("data.files.ccg.train=[a.auto]", "data.files.xnli.train=[x]")
+    assert sources("data.hub=true", *files) == ["hub", "tsv", "ccg"]
+    with pytest.raises(ConfigError, match=r"data\.hub: 'ccg' cannot be read from the hub"):
+        sources("data.hub=true")
+
+
+def test_files_of_an_arm_are_not_replaced_by_the_hub(tmp_path: Path) -> None:
+    data = load_experiment(write(tmp_path), ["data.hub=true"]).data
+    source = TASKS["mnli"].source.model_copy(update={"files": {"train": ("mnli-sw.jsonl",)}})
+    assert data.source_of(TASKS["mnli"].model_copy(update={"source": source}), "train") == source
+
+
+def test_a_revision_of_the_users_own_is_pinned(tmp_path: Path) -> None:
+    found = load_experiment(
+        write(tmp_path), ["data.hub=[xnli]", f"data.revisions={{facebook/xnli: {'a' * 40}}}"]
+    )
+    assert found.data.source_of(TASKS["xnli"], "test").hub[0].revision == "a" * 40
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (("data.hub=[xnil]",), "data.hub[0]: no task 'xnil'. Did you mean 'xnli'?"),
+        (
+            ("data.hub=[mnli, bucc2018]",),
+            "data.hub[1]: 'bucc2018' cannot be read from the hub: the",
+        ),
+        (
+            ("data.hub=[mnli]", "data.files.mnli.train=[a.jsonl]"),
+            "data.hub[0]: 'mnli' has files in data.files too. Leave one of them out.",
+        ),
+        (
+            ("data.hub=true", "target.tasks=[xnli, bucc2018]"),
+            "data.hub: 'bucc2018' cannot be read from the hub: the hub's copies hold the gold pairs",
+        ),
+        (
+            ("data.hub=true", "data.synthetic={}"),
+            "data.hub: artificial languages are not on the hub",
+        ),
+        (
+            ("data.revisions={facebook/xnli: main}",),
+            "data.revisions: 'main' of facebook/xnli is no full commit hash (40 hex digits)",
+        ),
+        (
+            (f"data.revisions={{facebok/xnli: {'a' * 40}}}",),
+            "data.revisions: no task reads the repository 'facebok/xnli'. Did you mean 'facebook/xnl",
+        ),
+    ],
+)
+def test_what_the_hub_cannot_be_asked_is_said(
+    tmp_path: Path, overrides: tuple[str, ...], message: str
+) -> None:
+    assert refuse(tmp_path, *overrides).startswith(message)

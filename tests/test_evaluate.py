@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from tests.tiny import rows_of, tiny_encoder, tiny_model, tiny_pairs
+from xtransfer.errors import StepError
 from xtransfer.evaluate import evaluate
 from xtransfer.forms.encoding import Encoded
 from xtransfer.tasks import TASKS
@@ -69,6 +70,13 @@ def test_retrieval_takes_the_encoder_of_a_trained_model(tmp_path: Path) -> None:
     data = bitext([A, B], [B, A], ["f1", "f0"])
     result, _ = run(tmp_path, "tatoeba", tiny_model(tiny_encoder()), data)
     assert result["languages"]["de"]["metrics"]["accuracy"] == 100
+
+
+def test_questions_without_an_answer_need_the_threshold_of_the_models_dev_set(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(StepError, match="squad_v2: the model has no null_threshold"):
+        run(tmp_path, "squad_v2", tiny_encoder(), bitext([A], [A], ["f0"]))
 
 
 @pytest.mark.parametrize(("setting", "layer"), [(0, 0), (2, 2), (0.5, 1), (1.0, 2), (14 / 24, 1)])

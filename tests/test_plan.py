@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from tests.prints import FakePrints
 from xtransfer.config import Experiment, load_experiment
+from xtransfer.fingerprints import Fingerprints
 from xtransfer.plan import VERSIONS, Plan, Step
 from xtransfer.planner import build_plan
 from xtransfer.settings import read_settings
@@ -435,3 +436,40 @@ def test_the_step_keys_of_the_paper(golden: Callable[[str, str], None]) -> None:
     """A difference here means that results recorded before are no longer found."""
     plan = build_plan(load_experiment(CONFIGS / "paper.yaml"), FakePrints())
     golden("paper_steps.txt", "".join(f"{step.folder}\n" for step in plan.steps.values()))
+
+
+def test_the_hub_gives_prepare_steps_another_identity_and_all_others_the_same(
+    tmp_path: Path,
+) -> None:
+    files = plan_of(tmp_path)
+    hub = plan_of(tmp_path, "data.hub=[mnli]")
+    changed = [
+        step.name
+        for key, step in hub.steps.items()
+        if step.kind == "prepare" and key not in files.steps
+    ]
+    assert changed == ["mnli-train", "mnli-dev"]
+    (train,) = steps(hub, "prepare", "mnli-train")
+    assert train.spec["source"]["format"] == "hub"
+    assert train.where["files"] == []
+    assert [place["path"] for place in train.where["hub"]] == ["nyu-mll/multi_nli"]
+    assert list(Plan.from_json(json.loads(json.dumps(hub.to_json()))).steps) == list(hub.steps)
+
+
+def test_another_revision_is_another_data_set(tmp_path: Path) -> None:
+    def train_key(*overrides: str) -> str:
+        experiment = load_experiment(
+            _written(tmp_path), ["data.hub=[mnli]", "encoder=absent", *overrides]
+        )
+        plan = build_plan(experiment, Fingerprints(experiment, lenient=True))
+        return steps(plan, "prepare", "mnli-train")[0].key
+
+    first = train_key()
+    assert first == train_key()
+    assert first != train_key(f"data.revisions={{nyu-mll/multi_nli: {'a' * 40}}}")
+
+
+def _written(folder: Path) -> Path:
+    path = folder / "small.yaml"
+    path.write_text(SMALL, encoding="utf-8")
+    return path

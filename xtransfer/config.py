@@ -6,7 +6,8 @@ is an error that names the file, the path in it, and what was probably meant.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +17,8 @@ from xtransfer.arms import Arm, FewShot
 from xtransfer.errors import ConfigError
 from xtransfer.settings import Settings, check_name, distinct, read_settings
 from xtransfer.tasks import TASKS, get_task
-from xtransfer.tasks.task import Scoring, Split, Task
+from xtransfer.tasks.hub import HUB, NOT_ON_HUB, check_revisions, on_hub
+from xtransfer.tasks.task import Scoring, Source, Split, Task
 from xtransfer.tasks.user import check_user_tasks, complete_user_tasks, patched
 
 # --- the experiment: identity ------------------------------------------------------------------
@@ -87,10 +89,47 @@ class Data(Settings):
     synthetic: Synthetic | None = None
     files: Mapping[str, Mapping[Split, tuple[str, ...]]] = Field(default_factory=dict)
     """Task -> split -> path templates, where they differ from the task's own."""
+    hub: tuple[str, ...] = ()
+    """Tasks that are read from the Hugging Face hub instead of files; `true`: all but those that
+    `files` names."""
+    revisions: Mapping[str, str] = Field(default_factory=dict)
+    """Repository on the hub -> full commit hash, where it is not the recorded one."""
     holdout: Mapping[str, int] = Field(default_factory=dict)
     """Task -> examples of its training file that are kept as its dev set and not trained on. Span
     examples are held out by whole paragraphs."""
     limits: Limits = Limits()
+
+    @field_validator("hub", mode="before")
+    @classmethod
+    def _all_or_none(cls, value: Any) -> Any:
+        if value is True or value == "all":
+            return ("all",)
+        return () if value is False else value
+
+    @field_validator("revisions")
+    @classmethod
+    def _full(cls, value: Mapping[str, str]) -> Mapping[str, str]:
+        for repository, revision in value.items():
+            if not re.fullmatch(r"[0-9a-f]{40}", revision):
+                raise ValueError(
+                    f"'{revision}' of {repository} is no full commit hash (40 hex digits)"
+                )
+        return value
+
+    def source_of(self, task: Task, split: Split) -> Source:
+        """Return where a split of the task is: its own place, the experiment's files, or the hub.
+
+        The hub stands in for the files that the study's own record names, never for others.
+        """
+        own = task.name in TASKS and task.source == TASKS[task.name].source
+        known = task.name in HUB or task.name in NOT_ON_HUB
+        everything = "all" in self.hub and known and task.name not in self.files
+        if own and (everything or task.name in self.hub):
+            return on_hub(task, revisions=self.revisions, where="data.hub").source
+        templates = self.files.get(task.name, {}).get(split)
+        if templates is None:
+            return task.source
+        return task.source.model_copy(update={"files": {**task.source.files, split: templates}})
 
 
 class StageOverride(Settings):
@@ -344,6 +383,7 @@ def _check_tasks(experiment: Experiment, where: str) -> None:
     ):
         for name in names:
             get_task(name, f"{where}: {section}", experiment.book)
+    _check_hub(experiment, where)
 
 
 def _check_arms(experiment: Experiment, where: str) -> None:
@@ -406,3 +446,36 @@ def _unable(place: str, name: str, role: str) -> ConfigError:
     return ConfigError(
         place, f"'{name}' cannot be {role} task", "List what can be what with: xtransfer tasks"
     )
+
+
+def _check_hub(experiment: Experiment, where: str) -> None:
+    """Check what is to be read from the hub, and that no other origin is given for it."""
+    data = experiment.data
+    check_revisions(data.revisions, f"{where}: data.revisions")
+    if data.hub and data.synthetic is not None:
+        raise ConfigError(
+            f"{where}: data.hub",
+            "artificial languages are not on the hub",
+            "Leave one of them out.",
+        )
+    if "all" in data.hub:
+        for name in sorted(set(_trained_on(experiment)) & set(NOT_ON_HUB) - set(data.files)):
+            on_hub(experiment.book[name], revisions={}, where=f"{where}: data.hub")
+    for index, name in enumerate(data.hub):
+        if name == "all":
+            continue
+        place = f"{where}: data.hub[{index}]"
+        on_hub(get_task(name, place, experiment.book), revisions=data.revisions, where=place)
+        if name in data.files:
+            raise ConfigError(
+                place, f"'{name}' has files in data.files too", "Leave one of them out."
+            )
+
+
+def _trained_on(experiment: Experiment) -> Iterator[str]:
+    """Yield the names of all tasks whose data the experiment reads."""
+    for arm in experiment.intermediate.tasks:
+        yield from arm.tasks
+    for name in experiment.target.tasks:
+        yield name
+        yield from (stage.task for stage in experiment.book[name].stages or ())

@@ -13,11 +13,12 @@ from typing import Any
 
 import torch
 
+from xtransfer.errors import StepError
 from xtransfer.forms import FORMS, scored_examples
 from xtransfer.metrics import score
 from xtransfer.retrieval.bitext import Settings, layer_of, retrieve
 from xtransfer.retrieval.ranking import rank_pooled
-from xtransfer.tasks.task import Task
+from xtransfer.tasks.task import NO_ANSWER, Task
 from xtransfer.train.context import Context
 from xtransfer.train.prediction import DataSet, predict
 
@@ -39,6 +40,7 @@ def evaluate(
     report: Callable[[str, float], None],
     dev: Data | None = None,
     pool: DataSet | None = None,
+    null_threshold: float | None = None,
 ) -> JsonDict:
     """Score `model` in every language of `spec`; write predictions into `folder`.
 
@@ -52,7 +54,17 @@ def evaluate(
         report: told each language and the share of languages done.
         dev: language -> dev set, of a task with a threshold to choose.
         pool: candidates for the queries of all languages.
+        null_threshold: odds over which nothing is answered, as the model's dev set chose them.
+
+    Raises:
+        StepError: where the task's questions may have no answer, and no threshold was chosen.
     """
+    if NO_ANSWER in task.labels and null_threshold is None:
+        raise StepError(
+            task.name,
+            "the model has no null_threshold: it was not trained on questions without an answer",
+            "Evaluate a model that was trained on this task.",
+        )
     (folder / "predictions").mkdir(parents=True, exist_ok=True)
     languages: dict[str, Any] = {}
     result: JsonDict = {"languages": languages}
@@ -63,7 +75,7 @@ def evaluate(
     elif task.form == "retrieval":
         scored = _ranked(model, spec, task, context, data, pool, result)
     else:
-        scored = _predicted(model, spec, task, context, data)
+        scored = _predicted(model, spec, task, context, data, null_threshold)
     for number, (language, examples, predictions, found) in enumerate(scored):
         languages[language] = {**found, "examples": len(examples)}
         _write_predictions(folder / "predictions" / f"{language}.jsonl", examples, predictions)
@@ -74,14 +86,20 @@ def evaluate(
 
 
 def _predicted(
-    model: torch.nn.Module, spec: Mapping[str, Any], task: Task, context: Context, data: Data
+    model: torch.nn.Module,
+    spec: Mapping[str, Any],
+    task: Task,
+    context: Context,
+    data: Data,
+    null_threshold: float | None,
 ) -> Iterator[Scored]:
     for language in spec["languages"]:
         test = data(language)
         logits = predict(model, task.form, test, context)
         predictions = FORMS[task.form].decode(logits, test.rows, test.examples, task.labels)
         examples = scored_examples(task.form, test.examples)
-        yield language, examples, predictions, _metrics(task, language, examples, predictions)
+        metrics = _metrics(task, language, examples, predictions, null_threshold)
+        yield language, examples, predictions, metrics
 
 
 def _retrieved(
@@ -124,10 +142,15 @@ def _ranked(
 
 
 def _metrics(
-    task: Task, language: str, examples: Sequence[JsonDict], predictions: Sequence[Any]
+    task: Task,
+    language: str,
+    examples: Sequence[JsonDict],
+    predictions: Sequence[Any],
+    null_threshold: float | None = None,
 ) -> JsonDict:
     gold = [example["gold"] for example in examples]
-    return {"metrics": dict(score(task, gold, predictions, language=language))}
+    found = score(task, gold, predictions, language=language, null_threshold=null_threshold)
+    return {"metrics": dict(found)}
 
 
 def _encoder(model: Any) -> Any:

@@ -169,6 +169,7 @@ def _select(
                 "learning_rate": record.spec["learning_rate"],
                 "seed": record.spec["seed"],
                 "best_step": record.result["best_step"],
+                **_kept(record.result),
             }
         )
     chosen = select(step.spec["rule"], candidates)
@@ -177,7 +178,13 @@ def _select(
         "score": chosen["score"],
         "split": step.spec["split"],
         "candidates": candidates,
+        **_kept(chosen),
     }, {}
+
+
+def _kept(result: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a selection passes on of a trial besides its score: SQuAD v2.0's threshold."""
+    return {name: result[name] for name in ("null_threshold",) if name in result}
 
 
 def _evaluate(

@@ -27,6 +27,8 @@ class LessonPart:
     """Of the training data."""
     sample: tuple[int, int] | None = None
     """(examples, seed) of a drawn sample of the training data; None: all, or the experiment's limit."""
+    own_files: bool = False
+    """True: the task's source names an arm's own files, and `data.files` does not replace them."""
 
     @property
     def name(self) -> str:

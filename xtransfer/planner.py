@@ -127,6 +127,7 @@ class _Builder:
         sample: tuple[int, int] | None = None,
         held: int | None = None,
         labels: str | None = None,
+        own_files: bool = False,
     ) -> str:
         """Plan a prepare step.
 
@@ -140,19 +141,15 @@ class _Builder:
             sample: (examples, seed) to draw, instead of the experiment's own limit.
             held: examples of the training file to hold out, instead of the experiment's own number.
             labels: key of the training data, where the labels are those that occur there.
+            own_files: the task's source names an arm's own files, which the experiment's do not replace.
         """
         data, limits = self.experiment.data, self.experiment.data.limits
         if held is None and sample is None and split in ("train", "dev"):
             held = data.holdout.get(task.name)
         count, seed = sample or (limits.of(task.name, split), limits.seed)
         role, split = split, "train" if held is not None else split
-        templates = data.files.get(task.name, {}).get(split)
-        if templates is not None:
-            files = {**task.source.files, split: templates}
-            task = task.model_copy(
-                update={"source": task.source.model_copy(update={"files": files})}
-            )
-        source = task.source
+        source = task.source if own_files else data.source_of(task, split)
+        task = task.model_copy(update={"source": source})
         spec: dict[str, Any] = {
             "task": task.name,
             "form": task.form,
@@ -180,7 +177,7 @@ class _Builder:
             # Steps run in other working directories, and on other machines.
             "root": str(Path(data.root).absolute()),
             "files": list(source.files.get(split, ())),
-            "hub": source.hub.model_dump() if source.hub else None,
+            "hub": [place.model_dump() for place in source.hub],
             "encoder": dict(self.encoder_where),
         }
         return self._add(
@@ -234,6 +231,7 @@ class _Builder:
                     languages=languages,
                     dev_languages=arm.dev_languages or languages,
                     spread=arm.spread,
+                    own_files="files" in arm.source,
                 )
             )
         if len(parts) == 1:
@@ -434,13 +432,24 @@ class _Builder:
         task = part.task
         lengths = {"max_length": part.stage.max_length, "stride": part.stage.stride}
         train = self._prepare(
-            task, part.split, part.languages, spread=part.spread, sample=part.sample, **lengths
+            task,
+            part.split,
+            part.languages,
+            spread=part.spread,
+            sample=part.sample,
+            own_files=part.own_files,
+            **lengths,
         )
         roles = {f"train {task.name}": train}
         if part.dev_languages:
             labels = train if task.labels_from_data else None
             roles[f"dev {task.name}"] = self._prepare(
-                task, "dev", part.dev_languages, labels=labels, **lengths
+                task,
+                "dev",
+                part.dev_languages,
+                labels=labels,
+                own_files=part.own_files,
+                **lengths,
             )
         return roles
 
@@ -450,7 +459,12 @@ class _Builder:
             task = patched(task, {"files": {"train": text.files}}, "text")
         return {
             f"{split} text": self._prepare(
-                task, split, text.languages, max_length=text.max_length, held=text.holdout
+                task,
+                split,
+                text.languages,
+                max_length=text.max_length,
+                held=text.holdout,
+                own_files=bool(text.files),
             )
             for split in ("train", "dev")
         }

@@ -139,7 +139,7 @@ def read_again(step: Step, task: Task, language: str) -> Found:
 def task_of(step: Step, task: Task) -> Task:
     """Return the task of a prepare step as the experiment or the arm changed it (source, labels)."""
     spec, where = step.spec, step.where
-    hub = Hub.model_validate(where["hub"]) if where.get("hub") else None
+    hub = tuple(Hub.model_validate(place) for place in where.get("hub") or ())
     source = Source.model_validate(
         {**spec["source"], "files": {spec["split"]: tuple(where["files"])}, "hub": hub}
     )

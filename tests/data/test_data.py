@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,48 @@ def test_an_error_names_file_and_line(write, tmp_path: Path) -> None:
     write("xnli/test-de.tsv", "a\tb\tneutral\na\tb\tneutrl\n")
     with pytest.raises(DataError, match=r"xnli/test-de\.tsv:2: unknown label 'neutrl'"):
         read_examples(TASKS["xnli"], split="test", language="de", root=tmp_path)
+
+
+def test_anli_plus_reads_each_data_set_in_its_own_columns(write, tmp_path: Path) -> None:
+    gold = '{"gold_label": "%s", "sentence1": "a", "sentence2": "b"}\n'
+    rounds = '{"uid": "x", "context": "a", "hypothesis": "b", "label": "%s", "reason": ""}\n'
+    write("snli/snli_1.0_train.jsonl", gold % "neutral" + gold % "-" + gold % "entailment")
+    write("mnli/multinli_1.0_train.jsonl", gold % "-" + gold % "contradiction")
+    for number, letter in enumerate("enc", 1):
+        write(f"anli/R{number}/train.jsonl", rounds % letter)
+    rows = read_examples(TASKS["anli+"], split="train", language="en", root=tmp_path)
+    assert [example.label for example in rows.examples] == [  # type: ignore[union-attr]
+        *("neutral", "entailment", "contradiction", "entailment", "neutral", "contradiction")
+    ]
+    assert rows.skipped == {"label '-'": 2}
+    assert len({example.id for example in rows.examples}) == 6
+    names = [
+        entry["file"]
+        for entry in source_digests(TASKS["anli+"], split="train", language="en", root=tmp_path)
+    ]
+    assert names == [
+        *("snli_1.0_train.jsonl", "multinli_1.0_train.jsonl"),
+        *("train.jsonl", "train.jsonl", "train.jsonl"),
+    ]
+
+
+def test_squad_v2_does_not_pass_for_squad_v1(write, with_files, tmp_path: Path) -> None:
+    answered = {"id": "q", "question": "?", "answers": [{"text": "cat", "answer_start": 0}]}
+    plausible = [{"text": "cat", "answer_start": 0}]
+    impossible = {"id": "r", "question": "?", "answers": [], "is_impossible": True}
+    impossible["plausible_answers"] = plausible
+    paragraph = {"context": "cat", "qas": [answered, impossible]}
+    write("v2.json", json.dumps({"version": "v2.0", "data": [{"paragraphs": [paragraph]}]}))
+    for name in ("squad_v1", "tydiqa"):
+        with pytest.raises(DataError, match=f"{name} train: question 'r': has no answer") as caught:
+            read_examples(
+                with_files(name, "train", "v2.json"), split="train", language="en", root=tmp_path
+            )
+        assert "SQuAD v2.0 is the task squad_v2" in str(caught.value)
+    rows = read_examples(
+        with_files("squad_v2", "train", "v2.json"), split="train", language="en", root=tmp_path
+    )
+    assert [example.answers for example in rows.examples] == [(("cat", 0),), ()]  # type: ignore[union-attr]
 
 
 def test_bitext_needs_two_files(write, with_files, tmp_path: Path) -> None:

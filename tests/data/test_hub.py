@@ -17,7 +17,7 @@ REVISION = "0123456789abcdef0123456789abcdef01234567"
 
 def mnli(hub: Hub, *files: str) -> Task:
     task = TASKS["mnli"]
-    source = task.source.model_copy(update={"hub": hub, "files": {"train": files}})
+    source = task.source.model_copy(update={"hub": (hub,), "files": {"train": files}})
     return task.model_copy(update={"source": source})
 
 
@@ -60,7 +60,7 @@ def test_named_labels_are_read_by_name(tmp_path: Path) -> None:
     )
     task = TASKS["udpos"]
     source = task.source.model_copy(
-        update={"hub": Hub(path="parquet"), "files": {"train": ("a.parquet",)}}
+        update={"hub": (Hub(path="parquet"),), "files": {"train": ("a.parquet",)}}
     )
     task = task.model_copy(update={"source": source})
     (example,) = read_examples(task, split="train", language="en", root=tmp_path).examples
@@ -71,16 +71,18 @@ def test_named_labels_are_read_by_name(tmp_path: Path) -> None:
 def test_what_datasets_cannot_load_is_named(write, tmp_path: Path) -> None:
     write("my/rows.jsonl", "not json\n")
     task = mnli(Hub(path="json"), "my/rows.jsonl")
-    with pytest.raises(DataError, match="mnli train en: json: datasets cannot load it"):
+    with pytest.raises(DataError, match="mnli train en: json: datasets cannot load it") as caught:
         read_examples(task, split="train", language="en", root=tmp_path)
+    assert "hub reachable" not in str(caught.value)
 
 
 @pytest.mark.parametrize("revision", [None, "main", "v1.0", REVISION[:12]])
 def test_a_repository_must_be_pinned_to_a_full_hash(revision: str | None, tmp_path: Path) -> None:
     task = mnli(Hub(path="nyu-mll/multi_nli", revision=revision))
     for act in (read_examples, source_digests):
-        with pytest.raises(DataError, match="'nyu-mll/multi_nli' is not pinned"):
+        with pytest.raises(DataError, match="'nyu-mll/multi_nli' is not pinned") as caught:
             act(task, split="train", language="en", root=tmp_path)
+        assert "as data.revisions: {nyu-mll/multi_nli: ...}" in str(caught.value)
 
 
 def test_a_repository_is_identified_by_its_pinned_place(tmp_path: Path) -> None:
@@ -98,3 +100,54 @@ def test_a_folder_is_identified_by_its_content(write, tmp_path: Path) -> None:
     second = source_digests(task, split="train", language="en", root=tmp_path)
     assert [entry.get("file") for entry in first] == [None, "train.jsonl"]
     assert first != second
+
+
+def test_the_copy_of_a_repository_is_identified_by_place_and_content(write, tmp_path: Path) -> None:
+    write("org/set/train.jsonl", "{}\n")
+    hub = Hub(path="org/set", name="{lang3}", rows={"id": "{language}-"})
+    (place, file) = source_digests(mnli(hub), split="dev", language="ko", root=tmp_path)
+    assert place == {"name": "kor", "split": "validation", "rows": {"id": "korean-"}}
+    assert file["file"] == "train.jsonl"
+
+
+@pytest.mark.usefixtures("cache")
+def test_rows_cannot_be_chosen_by_a_column_that_is_not_there(write, tmp_path: Path) -> None:
+    write("folder/train.jsonl", json.dumps(ROW) + "\n")
+    task = mnli(Hub(path="folder", rows={"id": "{language}-"}))
+    with pytest.raises(
+        DataError, match=r"folder: has no column 'id' to choose rows by\. It has: s"
+    ):
+        read_examples(task, split="train", language="en", root=tmp_path)
+
+
+def test_several_places_are_identified_one_after_the_other(tmp_path: Path) -> None:
+    places = [Hub(path=path, revision=REVISION) for path in ("a/b", "c/d")]
+    task = TASKS["mnli"]
+    source = task.source.model_copy(update={"hub": tuple(places)})
+    found = source_digests(
+        task.model_copy(update={"source": source}), split="train", language="en", root=tmp_path
+    )
+    assert [entry["path"] for entry in found] == ["a/b", "c/d"]
+
+
+def test_a_place_in_one_language_does_not_pass_for_another(tmp_path: Path) -> None:
+    task = mnli(Hub(path="nyu-mll/multi_nli", revision=REVISION))
+    with pytest.raises(DataError, match="'nyu-mll/multi_nli' is in 'en' alone"):
+        source_digests(task, split="train", language="sw", root=tmp_path)
+
+
+@pytest.mark.usefixtures("cache")
+def test_without_the_hub_the_remedy_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import datasets
+    import huggingface_hub
+
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    task = mnli(Hub(path="nyu-mll/multi_nli", revision=REVISION))
+    with pytest.raises(DataError) as caught:
+        read_examples(task, split="train", language="en", root=tmp_path)
+    message = str(caught.value)
+    assert message.startswith("mnli train en: nyu-mll/multi_nli: datasets cannot load it: ")
+    assert "Is the hub reachable from here?" in message

@@ -12,6 +12,7 @@ from tests.tiny import DROPPED, WORDS, rows_of, tiny_tokenizer
 from xtransfer.data.examples import SpanExample
 from xtransfer.forms import span
 from xtransfer.forms.encoding import Encoded
+from xtransfer.tasks.task import NO_ANSWER
 
 CONTEXT = "the old cat sat on the mat, the red dog ran near a river."
 
@@ -131,6 +132,46 @@ def test_a_window_is_labelled_only_if_it_has_the_whole_answer(each: SpanExample)
     ):
         inside = offsets[0] <= begin and begin + len(text) <= offsets[-1]
         assert (start > 0) == (end > 0) == inside
+
+
+def sure_of(rows: Encoded, *scores: tuple[float, float]) -> list[torch.Tensor]:
+    """Return logits of each window: (null answer, first word of the paragraph), 0 elsewhere."""
+    logits: list[torch.Tensor] = []
+    for ids, context, (null, word) in zip(
+        rows.columns["input_ids"], rows.columns["context"], scores, strict=True
+    ):
+        window = torch.zeros(len(ids), 2)
+        window[0] = null / 2
+        window[context[0]] = word / 2
+        logits.append(window)
+    return logits
+
+
+def test_where_there_may_be_no_answer_the_odds_of_that_stand_beside_the_best_one() -> None:
+    each = example(CONTEXT, "cat")
+    encoded = encode(each)
+    for null, word, odds in ((6.0, 2.0, 4.0), (1.0, 2.5, -1.5)):
+        (found,) = span.decode(
+            sure_of(encoded, (null, word)), rows_of(encoded), [span.describe(each)], (NO_ANSWER,)
+        )
+        assert found == {"text": "the", "null_odds": odds}
+    assert decoded([each], encoded) == ["cat"]
+
+
+def test_the_window_least_sure_of_no_answer_speaks_for_all() -> None:
+    each = example(" ".join([*["the", "cat"] * 90, "dog"]), "dog")
+    encoded = encode(each, max_length=100, stride=16)
+    assert len(encoded.columns["input_ids"]) == 3
+    scores = sure_of(encoded, (9.0, 1.0), (2.0, 5.0), (7.0, 3.0))
+    (found,) = span.decode(scores, rows_of(encoded), [span.describe(each)], (NO_ANSWER,))
+    assert found["null_odds"] == 2.0 - 5.0  # type: ignore[index]
+
+
+def test_a_context_without_tokens_has_no_odds_but_an_empty_answer() -> None:
+    each = SpanExample(id="1", question="who", context="", answers=())
+    encoded = encode(each)
+    (found,) = span.decode(oracle(encoded), rows_of(encoded), [span.describe(each)], (NO_ANSWER,))
+    assert found == {"text": "", "null_odds": 0.0}
 
 
 def test_windows_of_several_examples_are_told_apart() -> None:

@@ -11,6 +11,7 @@ from xtransfer.forms import tagging
 from xtransfer.forms.encoding import IGNORED, Encoded
 
 LABELS = ("DET", "NOUN", "VERB")
+KNOWN = {"words with an unknown tag": 0}
 
 
 def sentence(*words: str, tags: tuple[str, ...] | None = None) -> TaggingExample:
@@ -48,6 +49,16 @@ def test_a_word_is_labelled_at_its_first_subword() -> None:
     assert encoded.columns["weight"] == [3]
 
 
+def test_a_tag_that_is_no_label_takes_no_part_in_the_loss_and_stays_in_the_gold() -> None:
+    each = sentence("the", "cat", "sat", tags=("DET", "ADV", "VERB"))
+    encoded = encode(each)
+    assert encoded.columns["labels"] == [[IGNORED, 0, IGNORED, 2, IGNORED]]
+    assert encoded.columns["weight"] == [2]
+    assert encoded.counts["words with an unknown tag"] == 1
+    assert tagging.describe(each)["gold"] == ["DET", "ADV", "VERB"]
+    assert decoded([each], encoded)[0][1] in LABELS
+
+
 def test_a_word_that_the_tokenizer_drops_keeps_its_place() -> None:
     each = sentence("the", DROPPED, "cat")
     encoded = encode(each)
@@ -59,14 +70,14 @@ def test_a_word_that_the_tokenizer_drops_keeps_its_place() -> None:
 def test_a_word_longer_than_a_row_is_cut_and_counted() -> None:
     each = sentence("the", "z" * 40, "cat")
     encoded = encode(each, max_length=16)
-    assert encoded.counts == {"sentences split": 1, "words cut": 1}
+    assert encoded.counts == {"sentences split": 1, "words cut": 1, **KNOWN}
     assert [len(ids) for ids in encoded.columns["input_ids"]] == [3, 16, 3]
     assert decoded([each], encoded) == [list(LABELS)]
 
 
 def test_a_sentence_that_fits_exactly_is_not_split() -> None:
     encoded = encode(sentence(*["cat"] * 14), max_length=16)
-    assert encoded.counts == {"sentences split": 0, "words cut": 0}
+    assert encoded.counts == {"sentences split": 0, "words cut": 0, **KNOWN}
     assert len(encode(sentence(*["cat"] * 15), max_length=16).columns["input_ids"]) == 2
 
 

@@ -6,12 +6,15 @@ import pytest
 
 from xtransfer.errors import ConfigError
 from xtransfer.tasks import NOT_YET, TASKS, get_task
+from xtransfer.tasks.hub import HUB, NOT_ON_HUB, REVISIONS, on_hub
 from xtransfer.tasks.languages import LANGUAGES, iso3, language_name
 
 NINE = ["anli+", "mnli", "qqp", "squad_v2", "squad_v1", "hellaswag", "ccg", "cosmosqa"]
 NINE.append("commonsenseqa")
 READY = [
+    "anli+",
     "mnli",
+    "squad_v2",
     "squad_v1",
     "commonsenseqa",
     "xnli",
@@ -92,6 +95,72 @@ def test_languages_are_as_many_as_the_benchmarks_have(
     every = [*task.languages, *task.more_languages]
     assert len(set(every)) == len(every)
     assert set(every) <= set(LANGUAGES)
+
+
+# The study's phase tables (SPEC): batch size, epochs, longest input.
+INTERMEDIATE_STAGES = {
+    "anli+": (24, 2, 256),
+    "mnli": (24, 2, 256),
+    "ccg": (24, 15, 256),
+    "commonsenseqa": (4, 10, 256),
+    "cosmosqa": (4, 15, 256),
+    "hellaswag": (24, 7, 256),
+    "qqp": (24, 3, 256),
+    "squad_v1": (8, 3, 384),
+    "squad_v2": (8, 3, 384),
+}
+TARGET_STAGES = {
+    "xnli": [("mnli", 32, 2, 256)],
+    "pawsx": [("pawsx", 32, 5, 256)],
+    "udpos": [("udpos", 32, 10, 256)],
+    "panx": [("panx", 32, 10, 256)],
+    "xquad": [("squad_v1", 16, 2, 384)],
+    "mlqa": [("squad_v1", 16, 2, 384)],
+    "tydiqa": [("tydiqa", 16, 2, 384)],
+    "bucc2018": [],
+    "tatoeba": [],
+    "xcopa": [("socialiqa", 32, 5, 128), ("copa", 32, 5, 128)],
+    "lareqa": [("squad_v1", 16, 3, 256)],
+    "mewslix": [("mewslix", 32, 2, 64)],
+}
+
+
+def test_stages_are_those_of_the_study() -> None:
+    found = {
+        name: (stage.batch_size, stage.epochs, stage.max_length)
+        for name, task in TASKS.items()
+        if (stage := task.as_intermediate) is not None
+    }
+    assert found == INTERMEDIATE_STAGES
+    targets = {
+        name: [(s.task, s.batch_size, s.epochs, s.max_length) for s in task.stages]
+        for name, task in TASKS.items()
+        if task.stages is not None
+    }
+    assert targets == TARGET_STAGES
+    stages = [s for task in TASKS.values() for s in (*(task.stages or ()), task.as_intermediate)]
+    assert {(s.learning_rate, s.stride) for s in stages if s is not None} == {(1e-5, 128)}
+
+
+def test_the_hub_has_every_task_or_there_is_a_reason() -> None:
+    assert not set(HUB) & set(NOT_ON_HUB)
+    assert {*HUB, *NOT_ON_HUB} == {name for name, task in TASKS.items() if task.form != "mlm"}
+    for name, source in HUB.items():
+        assert source.format == "hub"
+        assert source.hub
+        assert all(place.path in REVISIONS for place in source.hub), name
+
+
+def test_a_task_that_the_hub_lacks_says_why() -> None:
+    with pytest.raises(ConfigError, match="'ccg' cannot be read from the hub: CCGbank is licensed"):
+        on_hub(TASKS["ccg"], revisions={}, where="data.hub")
+
+
+def test_a_revision_of_the_users_own_is_taken() -> None:
+    pinned = {"facebook/xnli": "0" * 40}
+    assert on_hub(TASKS["xnli"], revisions=pinned, where="x").source.hub[0].revision == "0" * 40
+    other = on_hub(TASKS["mnli"], revisions=pinned, where="x").source.hub[0]
+    assert other.revision == REVISIONS["nyu-mll/multi_nli"]
 
 
 def test_an_unknown_task_is_answered_with_the_nearest() -> None:

@@ -9,10 +9,11 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any, cast
 
-from xtransfer.data.bitext import read_bitext
+from xtransfer.data.bitext import build_bitext, read_bitext
 from xtransfer.data.build import build_examples, unique_ids
+from xtransfer.data.ccg import read_ccg
 from xtransfer.data.conll import read_conll
-from xtransfer.data.examples import BitextExample, Example, RankingExample, Rows
+from xtransfer.data.examples import BitextExample, Example, RankingExample, Rows, SpanExample
 from xtransfer.data.files import content_digest, file_names, not_empty, resolve_files
 from xtransfer.data.hub import hub_identity, read_hub
 from xtransfer.data.mentions import read_mentions
@@ -22,7 +23,7 @@ from xtransfer.data.squad import read_squad
 from xtransfer.data.table import Row, TableFormat, read_table, with_labels
 from xtransfer.data.text import read_paragraphs
 from xtransfer.errors import DataError
-from xtransfer.tasks.task import Split, Task
+from xtransfer.tasks.task import NO_ANSWER, Split, Task
 
 __all__ = ["cut", "file_names", "read_examples", "read_first", "source_digests"]
 
@@ -51,16 +52,18 @@ def read_first(task: Task, *, split: Split, language: str, root: Path, count: in
     Raises:
         DataError: as `read_examples`.
     """
-    if task.source.hub is not None:
+    if task.source.hub:
         return Rows(examples=())
     return _read(task, split=split, language=language, root=root, first=count)
 
 
 def _read(task: Task, *, split: Split, language: str, root: Path, first: int | None) -> Rows:
     source = task.source
-    if source.hub is not None:
+    if source.hub:
         rows = read_hub(task, split=split, language=language, root=root)
-        return build_examples(task, rows, split=split)
+        if task.form == "bitext":
+            return build_bitext(task, rows)
+        return _answered(task, build_examples(task, rows, split=split), split)
     paths = resolve_files(task, split=split, language=language, root=root)
     where = ", ".join(str(path) for path in paths)
     if task.form == "retrieval" or source.format == "mentions":
@@ -69,11 +72,14 @@ def _read(task: Task, *, split: Split, language: str, root: Path, first: int | N
         found = chain.from_iterable(
             not_empty(read_squad(path, split=split), path) for path in paths
         )
-        return Rows(examples=unique_ids(tuple(found), split=split, where=where))
+        examples = unique_ids(tuple(found), split=split, where=where)
+        return _answered(task, Rows(examples=examples), split)
     if source.format == "conll":
         return read_conll(task, paths, split=split, first=first)
     if source.format == "text":
         return read_paragraphs(paths, first=first)
+    if source.format == "ccg":
+        return read_ccg(paths, first=first)
     if source.format in ("bitext", "mining"):
         return _read_sides(task, paths, where)
     tables = (
@@ -97,7 +103,7 @@ def source_digests(task: Task, *, split: Split, language: str, root: Path) -> li
     Raises:
         DataError: where a file is missing or a hub data set is not pinned.
     """
-    if task.source.hub is not None:
+    if task.source.hub:
         return hub_identity(task, split=split, language=language, root=root)
     return [
         {"file": path.name.removesuffix(".gz"), "sha256": content_digest(path)}
@@ -269,3 +275,17 @@ def _label_files(paths: Sequence[Path]) -> list[tuple[Path, Path | None]]:
 def _table_format(path: Path, format_: TableFormat) -> TableFormat:
     """Return how a table is written: a `.jsonl` is JSON lines in any task, as CosmosQA's test set is."""
     return "jsonl" if path.name.removesuffix(".gz").endswith(".jsonl") else format_
+
+
+def _answered(task: Task, rows: Rows, split: Split) -> Rows:
+    """Refuse a question without an answer where the task's scores know none (SQuAD v2.0 for v1.1)."""
+    if split == "test" or NO_ANSWER in task.labels:
+        return rows
+    for example in rows.examples:
+        if isinstance(example, SpanExample) and not example.answers:
+            raise DataError(
+                f"{task.name} {split}: question '{example.id}'",
+                "has no answer, but every question of this task has one",
+                "SQuAD v2.0 is the task squad_v2.",
+            )
+    return rows

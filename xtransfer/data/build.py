@@ -27,7 +27,8 @@ def build_examples(task: Task, rows: Iterable[Row], *, split: Split) -> Rows:
     """Turn rows into examples of the task's form.
 
     An example's id is its column `id` if the task names one, else the 0-based number of its row.
-    Labels may be absent from test rows, of all or of none.
+    Labels may be absent from test rows, of all or of none. Of the hub, a question to train on whose
+    answer is not where it says is left out and counted: its loading code strips contexts.
 
     Raises:
         DataError: naming file and line, for a missing column, a value of the wrong kind, or a label
@@ -41,13 +42,18 @@ def build_examples(task: Task, rows: Iterable[Row], *, split: Split) -> Rows:
     skipped: Counter[str] = Counter()
     for number, (where, row) in enumerate(rows):
         fields = _Fields(where=where, row=row, task=task, number=number, split=split)
-        label = fields.label(required=split != "test")
-        if label in task.source.skip_labels:
-            skipped[f"label '{label}'"] += 1
+        skip = task.source.skip_labels
+        label = fields.label(required=split != "test" and "" not in skip)
+        if label in skip or (label is None and "" in skip):
+            skipped[f"label '{label}'" if label else "no label"] += 1
             continue
         if label is None:
             unlabelled.append(where)
-        examples.append(build(fields, label))
+        example = build(fields, label)
+        if task.source.hub and split == "train" and not _in_place(example):
+            skipped["answer elsewhere in its context"] += 1
+            continue
+        examples.append(example)
     check_labelled(unlabelled, len(examples))
     if split == "test":
         check_answered(examples, task.name)
@@ -143,9 +149,11 @@ class _Fields:
             return ""
         column = self.task.source.columns.get("label")
         value = None if column is None else self.value("label", optional=not required)
-        if value is None and required:
-            raise DataError(self.where, "has no label", f"Its column is '{column}'.")
-        return None if value is None else self.as_name(value, "label")
+        if value in (None, ""):
+            if required:
+                raise DataError(self.where, "has no label", f"Its column is '{column}'.")
+            return None
+        return self.as_name(value, "label")
 
     def id(self) -> str:
         if "id" not in self.task.source.columns:
@@ -258,13 +266,20 @@ def _span(fields: _Fields, _: str | None) -> SpanExample:
         for text, start in zip(texts, starts, strict=True)
     )
     context = fields.text("context")
-    if fields.split != "test":
+    if fields.split != "test" and not fields.task.source.hub:
         check_answers(found, context, fields.where)
     return SpanExample(
         id=fields.as_name(fields.value("id"), "id"),
         question=fields.text("question"),
         context=context,
         answers=found,
+    )
+
+
+def _in_place(example: Example) -> bool:
+    """Say whether every answer is where it says; what is no question has none."""
+    return not isinstance(example, SpanExample) or all(
+        example.context[start : start + len(text)] == text for text, start in example.answers
     )
 
 

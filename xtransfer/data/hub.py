@@ -10,7 +10,7 @@ from typing import Any, cast
 from xtransfer.data.files import content_digest, resolve_files
 from xtransfer.data.table import Row
 from xtransfer.errors import DataError
-from xtransfer.tasks.languages import iso3
+from xtransfer.tasks.languages import iso3, language_name
 from xtransfer.tasks.task import Hub, Split, Task
 
 BUILDERS = ("arrow", "csv", "json", "parquet", "text")
@@ -18,76 +18,119 @@ BUILDERS = ("arrow", "csv", "json", "parquet", "text")
 
 
 def read_hub(task: Task, *, split: Split, language: str, root: Path) -> Iterator[Row]:
-    """Yield the rows of one split; values of a ClassLabel are given by name.
+    """Yield the rows of one split, of one place after the other; a ClassLabel is given by its name.
 
     Raises:
         DataError: for a repository without a pinned revision, or what `datasets` cannot load.
     """
-    from datasets import load_dataset as load  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
-
-    load_dataset = cast("Any", load)
-    place = _place(task, split=split, language=language, root=root)
-    hub = _hub(task)
-    arguments: dict[str, Any] = {"name": place["name"], "split": place["split"]}
-    if hub.path in BUILDERS:
-        files = resolve_files(task, split=split, language=language, root=root)
-        arguments["data_files"] = {place["split"]: [str(path) for path in files]}
-    elif not (root / hub.path).is_dir():
-        arguments["revision"] = place["revision"]
-    path = str(root / hub.path) if (root / hub.path).is_dir() else hub.path
-    where = f"{task.name} {split} {language}: {hub.path}"
-    try:
-        loaded = load_dataset(path, **arguments)
-    except Exception as error:  # whatever a builder raises, the user must know where
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise DataError(where, f"datasets cannot load it: {reason[0]}") from error
-    for index, row in enumerate(loaded):
-        yield f"{where}[{index}]", _name_labels(row, loaded.features, f"{where}[{index}]")
+    for hub in task.source.hub:
+        yield from _read_place(task, hub, split=split, language=language, root=root)
 
 
 def hub_identity(task: Task, *, split: Split, language: str, root: Path) -> list[dict[str, Any]]:
-    """Return what identifies the rows: the pinned place of a repository, or digests of files."""
-    hub = _hub(task)
-    place = _place(task, split=split, language=language, root=root)
+    """Return what identifies the rows: pinned places of repositories, or digests of files."""
+    found: list[dict[str, Any]] = []
+    for hub in task.source.hub:
+        place = _place(task, hub, split=split, language=language, root=root)
+        if hub.path in BUILDERS:
+            files = resolve_files(task, split=split, language=language, root=root)
+        elif (root / hub.path).is_dir():
+            files = sorted(path for path in (root / hub.path).rglob("*") if path.is_file())
+        else:
+            found.append(place)
+            continue
+        found.append({key: value for key, value in place.items() if key not in _PLACE})
+        found += [{"file": path.name, "sha256": content_digest(path)} for path in files]
+    return found
+
+
+_PLACE = ("path", "revision")
+"""What says nothing about rows that are identified by their content."""
+
+
+def _read_place(task: Task, hub: Hub, *, split: Split, language: str, root: Path) -> Iterator[Row]:
+    from datasets import load_dataset as load  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
+
+    load_dataset = cast("Any", load)
+    place = _place(task, hub, split=split, language=language, root=root)
+    arguments: dict[str, Any] = {"name": place["name"], "split": place["split"]}
+    local = (root / hub.path).is_dir()
     if hub.path in BUILDERS:
         files = resolve_files(task, split=split, language=language, root=root)
-    elif (root / hub.path).is_dir():
-        files = sorted(path for path in (root / hub.path).rglob("*") if path.is_file())
-    else:
-        return [place]
-    digests = [{"file": path.name, "sha256": content_digest(path)} for path in files]
-    return [{key: place[key] for key in ("name", "split")}, *digests]
+        arguments["data_files"] = {place["split"]: [str(path) for path in files]}
+    elif not local:
+        arguments["revision"] = place["revision"]
+    where = f"{task.name} {split} {language}: {hub.path}"
+    try:
+        loaded = load_dataset(str(root / hub.path) if local else hub.path, **arguments)
+    except Exception as error:  # whatever a builder raises, the user must know where
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise DataError(
+            where, f"datasets cannot load it: {reason[0]}", _remedy(error, hub)
+        ) from error
+    begins = place.get("rows", {})
+    for column in begins:
+        if column not in loaded.features:
+            has = ", ".join(loaded.features)
+            raise DataError(where, f"has no column '{column}' to choose rows by", f"It has: {has}.")
+    for index, row in enumerate(loaded):
+        if all(str(row[column]).startswith(text) for column, text in begins.items()):
+            yield f"{where}[{index}]", _name_labels(row, loaded.features, f"{where}[{index}]")
 
 
-def _hub(task: Task) -> Hub:
-    if task.source.hub is None:
-        raise DataError(task.name, "has no hub source")
-    return task.source.hub
+def _remedy(error: Exception, hub: Hub) -> str:
+    """Say what to do where the hub could not be reached; every such error is an OSError."""
+    if not isinstance(error, OSError) or hub.path in BUILDERS:
+        return ""
+    return (
+        "Is the hub reachable from here? Else put a copy of the repository into a folder of its name "
+        "below the data root, or read the task's files: data.hub."
+    )
 
 
-def _place(task: Task, *, split: Split, language: str, root: Path) -> dict[str, Any]:
-    """Return path, name, revision and split with the language put in."""
-    hub = _hub(task)
+def _place(task: Task, hub: Hub, *, split: Split, language: str, root: Path) -> dict[str, Any]:
+    """Return path, name, revision, split and, if there is one, the choice of rows."""
     where = f"{task.name} {split} {language}"
+    templates = (hub.name or "", *hub.rows.values())
+    if (
+        hub.path not in BUILDERS
+        and language != task.train_language
+        and not any("{lang" in each or "{Lang" in each for each in templates)
+    ):
+        raise DataError(
+            where,
+            f"hub data set '{hub.path}' is in '{task.train_language}' alone",
+            "Name files in the language instead.",
+        )
     local = hub.path in BUILDERS or (root / hub.path).is_dir()
     if not local and not re.fullmatch(r"[0-9a-f]{40}", hub.revision or ""):
         raise DataError(
             where,
             f"hub data set '{hub.path}' is not pinned (revision: {hub.revision})",
-            "Give the full commit hash: 40 hex digits.",
+            f"Give the full commit hash, 40 hex digits, as data.revisions: {{{hub.path}: ...}}.",
         )
-    return {
+    place: dict[str, Any] = {
         "path": hub.path,
-        "name": _replace(hub.name, language),
+        "name": None if hub.name is None else _named(hub.name, language),
         "revision": hub.revision,
         "split": hub.splits.get(split, {"dev": "validation"}.get(split, split)),
     }
+    if hub.rows:
+        place["rows"] = {column: _named(text, language) for column, text in hub.rows.items()}
+    return place
 
 
-def _replace(template: str | None, language: str) -> str | None:
-    if template is None:
-        return None
-    return template.replace("{lang3}", iso3(language)).replace("{lang}", language)
+def _named(template: str, language: str) -> str:
+    """Put a language's codes and names into a template."""
+    english = language_name(language)
+    for field, value in (
+        ("{lang3}", iso3(language)),
+        ("{lang}", language),
+        ("{language}", english.lower()),
+        ("{Language}", english),
+    ):
+        template = template.replace(field, value)
+    return template
 
 
 def _name_labels(row: Mapping[str, Any], features: Any, where: str) -> dict[str, Any]:

@@ -72,7 +72,7 @@ def data_sets(plan: Plan) -> dict[str, list[DataSet]]:
 
 def absent_root(sets: Iterable[DataSet]) -> str:
     """Say which data root is no folder, though files are to be read below it; empty if all are."""
-    roots = {each.root for each in sets if each.task.source.hub is None}
+    roots = {each.root for each in sets if not each.task.source.hub}
     absent = [str(root) for root in sorted(roots) if not root.is_dir()]
     if not absent:
         return ""

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from xtransfer.data.examples import SpanExample
 from xtransfer.forms.encoding import Encoded, Rows, ints, lists
+from xtransfer.tasks.task import NO_ANSWER
 
 JsonDict = dict[str, Any]
 
@@ -124,16 +125,21 @@ def decode(
     rows: Rows,
     examples: Sequence[JsonDict],
     labels: Sequence[str],
-) -> list[str]:
+) -> list[str] | list[JsonDict]:
     """Return the text of the best span over all windows of each example; logits[i] is [length, 2].
 
-    A span's score is the sum of its two logits. The null answer is not a candidate here: SQuAD v1.1,
-    XQuAD, MLQA and TyDiQA GoldP have an answer to every question.
+    A span's score is the sum of its two logits. The null answer is not a candidate: SQuAD v1.1, XQuAD,
+    MLQA and TyDiQA GoldP have an answer to every question. With the label `NO_ANSWER` (SQuAD v2.0) a
+    prediction is `{"text": ..., "null_odds": ...}`: the best span all the same, and by how much the
+    null answer, the sum of the two logits at <s>, beats it. Of several windows the lowest null score
+    counts, the one of the window that is least sure to hold no answer (BERT's run_squad).
     """
     best = [(-np.inf, "")] * len(examples)
+    null = [np.inf] * len(examples)
     owners = rows["example"]
     for row, scores in enumerate(logits):
         owner = int(owners[row])
+        null[owner] = min(null[owner], float(scores[0].float().sum()))
         first, last = (int(edge) for edge in lists(rows["context"], [row])[0])
         if first == last:
             continue
@@ -143,7 +149,13 @@ def decode(
         if score > best[owner][0]:
             context = examples[owner]["context"]
             best[owner] = (score, context[int(offsets[start, 0]) : int(offsets[end, 1])].strip())
-    return [text for _, text in best]
+    if NO_ANSWER not in labels:
+        return [text for _, text in best]
+    # A context without tokens has no span: its text is empty whatever the odds are.
+    return [
+        {"text": text, "null_odds": nothing - something if np.isfinite(something) else 0.0}
+        for (something, text), nothing in zip(best, null, strict=True)
+    ]
 
 
 def best_span(start: Any, end: Any) -> tuple[float, int, int]:

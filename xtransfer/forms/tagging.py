@@ -26,7 +26,8 @@ def encode(
     """Tokenise sentences word by word; a sentence over `max_length` tokens becomes several rows.
 
     Rows split between words, so every word keeps its label. A word that the tokenizer drops is given
-    the unknown token; a word longer than a whole row keeps its first `max_length - 2` subwords.
+    the unknown token; a word longer than a whole row keeps its first `max_length - 2` subwords. A tag
+    that is none of `labels` takes no part in the loss; scores count it as it stands.
     """
     prefix, suffix = special_tokens(tokenizer)
     room = max_length - len(prefix) - len(suffix)
@@ -34,7 +35,7 @@ def encode(
     columns: dict[str, list[Any]] = {
         name: [] for name in ("input_ids", "labels", "words", "example", "weight")
     }
-    counts = {"sentences split": 0, "words cut": 0}
+    counts = {"sentences split": 0, "words cut": 0, "words with an unknown tag": 0}
     for number, (example, words) in enumerate(
         zip(examples, _subwords(examples, tokenizer), strict=True)
     ):
@@ -49,7 +50,8 @@ def encode(
                 counts["words cut"] += len(word) > room
                 starts.append(len(ids))
                 ids += word[:room]
-                label = IGNORED if tag is None else index[tag]
+                label = IGNORED if tag is None else index.get(tag, IGNORED)
+                counts["words with an unknown tag"] += tag is not None and label == IGNORED
                 targets += [label, *[IGNORED] * (len(word[:room]) - 1)]
             columns["input_ids"].append(ids + suffix)
             columns["labels"].append(targets + [IGNORED] * len(suffix))

@@ -11,7 +11,8 @@ from xtransfer.metrics.classification import accuracy, accuracy_and_f1
 from xtransfer.metrics.entities import span_f1
 from xtransfer.metrics.qa import mlqa, squad
 from xtransfer.metrics.retrieval import map20, mining_f1, mrr20, retrieval_accuracy
-from xtransfer.metrics.tagging import tag_scores
+from xtransfer.metrics.squad_v2 import squad_v2
+from xtransfer.metrics.tagging import tag_scores, word_accuracy
 from xtransfer.tasks.task import FormName, Task
 
 Metric = Callable[[list[Any], list[Any]], dict[str, float]]
@@ -32,7 +33,7 @@ METRICS_OF: Mapping[FormName, tuple[str, ...]] = {
     "classification": ("accuracy", "accuracy_and_f1"),
     "choice": ("accuracy",),
     "tagging": ("accuracy", "xtreme_f1", "span_f1"),
-    "span": ("qa", "mlqa"),
+    "span": ("qa", "mlqa", "squad_v2"),
     "bitext": ("accuracy",),
     "retrieval": (),
     "mlm": ("loss",),
@@ -41,7 +42,12 @@ METRICS_OF: Mapping[FormName, tuple[str, ...]] = {
 
 
 def score(
-    task: Task, gold: Sequence[Any], predictions: Sequence[Any], *, language: str
+    task: Task,
+    gold: Sequence[Any],
+    predictions: Sequence[Any],
+    *,
+    language: str,
+    null_threshold: float | None = None,
 ) -> dict[str, float]:
     """Score a task's predictions in one language.
 
@@ -51,8 +57,11 @@ def score(
             tagging: a list of tags; span: a list of acceptable texts; bitext and
             retrieval: a list of ids.
         predictions: in the same order. A label, an index, a list of tags, a text, an id (of mining
-            also None), a list of ids with the best first.
+            also None), a list of ids with the best first; of squad_v2 a text with the odds that
+            there is none.
         language: of the examples; MLQA has rules of its own for each.
+        null_threshold: odds over which squad_v2 answers nothing, as chosen on its dev set; None
+            chooses them here, so that is for the dev set alone.
 
     Raises:
         DataError: where examples have no gold label, or there are none.
@@ -71,16 +80,18 @@ def score(
         )
     if len(gold) != len(predictions):
         raise ValueError(f"{where}: {len(gold)} gold entries, but {len(predictions)} predictions")
-    return _metric_of(task, language)(list(gold), list(predictions))
+    return _metric_of(task, language, null_threshold)(list(gold), list(predictions))
 
 
-def _metric_of(task: Task, language: str) -> Metric:
+def _metric_of(task: Task, language: str, null_threshold: float | None) -> Metric:
     if task.metric == "mlqa":
         return partial(mlqa, language=language)
+    if task.metric == "squad_v2":
+        return partial(squad_v2, null_threshold=null_threshold)
     if task.form == "bitext" and task.metric == "accuracy":
         return retrieval_accuracy
     if task.form == "tagging" and task.metric == "accuracy":
-        return tag_scores
+        return word_accuracy
     if task.metric not in METRICS:
         raise ValueError(f"{task.name}: no function computes '{task.metric}'")
     return METRICS[task.metric]

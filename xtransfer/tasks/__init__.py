@@ -12,9 +12,7 @@ from xtransfer.tasks.task import Task
 TASKS: Mapping[str, Task] = {task.name: task for task in (*INTERMEDIATE, *TARGETS)}
 
 NOT_YET: Mapping[str, str] = {
-    "anli+": "its five data sets have not been checked together",
-    "squad_v2": "the span form has no null answer",
-    "ccg": "its 1,363 labels come from licensed files",
+    "ccg": "its labels, those of the training set, have not been tried through all steps",
 }
 """Tasks of the study that can be planned but not run -> what is missing."""
 

@@ -7,7 +7,7 @@ stride 128 is given for squad_v2 only and taken for squad_v1 too. An experiment 
 
 from __future__ import annotations
 
-from xtransfer.tasks.task import Source, Stage, Task
+from xtransfer.tasks.task import NO_ANSWER, Source, Stage, Task
 
 NLI = ("entailment", "neutral", "contradiction")
 
@@ -184,7 +184,6 @@ INTERMEDIATE = (
         max_length=256,
         note="CC BY-SA 4.0. SQuAD v1.1 as questions and sentences: training stage of lareqa.",
     ),
-    # The tasks below have no implementation yet: see NOT_YET in xtransfer.tasks.
     Task(
         name="anli+",
         form="classification",
@@ -192,8 +191,9 @@ INTERMEDIATE = (
         labels=NLI,
         source=Source(
             format="jsonl",
-            # One file list and one head: rows are drawn alike from all five, which is proportional
-            # sampling.
+            # Five data sets joined under one head: rows are drawn alike from all, which is sampling in
+            # proportion to size. The dev sets are joined too, as the study counts them (22,857 rows):
+            # the score is accuracy over all rows, where jiant averages over the five.
             files={
                 "train": (
                     "snli/snli_1.0_train.jsonl",
@@ -220,27 +220,35 @@ INTERMEDIATE = (
         ),
         as_intermediate=Stage(task="anli+", epochs=2, batch_size=24, max_length=256),
         max_length=256,
-        note="ANLI is CC BY-NC 4.0: non-commercial use only.",
+        note="SNLI is CC BY-SA 4.0; ANLI is CC BY-NC 4.0: non-commercial use only.",
     ),
     Task(
         name="squad_v2",
         form="span",
-        metric="qa",
+        metric="squad_v2",
+        labels=(NO_ANSWER,),
         source=Source(
             format="squad",
             files={"train": ("squad/train-v2.0.json",), "dev": ("squad/dev-v2.0.json",)},
         ),
         as_intermediate=Stage(task="squad_v2", epochs=3, batch_size=8, max_length=384),
         max_length=384,
-        note="CC BY-SA 4.0.",
+        note="CC BY-SA 4.0. Half of its dev questions have no answer in their paragraph.",
     ),
+    # The task below has no implementation yet: see NOT_YET in xtransfer.tasks.
     Task(
         name="ccg",
         form="tagging",
         metric="accuracy",
-        source=Source(format="conll", files={"train": ("ccg/train.tsv",), "dev": ("ccg/dev.tsv",)}),
+        labels_from_data=True,
+        source=Source(
+            format="ccg",
+            # The split of the literature: sections 02 to 21 of the treebank, and section 00.
+            files={"train": ("ccg/train.auto",), "dev": ("ccg/dev.auto",)},
+        ),
         as_intermediate=Stage(task="ccg", epochs=15, batch_size=24, max_length=256),
         max_length=256,
-        note="CCGbank (LDC2005T13) is licensed: bring your own files, `token<TAB>category`.",
+        note="CCGbank (LDC2005T13) is licensed: bring its AUTO files, joined, or other supertagged "
+        "files, the Parallel Meaning Bank's for example.",
     ),
 )

@@ -9,12 +9,26 @@ from pydantic import BaseModel, ConfigDict, Field
 
 FormName = Literal["classification", "choice", "tagging", "span", "bitext", "retrieval", "mlm"]
 Format = Literal[
-    "tsv", "csv", "jsonl", "json", "squad", "conll", "bitext", "mining", "mentions", "text"
+    "tsv",
+    "csv",
+    "jsonl",
+    "json",
+    "squad",
+    "conll",
+    "ccg",
+    "bitext",
+    "mining",
+    "mentions",
+    "text",
+    "hub",
 ]
 Split = Literal["train", "dev", "test", "pool"]
 """`pool`: candidates for the queries of every language's test set."""
 Scoring = Literal["cosine", "ratio", "csls"]
 """How two sentence vectors are compared: by cosine, or by a margin over their nearest neighbours."""
+
+NO_ANSWER = "no answer"
+"""The one label of a span task whose questions may have no answer in their context (SQuAD v2.0)."""
 
 
 class Record(BaseModel):
@@ -29,11 +43,15 @@ class Hub(Record):
     path: str
     """Repository name, for example `facebook/xnli`, or a builder such as `json`."""
     name: str | None = None
-    """Configuration of the data set; `{lang}` is replaced."""
+    """Configuration of the data set. `{lang}` is replaced by the two-letter code, `{lang3}` by the ISO
+    639-3 code, `{language}` and `{Language}` by the English name, small and capital."""
     revision: str | None = None
     """Full commit hash. Required for a repository: an unpinned data set has no identity."""
     splits: Mapping[Split, str] = Field(default_factory=dict[Split, str])
-    """Our split name -> the data set's own."""
+    """Our split name -> the data set's own; a missing `dev` is `validation`, others keep their name."""
+    rows: Mapping[str, str] = Field(default_factory=dict[str, str])
+    """Column -> how its text must begin, for a data set that keeps all languages together; the names
+    of languages are put in as in `name`. Other rows are no part of the split."""
 
 
 class Source(Record):
@@ -55,10 +73,10 @@ class Source(Record):
     labels: Mapping[str, str] = Field(default_factory=dict[str, str])
     """Label as the file writes it -> the task's label; labels absent here are taken as they are."""
     skip_labels: tuple[str, ...] = ()
-    """Rows with one of these labels are left out and counted (MNLI's `-`: no gold label). Of tagged
-    sentences, the tokens are."""
-    hub: Hub | None = None
-    """Set instead of `files` to load through the `datasets` library."""
+    """Rows with one of these labels are left out and counted (MNLI's `-`: no gold label); "" stands
+    for a row that has none. Of tagged sentences, the tokens are."""
+    hub: tuple[Hub, ...] = ()
+    """Set instead of `files` to load through the `datasets` library; the rows of several are joined."""
 
 
 class Stage(Record):
@@ -82,6 +100,7 @@ class Task(Record):
     metric: str
     """Name of the main score, the one that selection and tables use (0 to 100)."""
     labels: tuple[str, ...] = ()
+    """In the order of the head's outputs. Span tasks: empty, or `NO_ANSWER` alone."""
     labels_from_data: bool = False
     """True: the labels are those of the training data, too many or too various to list here."""
     languages: tuple[str, ...] = ("en",)

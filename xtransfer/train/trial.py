@@ -43,6 +43,7 @@ from xtransfer.train.prediction import DataSet
 
 if TYPE_CHECKING:
     from xtransfer.execute import Workbench
+    from xtransfer.records import Record
 
 WEIGHTS = "weights.safetensors"
 DATA_ROLES = ("train ", "dev ")
@@ -300,8 +301,20 @@ def evaluate_step(step: Step, bench: Workbench, folder: Path) -> dict[str, Any]:
         report=lambda language, share: bench.tell(
             {"stage": language, "step": round(100 * share), "total": 100}
         ),
+        null_threshold=None if trained is None else threshold_of(trained, bench),
     )
     return {**result, "model": None if trained is None else trained.key}
+
+
+def threshold_of(trained: Record, bench: Workbench) -> float | None:
+    """Return the odds over which a model answers nothing, as a dev set chose them for its head.
+
+    A few-shot stage scores no dev set, but goes on with the head of its start, and so with its odds.
+    """
+    found = trained.result.get("null_threshold")
+    if found is not None or trained.spec["head"] != "kept":
+        return found
+    return threshold_of(bench.trained(trained.inputs["start"]), bench)
 
 
 def ensure_process_group() -> None:
@@ -421,6 +434,7 @@ def _write_outcome(
         "history": outcome.history,
         "parts": parts,
         "trained_tokens": len(start.tokens),
+        **_null_threshold(outcome),
     }
     if start.text_head:
         result["text_head"] = start.text_head
@@ -429,6 +443,18 @@ def _write_outcome(
             {"result": result, "timing": {**timing, "examples_per_s": outcome.examples_per_s}}
         )
     )
+
+
+def _null_threshold(outcome: Outcome) -> dict[str, float]:
+    """Return the odds over which the best weights answer nothing, where the dev score chose some.
+
+    Of a dev set in several languages it is the mean of theirs.
+    """
+    name = "dev null_threshold"
+    for entry in outcome.history:
+        if entry["step"] == outcome.best_step and name in entry:
+            return {"null_threshold": entry[name]}
+    return {}
 
 
 def _read_outcome(folder: Path) -> tuple[dict[str, Any], dict[str, float]]:

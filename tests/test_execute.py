@@ -1,0 +1,165 @@
+"""Steps done one after the other, without a cluster, by a tiny encoder on a few examples."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.tiny import WORDS, tiny_encoder, tiny_tokenizer
+from xtransfer.config import Placement, load_experiment
+from xtransfer.execute import Workbench, run_step
+from xtransfer.fingerprints import Fingerprints
+from xtransfer.planner import build_plan
+from xtransfer.records import Record
+from xtransfer.store import open_store
+
+
+@pytest.fixture
+def encoder(tmp_path: Path) -> Path:
+    folder = tmp_path / "encoder"
+    tokenizer = tiny_tokenizer()
+    tokenizer.save_pretrained(folder)
+    tiny_encoder(vocabulary=len(tokenizer)).save_pretrained(folder)
+    return folder
+
+
+def run(folder: Path, encoder: Path, settings: dict[str, Any]) -> dict[str, Record]:
+    """Do all steps of an experiment; return their records by `kind/name`."""
+    path = folder / "experiment.yaml"
+    everything = {
+        "name": "tiny",
+        "encoder": {"name": str(encoder)},
+        "training": {"eval_every": 2},
+        **settings,
+    }
+    everything["data"] = {"root": str(folder), **settings.get("data", {})}
+    path.write_text(json.dumps(everything), encoding="utf-8")
+    experiment = load_experiment(path)
+    plan = build_plan(experiment, Fingerprints(experiment))
+    placement = Placement.model_validate({"train": {"engine": "torch"}})
+    bench = Workbench(
+        plan=plan,
+        store=open_store(f"file://{folder}/store"),
+        placement=placement,
+        scratch=folder / "scratch",
+    )
+    return {f"{step.kind}/{step.name}": run_step(step, bench) for step in plan.steps.values()}
+
+
+def write_questions(path: Path, count: int) -> None:
+    """Write questions in the format of SQuAD v2.0, every other one without an answer."""
+    paragraphs = []
+    for number in range(count):
+        words = [WORDS[(number * 7 + at) % len(WORDS)] for at in range(6)]
+        context = " ".join(words)
+        impossible = number % 2 == 1
+        answer = {"text": words[2], "answer_start": context.index(f" {words[2]}") + 1}
+        paragraphs.append(
+            {
+                "context": context,
+                "qas": [
+                    {
+                        "id": f"{path.stem}-{number}",
+                        "question": "where who" if impossible else "what red",
+                        "is_impossible": impossible,
+                        "answers": [] if impossible else [answer],
+                        **({"plausible_answers": [answer]} if impossible else {}),
+                    }
+                ],
+            }
+        )
+    path.write_text(
+        json.dumps({"version": "v2.0", "data": [{"title": "t", "paragraphs": paragraphs}]}),
+        encoding="utf-8",
+    )
+
+
+def test_the_threshold_of_the_dev_set_is_recorded_and_applied(
+    tmp_path: Path, encoder: Path
+) -> None:
+    for split, count in (("train", 24), ("dev", 12), ("test", 9)):
+        write_questions(tmp_path / f"{split}.json", count)
+    files = {split: [f"{split}.json"] for split in ("train", "dev", "test")}
+    records = run(
+        tmp_path,
+        encoder,
+        {
+            "tasks": [
+                {
+                    "name": "quiz",
+                    "like": "squad_v2",
+                    "source": {"files": files},
+                    "languages": ["en"],
+                    "stages": [{"epochs": 2, "batch_size": 8, "max_length": 32}],
+                }
+            ],
+            "target": {
+                "tasks": ["quiz"],
+                "seeds": [1],
+                "learning_rates": [0.01],
+                "few_shot": {
+                    "quiz": {
+                        "languages": ["en"],
+                        "examples": [4],
+                        "split": "dev",
+                        "epochs": 1,
+                        "batch_size": 4,
+                    }
+                },
+            },
+        },
+    )
+    trial = records["train/quiz-lr0.01-seed1"].result
+    best = next(each for each in trial["history"] if each["step"] == trial["best_step"])
+    threshold = best["dev null_threshold"]
+    assert trial["null_threshold"] == threshold
+    assert records["select/quiz-seed1"].result["null_threshold"] == threshold
+    assert best["dev squad_v2"] == trial["score"]
+    tests = {name: each for name, each in records.items() if name.startswith("evaluate/")}
+    assert len(tests) == 2
+    for record in tests.values():
+        metrics = record.result["languages"]["en"]["metrics"]
+        assert metrics["null_threshold"] == threshold
+        assert {"em", "f1", "squad_v2", "HasAns_f1", "NoAns_f1", "best_f1"} <= set(metrics)
+    # What went on from the trial scored no dev set of its own.
+    further = [each for name, each in records.items() if "4-shot" in name and "train/" in name]
+    assert ["null_threshold" in each.result for each in further] == [False]
+
+
+def test_supertags_come_from_the_training_set(tmp_path: Path, encoder: Path) -> None:
+    train = "the|DT|NP/N cat|NN|N sat|VB|S\\NP\n" * 6
+    dev = "the|DT|NP/N dog|NN|N ran|VB|(S\\NP)/PP\n" * 3
+    (tmp_path / "train.pipes").write_text(train, encoding="utf-8")
+    (tmp_path / "dev.pipes").write_text(dev, encoding="utf-8")
+    (tmp_path / "text.de").write_text("the cat\n", encoding="utf-8")
+    (tmp_path / "text.en").write_text("a dog\n", encoding="utf-8")
+    records = run(
+        tmp_path,
+        encoder,
+        {
+            "data": {
+                "files": {
+                    "ccg": {"train": ["train.pipes"], "dev": ["dev.pipes"]},
+                    "tatoeba": {"test": ["text.de", "text.en"]},
+                }
+            },
+            "intermediate": {
+                "tasks": ["ccg"],
+                "learning_rates": [0.05],
+                "overrides": {"all": {"epochs": 8, "batch_size": 2, "max_length": 16}},
+            },
+            "target": {
+                "tasks": ["tatoeba"],
+                "languages": {"tatoeba": ["de"]},
+                "overrides": {"all": {"max_length": 16}},
+            },
+        },
+    )
+    assert records["prepare/ccg-train"].result["labels"] == ["N", "NP/N", "S\\NP"]
+    assert records["prepare/ccg-dev"].result["languages"]["en"]["words with an unknown tag"] == 3
+    trial = records["train/ccg-lr0.05-seed1"].result
+    # Two of three words can be right; the third has a category that no training sentence has.
+    assert 0 < trial["score"] < 67
