@@ -382,14 +382,14 @@ CASES = [
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_trivial_predictions_score_what_they_must(case: Case, shared_data: Path) -> None:
-    task = _task(case)
+    task = task_of(case)
     rows = read_examples(task, split=case.split, language=case.language, root=shared_data)
     assert len(rows.examples) == case.examples
     assert rows.skipped == {}
     described = [FORMS[task.form].describe(example) for example in rows.examples]
     # A translation is sought for the English sentences only.
     gold = [each["gold"] for each in described if each.get("side") != "foreign"]
-    perfect = [_oracle(task, entry) for entry in gold]
+    perfect = [oracle_of(task, entry) for entry in gold]
     assert score(task, gold, perfect, language=case.language)[task.metric] == 100.0
     constant = [
         [case.constant] * len(entry) if task.form == "tagging" else case.constant for entry in gold
@@ -423,7 +423,7 @@ def test_every_ready_task_is_among_the_cases() -> None:
     assert {case.task for case in CASES} == ready
 
 
-def _oracle(task: Task, gold: Any) -> Any:
+def oracle_of(task: Task, gold: Any) -> Any:
     """Return the right prediction for an example."""
     if task.form not in ("span", "bitext"):
         return gold
@@ -433,7 +433,8 @@ def _oracle(task: Task, gold: Any) -> Any:
     return {"text": first or "two", "null_odds": -1.0 if gold else 1.0}
 
 
-def _task(case: Case) -> Task:
+def task_of(case: Case) -> Task:
+    """Return the task of a case, with the files that the case names."""
     task = TASKS[case.task]
     if not case.files:
         return task
