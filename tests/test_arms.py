@@ -124,8 +124,10 @@ def test_an_arms_own_files_go_before_the_experiments(tmp_path: Path) -> None:
     trial = first(plan, "train", "intermediate")
     assert parents(plan, trial)["train mnli"].where["files"] == ["own.jsonl"]
     assert parents(plan, trial)["dev mnli"].where["files"] == ["own-dev.jsonl"]
-    target = next(s for s in plan.steps.values() if s.kind == "train" and s.phase == "target")
-    assert parents(plan, target)["train mnli"].where["files"] == ["cut.jsonl"]
+    other = first(plan_of(tmp_path, "mnli", data=data), "train", "intermediate")
+    assert parents(plan_of(tmp_path, "mnli", data=data), other)["train mnli"].where["files"] == [
+        "cut.jsonl"
+    ]
 
 
 @pytest.mark.parametrize(("spread", "examples"), [("true", None), ("900", 900)])

@@ -17,7 +17,7 @@ from xtransfer.fingerprints import Fingerprints
 from xtransfer.plan import Plan
 from xtransfer.planner import build_plan
 from xtransfer.store import Store, open_store
-from xtransfer.tasks import NOT_YET, TASKS
+from xtransfer.tasks import TASKS
 
 COMMANDS = [command.callback.__name__ for command in app.registered_commands if command.callback]
 SMALL = f"""
@@ -103,7 +103,6 @@ def test_help_imports_nothing_heavy() -> None:
 def test_tasks_are_listed(run: Run) -> None:
     rows = json.loads(run("tasks", "--json").out)
     assert [row["task"] for row in rows] == list(TASKS)
-    assert {row["task"] for row in rows if not row["ready"]} == set(NOT_YET)
     table = run("tasks").out.splitlines()
     assert table[0].split()[:3] == ["task", "form", "metric"]
     assert len(table) == len(TASKS) + 1
@@ -240,12 +239,6 @@ def test_a_users_mistake_ends_with_status_2(
     assert "Traceback" not in done.err
     assert done.out == ""
     assert not (tmp_path / "runs").exists()
-
-
-def test_what_is_not_built_yet_is_planned_and_named(run: Run, config: Path, url: str) -> None:
-    name = next(task for task in NOT_YET if TASKS[task].as_intermediate is not None)
-    arguments = (config, "--store", url, "--set", f"intermediate.tasks=[{name}]")
-    assert f"not yet built: {name}" in run("plan", *arguments).out
 
 
 @pytest.mark.parametrize("command", ["explain", "export"])

@@ -185,12 +185,6 @@ def test_the_stages_of_a_target_follow_one_another(tmp_path: Path) -> None:
         assert model.name == f"copa{arm}-seed{cell.seed}"
     stages = "socialiqa dev en, then copa dev en"
     assert {c.selected_on for c in plan.cells} == {stages, f"mnli dev en, then {stages}"}
-    assert plan.not_yet == ()
-
-
-def test_a_plan_says_which_of_its_tasks_cannot_be_run_yet(tmp_path: Path) -> None:
-    plan = plan_of(tmp_path, "intermediate.tasks=[anli+, mnli, ccg]")
-    assert plan.not_yet == ("anli+", "ccg")
 
 
 def test_a_threshold_is_chosen_on_the_dev_set_of_each_language(tmp_path: Path) -> None:

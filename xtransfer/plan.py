@@ -98,8 +98,6 @@ class Plan:
     cells: tuple[Cell, ...]
     tasks: Mapping[str, Task]
     """Every task that the plan uses, the user's own included, by name."""
-    not_yet: tuple[str, ...] = ()
-    """Tasks of the experiment that this version cannot run."""
 
     @property
     def key(self) -> str:
@@ -122,7 +120,6 @@ class Plan:
             "steps": [{**asdict(step), "key": step.key} for step in self.steps.values()],
             "cells": [asdict(cell) for cell in self.cells],
             "tasks": [task.model_dump(mode="json") for task in self.tasks.values()],
-            "not_yet": list(self.not_yet),
         }
 
     @staticmethod
@@ -137,5 +134,4 @@ class Plan:
             steps={step.key: step for step in steps},
             cells=tuple(Cell(**raw) for raw in value["cells"]),
             tasks={raw["name"]: Task.model_validate(raw) for raw in value["tasks"]},
-            not_yet=tuple(value["not_yet"]),
         )

@@ -16,7 +16,6 @@ from xtransfer.arms import Arm, Text
 from xtransfer.config import Experiment, Phase
 from xtransfer.lessons import Lesson, LessonPart
 from xtransfer.plan import BASELINE, Cell, PhaseName, Plan, Step
-from xtransfer.tasks import NOT_YET
 from xtransfer.tasks.task import Split, Stage, Task
 from xtransfer.tasks.user import patched
 
@@ -83,7 +82,6 @@ class _Builder:
             steps=self.steps,
             cells=tuple(cells),
             tasks=self.used,
-            not_yet=tuple(name for name in self.used if name in NOT_YET),
         )
 
     def _add(self, step: Step) -> str:

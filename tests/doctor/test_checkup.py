@@ -97,14 +97,6 @@ def test_a_wrong_root_is_one_error(patient: Patient) -> None:
     assert "absent" in found.what
 
 
-def test_a_task_that_cannot_run_is_an_error(
-    patient: Patient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(checkup, "NOT_YET", {"mnli": "nobody built it"})
-    (found,) = patient.findings("not built")
-    assert str(found) == "mnli: cannot run: nobody built it"
-
-
 # --- what makes scores mean less ------------------------------------------------------------------
 
 

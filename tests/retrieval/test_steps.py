@@ -40,7 +40,6 @@ retrieval: {layer: 1, layers: all}
 def test_mining_and_ranking_from_artificial_languages(tmp_path: Path) -> None:
     (tmp_path / "retrieval.yaml").write_text(EXPERIMENT, encoding="utf-8")
     plan = build_plan(load_experiment(tmp_path / "retrieval.yaml"), FakePrints())
-    assert plan.not_yet == ()
     bench = Workbench(
         plan=plan,
         store=open_store(f"file://{tmp_path}/store"),

@@ -23,8 +23,6 @@ def print_plan(made: Plan, done: set[str], missing: list[str], url: str) -> None
         rows.append([label, str(count), str(recorded)])
     rows.append(["all", str(len(made.steps)), str(len(done))])
     print_table(["steps", "planned", "recorded"], rows)
-    if made.not_yet:
-        print(f"not yet built: {' '.join(made.not_yet)}")
     if missing:
         print(f"missing inputs: {len(missing)}, the first: {missing[0]}")
 

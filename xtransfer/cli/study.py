@@ -21,7 +21,7 @@ from xtransfer.cli.options import (
     write_report,
 )
 from xtransfer.cli.output import print_json, print_plan, print_resolved, print_table
-from xtransfer.errors import ConfigError, DataError
+from xtransfer.errors import DataError
 
 if TYPE_CHECKING:
     from xtransfer.plan import Plan
@@ -32,7 +32,7 @@ def tasks(as_json: AsJson = False) -> None:
 
     Example: xtransfer tasks --json
     """
-    from xtransfer.tasks import NOT_YET, TASKS
+    from xtransfer.tasks import TASKS
 
     rows = [
         {
@@ -49,7 +49,6 @@ def tasks(as_json: AsJson = False) -> None:
             ],
             "benchmark": task.benchmark,
             "languages": list(task.languages),
-            "ready": task.name not in NOT_YET,
             "files": {split: list(names) for split, names in task.source.files.items()},
             "note": task.note,
         }
@@ -59,7 +58,7 @@ def tasks(as_json: AsJson = False) -> None:
         print_json(rows)
         return
     print_table(
-        ["task", "form", "metric", "roles", "benchmark", "languages", ""],
+        ["task", "form", "metric", "roles", "benchmark", "languages"],
         [
             [
                 row["task"],
@@ -68,7 +67,6 @@ def tasks(as_json: AsJson = False) -> None:
                 " ".join(row["roles"]) or "training data",
                 row["benchmark"],
                 str(len(row["languages"])),
-                "" if row["ready"] else "not yet",
             ]
             for row in rows
         ],
@@ -136,8 +134,6 @@ def run(
     """
     from rich.console import Console
 
-    from xtransfer.tasks import NOT_YET
-
     experiment, places = load(config, placement, store, sets, place)
     if dry_run:
         print_resolved(experiment, places)
@@ -145,13 +141,6 @@ def run(
         made, missing = make_plan(experiment, lenient=True, store=opened)
         print_plan(made, recorded_keys(made, opened), missing, opened.url)
         return
-    arms = experiment.intermediate.tasks
-    wanted = [*(name for arm in arms for name in arm.tasks), *experiment.target.tasks]
-    unbuilt = [name for name in dict.fromkeys(wanted) if name in NOT_YET]
-    if unbuilt:
-        raise ConfigError(
-            str(config), f"not built yet: {', '.join(unbuilt)}", "See: xtransfer tasks"
-        )
     opened = open_at(places)
     made, missing = make_plan(experiment, lenient=True, store=opened)
     _check_inputs(made, missing, recorded_keys(made, opened), str(config))

@@ -76,10 +76,8 @@ def _read(task: Task, *, split: Split, language: str, root: Path, first: int | N
         return _answered(task, Rows(examples=examples), split)
     if source.format == "conll":
         return read_conll(task, paths, split=split, first=first)
-    if source.format == "text":
-        return read_paragraphs(paths, first=first)
-    if source.format == "ccg":
-        return read_ccg(paths, first=first)
+    if source.format in _BY_LINES:
+        return _BY_LINES[source.format](paths, first=first)
     if source.format in ("bitext", "mining"):
         return _read_sides(task, paths, where)
     tables = (
@@ -87,6 +85,9 @@ def _read(task: Task, *, split: Split, language: str, root: Path, first: int | N
         for path, labels in _label_files(paths)
     )
     return build_examples(task, chain.from_iterable(tables), split=split)
+
+
+_BY_LINES = {"text": read_paragraphs, "ccg": read_ccg}
 
 
 def _table(path: Path, task: Task) -> Iterator[Row]:

@@ -19,7 +19,6 @@ from xtransfer.doctor.survey import Survey, survey
 from xtransfer.errors import DataError
 from xtransfer.planner import build_plan
 from xtransfer.prepared import write_synthetic
-from xtransfer.tasks import NOT_YET
 from xtransfer.tasks.task import Split, Task
 
 
@@ -55,10 +54,6 @@ def examine(experiment: Experiment, *, tell: Callable[[str], None] = lambda text
         for group in _by_source(uses):
             tell(str(group[0]))
             _survey(group, root, surveys, findings)
-    findings += [
-        Finding(level="error", kind="not built", where=name, what=f"cannot run: {NOT_YET[name]}")
-        for name in sorted({each.name for each in uses} & set(NOT_YET))
-    ]
     compare = Comparison()
     overlaps: dict[tuple[DataSet, DataSet], list[Overlap]] = {}
     for seen, scored in meetings(plan):
@@ -88,8 +83,6 @@ def _survey(
 ) -> None:
     """Read the files of a group and count each of its data sets; note what fails."""
     data = group[0]
-    if data.name in NOT_YET:
-        return
     try:
         rows = read_examples(
             data.task, split=data.split, language=data.language, root=root or data.root

@@ -11,11 +11,6 @@ from xtransfer.tasks.task import Task
 
 TASKS: Mapping[str, Task] = {task.name: task for task in (*INTERMEDIATE, *TARGETS)}
 
-NOT_YET: Mapping[str, str] = {
-    "ccg": "its labels, those of the training set, have not been tried through all steps",
-}
-"""Tasks of the study that can be planned but not run -> what is missing."""
-
 
 def get_task(name: str, where: str, book: Mapping[str, Task] | None = None) -> Task:
     """Return the task of that name.

@@ -40,6 +40,7 @@ NOT_ON_HUB: Mapping[str, str] = {
     "ccg": "CCGbank is licensed",
     "bucc2018": "the hub's copies hold the gold pairs only, among which nothing need be mined",
     "lareqa": "the hub's copy lacks the borders of sentences, which are its candidates",
+    "squad_sentences": "the hub's copy lacks the borders of sentences, which are its candidates",
     "mewslix": "no copy of it is known to be complete",
 }
 """Task -> why the hub cannot stand in for its files."""

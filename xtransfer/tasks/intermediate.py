@@ -235,7 +235,6 @@ INTERMEDIATE = (
         max_length=384,
         note="CC BY-SA 4.0. Half of its dev questions have no answer in their paragraph.",
     ),
-    # The task below has no implementation yet: see NOT_YET in xtransfer.tasks.
     Task(
         name="ccg",
         form="tagging",

@@ -35,8 +35,7 @@ def complete_user_tasks(raw: dict[str, Any], path: Path) -> None:
     for index, entry in enumerate(cast("list[Any]", entries)):
         where = f"{path}: tasks[{index}]"
         if isinstance(entry, str):
-            where = str(path.parent / entry)
-            entry = read_yaml(path.parent / entry)  # noqa: PLW2901 - the file is the entry
+            entry = _read(path.parent / entry, where)  # noqa: PLW2901 - the file is the entry
         if isinstance(entry, dict):
             entries[index] = _complete(cast("dict[str, Any]", entry), where)
 
@@ -67,8 +66,10 @@ def check_user_tasks(tasks: tuple[Task, ...], book: Mapping[str, Task], where: s
                 f"a {task.form} task has no metric '{task.metric}'",
                 f"It has: {', '.join(known)}.",
             )
-        if task.form in _LABELLED and not task.labels:
+        if task.form in _LABELLED and not task.labels and not task.labels_from_data:
             raise ConfigError(f"{place}.labels", f"a {task.form} task needs its labels")
+        if task.labels_from_data and task.form != "tagging":
+            raise ConfigError(f"{place}.labels_from_data", "is for tagging tasks only")
         for stage in (task.as_intermediate, *(task.stages or ())):
             if stage is not None:
                 get_task(stage.task, f"{place}.stages", book)
@@ -93,6 +94,13 @@ def patched(task: Task, changes: Mapping[str, Any], where: str) -> Task:
         path = ".".join(str(step) for step in first["loc"])
         raise ConfigError(f"{where}.source.{path}", first["msg"].lower()) from None
     return task.model_copy(update={"source": source})
+
+
+def _read(path: Path, where: str) -> dict[str, Any]:
+    try:
+        return read_yaml(path)
+    except ConfigError as error:
+        raise ConfigError(where, str(error)) from None
 
 
 def _complete(entry: dict[str, Any], where: str) -> dict[str, Any]:
