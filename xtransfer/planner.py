@@ -7,34 +7,22 @@ prepare ──────────────┐
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from xtransfer.arms import Arm, Text
+from xtransfer.arms import Arm
 from xtransfer.config import Experiment, Phase
+from xtransfer.inputs import Fingerprints, InputSteps
 from xtransfer.lessons import Lesson, LessonPart
 from xtransfer.plan import BASELINE, Cell, PhaseName, Plan, Step
-from xtransfer.tasks.task import Split, Stage, Task
+from xtransfer.tasks.task import Stage, Task
 from xtransfer.tasks.user import patched
 
 _TEXT_IDENTITY = {"languages", "exponent", "probability", "weight", "mask"}
 """What of an arm's text a train step hashes by itself; the rest is in its data's own keys."""
 TEXT_LEARNING_RATE = 5e-6
 """Default beside masked language modelling, as in jiant's X-STILTs scripts; a sweep may set others."""
-
-
-class Fingerprints(Protocol):
-    """What a plan must know of the outside world to give its inputs an identity."""
-
-    def data(self, task: Task, split: Split, language: str) -> Any:
-        """Return JSON that identifies the bytes of one data set."""
-        ...
-
-    def encoder(self) -> tuple[Any, Any, Mapping[str, Any]]:
-        """Return the encoder's identity, its tokenizer's identity, and where it is."""
-        ...
 
 
 def build_plan(experiment: Experiment, fingerprints: Fingerprints) -> Plan:
@@ -56,18 +44,13 @@ class _Start:
 class _Builder:
     def __init__(self, experiment: Experiment, fingerprints: Fingerprints) -> None:
         self.experiment = experiment
-        self.fingerprints = fingerprints
         self.book = experiment.book
         self.used: dict[str, Task] = {}
         self.steps: dict[str, Step] = {}
-        self.encoder: str | None = None
-        self.encoder_id: Any = None
-        self.tokenizer_id: Any = None
-        self.encoder_where: Mapping[str, Any] = {}
+        self.inputs = InputSteps(experiment, fingerprints, self._add)
 
     def build(self) -> Plan:
         experiment = self.experiment
-        self._plan_encoder()
         starts: dict[str, _Start] = {BASELINE: _Start()}
         for arm in experiment.intermediate.tasks:
             starts[arm.name] = self._intermediate(arm)
@@ -90,110 +73,6 @@ class _Builder:
 
     def _task(self, name: str) -> Task:
         return self.used.setdefault(name, self.book[name])
-
-    def _plan_encoder(self) -> None:
-        pretrain = self.experiment.encoder.pretrain
-        if pretrain is None:
-            self.encoder_id, self.tokenizer_id, self.encoder_where = self.fingerprints.encoder()
-            return
-        synthetic = self.experiment.data.synthetic
-        self.encoder = self._add(
-            Step(
-                kind="pretrain",
-                name="tiny-xlmr",
-                spec={
-                    "steps": pretrain.steps,
-                    "seed": pretrain.seed,
-                    "options": dict(pretrain.options),
-                    "synthetic": synthetic.model_dump() if synthetic else None,
-                },
-                phase="encoder",
-            )
-        )
-
-    # --- data -------------------------------------------------------------------------------
-
-    def _prepare(
-        self,
-        task: Task,
-        split: Split,
-        languages: tuple[str, ...],
-        *,
-        max_length: int,
-        stride: int = 0,
-        spread: bool | int = False,
-        sample: tuple[int, int] | None = None,
-        held: int | None = None,
-        labels: str | None = None,
-        own_files: bool = False,
-    ) -> str:
-        """Plan a prepare step.
-
-        Args:
-            task: whose data; an arm's own files are in its source.
-            split: of the data.
-            languages: of the data.
-            max_length: longest input in tokens.
-            stride: overlap of two windows of a span task.
-            spread: examples to take evenly over all languages; True: as many as the first has.
-            sample: (examples, seed) to draw, instead of the experiment's own limit.
-            held: examples of the training file to hold out, instead of the experiment's own number.
-            labels: key of the training data, where the labels are those that occur there.
-            own_files: the task's source names an arm's own files, which the experiment's do not replace.
-        """
-        data, limits = self.experiment.data, self.experiment.data.limits
-        if held is None and sample is None and split in ("train", "dev"):
-            held = data.holdout.get(task.name)
-        count, seed = sample or (limits.of(task.name, split), limits.seed)
-        role, split = split, "train" if held is not None else split
-        source = task.source if own_files else data.source_of(task, split)
-        task = task.model_copy(update={"source": source})
-        spec: dict[str, Any] = {
-            "task": task.name,
-            "form": task.form,
-            "split": split,
-            "labels": list(task.labels),
-            "source": source.model_dump(exclude={"files", "hub"}),
-            "data": {
-                language: self._data_identity(task, split, language) for language in languages
-            },
-            "role": role,
-            "holdout": None if held is None else {"examples": held, "seed": limits.seed},
-            "limit": None if count is None else {"examples": count, "seed": seed},
-            "max_length": max_length,
-            "stride": stride if task.form == "span" else None,
-        }
-        if spread:
-            total = None if spread is True else spread
-            spec["spread"] = {"examples": total, "seed": limits.seed}
-        inputs: dict[str, str] = {} if labels is None else {"labels": labels}
-        if self.encoder is None:
-            spec["tokenizer"] = self.tokenizer_id
-        else:
-            inputs["encoder"] = self.encoder
-        where = {
-            # Steps run in other working directories, and on other machines.
-            "root": str(Path(data.root).absolute()),
-            "files": list(source.files.get(split, ())),
-            "hub": [place.model_dump() for place in source.hub],
-            "encoder": dict(self.encoder_where),
-        }
-        return self._add(
-            Step(
-                kind="prepare",
-                name=f"{task.name}-{role}",
-                spec=spec,
-                inputs=inputs,
-                where=where,
-                phase="data",
-            )
-        )
-
-    def _data_identity(self, task: Task, split: Split, language: str) -> Any:
-        synthetic = self.experiment.data.synthetic
-        if synthetic is not None:
-            return {"synthetic": synthetic.model_dump(), "language": language}
-        return self.fingerprints.data(task, split, language)
 
     # --- training ---------------------------------------------------------------------------
 
@@ -251,7 +130,7 @@ class _Builder:
     def _target(self, task: Task, arm: str, start: _Start) -> Iterator[Cell]:
         phase = self.experiment.target
         languages = tuple(sorted(phase.languages.get(task.name, task.languages)))
-        test = self._prepare(
+        test = self.inputs.prepare(
             task, "test", languages, max_length=self._test_length(task), stride=self._stride(task)
         )
         if not task.stages:
@@ -382,7 +261,7 @@ class _Builder:
         inputs: dict[str, str] = {}
         parts: list[dict[str, Any]] = []
         for part in lesson.parts:
-            inputs |= self._part_data(part)
+            inputs |= self.inputs.part_data(part)
             task = part.task
             parts.append(
                 {
@@ -396,8 +275,8 @@ class _Builder:
             )
         text = lesson.text
         if text is not None:
-            inputs |= self._text_data(text)
-        parent = start or self.encoder
+            inputs |= self.inputs.text_data(self._task("text"), text)
+        parent = start or self.inputs.encoder
         if parent is not None:
             inputs["start"] = parent
         spec = {
@@ -411,7 +290,7 @@ class _Builder:
             **training.model_dump(mode="json"),
             "keep": "last" if further else "best",
             "head": "kept" if further else "fresh",
-            "encoder": self.encoder_id if parent is None else None,
+            "encoder": self.inputs.encoder_id if parent is None else None,
         }
         return self._add(
             Step(
@@ -419,53 +298,11 @@ class _Builder:
                 name=f"{lesson.name}{_after(after)}-lr{rate:g}-seed{seed}",
                 spec=spec,
                 inputs=inputs,
-                where={"encoder": dict(self.encoder_where)},
+                where={"encoder": dict(self.inputs.encoder_where)},
                 phase=phase,
                 sweep=sweep,
             )
         )
-
-    def _part_data(self, part: LessonPart) -> dict[str, str]:
-        """Plan a part's training and dev data; return their keys by role."""
-        task = part.task
-        lengths = {"max_length": part.stage.max_length, "stride": part.stage.stride}
-        train = self._prepare(
-            task,
-            part.split,
-            part.languages,
-            spread=part.spread,
-            sample=part.sample,
-            own_files=part.own_files,
-            **lengths,
-        )
-        roles = {f"train {task.name}": train}
-        if part.dev_languages:
-            labels = train if task.labels_from_data else None
-            roles[f"dev {task.name}"] = self._prepare(
-                task,
-                "dev",
-                part.dev_languages,
-                labels=labels,
-                own_files=part.own_files,
-                **lengths,
-            )
-        return roles
-
-    def _text_data(self, text: Text) -> dict[str, str]:
-        task = self._task("text")
-        if text.files:
-            task = patched(task, {"files": {"train": text.files}}, "text")
-        return {
-            f"{split} text": self._prepare(
-                task,
-                split,
-                text.languages,
-                max_length=text.max_length,
-                held=text.holdout,
-                own_files=bool(text.files),
-            )
-            for split in ("train", "dev")
-        }
 
     def _select(self, lesson: Lesson, trials: list[str], *, after: str, phase: PhaseName) -> str:
         seeds = {self.steps[key].spec["seed"] for key in trials}
@@ -499,11 +336,11 @@ class _Builder:
         inputs = {"test": test}
         if task.form == "bitext" and "dev" in task.source.files:
             length = self._test_length(task)
-            inputs["dev"] = self._prepare(task, "dev", languages, max_length=length)
+            inputs["dev"] = self.inputs.prepare(task, "dev", languages, max_length=length)
         if "pool" in task.source.files:
             length = self._test_length(task)
-            inputs["pool"] = self._prepare(task, "pool", ("all",), max_length=length)
-        parent = model or self.encoder
+            inputs["pool"] = self.inputs.prepare(task, "pool", ("all",), max_length=length)
+        parent = model or self.inputs.encoder
         if parent is not None:
             inputs["model"] = parent
         spec: dict[str, Any] = {
@@ -513,7 +350,7 @@ class _Builder:
             "labels": list(task.labels),
             "languages": list(languages),
             "precision": self.experiment.training.precision,
-            "encoder": self.encoder_id if parent is None else None,
+            "encoder": self.inputs.encoder_id if parent is None else None,
             "retrieval": self.experiment.retrieval.of(task) if task.form == "bitext" else None,
         }
         return self._add(
@@ -522,7 +359,7 @@ class _Builder:
                 name=f"{task.name}-after-{after}{tail}",
                 spec=spec,
                 inputs=inputs,
-                where={"encoder": dict(self.encoder_where)},
+                where={"encoder": dict(self.inputs.encoder_where)},
                 phase="evaluation",
                 sweep=f"{task.name} after {after}",
             )

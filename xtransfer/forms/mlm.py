@@ -120,7 +120,7 @@ def positions(rows: Rows, chosen: Sequence[int]) -> npt.NDArray[np.bool_]:
     return pad(lists(rows["gold"], chosen), IGNORED) != IGNORED
 
 
-def gold_tensors(rows: Rows, chosen: Sequence[int]) -> dict[str, Tensor]:
+def gold_tensors(rows: Rows, chosen: Sequence[int] | npt.NDArray[np.int64]) -> dict[str, Tensor]:
     """Return `gold`, the hidden tokens of the batch in reading order."""
     flat = np.concatenate(lists(rows["gold"], chosen)).astype(np.int64)
     return {"gold": torch.from_numpy(flat[flat != IGNORED])}

@@ -68,8 +68,12 @@ def check_user_tasks(tasks: tuple[Task, ...], book: Mapping[str, Task], where: s
             )
         if task.form in _LABELLED and not task.labels and not task.labels_from_data:
             raise ConfigError(f"{place}.labels", f"a {task.form} task needs its labels")
-        if task.labels_from_data and task.form != "tagging":
-            raise ConfigError(f"{place}.labels_from_data", "is for tagging tasks only")
+        if task.labels_from_data and (task.form != "tagging" or task.stages is not None):
+            raise ConfigError(
+                f"{place}.labels_from_data",
+                "is for tagging tasks that are no targets",
+                "List them.",
+            )
         for stage in (task.as_intermediate, *(task.stages or ())):
             if stage is not None:
                 get_task(stage.task, f"{place}.stages", book)
@@ -110,7 +114,7 @@ def _complete(entry: dict[str, Any], where: str) -> dict[str, Any]:
     if like is not None:
         base = get_task(str(like), f"{where}.like")
         inherited = base.model_dump(exclude_defaults=True)
-        source = {**inherited["source"], **(entry.pop("source", None) or {})}
+        source: dict[str, Any] = {**inherited["source"], **(entry.pop("source", None) or {})}
         entry = {**_renamed(inherited, base.name, name), **entry, "source": source}
     if isinstance(entry.get("as_intermediate"), dict):
         entry["as_intermediate"] = {"task": name, **entry["as_intermediate"]}

@@ -73,7 +73,7 @@ class TransferModel(nn.Module):
                         logits = logits + 0.0 * self._read(other, states[:1, :1]).sum()
             return logits
 
-    def tied(self) -> list[tuple[nn.Module, nn.Parameter]]:
+    def tied(self) -> list[tuple[nn.Module, Tensor]]:
         """Return the heads that read the token embedding, each with that weight."""
         words = word_embeddings(self.encoder).weight
         return [(head, words) for head in self.heads if getattr(head, "tied", False)]
