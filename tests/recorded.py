@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from xtransfer.plan import Plan, Step
+from xtransfer.plan import VERSIONS, Plan, Step
 from xtransfer.records import Record, commit
 from xtransfer.store import Store
 
@@ -24,7 +24,7 @@ def record_of(step: Step) -> Record:
         key=step.key,
         kind=step.kind,
         name=step.name,
-        version=1,
+        version=VERSIONS[step.kind],
         spec=dict(step.spec),
         inputs=dict(step.inputs),
         result=_result(step),

@@ -54,6 +54,12 @@ def test_the_newest_two_are_kept(store: Store) -> None:
     assert len(names(store)) == 4
 
 
+def test_the_placement_says_how_many_are_kept(store: Store) -> None:
+    for step in range(1, 6):
+        save_checkpoint(store, KEY, state={"step": step}, tensors={}, kept=3)
+    assert {name.split("/")[2] for name in names(store)} == {f"{step:09d}" for step in (3, 4, 5)}
+
+
 def test_saving_the_same_step_again_is_harmless(store: Store) -> None:
     save(store, 5)
     save(store, 5)
@@ -111,6 +117,12 @@ def empty_the_manifest(store: Store) -> None:
     store.write(manifest_of(store, 2)[0], b"[]")
 
 
+def alter_the_state(store: Store) -> None:
+    name, manifest = manifest_of(store, 2)
+    manifest["state"]["step"] = 3
+    store.write(name, json.dumps(manifest, sort_keys=True).encode())
+
+
 def point_at_another_trial(store: Store) -> None:
     save(store, 7, key="ba9876543210")
     foreign = store.read("resume/ba9876543210/000000007/manifest.json")
@@ -126,6 +138,7 @@ def point_at_another_trial(store: Store) -> None:
         lose_the_manifest,
         break_the_manifest,
         empty_the_manifest,
+        alter_the_state,
         point_at_another_trial,
     ],
 )

@@ -20,6 +20,7 @@ from xtransfer.records import (
     OutputFile,
     Record,
     commit,
+    damage,
     fetch,
     find,
     load_records,
@@ -28,13 +29,12 @@ from xtransfer.records import (
 )
 from xtransfer.store import ObjectInfo, Store, open_store
 
-KEY = "0123456789ab"
 FILES = {"model.safetensors": bytes(range(256)) * 40, "logs/a.txt": b"", "z.json": b"{}\n"}
 
 
 def draft(**changes: Any) -> Record:
     values = {
-        "key": KEY,
+        "key": "0" * 12,
         "kind": "train",
         "name": "xnli-lr1e-05-seed1",
         "version": 1,
@@ -45,7 +45,11 @@ def draft(**changes: Any) -> Record:
         "placement": {"workers": 2},
         "timing": {"train": 12},
     }
-    return Record(**{**values, **changes})
+    record = Record(**{**values, **changes})
+    return record if "key" in changes else record.model_copy(update={"key": record.expected_key})
+
+
+KEY = draft().key
 
 
 @pytest.fixture
@@ -200,19 +204,17 @@ DAMAGE: dict[str, tuple[Callable[[bytes], bytes], str]] = {
 }
 
 
-@pytest.mark.parametrize("damage", [*DAMAGE, "deletion"])
-def test_damage_is_detected_and_named(
-    store: Store, output: Path, tmp_path: Path, damage: str
-) -> None:
+@pytest.mark.parametrize("how", [*DAMAGE, "deletion"])
+def test_damage_is_detected_and_named(store: Store, output: Path, tmp_path: Path, how: str) -> None:
     record = commit(store, draft(), output)
     target = object_of(record, "model.safetensors")
-    if damage == "deletion":
+    if how == "deletion":
         message = "absent, though its record says 10240 bytes"
         store.delete(target)
     else:
-        change, message = DAMAGE[damage]
+        change, message = DAMAGE[how]
         store.write(target, change(store.read(target)))
-    message = f"^{store.url}/{target}: {message}.*Delete the step's record.json"
+    message = f"^{store.url}/{target}: {message}.*Run its plan again"
     with pytest.raises(IntegrityError, match=message):
         fetch(store, record, tmp_path / "got")
     with pytest.raises(IntegrityError, match=message):
@@ -239,6 +241,10 @@ def with_file(**changes: Any) -> dict[str, Any]:
         (json.dumps({**VALID, "extra": 1}), "malformed record: extra: Extra inputs"),
         (json.dumps({**VALID, "version": "one"}), "malformed record: version"),
         (json.dumps({**VALID, "kind": "select"}), "holds the record of select/"),
+        (json.dumps({**VALID, "version": 2}), "what it says it computed has the key [0-9a-f]{12}"),
+        (json.dumps({**VALID, "spec": {"task": "pawsx"}}), "what it says it computed has the key"),
+        (json.dumps({**VALID, "inputs": {"data": "0" * 12}}), "what it says it computed has"),
+        (json.dumps({**VALID, "seal": HASH}), "the record was altered after it was written"),
         (json.dumps({**VALID, "key": "ba9876543210"}), "holds the record of train/"),
         (json.dumps(with_file(name="../../escaped")), r"files\.0\.name.*'\.\.' segment"),
         (json.dumps(with_file(name="/escaped")), "begins with '/'"),
@@ -261,6 +267,53 @@ def test_a_malformed_record_is_named(tmp_path: Path, text: str, message: str) ->
     ):
         with pytest.raises(IntegrityError, match=f"^{store.url}/{name}: .*{message}"):
             attempt()
+
+
+@pytest.mark.parametrize("digit", range(0, 700, 7))
+def test_no_flipped_bit_in_a_record_passes(tmp_path: Path, digit: int) -> None:
+    store = open_store(str(tmp_path))
+    record = commit(store, draft())
+    name = f"{record.folder}/record.json"
+    data = bytearray(store.read(name))
+    data[digit % len(data)] ^= 1 << digit % 8
+    store.write(name, bytes(data))
+    with pytest.raises(IntegrityError, match=f"^{store.url}/{name}: "):
+        read_record(store, "train", draft().name, KEY)
+
+
+def test_records_from_before_there_were_seals_are_read(store: Store) -> None:
+    old = {name: value for name, value in VALID.items() if name != "seal"}
+    store.write(f"{draft().folder}/record.json", json.dumps(old).encode())
+    found = read_record(store, "train", draft().name, KEY)
+    assert found is not None
+    assert found.model_dump(mode="json") == VALID
+
+
+def test_damaged_records_are_left_out_and_told(store: Store, output: Path) -> None:
+    sound, short, lost, broken = (
+        commit(store, draft(spec={"n": i}, name=f"n{i}"), output) for i in range(4)
+    )
+    store.write(object_of(short, "z.json"), b"{}")
+    store.delete(object_of(lost, "logs/a.txt"))
+    store.write(f"{broken.folder}/record.json", b"{")
+    told: list[IntegrityError] = []
+    assert load_records(store, ["train"], damaged=told.append) == {sound.key: sound}
+    texts = sorted(str(error) for error in told)
+    assert len(texts) == 3
+    assert "n1" in texts[0]
+    assert "has 2 bytes, its record says 3" in texts[0]
+    assert "absent" in texts[1]
+    assert "malformed record" in texts[2]
+
+
+def test_every_damaged_object_is_found_by_reading_all(store: Store, output: Path) -> None:
+    record = commit(store, draft(), output)
+    assert damage(store, record) == []
+    store.write(object_of(record, "model.safetensors"), _flip(FILES["model.safetensors"]))
+    store.delete(object_of(record, "z.json"))
+    first, second = (str(fault) for fault in damage(store, record))
+    assert "model.safetensors: its bytes have SHA-256" in first
+    assert "z.json: absent" in second
 
 
 @pytest.mark.parametrize("name", ["..", "../../x", "/x", "", "a/../../x", "a\0"])
@@ -314,9 +367,9 @@ def test_processes_may_fetch_into_one_folder(store: Store, output: Path, tmp_pat
 
 
 def test_records_of_some_kinds(store: Store, output: Path) -> None:
-    train = [commit(store, draft(key=f"{i:012x}", name=f"n{i}"), output) for i in range(3)]
-    chosen = commit(store, draft(key="a" * 12, kind="select"))
-    commit(store, draft(key="b" * 12, kind="evaluate"))
+    train = [commit(store, draft(spec={"n": i}, name=f"n{i}"), output) for i in range(3)]
+    chosen = commit(store, draft(kind="select"))
+    commit(store, draft(kind="evaluate"))
     store.write("train/stray/record.json", b"not one of ours")
     store.write(f"train/n0-{0:012x}/1/record.json", b"a file of a step, not its record")
     store.write("training/x-000000000009/record.json", b"another kind")
@@ -327,14 +380,17 @@ def test_records_of_some_kinds(store: Store, output: Path) -> None:
 
 
 def test_a_record_by_the_head_of_its_key(store: Store) -> None:
-    first = commit(store, draft(key="abc000000000"))
-    second = commit(store, draft(key="abd000000000", kind="select"))
-    assert find(store, "abc") == first
-    assert find(store, "abd000000000") == second
-    with pytest.raises(ConfigError, match=r"key 'ab': fits 2 records: select/.*Give more digits"):
-        find(store, "ab")
-    with pytest.raises(NotFound, match=r"begins with 'ff'\. Keys have 12 hex digits"):
-        find(store, "ff")
+    first = commit(store, draft())
+    head = KEY[:2]
+    likes = (draft(kind="select", spec={"n": i}) for i in range(10_000))
+    second = commit(store, next(like for like in likes if like.key.startswith(head)))
+    assert find(store, KEY) == first
+    assert find(store, second.key) == second
+    with pytest.raises(ConfigError, match=rf"key '{head}': fits 2 records: select/.*Give more"):
+        find(store, head)
+    absent = f"{(int(head, 16) + 1) % 256:02x}"
+    with pytest.raises(NotFound, match=rf"begins with '{absent}'\. Keys have 12 hex digits"):
+        find(store, absent)
 
 
 JSON = st.recursive(
@@ -357,4 +413,5 @@ def test_any_json_survives(tmp_path_factory: pytest.TempPathFactory, result: Any
     store = open_store(str(tmp_path_factory.mktemp("store")))
     record = commit(store, draft(result=result))
     assert record.result == result
+    assert record.seal
     assert read_record(store, "train", record.name, KEY) == record

@@ -10,10 +10,10 @@ from ray.tune.search import Searcher
 
 from tests.prints import FakePrints
 from xtransfer.config import Experiment
-from xtransfer.errors import StepError
+from xtransfer.errors import InputLost, StepError
 from xtransfer.plan import Plan, Step
 from xtransfer.planner import build_plan
-from xtransfer.search import PlanSearcher, ProgressRelay
+from xtransfer.search import LOST_AT_MOST, PlanSearcher, ProgressRelay
 from xtransfer.settings import read_settings
 
 OVERRIDES = (
@@ -37,6 +37,7 @@ class Driver:
         self.events: list[tuple[str, str, str]] = []
         self.inline: list[str] = []
         self.broken = broken
+        self.lost = ""
         self.trials = 0
         self.searcher = PlanSearcher(
             plan,
@@ -47,6 +48,8 @@ class Driver:
 
     def select(self, step: Step) -> None:
         assert step.kind == "select"
+        if self.lost:
+            raise InputLost(self.lost, "altered")
         if step.name == self.broken:
             raise StepError(step.folder, "cannot choose")
         self.inline.append(step.key)
@@ -171,6 +174,66 @@ def test_a_trial_whose_process_died_has_failed(plan: Plan) -> None:
     driver.searcher.on_trial_complete(trial, None, error=True)
     driver.searcher.on_trial_complete("never started", {"error": "x"})
     assert list(driver.searcher.failed) == [key]
+
+
+def test_a_damaged_parent_is_done_again_before_its_child(plan: Plan) -> None:
+    driver = Driver(plan, done=tuple(keys(plan, "prepare")))
+    trial, child = next((t, k) for t, k in driver.start_all() if plan.steps[k].kind == "train")
+    parent = next(iter(plan.steps[child].inputs.values()))
+    lost = {"finished": 0, "error": "altered", "lost": plan.steps[parent].folder}
+    driver.searcher.on_trial_complete(trial, lost)
+    assert (parent, "waiting", "damaged, to be done again: altered") in driver.events
+    again, key = driver.start_all()[0]
+    assert key == parent
+    assert child in driver.searcher.waiting
+    driver.searcher.on_trial_complete(again, {"error": "", "finished": 1})
+    assert child in [key for _, key in driver.start_all()]
+    assert driver.searcher.failed == {}
+
+
+def test_a_remote_ancestor_that_is_damaged_is_waited_for(plan: Plan) -> None:
+    (chosen,) = keys(plan, "select", "mnli-best")
+    trained = next(iter(plan.steps[chosen].inputs.values()))
+    done = [key for key, step in plan.steps.items() if step.kind in ("prepare", "select")]
+    driver = Driver(plan, done=(*done, *keys(plan, "train", "mnli-lr")))
+    running = {key: trial for trial, key in driver.start_all()}
+    children = [key for key in running if chosen in plan.steps[key].inputs.values()]
+    for child in children:
+        lost = {"finished": 0, "error": "altered", "lost": plan.steps[trained].folder}
+        driver.searcher.on_trial_complete(running[child], lost)
+    started = driver.start_all()
+    assert [key for _, key in started if key in children] == []
+    (trial,) = [trial for trial, key in started if key == trained]
+    driver.searcher.on_trial_complete(trial, {"error": "", "finished": 1})
+    assert set(children) <= {key for _, key in driver.start_all()}
+
+
+def test_a_parent_that_is_damaged_again_and_again_fails_its_child(plan: Plan) -> None:
+    driver = Driver(plan, done=tuple(keys(plan, "prepare")))
+    trial, child = next((t, k) for t, k in driver.start_all() if plan.steps[k].kind == "train")
+    parent = next(iter(plan.steps[child].inputs.values()))
+    lost = {"finished": 0, "error": "altered", "lost": plan.steps[parent].folder}
+    for _ in range(LOST_AT_MOST):
+        driver.searcher.on_trial_complete(trial, lost)
+        again = {key: trial for trial, key in driver.start_all()}
+        driver.searcher.on_trial_complete(again[parent], {"error": "", "finished": 1})
+        trial = {key: trial for trial, key in driver.start_all()}[child]
+    driver.searcher.on_trial_complete(trial, lost)
+    assert driver.searcher.failed == {child: "altered"}
+
+
+def test_a_selection_whose_candidate_is_damaged_waits_for_it(plan: Plan) -> None:
+    (chosen,) = keys(plan, "select", "mnli-best")
+    trials = list(plan.steps[chosen].inputs.values())
+    driver = Driver(plan, done=(*keys(plan, "prepare"), *trials[:-1]))
+    driver.lost = plan.steps[trials[0]].folder
+    running = {key: trial for trial, key in driver.start_all()}
+    driver.searcher.on_trial_complete(running[trials[-1]], {"error": "", "finished": 1})
+    assert chosen in driver.searcher.waiting
+    driver.lost = ""
+    (trial,) = [trial for trial, key in driver.start_all() if key == trials[0]]
+    driver.searcher.on_trial_complete(trial, {"error": "", "finished": 1})
+    assert driver.inline == [chosen]
 
 
 def test_tune_may_write_copies_to_disk(plan: Plan, tmp_path: Path) -> None:

@@ -21,16 +21,18 @@ from xtransfer.errors import NotFound
 from xtransfer.identity import file_digest
 from xtransfer.store import Store
 
-KEPT = 2
-"""Checkpoints kept of a trial: the newest, and one in case it is damaged."""
-
 log = logging.getLogger(__name__)
 
 
 def save_checkpoint(
-    store: Store, key: str, *, state: Mapping[str, Any], tensors: Mapping[str, Any]
+    store: Store,
+    key: str,
+    *,
+    state: Mapping[str, Any],
+    tensors: Mapping[str, Any],
+    kept: int = 2,
 ) -> None:
-    """Write a checkpoint of trial `key` and drop those older than the last two."""
+    """Write a checkpoint of trial `key` and drop all but the last `kept`."""
     from safetensors.torch import save_file
 
     prefix = f"resume/{key}/{int(state['step']):09d}"
@@ -46,8 +48,8 @@ def save_checkpoint(
             "sha256": digest,
         }
         store.upload(name, path)
-    store.write(f"{prefix}/manifest.json", json.dumps(manifest, sort_keys=True).encode())
-    for old in _manifests(store, key)[KEPT:]:
+    store.write(f"{prefix}/manifest.json", _sealed(manifest))
+    for old in _manifests(store, key)[kept:]:
         _delete(store, old.rsplit("/", 1)[0])
 
 
@@ -57,9 +59,7 @@ def load_checkpoint(store: Store, key: str) -> tuple[dict[str, Any], dict[str, A
 
     for name in _manifests(store, key):
         try:
-            manifest = json.loads(store.read(name))
-            if not str(manifest["object"]).startswith(f"resume/{key}/"):
-                raise ValueError("names an object of another trial")
+            manifest = read_manifest(store, name)
             blob = store.read(manifest["object"])
             if hashlib.sha256(blob).hexdigest() != manifest["sha256"]:
                 raise ValueError("the tensors differ from their digest")
@@ -69,9 +69,32 @@ def load_checkpoint(store: Store, key: str) -> tuple[dict[str, Any], dict[str, A
     return None
 
 
+def read_manifest(store: Store, name: str) -> dict[str, Any]:
+    """Return the manifest `name` of a checkpoint.
+
+    Raises:
+        ValueError: when it was altered, is malformed, or names an object of another trial.
+        NotFound: when it is gone.
+    """
+    data = store.read(name)
+    manifest = json.loads(data)
+    if not isinstance(manifest, dict) or _sealed(manifest) != data:
+        raise ValueError("the manifest was altered")
+    if not str(manifest["object"]).startswith(f"{name.rsplit('/', 2)[0]}/"):
+        raise ValueError("names an object of another trial")
+    return manifest
+
+
 def drop_checkpoints(store: Store, key: str) -> None:
     """Delete every checkpoint of trial `key`."""
     _delete(store, f"resume/{key}")
+
+
+def _sealed(manifest: Mapping[str, Any]) -> bytes:
+    """Return the text of a manifest with the digest of the rest of it as its `seal`."""
+    bare = {name: value for name, value in manifest.items() if name != "seal"}
+    seal = hashlib.sha256(json.dumps(bare, sort_keys=True).encode()).hexdigest()
+    return json.dumps({**bare, "seal": seal}, sort_keys=True).encode()
 
 
 def _manifests(store: Store, key: str) -> list[str]:

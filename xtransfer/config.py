@@ -306,6 +306,8 @@ class TrainResources(Resources):
     """Most examples in one forward pass of one worker; None: the worker's whole share."""
     resume_every_s: float = Field(default=60.0, gt=0)
     """Seconds between two resumable checkpoints."""
+    resume_kept: int = Field(default=2, ge=1)
+    """Resumable checkpoints kept of a trial: the newest, and others in case it is damaged."""
     compact_vocabulary: bool = True
     """Train only the embedding rows that the data uses: the same mathematics, less memory."""
 

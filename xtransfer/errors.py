@@ -9,6 +9,7 @@
     │   └── IntegrityError    an object is not what its record says
     ├── IdentityError         a value that has no stable identity
     └── StepError             a step of the plan failed
+        └── InputLost         ... because a parent's record or files are gone or damaged
 
 Each says where, what and what next, in this order, as one line.
 """
@@ -70,6 +71,10 @@ class IdentityError(XtransferError):
 
 class StepError(XtransferError):
     """A step of the plan failed."""
+
+
+class InputLost(StepError):
+    """A parent's record or files are gone or damaged: that step, `where`, must be done again."""
 
 
 def shown(text: str, *, most: int = 80) -> str:

@@ -15,10 +15,11 @@ from typing import Any
 from xtransfer import __version__
 from xtransfer.checkpoints import drop_checkpoints
 from xtransfer.config import Placement
-from xtransfer.errors import IntegrityError, NotFound, StepError
+from xtransfer.errors import DataError, InputLost, IntegrityError, StepError
 from xtransfer.identity import file_digest
 from xtransfer.plan import VERSIONS, Plan, Step
-from xtransfer.records import Record, commit, fetch, read_record
+from xtransfer.quarantine import set_aside
+from xtransfer.records import Record, commit, damage, fetch, read_record
 from xtransfer.selection import select
 from xtransfer.store import Store
 
@@ -42,16 +43,30 @@ class Workbench:
         self.scratch.mkdir(parents=True, exist_ok=True)
 
     def record(self, key: str) -> Record:
-        """Return the record of a step of the plan; it must exist."""
+        """Return the record of a step of the plan.
+
+        Raises:
+            InputLost: when it is gone or damaged.
+        """
         step = self.plan.steps[key]
-        record = read_record(self.store, step.kind, step.name, key)
+        try:
+            record = read_record(self.store, step.kind, step.name, key)
+        except IntegrityError as error:
+            raise InputLost(step.folder, str(error)) from error
         if record is None:
-            raise NotFound(step.folder, "has no record", "Its step must finish first.")
+            raise InputLost(step.folder, "has no record", "Its step must finish first.")
         return record
 
     def files(self, record: Record, names: list[str] | None = None) -> Path:
-        """Fetch a record's files, verified, and return their folder."""
-        return fetch(self.store, record, self.scratch / record.folder, names)
+        """Fetch a record's files, verified, and return their folder.
+
+        Raises:
+            InputLost: when one is gone or damaged.
+        """
+        try:
+            return fetch(self.store, record, self.scratch / record.folder, names)
+        except IntegrityError as error:
+            raise InputLost(record.folder, str(error)) from error
 
     def trained(self, key: str) -> Record:
         """Return the record of the trial that a select step chose; a trial's own key also does."""
@@ -60,8 +75,8 @@ class Workbench:
 
 
 def run_step(step: Step, bench: Workbench) -> Record:
-    """Do the work of a step, if no record says it is done, and leave its record."""
-    found = read_record(bench.store, step.kind, step.name, step.key)
+    """Do the work of a step, if no sound record says it is done, and leave its record."""
+    found = sound_record(bench.store, step)
     if found is not None:
         return found
     started = time.time()
@@ -92,6 +107,23 @@ def run_step(step: Step, bench: Workbench) -> Record:
     if step.kind == "train":
         drop_checkpoints(bench.store, step.key)
     return record
+
+
+def sound_record(store: Store, step: Step) -> Record | None:
+    """Return a step's record if every byte of it and its files is right, None while there is none.
+
+    One that is damaged is set aside, so that the step can be done again.
+    """
+    try:
+        record = read_record(store, step.kind, step.name, step.key)
+    except IntegrityError as error:
+        set_aside(store, step.folder, [str(error)])
+        return None
+    faults = [] if record is None else damage(store, record)
+    if not faults:
+        return record
+    set_aside(store, step.folder, [str(fault) for fault in faults])
+    return None
 
 
 def environment() -> dict[str, str]:
@@ -208,7 +240,7 @@ def encoder_place(step: Step, bench: Workbench) -> tuple[str, str | None]:
     """Return (folder or hub name, revision) of the base encoder of a step's lineage.
 
     Raises:
-        IntegrityError: when a folder no longer holds what the plan was made from.
+        DataError: when a folder no longer holds what the plan was made from.
     """
     pretrain = base_key(step, bench.plan)
     if pretrain is not None:
@@ -218,17 +250,25 @@ def encoder_place(step: Step, bench: Workbench) -> tuple[str, str | None]:
         return place["name"], place["revision"]
     for name, digest in place["digests"].items():
         path = Path(place["name"]) / name
-        if not path.is_file() or _digest_once(path, path.stat().st_mtime_ns) != digest:
-            raise IntegrityError(
-                str(path), "is not the file that the plan was made from", "Plan the run again."
+        if not path.is_file() or _digest_once(path, _state_of(path)) != digest:
+            raise DataError(
+                str(path),
+                "is not the file that the plan was made from",
+                "Bring it back, or start the run again to plan anew with this one.",
             )
     return place["name"], None
 
 
 @lru_cache(maxsize=64)
-def _digest_once(path: Path, _: int) -> str:
-    """Return a file's digest; a warm process computes it once for each time of modification."""
+def _digest_once(path: Path, _: tuple[int, ...]) -> str:
+    """Return a file's digest; a warm process computes it once for each state of the file."""
     return file_digest(path)
+
+
+def _state_of(path: Path) -> tuple[int, ...]:
+    """Return what differs after a file was changed or replaced, its times being set back or not."""
+    found = path.stat()
+    return (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
 def base_key(step: Step, plan: Plan) -> str | None:

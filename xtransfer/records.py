@@ -4,7 +4,8 @@
     {kind}/{name}-{key}/record.json         exists if and only if the step is done
 
 Writers that race cannot harm each other: none writes where another does, and only one record is
-created. Readers check every byte against it. A writer that dies leaves files that no record names.
+created. Readers check every byte against it, and the record against its key and its own seal. A
+writer that dies leaves files that no record names.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import hashlib
 import json
 import re
 import secrets
+import tempfile
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,7 +23,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from xtransfer.errors import ConfigError, IntegrityError, NotFound, StoreError
-from xtransfer.identity import canonical_json, file_digest
+from xtransfer.identity import canonical_json, file_digest, key_of
 from xtransfer.store import Store, name_fault
 from xtransfer.store.folder import disk_errors, temporary_beside
 
@@ -76,11 +78,25 @@ class Record(BaseModel):
     """Where it was computed; no part of its identity."""
     timing: dict[str, float] = Field(default_factory=dict)
     """Stage -> seconds."""
+    seal: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
+    """SHA-256 of the record's text with this field empty; set by `commit`. Records of before there
+    were seals have none: their key alone vouches for them."""
 
     @property
     def folder(self) -> str:
         """Where the record and its files are in the store."""
         return f"{self.kind}/{self.name}-{self.key}"
+
+    @property
+    def expected_key(self) -> str:
+        """The key that belongs to what the record says it computed."""
+        identity = {
+            "kind": self.kind,
+            "version": self.version,
+            "spec": self.spec,
+            "inputs": self.inputs,
+        }
+        return key_of(identity)
 
     @model_validator(mode="after")
     def _check_files(self) -> Record:
@@ -114,7 +130,7 @@ def commit(store: Store, draft: Record, folder: Path | None = None) -> Record:
     attempt = f"{draft.folder}/{secrets.token_hex(4)}"
     paths = _files_below(folder) if folder else {}
     files = _each(lambda name: _upload(store, f"{attempt}/{name}", name, paths[name]), paths)
-    text = _to_text(draft.model_copy(update={"files": files}))
+    text = _sealed(draft.model_copy(update={"files": files}))
     if store.create(f"{draft.folder}/{_RECORD}", text.encode()):
         return Record.model_validate_json(text)  # as every later reader will see it
     _each(lambda file: store.delete(file.object), files)
@@ -134,10 +150,37 @@ def read_record(store: Store, kind: str, name: str, key: str) -> Record | None:
     return _read(store, f"{kind}/{name}-{key}/{_RECORD}")
 
 
-def load_records(store: Store, kinds: Iterable[str]) -> dict[str, Record]:
-    """Return all records of these kinds by key, in the order of the kinds and then of names."""
-    names = [info.name for kind in kinds for info in store.list(f"{kind}/") if _key_in(info.name)]
-    found = _each(lambda name: _read(store, name), names)
+def load_records(
+    store: Store,
+    kinds: Iterable[str],
+    *,
+    damaged: Callable[[IntegrityError], None] | None = None,
+) -> dict[str, Record]:
+    """Return all records of these kinds by key, in the order of the kinds and then of names.
+
+    Args:
+        store: where from.
+        kinds: of steps.
+        damaged: takes what is wrong with a record that cannot be read, or that names objects which
+            the listing lacks or shows with another size; such records are left out. None: the first
+            that cannot be read raises, and the listing is not looked at.
+    """
+    sizes = {info.name: info.size for kind in kinds for info in store.list(f"{kind}/")}
+
+    def read(name: str) -> Record | None:
+        try:
+            record = _read(store, name)
+            if record is not None and damaged is not None:
+                for file in record.files:
+                    _check_listed(store, file, sizes)
+        except IntegrityError as error:
+            if damaged is None:
+                raise
+            damaged(error)
+            return None
+        return record
+
+    found = _each(read, [name for name in sizes if _key_in(name)])
     return {record.key: record for record in found if record is not None}
 
 
@@ -197,6 +240,45 @@ def read_file(store: Store, record: Record, name: str) -> bytes:
     return data
 
 
+def damage(store: Store, record: Record) -> list[IntegrityError]:
+    """Read every object that a record names, and return what is wrong with them."""
+    with tempfile.TemporaryDirectory(prefix="xtransfer-") as folder:
+        found = _each(
+            lambda pair: _fault(store, pair[1], Path(folder) / str(pair[0])),
+            enumerate(record.files),
+        )
+    return [fault for fault in found if fault is not None]
+
+
+def record_name(folder: str) -> str:
+    """Return the name of the record's object of the step in `folder`."""
+    return f"{folder}/{_RECORD}"
+
+
+def parse_record(data: bytes, name: str, where: str) -> Record:
+    """Return the record that the object `name` holds; `where` says which object in an error.
+
+    Raises:
+        IntegrityError: when it is malformed, altered, or another step's.
+    """
+    next_ = "Run its plan again: the step is set aside and done anew."
+    try:
+        record = Record.model_validate_json(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        field = ".".join(str(part) for part in first["loc"])
+        what = f"{field}: {first['msg']}" if field else first["msg"]
+        raise IntegrityError(where, f"malformed record: {what}", next_) from None
+    if name != record_name(record.folder):
+        raise IntegrityError(where, f"holds the record of {record.folder}", next_)
+    if record.expected_key != record.key:
+        what = f"what it says it computed has the key {record.expected_key}"
+        raise IntegrityError(where, what, next_)
+    if record.seal and _sealed(record).encode() != data:
+        raise IntegrityError(where, "the record was altered after it was written", next_)
+    return record
+
+
 def _files_below(folder: Path) -> dict[str, Path]:
     """Return logical name -> path, sorted by name."""
     if not folder.is_dir():
@@ -219,23 +301,19 @@ def _to_text(record: Record) -> str:
     return json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False) + "\n"
 
 
+def _sealed(record: Record) -> str:
+    """Return the record's text with the seal that belongs to it."""
+    bare = record.model_copy(update={"seal": ""})
+    seal = hashlib.sha256(_to_text(bare).encode()).hexdigest()
+    return _to_text(bare.model_copy(update={"seal": seal}))
+
+
 def _read(store: Store, name: str) -> Record | None:
     try:
         data = store.read(name)
     except NotFound:
         return None
-    where = f"{store.url}/{name}"
-    next_ = "Delete it to have the step done again."
-    try:
-        record = Record.model_validate_json(data)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        field = ".".join(str(part) for part in first["loc"])
-        what = f"{field}: {first['msg']}" if field else first["msg"]
-        raise IntegrityError(where, f"malformed record: {what}", next_) from None
-    if name != f"{record.folder}/{_RECORD}":
-        raise IntegrityError(where, f"holds the record of {record.folder}", next_)
-    return record
+    return parse_record(data, name, f"{store.url}/{name}")
 
 
 def _key_in(name: str) -> str:
@@ -267,11 +345,32 @@ def _fetch_file(store: Store, file: OutputFile, path: Path) -> None:
             temporary.unlink(missing_ok=True)
 
 
-def _verify(store: Store, file: OutputFile, size: int, sha256: str) -> None:
-    where = f"{store.url}/{file.object}"
+def _fault(store: Store, file: OutputFile, path: Path) -> IntegrityError | None:
+    try:
+        _fetch_file(store, file, path)
+    except IntegrityError as error:
+        return error
+    finally:
+        path.unlink(missing_ok=True)
+    return None
+
+
+def _check_listed(store: Store, file: OutputFile, sizes: dict[str, int]) -> None:
+    if file.object not in sizes:
+        raise _absent(store, file)
+    _check_size(store, file, sizes[file.object])
+
+
+def _check_size(store: Store, file: OutputFile, size: int) -> None:
     if size != file.size:
+        where = f"{store.url}/{file.object}"
         raise IntegrityError(where, f"has {size} bytes, its record says {file.size}", _REDO)
+
+
+def _verify(store: Store, file: OutputFile, size: int, sha256: str) -> None:
+    _check_size(store, file, size)
     if sha256 != file.sha256:
+        where = f"{store.url}/{file.object}"
         raise IntegrityError(
             where, f"its bytes have SHA-256 {sha256}, its record says {file.sha256}", _REDO
         )
@@ -282,7 +381,7 @@ def _absent(store: Store, file: OutputFile) -> IntegrityError:
     return IntegrityError(f"{store.url}/{file.object}", what, _REDO)
 
 
-_REDO = "Delete the step's record.json to have the step done again."
+_REDO = "Run its plan again: the step is set aside and done anew."
 
 
 def _each(function: Callable[[T], R], items: Iterable[T]) -> tuple[R, ...]:

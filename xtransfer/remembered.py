@@ -44,7 +44,8 @@ class RememberedData:
 
     @cached_property
     def _records(self) -> list[Record]:
-        return list(load_records(self.store, ["prepare"]).values())
+        # What is damaged has its files read again, or is missing: either way the run says so.
+        return list(load_records(self.store, ["prepare"], damaged=lambda _: None).values())
 
 
 def _names(identity: list[Any]) -> list[Any]:

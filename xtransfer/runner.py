@@ -58,9 +58,13 @@ class Summary:
 
 
 def recorded(plan: Plan, store: Store) -> set[str]:
-    """Return the keys of the plan's steps that have records."""
+    """Return the keys of the plan's steps that have records, and all the files that these name.
+
+    A damaged one is named in the log and counts as not done: its step sets it aside when it runs.
+    """
     kinds = {step.kind for step in plan.steps.values()}
-    return set(load_records(store, kinds)) & set(plan.steps)
+    found = load_records(store, kinds, damaged=lambda error: log.warning("damaged: %s", error))
+    return set(found) & set(plan.steps)
 
 
 def run_plan(plan: Plan, store: Store, placement: Placement, board: Board) -> Summary:
@@ -119,14 +123,13 @@ def _tune(
         placement=placement.model_dump(),
         scratch=str(scratch),
     )
-    left = len(plan.steps) - len(searcher.done)
-    if left == 0:
+    if len(searcher.done) == len(plan.steps):
         return searcher
     tuner = tune.Tuner(
         tune.with_resources(trainable, resources),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
-            num_samples=left,
+            num_samples=-1,  # until the searcher says so: a damaged step is sampled again
             reuse_actors=True,
             max_concurrent_trials=placement.concurrent,
         ),

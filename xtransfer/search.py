@@ -7,18 +7,24 @@ sweep's last trial has its record.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ray.tune import Callback
 from ray.tune.search import Searcher
 
-from xtransfer.errors import XtransferError
+from xtransfer.errors import InputLost, XtransferError
 from xtransfer.plan import Plan, Step
+
+LOST_AT_MOST = 3
+"""Times that one step is done again because what it left was damaged when a child read it."""
 
 
 class PlanSearcher(Searcher):
     """Suggests each step of a plan once all its parents are done.
+
+    A step that finds a parent's record or files damaged waits until the parent is done again.
 
     Args:
         plan: the whole plan.
@@ -41,6 +47,8 @@ class PlanSearcher(Searcher):
         self.failed: dict[str, str] = {}
         self.blocked: dict[str, str] = {}
         self.running: dict[str, str] = {}
+        self.lost: Counter[str] = Counter()
+        self.awaits: dict[str, set[str]] = {}
         self.work_inline = work_inline
         self.changed = changed
         self._settle()
@@ -80,6 +88,9 @@ class PlanSearcher(Searcher):
             return
         result = result or {}
         text = result.get("error") or ""
+        if result.get("lost") and self._lose(key, result["lost"], text):
+            self._settle()
+            return
         if not text and (error or not result.get("finished")):
             text = "its process died, and so did every retry"
         if text:
@@ -96,7 +107,27 @@ class PlanSearcher(Searcher):
         """Do nothing: a restarted driver reads the store."""
 
     def _ready(self, step: Step) -> bool:
-        return all(parent in self.done for parent in step.inputs.values())
+        return all(key in self.done for key in self._needs(step))
+
+    def _needs(self, step: Step) -> set[str]:
+        """Return the keys of a step's parents, and of remoter ancestors that it found damaged."""
+        return {*step.inputs.values(), *self.awaits.get(step.key, ())}
+
+    def _lose(self, key: str, folder: str, text: str) -> bool:
+        """Take an ancestor of `key` for not done; False when it was done again too often already."""
+        parent = next((k for k, step in self.plan.steps.items() if step.folder == folder), "")
+        if not parent:
+            return False
+        # Several children may find the same damage; only the first that does so counts.
+        if parent in self.done:
+            if self.lost[parent] >= LOST_AT_MOST:
+                return False
+            self.lost[parent] += 1
+            self.done.discard(parent)
+            self.changed(parent, "waiting", f"damaged, to be done again: {text}")
+        self.awaits.setdefault(key, set()).add(parent)
+        self.changed(key, "waiting", "")
+        return True
 
     def _fail(self, key: str, text: str) -> None:
         self.failed[key] = text
@@ -108,7 +139,7 @@ class PlanSearcher(Searcher):
             if key in self.done or key in self.failed or key in self.blocked:
                 continue
             culprit = next(
-                (p for p in step.inputs.values() if p in self.failed or p in self.blocked), None
+                (p for p in self._needs(step) if p in self.failed or p in self.blocked), None
             )
             if culprit is not None:
                 self.blocked[key] = self.blocked.get(culprit, culprit)
@@ -116,6 +147,9 @@ class PlanSearcher(Searcher):
             elif step.kind == "select" and self._ready(step):
                 try:
                     self.work_inline(step)
+                except InputLost as error:
+                    if not self._lose(key, error.where, str(error)):
+                        self._fail(key, str(error))
                 except XtransferError as error:
                     self._fail(key, str(error))
                 else:

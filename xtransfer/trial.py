@@ -19,7 +19,7 @@ from typing import Any
 from ray import tune
 
 from xtransfer.config import Placement
-from xtransfer.errors import StoreError, UserError, XtransferError
+from xtransfer.errors import InputLost, StoreError, UserError, XtransferError
 from xtransfer.execute import Workbench, run_step
 from xtransfer.logs import StoreLog
 from xtransfer.plan import Plan, Step
@@ -40,6 +40,7 @@ def run_trial(
     Reports progress as it goes and `finished` or `error` at the end (a result named `done` would end the
     trial: Tune reads it). An error that a second try would
     repeat is reported, not raised, so that Tune retries only what died or could not reach the store.
+    A parent whose record or files are damaged is reported as `lost`: the driver has it done again.
     """
     _keep_freed_memory()
     where = Placement.model_validate(placement)
@@ -57,6 +58,9 @@ def run_trial(
     )
     try:
         record = run_step(step, bench)
+    except InputLost as error:
+        log.write(f"stopped: {error}")
+        tune.report({"finished": 0, "error": str(error), "lost": error.where})
     except StoreError as error:
         log.write(f"gave up: {error}")
         raise

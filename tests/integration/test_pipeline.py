@@ -54,15 +54,6 @@ def records_of(store: str) -> dict[str, Record]:
     return load_records(open_store(store), ("pretrain", "prepare", "train", "select", "evaluate"))
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Run the tiny experiment once into a folder store; return the store's URL."""
-    store = f"file://{tmp_path_factory.mktemp('finished')}"
-    run = xtransfer("run", str(CONFIG), "--store", store)
-    assert run.returncode == 0, run.stderr
-    return store
-
-
 def test_a_run_scores_every_cell_and_a_second_one_does_nothing(finished: str) -> None:
     folder = Path(finished.removeprefix("file://"))
     (report,) = folder.glob("reports/*/report.md")

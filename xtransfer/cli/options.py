@@ -82,11 +82,16 @@ def open_at(placement: Placement) -> Store:
 
 
 def records_of(made: Plan, store: Store) -> dict[str, Record]:
-    """Return key -> record of the plan's recorded steps."""
+    """Return key -> record of the plan's recorded steps; a damaged one counts as none, and is named."""
     from xtransfer.records import load_records
 
     kinds = {step.kind for step in made.steps.values()}
-    return {key: found for key, found in load_records(store, kinds).items() if key in made.steps}
+    found = load_records(store, kinds, damaged=_tell_damage)
+    return {key: record for key, record in found.items() if key in made.steps}
+
+
+def _tell_damage(error: Exception) -> None:
+    print(f"xtransfer: damaged: {error}", file=sys.stderr)
 
 
 def recorded_keys(made: Plan, store: Store) -> set[str]:

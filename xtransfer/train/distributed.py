@@ -19,7 +19,7 @@ from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.tune.integration.ray_train import TuneReportCallback
 
-from xtransfer.errors import IntegrityError, StepError
+from xtransfer.errors import InputLost, IntegrityError, StepError
 from xtransfer.execute import Workbench
 from xtransfer.identity import file_digest
 from xtransfer.plan import Step
@@ -34,6 +34,7 @@ def train_on_workers(step: Step, bench: Workbench, folder: Path) -> None:
 
     Raises:
         StepError: when the workers failed and were not to be started again.
+        InputLost: when they found what a parent left damaged.
     """
     wants = bench.placement.train
     resources: dict[str, float] = {"CPU": wants.cpus}
@@ -56,7 +57,10 @@ def train_on_workers(step: Step, bench: Workbench, folder: Path) -> None:
     try:
         trainer.fit()
     except ray.train.TrainingFailedError as error:
-        raise StepError(step.folder, _first_line(error)) from error
+        cause = _innermost(error)
+        if isinstance(cause, InputLost):
+            raise cause from error
+        raise StepError(step.folder, _first_line(cause)) from error
     _fetch_outcome(bench, step.key, folder)
 
 
@@ -103,11 +107,15 @@ def _fetch_outcome(bench: Workbench, key: str, folder: Path) -> None:
             raise IntegrityError(source, "differs from what rank 0 wrote", "Run the step again.")
 
 
-def _first_line(error: Exception) -> str:
-    """Return the innermost cause of a failed training run, as one line."""
+def _innermost(error: Exception) -> BaseException:
+    """Return the innermost cause of a failed training run."""
     failures = getattr(error, "worker_failures", None) or {}
     cause: BaseException = next(iter(failures.values()), error)
-    while cause.__cause__ is not None:
+    while cause.__cause__ is not None and not isinstance(cause, InputLost):
         cause = cause.__cause__
+    return cause
+
+
+def _first_line(cause: BaseException) -> str:
     lines = [line for line in str(cause).splitlines() if line.strip()]
     return lines[-1].strip() if lines else type(cause).__name__

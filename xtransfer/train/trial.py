@@ -110,7 +110,11 @@ def run_worker(step: Step, bench: Workbench, folder: Path, *, rank: int, world_s
         pad_id=model.encoder.config.pad_token_id or 0,
         report=lambda progress: bench.tell(_facts(progress)),
         save=lambda checkpoint: save_checkpoint(
-            bench.store, step.key, state=checkpoint.state, tensors=checkpoint.tensors
+            bench.store,
+            step.key,
+            state=checkpoint.state,
+            tensors=checkpoint.tensors,
+            kept=placement.resume_kept,
         ),
         save_every_s=placement.resume_every_s,
         resume=_resume(step.key, bench),
