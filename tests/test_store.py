@@ -94,7 +94,7 @@ def test_one_of_twelve_concurrent_creators_wins(store: Store, same: bool) -> Non
 def test_a_file_of_many_parts_comes_back_whole(store: Store, tmp_path: Path) -> None:
     source = tmp_path / "large.bin"
     source.write_bytes(random.Random(0).randbytes(21_000_001))
-    store = open_store(store.url, options=StoreOptions(multipart_mib=5))
+    store = open_store(store.url, options=StoreOptions(part_mib=5))
     store.upload("weights/large.bin", source)
     assert list(store.list("")) == [ObjectInfo("weights/large.bin", 21_000_001)]
     target = tmp_path / "down" / "large.bin"

@@ -323,10 +323,31 @@ class RayCluster(Settings):
 
 
 class S3(Settings):
-    """Where the S3 service is, when not Amazon's; credentials come by the AWS chain only."""
+    """Where the S3 service is, when not Amazon's; credentials come by the AWS chain only.
+
+    Tried again is what failed on the way (no connection, a reset, no reply in time, a body cut short)
+    and what the service was too busy for or failed at (429, 500, 502, 503, 504, SlowDown). What it
+    refuses (no bucket, no permission, expired credentials, a clock that is off) is an error at once.
+    """
 
     endpoint_url: str | None = None
+    """None: AWS_ENDPOINT_URL, else Amazon's."""
     region: str | None = None
+    attempts: int = Field(default=8, ge=1)
+    """Tries of one request, the first included."""
+    base_pause_s: float = Field(default=0.1, ge=0)
+    """The pause after try n is a random time up to this x 2^(n-1) ..."""
+    longest_pause_s: float = Field(default=20.0, ge=0)
+    """... and up to this."""
+    give_up_after_s: float = Field(default=300.0, gt=0)
+    """Seconds after the first try of a request from which on it is not tried again."""
+    connect_timeout_s: float = Field(default=10.0, gt=0)
+    read_timeout_s: float = Field(default=60.0, gt=0)
+    """Seconds without a byte of a reply."""
+    part_mib: int = Field(default=16, ge=5)
+    """Larger files go in parts of this size, each tried again by itself."""
+    parallel_parts: int = Field(default=4, ge=1)
+    """Parts of one file in flight at once."""
 
 
 class Placement(Settings):
@@ -339,6 +360,9 @@ class Placement(Settings):
     evaluate: Resources = Resources()
     concurrent: int | None = Field(default=None, ge=1)
     """Most steps at once; None: as many as the cluster has resources for."""
+    lease_s: float = Field(default=60.0, ge=1, le=86_400)
+    """Seconds for which a step is reserved for who works on it, renewed every third of that: how long
+    another driver waits after that one has fallen silent. Clocks must differ by less."""
     retries: int = Field(default=2, ge=0)
     """Times that a step whose process died is started again."""
     s3: S3 = S3()

@@ -77,8 +77,7 @@ def open_at(placement: Placement) -> Store:
     """Open a placement's store."""
     from xtransfer.store import StoreOptions, open_store
 
-    options = StoreOptions(endpoint_url=placement.s3.endpoint_url, region=placement.s3.region)
-    return open_store(placement.store, options=options)
+    return open_store(placement.store, options=StoreOptions(**placement.s3.model_dump()))
 
 
 def records_of(made: Plan, store: Store) -> dict[str, Record]:

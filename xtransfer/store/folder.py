@@ -8,6 +8,7 @@ import errno
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -89,6 +90,20 @@ class FolderStore:
         with disk_errors(path):
             if path.is_file():
                 path.unlink(missing_ok=True)
+
+    def sweep(self, *, older_s: float, dry_run: bool) -> list[ObjectInfo]:
+        found: list[ObjectInfo] = []
+        with disk_errors(self.root):
+            for path in sorted(self.root.rglob(f"{TEMPORARY}*")):
+                try:
+                    state = path.stat()
+                except FileNotFoundError:
+                    continue
+                if path.is_file() and time.time() - state.st_mtime > older_s:
+                    found.append(ObjectInfo(path.relative_to(self.root).as_posix(), state.st_size))
+                    if not dry_run:
+                        path.unlink(missing_ok=True)
+        return found
 
     def _path(self, name: str) -> Path:
         check_name(name, self.url)

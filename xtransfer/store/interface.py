@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,10 +38,20 @@ class StoreOptions:
     region: str | None = None
     attempts: int = 8
     """Tries of one request, the first included, with growing random pauses between them."""
-    connect_timeout_s: float = 10
-    read_timeout_s: float = 60
-    multipart_mib: int = 16
-    """Size of a part, and the file size from which a file is sent in parts. S3 wants 5 or more."""
+    base_pause_s: float = 0.1
+    longest_pause_s: float = 20.0
+    give_up_after_s: float = 300.0
+    """Since the first try of a request; no further try begins after that."""
+    connect_timeout_s: float = 10.0
+    read_timeout_s: float = 60.0
+    part_mib: int = 16
+    """Size of a part, and the file size above which a file is sent in parts. S3 wants 5 or more."""
+    parallel_parts: int = 4
+    """Parts of one file in flight at once."""
+
+    def pause(self, attempt: int) -> float:
+        """Return how long to wait after try `attempt` (from 0): full jitter, see `retries.py`."""
+        return random.uniform(0, min(self.longest_pause_s, self.base_pause_s * 2**attempt))
 
 
 class Store(Protocol):
@@ -87,6 +98,15 @@ class Store(Protocol):
 
     def delete(self, name: str) -> None:
         """Delete an object; an absent one is no error."""
+        ...
+
+    def sweep(self, *, older_s: float, dry_run: bool) -> list[ObjectInfo]:
+        """Remove what uploads that never ended have left; return it (`dry_run`: only return it).
+
+        Args:
+            older_s: seconds since they began or were last written to.
+            dry_run: remove nothing.
+        """
         ...
 
 

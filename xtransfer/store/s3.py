@@ -5,32 +5,34 @@
 from __future__ import annotations
 
 import os
-import random
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from xtransfer.errors import ConfigError, NotFound, StoreError
 from xtransfer.store.folder import disk_errors, replacing
 from xtransfer.store.interface import ObjectInfo, StoreOptions, check_name, check_prefix
+from xtransfer.store.retries import retried
 from xtransfer.store.s3_errors import explained, plain, status_of
+from xtransfer.store.s3_files import get_file, put_file
 
 _CONNECTIONS = 32
-_THREADS = 4
-"""Parts of one file in flight at once."""
-_BODY_TRIES = 4
-"""botocore retries requests but not a body that breaks off while it is read."""
 _MARK = "xtransfer-create"
 """User metadata that tells a `create` its own object from another's."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
 class S3Store:
-    """Objects of one bucket below one prefix. The methods are described at `Store`."""
+    """Objects of one bucket below one prefix. The methods are described at `Store`.
+
+    botocore is told to try once: what is retried, and how, is in `retries.py`.
+    """
 
     bucket: str
     prefix: str
@@ -51,40 +53,28 @@ class S3Store:
     def read(self, name: str) -> bytes:
         key = self._key(name)
         with self._errors(name):
-            from botocore.exceptions import (
-                IncompleteReadError,
-                ReadTimeoutError,
-                ResponseStreamingError,
-            )
-
-            for _ in range(_BODY_TRIES - 1):
-                try:
-                    return self._get(key)
-                except (IncompleteReadError, ReadTimeoutError, ResponseStreamingError):
-                    continue
-            return self._get(key)
+            return self._try(lambda: self._get(key))
 
     def write(self, name: str, data: bytes) -> None:
         key = self._key(name)
         with self._errors(name):
-            self._client().put_object(Bucket=self.bucket, Key=key, Body=data)
+            self._try(lambda: self._client().put_object(Bucket=self.bucket, Key=key, Body=data))
 
     def create(self, name: str, data: bytes) -> bool:
         """Put with `If-None-Match: *`, which the service must honour (AWS and SeaweedFS do).
 
-        A put that succeeded but whose reply was lost is sent again by botocore and then refused
-        because of its own object. So each call marks its object, and a refused one looks for its
-        mark.
+        A put that succeeded but whose reply was lost is sent again and then refused because of its
+        own object. So each call marks its object, and a refused one looks for its mark.
         """
         key = self._key(name)
         mark = secrets.token_hex(8)
         with self._errors(name):
             for attempt in range(self.options.attempts):
-                status = self._put_new(key, data, mark)
+                status = self._try(lambda: self._put_new(key, data, mark))
                 if status != 409:
-                    return status == 200 or self._has_mark(key, mark)
+                    return status == 200 or self._try(lambda: self._has_mark(key, mark))
                 # Another conditional put or a delete is under way; S3 says to ask again.
-                time.sleep(random.uniform(0, min(0.1 * 2**attempt, 5)))
+                time.sleep(self.options.pause(attempt))
         raise StoreError(
             f"{self.url}/{name}",
             f"others kept changing the object during {self.options.attempts} attempts to create it",
@@ -93,27 +83,23 @@ class S3Store:
 
     def upload(self, name: str, path: Path) -> None:
         key = self._key(name)
-        with disk_errors(path), self._errors(name), self._transfers() as transfers:
-            transfers.upload(str(path), self.bucket, key).result()
+        with disk_errors(path), self._errors(name):
+            put_file(self._client(), self.bucket, key, path, options=self.options)
 
     def download(self, name: str, path: Path) -> None:
         key = self._key(name)
         with disk_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            with (
-                replacing(path) as temporary,
-                self._errors(name),
-                self._transfers() as transfers,
-            ):
-                transfers.download(self.bucket, key, str(temporary)).result()
+            with replacing(path) as temporary, self._errors(name):
+                get_file(self._client(), self.bucket, key, temporary, options=self.options)
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         check_prefix(prefix, self.url)
+        start: dict[str, Any] = {"Bucket": self.bucket, "Prefix": self.prefix + prefix}
         with self._errors(""):
-            pages = self._client().get_paginator("list_objects_v2")
             found = [
                 ObjectInfo(entry["Key"].removeprefix(self.prefix), entry["Size"])
-                for page in pages.paginate(Bucket=self.bucket, Prefix=self.prefix + prefix)
+                for page in self._pages("list_objects_v2", start, _OBJECTS_TOKENS)
                 for entry in page.get("Contents", ())
                 if not entry["Key"].endswith("/")  # "folders" that consoles make
             ]
@@ -124,7 +110,7 @@ class S3Store:
         key = self._key(name)
         try:
             with self._errors(name):
-                self._client().head_object(Bucket=self.bucket, Key=key)
+                self._try(lambda: self._client().head_object(Bucket=self.bucket, Key=key))
         except NotFound:
             return False
         return True
@@ -132,11 +118,59 @@ class S3Store:
     def delete(self, name: str) -> None:
         key = self._key(name)
         with self._errors(name):
-            self._client().delete_object(Bucket=self.bucket, Key=key)
+            self._try(lambda: self._client().delete_object(Bucket=self.bucket, Key=key))
+
+    def sweep(self, *, older_s: float, dry_run: bool) -> list[ObjectInfo]:
+        """Abort multipart uploads; their sizes are not known without a request each, so 0."""
+        start: dict[str, Any] = {"Bucket": self.bucket, "Prefix": self.prefix}
+        found: list[ObjectInfo] = []
+        with self._errors(""):
+            for page in self._pages("list_multipart_uploads", start, _UPLOADS_TOKENS):
+                for entry in page.get("Uploads", ()):
+                    if time.time() - entry["Initiated"].timestamp() <= older_s:
+                        continue
+                    found.append(ObjectInfo(entry["Key"].removeprefix(self.prefix), 0))
+                    if not dry_run:
+                        self._abort(entry["Key"], entry["UploadId"])
+        return found
 
     def _key(self, name: str) -> str:
         check_name(name, self.url)
         return self.prefix + name
+
+    def _try(self, function: Callable[[], T]) -> T:
+        return retried(function, self.options)
+
+    def _pages(
+        self, operation: str, start: dict[str, Any], tokens: dict[str, str]
+    ) -> Iterator[dict[str, Any]]:
+        """Yield all pages of a listing; each page is tried again by itself.
+
+        Args:
+            operation: name of the client's method.
+            start: arguments of the first request.
+            tokens: field of a reply -> argument of the next request.
+        """
+        request = start
+        while True:
+            page = self._try(lambda request=request: getattr(self._client(), operation)(**request))
+            yield page
+            if not page.get("IsTruncated"):
+                return
+            request = {**start, **{to: page[of] for of, to in tokens.items() if page.get(of)}}
+
+    def _abort(self, key: str, upload: str) -> None:
+        from botocore.exceptions import ClientError
+
+        try:
+            self._try(
+                lambda: self._client().abort_multipart_upload(
+                    Bucket=self.bucket, Key=key, UploadId=upload
+                )
+            )
+        except ClientError as error:
+            if status_of(error) != 404:  # it ended meanwhile
+                raise
 
     def _get(self, key: str) -> bytes:
         return self._client().get_object(Bucket=self.bucket, Key=key)["Body"].read()
@@ -167,16 +201,6 @@ class S3Store:
             raise
         return head["Metadata"].get(_MARK) == mark
 
-    def _transfers(self) -> Any:
-        """Return a context manager that moves files, large ones in parts, without holding them."""
-        from boto3.s3.transfer import TransferConfig, create_transfer_manager
-
-        part = self.options.multipart_mib << 20
-        config = TransferConfig(
-            multipart_threshold=part, multipart_chunksize=part, max_concurrency=_THREADS
-        )
-        return create_transfer_manager(self._client(), config)
-
     def _client(self) -> Any:
         client = self._clients.get(os.getpid())
         if client is None:
@@ -187,12 +211,9 @@ class S3Store:
     def _errors(self, name: str) -> Iterator[None]:
         """Turn boto's exceptions into a StoreError about the object `name` ("": the store)."""
         from botocore.exceptions import BotoCoreError, ClientError
-        from s3transfer.exceptions import RetriesExceededError
 
         try:
             yield
-        except RetriesExceededError as error:
-            raise self._explained(error.last_exception, name) from error
         except (BotoCoreError, ClientError) as error:
             raise self._explained(error, name) from error
 
@@ -207,12 +228,16 @@ class S3Store:
         )
 
 
+_OBJECTS_TOKENS = {"NextContinuationToken": "ContinuationToken"}
+_UPLOADS_TOKENS = {"NextKeyMarker": "KeyMarker", "NextUploadIdMarker": "UploadIdMarker"}
+
+
 def _connect(options: StoreOptions) -> Any:
     from boto3.session import Session
     from botocore.config import Config
 
     config = Config(
-        retries={"mode": "standard", "total_max_attempts": options.attempts},
+        retries={"mode": "standard", "total_max_attempts": 1},
         connect_timeout=options.connect_timeout_s,
         read_timeout=options.read_timeout_s,
         max_pool_connections=_CONNECTIONS,

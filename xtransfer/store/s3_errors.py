@@ -74,6 +74,11 @@ _REFUSALS = (
         "Renew them (aws sso login, or a new session token) and start again.",
     ),
     (
+        "400",  # the reply to a HEAD has no more to say
+        "the service refuses the request, as it does when credentials have expired",
+        _CREDENTIALS,
+    ),
+    (
         "InvalidAccessKeyId SignatureDoesNotMatch InvalidToken InvalidClientTokenId NotSignedUp",
         "the service does not accept the AWS credentials",
         _CREDENTIALS,

@@ -1,0 +1,74 @@
+"""What is tried again when a service fails, how often, and how long between."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from xtransfer.store.interface import StoreOptions
+from xtransfer.store.s3_errors import plain, status_of
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+PASSING = frozenset(
+    "BadDigest IncompleteBody InternalError RequestTimeout ServiceUnavailable SlowDown Throttling "
+    "ThrottlingException TooManyRequestsException XAmzContentChecksumMismatch "
+    "XAmzContentSHA256Mismatch 503".split()
+)
+"""Codes of refusals that are about this request's fate, not about what it asked for."""
+
+
+def retried(function: Callable[[], T], options: StoreOptions) -> T:
+    """Call `function` until it succeeds, fails for good, or has been tried long enough.
+
+    Between two tries passes a random time from 0 to `base_pause_s` x 2^tries, at most
+    `longest_pause_s`: exponential backoff with full jitter
+    (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/).
+
+    Raises:
+        whatever the last try raised.
+    """
+    began = time.monotonic()
+    for attempt in range(options.attempts):
+        try:
+            return function()
+        except Exception as error:
+            pause = options.pause(attempt)
+            spent = time.monotonic() - began
+            last = attempt + 1 == options.attempts or spent + pause > options.give_up_after_s
+            if last or not passing(error):
+                raise
+            log.debug("try %d of %d failed: %s", attempt + 1, options.attempts, plain(error))
+            time.sleep(pause)
+    raise AssertionError("attempts is at least 1")
+
+
+def passing(error: Any) -> bool:
+    """Say whether the same request may well succeed in a while.
+
+    So may what failed on the way (no connection, a reset, no reply in time, a reply cut short or
+    altered), and what the service says it had no capacity for or failed at (429, 500 and above but for
+    501, and a few codes). What it refuses for good is not asked again, nor what cannot be asked at all.
+    """
+    from botocore import exceptions as boto
+
+    if isinstance(error, boto.ClientError):
+        status = status_of(error)
+        code = str(error.response.get("Error", {}).get("Code", ""))
+        return status == 429 or (status >= 500 and status != 501) or code in PASSING
+    if isinstance(error, boto.SSLError):
+        return "CERTIFICATE" not in str(error).upper()
+    cut_short = (
+        boto.IncompleteReadError,
+        boto.ResponseStreamingError,
+        boto.FlexibleChecksumError,
+        boto.ChecksumError,
+    )
+    # HTTPClientError: connections, resets and time-outs. ResponseParserError: a reply cut short.
+    return isinstance(error, (boto.HTTPClientError, boto.ConnectionError, *cut_short)) or (
+        type(error).__name__ == "ResponseParserError"
+    )
