@@ -13,7 +13,7 @@ from xtransfer.config import Experiment
 from xtransfer.errors import InputLost, StepError
 from xtransfer.plan import Plan, Step
 from xtransfer.planner import build_plan
-from xtransfer.search import LOST_AT_MOST, PlanSearcher, ProgressRelay
+from xtransfer.search import LOOK_EVERY_S, LOST_AT_MOST, PlanSearcher, ProgressRelay
 from xtransfer.settings import read_settings
 
 OVERRIDES = (
@@ -32,7 +32,9 @@ def plan() -> Plan:
 class Driver:
     """Works a plan off as Tune would, without Tune."""
 
-    def __init__(self, plan: Plan, *, done: tuple[str, ...] = (), broken: str = "") -> None:
+    def __init__(
+        self, plan: Plan, *, done: tuple[str, ...] = (), broken: str = "", **more: Any
+    ) -> None:
         self.plan = plan
         self.events: list[tuple[str, str, str]] = []
         self.inline: list[str] = []
@@ -44,6 +46,7 @@ class Driver:
             done=done,
             work_inline=self.select,
             changed=lambda *event: self.events.append(event),
+            **more,
         )
 
     def select(self, step: Step) -> None:
@@ -234,6 +237,53 @@ def test_a_selection_whose_candidate_is_damaged_waits_for_it(plan: Plan) -> None
     (trial,) = [trial for trial, key in driver.start_all() if key == trials[0]]
     driver.searcher.on_trial_complete(trial, {"error": "", "finished": 1})
     assert driver.inline == [chosen]
+
+
+def test_a_step_that_is_busy_elsewhere_is_waited_for(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    states: dict[str, str] = {}
+    clock = [0.0]
+    monkeypatch.setattr("xtransfer.search.time.monotonic", lambda: clock[0])
+    driver = Driver(plan, look=lambda step: states.get(step.key, "free"))
+    elsewhere, other, *_ = [key for key, step in plan.steps.items() if not step.inputs]
+    states[elsewhere] = "busy"
+    started = driver.start_all()
+    assert elsewhere not in [key for _, key in started]
+    # A step that turned out busy when it was started goes back, too.
+    (trial,) = [trial for trial, key in started if key == other]
+    driver.searcher.on_trial_complete(trial, {"error": "taken", "finished": 0, "busy": 1})
+    for trial, key in started:
+        driver.searcher.on_trial_complete(trial, {"error": "", "finished": 1})
+        assert key != elsewhere
+    assert driver.searcher.failed == {}
+    states[elsewhere] = "recorded"
+    assert elsewhere not in driver.searcher.done  # not looked at again at once
+    clock[0] += LOOK_EVERY_S
+    driver.run()
+    assert (elsewhere, "done", "by another driver") in driver.events
+    assert set(plan.steps) == driver.searcher.done
+
+
+def test_a_driver_with_nothing_but_foreign_steps_waits(plan: Plan) -> None:
+    (last,) = keys(plan, "evaluate", "tatoeba-after-baseline")
+    states = {last: "busy"}
+    done = tuple(key for key in plan.steps if key != last)
+    driver = Driver(plan, done=done, look=lambda step: states[step.key])
+    assert driver.start() is None
+    states[last] = "recorded"
+    driver.searcher.busy_until.clear()
+    assert driver.start() == Searcher.FINISHED
+    assert last in driver.searcher.done
+
+
+def test_a_damaged_record_does_not_mean_that_another_driver_did_it(plan: Plan) -> None:
+    (last,) = keys(plan, "evaluate", "tatoeba-after-baseline")
+    done = tuple(key for key in plan.steps if key != last)
+    driver = Driver(plan, done=done, look=lambda _: "recorded", suspect=(last,))
+    found = driver.start()
+    assert isinstance(found, tuple)
+    assert found[1] == last
 
 
 def test_tune_may_write_copies_to_disk(plan: Plan, tmp_path: Path) -> None:

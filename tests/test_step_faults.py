@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.prints import FakePrints
-from xtransfer import execute
+from xtransfer import execute, leases
 from xtransfer.config import Experiment, Placement
-from xtransfer.errors import DataError, InputLost
+from xtransfer.errors import DataError, InputLost, StepBusy
 from xtransfer.execute import Workbench, encoder_place, run_step
+from xtransfer.leases import attempts
 from xtransfer.plan import Plan, Step
 from xtransfer.planner import build_plan
 from xtransfer.records import Record
@@ -89,6 +93,107 @@ def doctor_spec(store: Store, record: Record) -> None:
 DAMAGE = pytest.mark.parametrize("harm", [alter, lose, alter_record, doctor_spec])
 
 
+class Clock:
+    """A clock that stands until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def remote(bench: Workbench, monkeypatch: pytest.MonkeyPatch, clock: Clock) -> Workbench:
+    """Return the bench of a driver on another machine, so that no process can be looked up."""
+    monkeypatch.setattr(leases, "_machine", lambda: "")
+    return replace(bench, clock=clock, scratch=bench.scratch.with_name("other"))
+
+
+def test_two_benches_never_work_on_one_step(
+    bench: Workbench, worked: Worked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step, clock = first(bench, "prepare"), Clock()
+    mine, theirs = replace(bench, clock=clock), remote(bench, monkeypatch, clock)
+    refused: list[StepBusy] = []
+
+    def meanwhile(*_: Any) -> Any:
+        with pytest.raises(StepBusy, match="is at work on it") as caught:
+            run_step(step, theirs)
+        refused.append(caught.value)
+        return worked(*_)
+
+    monkeypatch.setattr(execute, "WORK", {"prepare": meanwhile})
+    record = run_step(step, mine)
+    assert len(refused) == 1
+    assert worked.keys == [step.key]
+    assert run_step(step, theirs) == record
+    assert worked.keys == [step.key]
+    tried = attempts(bench.store, step.key)
+    assert [(each.epoch, each.state) for each in tried] == [(1, "done"), (2, "found")]
+
+
+def test_a_stale_holder_may_not_commit(
+    bench: Workbench, worked: Worked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step, clock = first(bench, "prepare"), Clock()
+    mine, theirs = replace(bench, clock=clock), remote(bench, monkeypatch, clock)
+    calls: list[str] = []
+
+    def slow(step: Step, bench: Workbench, folder: Path) -> Any:
+        calls.append(bench.scratch.name)
+        if len(calls) == 1:
+            clock.now += bench.placement.lease_s + 1  # fell silent, and wakes up too late
+            calls.append(run_step(step, theirs).files[0].object)
+            bench.store.delete(f"{step.folder}/record.json")  # or its own commit would find it
+        return worked(step, bench, folder)
+
+    monkeypatch.setattr(execute, "WORK", {"prepare": slow})
+    with pytest.raises(StepBusy, match="attempt 1 was silent too long and another has taken over"):
+        run_step(step, mine)
+    assert not bench.store.exists(f"{step.folder}/record.json")
+    # The refused files are gone, the other's are there.
+    assert calls[2] in [info.name for info in bench.store.list(f"{step.folder}/")]
+    assert len(list(bench.store.list(f"{step.folder}/"))) == 2
+    tried = attempts(bench.store, step.key)
+    assert [(each.epoch, each.state) for each in tried] == [(1, "working"), (2, "done")]
+
+
+def test_a_holder_that_lost_its_step_stops_when_it_next_tells(
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = first(bench, "prepare")
+
+    def work(step: Step, bench: Workbench, _: Path) -> Any:
+        bench.tell({"step": 1})
+        data = json.loads(bench.store.read(f"leases/{step.key}/000001.json"))
+        data.update(epoch=2, token="another's")
+        bench.store.write(f"leases/{step.key}/000002.json", json.dumps(data).encode())
+        for _ in range(200):  # until the heartbeat has seen it
+            time.sleep(0.02)
+            bench.tell({"step": 2})
+        raise AssertionError("nobody stopped it")
+
+    monkeypatch.setattr(execute, "WORK", {"prepare": work})
+    short = bench.placement.model_copy(update={"lease_s": 0.3})
+    with pytest.raises(StepBusy, match="another has taken over"):
+        run_step(step, replace(bench, placement=short))
+
+
+@pytest.mark.usefixtures("worked")
+def test_a_failed_step_is_free_at_once(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
+    step = first(bench, "prepare")
+
+    def fail(*_: Any) -> Any:
+        raise ValueError("no")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(execute, "WORK", {"prepare": fail})
+        with pytest.raises(ValueError, match="no"):
+            run_step(step, bench)
+    run_step(step, bench)
+    assert [each.state for each in attempts(bench.store, step.key)] == ["failed", "done"]
+
+
 @DAMAGE
 def test_a_damaged_step_is_set_aside_and_done_again(
     bench: Workbench, worked: Worked, harm: Any
@@ -139,7 +244,6 @@ def test_a_file_that_was_changed_in_the_scratch_folder_is_fetched_anew(
 def test_a_changed_encoder_is_the_users_to_mend(bench: Workbench, tmp_path: Path) -> None:
     import hashlib
     import os
-    from dataclasses import replace
 
     path = tmp_path / "config.json"
     path.write_bytes(b"{1}")

@@ -9,7 +9,8 @@
     │   └── IntegrityError    an object is not what its record says
     ├── IdentityError         a value that has no stable identity
     └── StepError             a step of the plan failed
-        └── InputLost         ... because a parent's record or files are gone or damaged
+        ├── InputLost         ... because a parent's record or files are gone or damaged
+        └── StepBusy          ... because another process is at work on it
 
 Each says where, what and what next, in this order, as one line.
 """
@@ -75,6 +76,10 @@ class StepError(XtransferError):
 
 class InputLost(StepError):
     """A parent's record or files are gone or damaged: that step, `where`, must be done again."""
+
+
+class StepBusy(StepError):
+    """Another process is at work on the step, or has taken it over."""
 
 
 def shown(text: str, *, most: int = 80) -> str:

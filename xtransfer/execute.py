@@ -6,7 +6,7 @@ import platform
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
@@ -17,6 +17,7 @@ from xtransfer.checkpoints import drop_checkpoints
 from xtransfer.config import Placement
 from xtransfer.errors import DataError, InputLost, IntegrityError, StepError
 from xtransfer.identity import file_digest
+from xtransfer.leases import Clock, Lease, holding
 from xtransfer.plan import VERSIONS, Plan, Step
 from xtransfer.quarantine import set_aside
 from xtransfer.records import Record, commit, damage, fetch, read_record
@@ -37,6 +38,8 @@ class Workbench:
     scratch: Path
     """Folder for fetched files, shared by the processes of a node."""
     tell: Telemetry = lambda facts: None
+    clock: Clock = time.time
+    """Of leases, Unix seconds."""
 
     def __post_init__(self) -> None:
         """Make the scratch folder: the driver's is not on every node."""
@@ -75,16 +78,39 @@ class Workbench:
 
 
 def run_step(step: Step, bench: Workbench) -> Record:
-    """Do the work of a step, if no sound record says it is done, and leave its record."""
-    found = sound_record(bench.store, step)
-    if found is not None:
-        return found
+    """Do the work of a step, if no sound record says it is done, and leave its record.
+
+    Raises:
+        StepBusy: when another process is at work on it, or took it over while this one was silent.
+    """
+    with holding(
+        bench.store, step.key, seconds=bench.placement.lease_s, clock=bench.clock
+    ) as lease:
+        found = sound_record(bench.store, step)
+        if found is not None:
+            lease.outcome = "found"
+            return found
+        record = _do(step, bench, lease)
+        lease.outcome = "done"
+    if step.kind == "train":
+        drop_checkpoints(bench.store, step.key)
+    return record
+
+
+def _do(step: Step, bench: Workbench, lease: Lease) -> Record:
+    """Do the work of a step that this process holds, and leave its record."""
+
+    def tell(facts: Mapping[str, Any]) -> None:
+        if lease.lost:
+            lease.check()
+        bench.tell(facts)
+
     started = time.time()
     with tempfile.TemporaryDirectory(prefix="xtransfer-", dir=bench.scratch) as temporary:
         folder = Path(temporary)
-        result, timing = WORK[step.kind](step, bench, folder)
+        result, timing = WORK[step.kind](step, replace(bench, tell=tell), folder)
         seconds = time.time() - started
-        record = commit(
+        return commit(
             bench.store,
             Record(
                 key=step.key,
@@ -103,10 +129,8 @@ def run_step(step: Step, bench: Workbench) -> Record:
                 timing={"started": started, "seconds": seconds, **timing},
             ),
             folder,
+            fence=lease.check,
         )
-    if step.kind == "train":
-        drop_checkpoints(bench.store, step.key)
-    return record
 
 
 def sound_record(store: Store, step: Step) -> Record | None:

@@ -22,7 +22,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from xtransfer.errors import ConfigError, IntegrityError, NotFound, StoreError
+from xtransfer.errors import ConfigError, IntegrityError, NotFound, StoreError, XtransferError
 from xtransfer.identity import canonical_json, file_digest, key_of
 from xtransfer.store import Store, name_fault
 from xtransfer.store.folder import disk_errors, temporary_beside
@@ -110,7 +110,13 @@ class Record(BaseModel):
         return self
 
 
-def commit(store: Store, draft: Record, folder: Path | None = None) -> Record:
+def commit(
+    store: Store,
+    draft: Record,
+    folder: Path | None = None,
+    *,
+    fence: Callable[[], None] = lambda: None,
+) -> Record:
     """Upload every file below `folder`, then create the record: the step is done.
 
     Returns the record that counts: where another writer was first, theirs, untouched.
@@ -119,6 +125,8 @@ def commit(store: Store, draft: Record, folder: Path | None = None) -> Record:
         store: where to.
         draft: the record without its files.
         folder: the step's output; None for a step whose result is in the record alone.
+        fence: called when only the record is missing; raises where the step is no longer this
+            writer's to commit.
 
     Raises:
         IdentityError: when the record holds what JSON cannot say, such as NaN.
@@ -131,6 +139,11 @@ def commit(store: Store, draft: Record, folder: Path | None = None) -> Record:
     paths = _files_below(folder) if folder else {}
     files = _each(lambda name: _upload(store, f"{attempt}/{name}", name, paths[name]), paths)
     text = _sealed(draft.model_copy(update={"files": files}))
+    try:
+        fence()
+    except XtransferError:
+        _each(lambda file: store.delete(file.object), files)
+        raise
     if store.create(f"{draft.folder}/{_RECORD}", text.encode()):
         return Record.model_validate_json(text)  # as every later reader will see it
     _each(lambda file: store.delete(file.object), files)
@@ -180,7 +193,7 @@ def load_records(
             return None
         return record
 
-    found = _each(read, [name for name in sizes if _key_in(name)])
+    found = _each(read, [name for name in sizes if key_in(name)])
     return {record.key: record for record in found if record is not None}
 
 
@@ -194,7 +207,7 @@ def find(store: Store, key_prefix: str) -> Record:
     names = [
         info.name
         for info in store.list("")
-        if (key := _key_in(info.name)) and key.startswith(key_prefix)
+        if (key := key_in(info.name)) and key.startswith(key_prefix)
     ]
     if len(names) > 1:
         shown = ", ".join(name.removesuffix(f"/{_RECORD}") for name in names[:5])
@@ -316,7 +329,7 @@ def _read(store: Store, name: str) -> Record | None:
     return parse_record(data, name, f"{store.url}/{name}")
 
 
-def _key_in(name: str) -> str:
+def key_in(name: str) -> str:
     """Return the key in the name of a record's object, or "" for any other object."""
     found = re.fullmatch(rf"[^/]+/[^/]+-([0-9a-f]{{12}})/{re.escape(_RECORD)}", name)
     return found[1] if found else ""

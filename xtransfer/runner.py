@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from xtransfer.config import Placement, Resources
-from xtransfer.errors import XtransferError
+from xtransfer.errors import IntegrityError, XtransferError
+from xtransfer.leases import holder
 from xtransfer.plan import Plan, Step
-from xtransfer.records import load_records
+from xtransfer.records import load_records, record_name
 from xtransfer.store import Store
 
 log = logging.getLogger(__name__)
@@ -57,14 +58,19 @@ class Summary:
         return self.done_before + self.done_now == self.total
 
 
-def recorded(plan: Plan, store: Store) -> set[str]:
-    """Return the keys of the plan's steps that have records, and all the files that these name.
+def recorded(plan: Plan, store: Store) -> tuple[set[str], set[str]]:
+    """Return the keys of the plan's steps that are done, and of those whose records are damaged.
 
-    A damaged one is named in the log and counts as not done: its step sets it aside when it runs.
+    Damaged is a record that cannot be read, or one of whose files is absent or of another size. It is
+    named in the log, and its step sets it aside when it runs.
     """
     kinds = {step.kind for step in plan.steps.values()}
-    found = load_records(store, kinds, damaged=lambda error: log.warning("damaged: %s", error))
-    return set(found) & set(plan.steps)
+    damaged: list[IntegrityError] = []
+    done = set(load_records(store, kinds, damaged=damaged.append)) & set(plan.steps)
+    for error in damaged:
+        log.warning("damaged: %s", error)
+    suspect = [step for key, step in plan.steps.items() if damaged and key not in done]
+    return done, {step.key for step in suspect if store.exists(record_name(step.folder))}
 
 
 def run_plan(plan: Plan, store: Store, placement: Placement, board: Board) -> Summary:
@@ -72,7 +78,7 @@ def run_plan(plan: Plan, store: Store, placement: Placement, board: Board) -> Su
 
     A step whose parent failed is blocked; the rest goes on.
     """
-    done = recorded(plan, store)
+    done, suspect = recorded(plan, store)
     for key in done:
         board.changed(key, "recorded", "")
     if len(done) == len(plan.steps):
@@ -80,7 +86,9 @@ def run_plan(plan: Plan, store: Store, placement: Placement, board: Board) -> Su
     name = f"plans/{plan.experiment}-{plan.key}.json"
     store.write(name, json.dumps(plan.to_json()).encode())
     with _scratch(placement) as scratch, _ray(placement):
-        searcher = _tune(plan, store, placement, board, name=name, done=done, scratch=scratch)
+        searcher = _tune(
+            plan, store, placement, board, name=name, done=done, suspect=suspect, scratch=scratch
+        )
     return Summary(
         total=len(plan.steps),
         done_before=len(done),
@@ -98,6 +106,7 @@ def _tune(
     *,
     name: str,
     done: set[str],
+    suspect: set[str],
     scratch: Path,
 ) -> Any:
     from ray import tune
@@ -106,12 +115,19 @@ def _tune(
     from xtransfer.search import PlanSearcher, ProgressRelay
     from xtransfer.trial import run_trial
 
+    def look(step: Step) -> str:
+        if store.exists(record_name(step.folder)):
+            return "recorded"
+        return "busy" if holder(store, step.key) else "free"
+
     bench = Workbench(plan=plan, store=store, placement=placement, scratch=scratch)
     searcher = PlanSearcher(
         plan,
         done=done,
         work_inline=lambda step: _discard(run_step(step, bench)),
         changed=board.changed,
+        look=look,
+        suspect=suspect,
     )
 
     def resources(config: Mapping[str, Any]) -> Any:

@@ -7,6 +7,7 @@ sweep's last trial has its record.
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -14,9 +15,11 @@ from typing import Any
 from ray.tune import Callback
 from ray.tune.search import Searcher
 
-from xtransfer.errors import InputLost, XtransferError
+from xtransfer.errors import InputLost, StepBusy, XtransferError
 from xtransfer.plan import Plan, Step
 
+LOOK_EVERY_S = 2.0
+"""Seconds between two looks at a step that is busy elsewhere."""
 LOST_AT_MOST = 3
 """Times that one step is done again because what it left was damaged when a child read it."""
 
@@ -24,13 +27,16 @@ LOST_AT_MOST = 3
 class PlanSearcher(Searcher):
     """Suggests each step of a plan once all its parents are done.
 
-    A step that finds a parent's record or files damaged waits until the parent is done again.
+    A step that finds a parent's record or files damaged waits until the parent is done again, and one
+    that another driver is at work on waits for that one's record.
 
     Args:
         plan: the whole plan.
         done: keys that have records already.
         work_inline: does a selection step, leaving its record.
         changed: told (key, state, error text) whenever a step starts, ends, fails or is blocked.
+        look: says whether a step that is ready is "recorded" by now, "busy" elsewhere, or "free".
+        suspect: keys whose records are damaged, so that having one does not mean done.
     """
 
     def __init__(
@@ -40,6 +46,8 @@ class PlanSearcher(Searcher):
         done: Iterable[str],
         work_inline: Callable[[Step], None],
         changed: Callable[[str, str, str], None] = lambda key, state, text: None,
+        look: Callable[[Step], str] = lambda step: "free",
+        suspect: Iterable[str] = (),
     ) -> None:
         super().__init__(metric="finished", mode="max")
         self.plan = plan
@@ -51,11 +59,14 @@ class PlanSearcher(Searcher):
         self.awaits: dict[str, set[str]] = {}
         self.work_inline = work_inline
         self.changed = changed
+        self.look = look
+        self.suspect = set(suspect)
+        self.busy_until: dict[str, float] = {}
         self._settle()
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the driver's hooks out: Tune writes a copy of its search algorithm to disk."""
-        return {**self.__dict__, "work_inline": None, "changed": None}
+        return {**self.__dict__, "work_inline": None, "changed": None, "look": None}
 
     @property
     def waiting(self) -> list[str]:
@@ -72,12 +83,18 @@ class PlanSearcher(Searcher):
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """Return the next ready step, None while none is ready, FINISHED when none will be."""
-        for key in self.waiting:
-            if self._ready(self.plan.steps[key]):
-                self.running[trial_id] = key
-                self.changed(key, "running", "")
-                return {"key": key}
-        return None if self.running else Searcher.FINISHED
+        while (state := self._next()) is not None:
+            key, found = state
+            if found == "recorded":
+                self.done.add(key)
+                self.changed(key, "done", "by another driver")
+                self._settle()
+                continue
+            self.running[trial_id] = key
+            self.changed(key, "running", "")
+            return {"key": key}
+        elsewhere = any(self._ready(self.plan.steps[key]) for key in self.waiting)
+        return None if self.running or elsewhere else Searcher.FINISHED
 
     def on_trial_complete(
         self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False
@@ -88,6 +105,10 @@ class PlanSearcher(Searcher):
             return
         result = result or {}
         text = result.get("error") or ""
+        if result.get("busy"):
+            self.busy_until[key] = time.monotonic() + LOOK_EVERY_S
+            self.changed(key, "waiting", "")
+            return
         if result.get("lost") and self._lose(key, result["lost"], text):
             self._settle()
             return
@@ -106,6 +127,20 @@ class PlanSearcher(Searcher):
     def restore(self, checkpoint_path: str) -> None:
         """Do nothing: a restarted driver reads the store."""
 
+    def _next(self) -> tuple[str, str] | None:
+        """Return the first ready step that is not busy elsewhere, and whether it is recorded now."""
+        for key in self.waiting:
+            step = self.plan.steps[key]
+            if time.monotonic() < self.busy_until.get(key, 0) or not self._ready(step):
+                continue
+            found = self.look(step)
+            if found == "recorded" and key in self.suspect:
+                found = "free"  # for now; the step itself sees whether its record is sound
+            if found != "busy":
+                return key, found
+            self.busy_until[key] = time.monotonic() + LOOK_EVERY_S
+        return None
+
     def _ready(self, step: Step) -> bool:
         return all(key in self.done for key in self._needs(step))
 
@@ -123,6 +158,7 @@ class PlanSearcher(Searcher):
             if self.lost[parent] >= LOST_AT_MOST:
                 return False
             self.lost[parent] += 1
+            self.suspect.add(parent)
             self.done.discard(parent)
             self.changed(parent, "waiting", f"damaged, to be done again: {text}")
         self.awaits.setdefault(key, set()).add(parent)
@@ -147,6 +183,8 @@ class PlanSearcher(Searcher):
             elif step.kind == "select" and self._ready(step):
                 try:
                     self.work_inline(step)
+                except StepBusy:  # another driver is just choosing
+                    continue
                 except InputLost as error:
                     if not self._lose(key, error.where, str(error)):
                         self._fail(key, str(error))

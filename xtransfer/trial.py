@@ -19,7 +19,7 @@ from typing import Any
 from ray import tune
 
 from xtransfer.config import Placement
-from xtransfer.errors import InputLost, StoreError, UserError, XtransferError
+from xtransfer.errors import InputLost, StepBusy, StoreError, UserError, XtransferError
 from xtransfer.execute import Workbench, run_step
 from xtransfer.logs import StoreLog
 from xtransfer.plan import Plan, Step
@@ -41,6 +41,7 @@ def run_trial(
     trial: Tune reads it). An error that a second try would
     repeat is reported, not raised, so that Tune retries only what died or could not reach the store.
     A parent whose record or files are damaged is reported as `lost`: the driver has it done again.
+    A step that another process is at work on is `busy`: the driver waits for its record.
     """
     _keep_freed_memory()
     where = Placement.model_validate(placement)
@@ -58,6 +59,9 @@ def run_trial(
     )
     try:
         record = run_step(step, bench)
+    except StepBusy as error:
+        log.write(f"left alone: {error}")
+        tune.report({"finished": 0, "error": str(error), "busy": 1})
     except InputLost as error:
         log.write(f"stopped: {error}")
         tune.report({"finished": 0, "error": str(error), "lost": error.where})
@@ -82,8 +86,7 @@ def run_trial(
 
 def store_of(placement: Placement) -> Store:
     """Open the placement's store."""
-    options = StoreOptions(endpoint_url=placement.s3.endpoint_url, region=placement.s3.region)
-    return open_store(placement.store, options=options)
+    return open_store(placement.store, options=StoreOptions(**placement.s3.model_dump()))
 
 
 def note_failure(store: Store, step: Step, text: str, details: str) -> None:

@@ -1,0 +1,236 @@
+"""Who is working on a step: one holder at a time, whatever the number of drivers.
+
+    leases/{step key}/{epoch, 6 digits}.json    one attempt at the step
+
+Whoever wants to do a step creates the object of its next epoch, which a store lets exactly one of all
+claimants do. The holder alone writes it afterwards: a later expiry now and then, and how it ended. A
+holder that falls silent, until after its expiry, can be followed by the next epoch; its commit is then
+refused, for the highest epoch is no longer its own. A process that is known to be dead, because it was of
+this machine, is followed at once. Clocks of machines may differ by less than the time of a lease.
+
+These objects are also the log of attempts: `attempts` returns them.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+from xtransfer.errors import NotFound, StepBusy, StoreError
+from xtransfer.store import Store
+
+LEASES = "leases"
+LONGEST_S = 86_400.0
+"""No lease lasts longer: what says so is damaged, or was written by a clock that is far off."""
+
+Clock = Callable[[], float]
+State = Literal["working", "done", "found", "failed"]
+"""found: a record was there already, so that nothing had to be done."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """What a lease's object says."""
+
+    key: str
+    epoch: int
+    token: str
+    """Tells this attempt from any other of the same epoch, should the log be cleared between."""
+    host: str
+    machine: str
+    """Boot and process namespace in which `pid` counts; "" where that cannot be told."""
+    pid: int
+    process_start: str
+    began: float
+    """Unix time, s, as are the other times."""
+    expires: float
+    state: State = "working"
+    ended: float | None = None
+
+    @property
+    def name(self) -> str:
+        """Name of its object."""
+        return f"{LEASES}/{self.key}/{self.epoch:06d}.json"
+
+    def live(self, now: float) -> bool:
+        """Say whether its holder may still be at work."""
+        if self.state != "working" or not now <= self.expires <= now + LONGEST_S:
+            return False
+        if not self.machine or self.machine != _machine():
+            return True
+        return _process_start(self.pid) == self.process_start
+
+
+@dataclass(kw_only=True)
+class Lease:
+    """A step that this process holds."""
+
+    store: Store
+    attempt: Attempt
+    seconds: float
+    clock: Clock
+    lost: bool = False
+    """Somebody else holds the step now."""
+    outcome: State = "failed"
+    """How it ends, unless the holder says better."""
+    _writing: threading.Lock = field(default_factory=threading.Lock)
+
+    def renew(self) -> None:
+        """Put the expiry off, unless somebody else holds the step."""
+        with self._writing:
+            if self.attempt.state != "working" or self._overtaken():
+                return
+            self.attempt = replace(self.attempt, expires=self.clock() + self.seconds)
+            self.store.write(self.attempt.name, _text(self.attempt))
+
+    def check(self) -> None:
+        """Raise StepBusy unless this process still holds the step: asked before a commit."""
+        if self._overtaken():
+            raise StepBusy(
+                f"step {self.attempt.key}",
+                f"attempt {self.attempt.epoch} was silent too long and another has taken over",
+                "Its result counts.",
+            )
+
+    def end(self) -> None:
+        """Say how it ended; the step is free."""
+        with self._writing:
+            if not self._overtaken():
+                ended = replace(self.attempt, state=self.outcome, ended=self.clock())
+                self.attempt = ended
+                self.store.write(ended.name, _text(ended))
+
+    def _overtaken(self) -> bool:
+        if not self.lost:
+            found = attempts(self.store, self.attempt.key)
+            self.lost = not found or found[-1].token != self.attempt.token
+        return self.lost
+
+
+def claim(store: Store, key: str, *, seconds: float, clock: Clock = time.time) -> Lease:
+    """Take the step `key`.
+
+    Args:
+        store: where the leases are.
+        key: of the step.
+        seconds: for which the lease lasts if it is not renewed.
+        clock: the time, Unix seconds.
+
+    Raises:
+        StepBusy: when somebody else holds it, or was first to take it.
+    """
+    found, now = attempts(store, key), clock()
+    if found and found[-1].live(now):
+        raise _busy(found[-1], now)
+    attempt = Attempt(
+        key=key,
+        epoch=found[-1].epoch + 1 if found else 1,
+        token=secrets.token_hex(8),
+        host=socket.gethostname(),
+        machine=_machine(),
+        pid=os.getpid(),
+        process_start=_process_start(os.getpid()),
+        began=now,
+        expires=now + seconds,
+    )
+    if not store.create(attempt.name, _text(attempt)):
+        raise StepBusy(f"step {key}", "another process took it at the same time")
+    return Lease(store=store, attempt=attempt, seconds=seconds, clock=clock)
+
+
+@contextmanager
+def holding(store: Store, key: str, *, seconds: float, clock: Clock = time.time) -> Iterator[Lease]:
+    """Hold the step `key` while the block lasts; a thread renews the lease. Raises as `claim` does."""
+    lease = claim(store, key, seconds=seconds, clock=clock)
+    stop = threading.Event()
+
+    def beat() -> None:
+        while not stop.wait(seconds / 3) and not lease.lost:
+            try:
+                lease.renew()
+            except StoreError as error:
+                log.warning("the lease of step %s was not renewed: %s", key, error)
+
+    thread = threading.Thread(target=beat, name=f"lease-{key}", daemon=True)
+    thread.start()
+    try:
+        yield lease
+    finally:
+        stop.set()
+        thread.join()
+        try:
+            lease.end()
+        except StoreError as error:  # it expires by itself
+            log.warning("the lease of step %s was not ended: %s", key, error)
+
+
+def holder(store: Store, key: str, *, clock: Clock = time.time) -> Attempt | None:
+    """Return the attempt that holds the step `key`, None where it is free."""
+    found = attempts(store, key)
+    return found[-1] if found and found[-1].live(clock()) else None
+
+
+def attempts(store: Store, key: str) -> list[Attempt]:
+    """Return all attempts at the step `key`, in order."""
+    found = [_read(store, info.name, key) for info in store.list(f"{LEASES}/{key}/")]
+    return [attempt for attempt in found if attempt is not None]
+
+
+def _read(store: Store, name: str, key: str) -> Attempt | None:
+    try:
+        epoch = int(name.rsplit("/", 1)[1].removesuffix(".json"))
+        data = store.read(name)
+    except (NotFound, ValueError):
+        return None
+    try:
+        return Attempt(**json.loads(data))
+    except (ValueError, TypeError):
+        # Damaged: it holds nothing, but its epoch is taken. A live holder writes it anew soon.
+        return Attempt(
+            key=key, epoch=epoch, token="", host="", machine="", pid=0, process_start="",
+            began=0, expires=0, state="failed",
+        )  # fmt: skip
+
+
+def _busy(attempt: Attempt, now: float) -> StepBusy:
+    return StepBusy(
+        f"step {attempt.key}",
+        f"process {attempt.pid} on {attempt.host} is at work on it, for {now - attempt.began:.0f} s now",
+        "Its record is waited for.",
+    )
+
+
+def _text(attempt: Attempt) -> bytes:
+    return json.dumps(asdict(attempt), indent=1).encode()
+
+
+@lru_cache(maxsize=1)
+def _machine() -> str:
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return f"{boot}/{Path('/proc/self/ns/pid').stat().st_ino}"
+    except OSError:
+        return ""
+
+
+def _process_start(pid: int) -> str:
+    """Return when a process of this machine started, in its kernel's ticks; "" for a dead one."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+    fields = stat.rpartition(")")[2].split()
+    return "" if fields[0] in ("Z", "X") else fields[19]
