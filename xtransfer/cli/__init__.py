@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from xtransfer import __version__
-from xtransfer.cli import benchmark, data, results, study
+from xtransfer.cli import benchmark, data, results, store, study
 from xtransfer.errors import XtransferError
 
 app = typer.Typer(
@@ -69,3 +69,4 @@ for command in (
 ):
     app.command()(command)
 app.add_typer(data.commands)
+app.add_typer(store.commands)

@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.test_records import FILES, draft
+from xtransfer.audit import DAY_S, audit, garbage, remove
+from xtransfer.checkpoints import save_checkpoint
+from xtransfer.leases import claim, holding
+from xtransfer.quarantine import set_aside
+from xtransfer.records import Record, commit, load_records
+from xtransfer.store import Store
+
+
+def step(store: Store, tmp_path: Path, number: int) -> Record:
+    folder = tmp_path / f"output{number}"
+    for name, data in FILES.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data + bytes([number]))
+    return commit(store, draft(spec={"n": number}, name=f"n{number}"), folder)
+
+
+@pytest.fixture
+def records(store: Store, tmp_path: Path) -> list[Record]:
+    return [step(store, tmp_path, number) for number in range(3)]
+
+
+def faults(store: Store) -> list[tuple[str, str]]:
+    return [(finding.fault, finding.object) for finding in audit(store).findings]
+
+
+def model(record: Record) -> str:
+    return next(file.object for file in record.files if file.name == "model.safetensors")
+
+
+def test_a_sound_store_has_no_findings(store: Store, records: list[Record]) -> None:
+    save_checkpoint(store, "0" * 12, state={"step": 1}, tensors={})
+    for name in ("logs/a/b.log", "plans/a.json", "reports/a/report.md", "failures/a.json"):
+        store.write(name, b"{}")
+    found = audit(store)
+    assert found.findings == ()
+    assert (found.records, found.objects) == (3, 3 * len(FILES) + 1)
+    assert found.size == sum(file.size for record in records for file in record.files)
+
+
+def test_every_kind_of_damage_is_found_and_named(store: Store, records: list[Record]) -> None:
+    first, second, third = records
+    flipped = bytearray(store.read(model(first)))
+    flipped[7] ^= 1
+    store.write(model(first), bytes(flipped))
+    store.write(model(second), store.read(model(third)))
+    store.write(model(third), b"short")
+    store.delete(first.files[0].object)
+    store.write(second.files[0].object, b"longer than it was")
+    store.write(f"{third.folder}/record.json", b"{")
+    store.write(f"{first.folder}/0000/stray", b"x")
+    store.write("odd/one", b"x")
+    found = {finding.object: finding for finding in audit(store).findings}
+    kinds = {name: finding.fault for name, finding in found.items()}
+    assert kinds == {
+        model(first): "altered",
+        # The record of the third is unreadable, so nobody knows whose bytes these are.
+        model(second): "altered",
+        first.files[0].object: "missing",
+        second.files[0].object: "grown",
+        f"{third.folder}/record.json": "unreadable",
+        f"{first.folder}/0000/stray": "unnamed",
+        "odd/one": "unnamed",
+    }
+    assert set(audit(store).damaged_steps) == {record.folder for record in records}
+
+
+def test_a_swap_says_whose_bytes_they_are(store: Store, records: list[Record]) -> None:
+    first, second, _ = (model(record) for record in records)
+    data = store.read(first), store.read(second)
+    store.write(first, data[1])
+    store.write(second, data[0])
+    assert faults(store) == sorted([("swapped", first), ("swapped", second)], key=lambda x: x[1])
+    assert f"holds the bytes of {second}" in audit(store).findings[0].what + (
+        audit(store).findings[1].what
+    )
+
+
+def test_damaged_resume_state_is_found(store: Store) -> None:
+    for number in (1, 2, 3):
+        save_checkpoint(store, "0" * 12, state={"step": number}, tensors={}, kept=3)
+    tensors = [i.name for i in store.list("resume/") if i.name.endswith("safetensors")]
+    store.write(tensors[0], store.read(tensors[0])[:-1])
+    store.delete(tensors[1])
+    store.write(f"resume/{'0' * 12}/000000003/manifest.json", b"{}")
+    assert [fault for fault, _ in faults(store)] == ["altered", "missing", "altered"]
+
+
+def test_files_of_an_attempt_at_work_are_no_findings(store: Store) -> None:
+    folder = draft().folder
+    store.write(f"{folder}/0000/weights", b"x")
+    with holding(store, draft().key, seconds=60):
+        assert audit(store).findings == ()
+        assert garbage(store) == []
+    assert faults(store) == [("unnamed", f"{folder}/0000/weights")]
+    assert [each.object for each in garbage(store) if "left over" in each.why] == [
+        f"{folder}/0000/weights"
+    ]
+
+
+def test_only_what_nothing_refers_to_is_removed(store: Store, records: list[Record]) -> None:
+    open_key, other_key, done_key = "a" * 12, "b" * 12, records[0].key
+    for key in (open_key, other_key, done_key):
+        save_checkpoint(store, key, state={"step": 1}, tensors={})
+    claim(store, done_key, seconds=60).end()
+    claim(store, open_key, seconds=60).end()
+    claim(store, records[1].key, seconds=60)  # at work, or so it seems
+    store.write(f"{records[0].folder}/0000/weights", b"left")
+    store.write(f"{records[1].folder}/0000/weights", b"at work")
+    for name in ("logs/a/b.log", "plans/a.json", "reports/a/report.md", "odd/one"):
+        store.write(name, b"{}")
+    place = set_aside(store, records[2].folder, ["altered"])
+    before = {info.name for info in store.list("")}
+
+    def gone(**options: Any) -> set[str]:
+        return {each.object for each in garbage(store, **options)}
+
+    always = {
+        f"{records[0].folder}/0000/weights",
+        f"leases/{done_key}/000001.json",
+        *(info.name for info in store.list(f"resume/{done_key}/")),
+    }
+    assert gone() == always
+    unplanned = {info.name for info in store.list(f"resume/{other_key}/")}
+    assert gone(wanted={open_key}) == always | unplanned
+    import time
+
+    later = time.time() + 31 * DAY_S
+    old = {info.name for info in store.list(f"{place}/")}
+    stale = {f"{records[1].folder}/0000/weights", f"leases/{records[1].key}/000001.json"}
+    assert gone(clock=lambda: later) == always | old | stale
+    assert gone(clock=lambda: later, quarantine_days=32) == always | stale
+    remove(store, garbage(store, wanted={open_key}))
+    assert {info.name for info in store.list("")} == before - always - unplanned
+    assert set(load_records(store, ["train"])) == {record.key for record in records[:2]}
+    assert {finding.object for finding in audit(store).findings} == {"odd/one"}
+
+
+def test_a_record_that_comes_meanwhile_keeps_its_files(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the listing of all objects and the reading of records, an attempt commits."""
+    folder = tmp_path / "output"
+    folder.mkdir()
+    (folder / "weights").write_text("x")
+    created: list[Record] = []
+    whole = type(store).list
+
+    def listing(self: Store, prefix: str) -> Any:
+        if prefix == "" and not created:
+            commit(self, draft(), folder)
+            found = list(whole(self, prefix))
+            created.append(draft())
+            record = f"{draft().folder}/record.json"
+            return iter([info for info in found if info.name != record])
+        return whole(self, prefix)
+
+    monkeypatch.setattr(type(store), "list", listing)
+    assert garbage(store) == []
+
+
+def test_unfinished_files_of_a_folder_are_swept(tmp_path: Path) -> None:
+    from xtransfer.store import open_store
+
+    store = open_store(str(tmp_path))
+    store.write("a/b", b"1")
+    for name, age in (("a/.tmp-old", 7200), ("a/.tmp-new", 0)):
+        (tmp_path / name).write_bytes(b"half")
+        moment = tmp_path.stat().st_mtime - age
+        os.utime(tmp_path / name, (moment, moment))
+    assert [tuple(i) for i in store.sweep(older_s=3600, dry_run=True)] == [("a/.tmp-old", 4)]
+    assert (tmp_path / "a/.tmp-old").exists()
+    assert [tuple(i) for i in store.sweep(older_s=3600, dry_run=False)] == [("a/.tmp-old", 4)]
+    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == [".tmp-new", "b"]
+
+
+@pytest.mark.slow
+def test_uploads_that_never_ended_are_swept(s3_url: str) -> None:
+    from xtransfer.store import open_store
+    from xtransfer.store.s3 import S3Store
+
+    store = open_store(s3_url)
+    assert isinstance(store, S3Store)
+    store.write("whole", b"1")
+    key = f"{store.prefix}half"
+    store._client().create_multipart_upload(Bucket=store.bucket, Key=key)
+    assert store.sweep(older_s=3600, dry_run=False) == []
+    assert [i.name for i in store.sweep(older_s=-5, dry_run=True)] == ["half"]
+    assert [i.name for i in store.sweep(older_s=-5, dry_run=False)] == ["half"]
+    assert store.sweep(older_s=-5, dry_run=True) == []
+    assert [i.name for i in store.list("")] == ["whole"]

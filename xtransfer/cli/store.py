@@ -1,0 +1,160 @@
+"""Commands on a store as a whole: `xtransfer store verify` and `xtransfer store gc`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from xtransfer.cli.options import (
+    AsJson,
+    PlacementFile,
+    PlaceSets,
+    StoreUrl,
+    make_plan,
+    open_at,
+    place_at,
+)
+from xtransfer.cli.output import print_json, print_table
+
+if TYPE_CHECKING:
+    from xtransfer.store import Store
+
+commands = typer.Typer(
+    name="store", no_args_is_help=True, rich_markup_mode=None, help="Examine and clear a store."
+)
+
+
+@commands.callback()
+def _group() -> None:
+    pass
+
+
+@commands.command()
+def verify(
+    placement: PlacementFile = None,
+    store: StoreUrl = None,
+    place: PlaceSets = None,
+    set_aside: Annotated[
+        bool,
+        typer.Option(
+            "--set-aside", help="Move damaged steps to quarantine/, so that `run` does them again."
+        ),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Read every record and every object, and report all that is missing, altered or unnamed.
+
+    Ends with status 1 when anything is wrong. Changes nothing, except with --set-aside.
+
+    Example: xtransfer store verify --store s3://bucket/study
+    """
+    from xtransfer.audit import audit
+
+    opened = open_at(place_at(placement, store, place))
+    found = audit(opened)
+    moved = _set_aside(opened, found.damaged_steps) if set_aside else {}
+    if as_json:
+        print_json(
+            {
+                "store": opened.url,
+                "records": found.records,
+                "objects": found.objects,
+                "bytes": found.size,
+                "findings": [vars(finding) for finding in found.findings],
+                "set_aside": moved,
+            }
+        )
+    else:
+        _say(found.records, found.objects, found.size, opened.url)
+        for finding in found.findings:
+            print(f"{finding.fault:<10} {finding.object}: {finding.what}")
+        for folder, where in moved.items():
+            print(f"set aside  {folder}: now in {where}")
+        counts = Counter(finding.fault for finding in found.findings)
+        told = ", ".join(f"{count} {fault}" for fault, count in counts.items())
+        print(f"wrong: {told}" if told else "nothing is wrong")
+    if found.findings:
+        raise typer.Exit(1)
+
+
+@commands.command()
+def gc(
+    placement: PlacementFile = None,
+    store: StoreUrl = None,
+    place: PlaceSets = None,
+    plans: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--plan",
+            help="An experiment whose resume state is kept, that of all others goes; may be repeated.",
+        ),
+    ] = None,
+    quarantine_days: Annotated[
+        float, typer.Option("--quarantine-days", min=0, help="Days to keep what was set aside.")
+    ] = 30.0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Remove what no record names: left-over uploads, superseded resume state, old quarantine.
+
+    Never removes an object that a record names, nor one of a step that somebody is at work on.
+
+    Example: xtransfer store gc --store s3://bucket/study --dry-run
+    """
+    from xtransfer.audit import UNFINISHED_S, garbage, remove
+
+    opened = open_at(place_at(placement, store, place))
+    wanted = None if not plans else _wanted(plans, opened)
+    found = garbage(opened, wanted=wanted, quarantine_days=quarantine_days)
+    if not dry_run:
+        remove(opened, found)
+    swept = opened.sweep(older_s=UNFINISHED_S, dry_run=dry_run)
+    rows = [(each.object, each.size, each.why) for each in found]
+    rows += [(each.name, each.size, "an upload that never ended") for each in swept]
+    total = sum(size for _, size, _ in rows)
+    if as_json:
+        keys = ("object", "size", "why")
+        print_json(
+            {
+                "store": opened.url,
+                "removed": not dry_run,
+                "objects": [dict(zip(keys, row, strict=True)) for row in rows],
+                "bytes": total,
+            }
+        )
+        return
+    if rows:
+        print_table(
+            ["bytes", "object", "why"], [[str(size), name, why] for name, size, why in rows]
+        )
+    print(f"{'would remove' if dry_run else 'removed'} {len(rows)} objects, {total:,} bytes")
+
+
+def _wanted(plans: list[Path], store: Store) -> set[str]:
+    """Return the keys of all steps of these experiments."""
+    from xtransfer.config import load_experiment
+
+    keys: set[str] = set()
+    for path in plans:
+        made, _ = make_plan(load_experiment(path), lenient=False, store=store)
+        keys |= set(made.steps)
+    return keys
+
+
+def _set_aside(store: Store, damaged: dict[str, list[str]]) -> dict[str, str]:
+    """Set the damaged steps aside that nobody is at work on; return step -> place."""
+    from xtransfer.leases import holder
+    from xtransfer.quarantine import set_aside
+
+    moved: dict[str, str] = {}
+    for folder, reasons in damaged.items():
+        if holder(store, folder.rpartition("-")[2]) is None:
+            moved[folder] = set_aside(store, folder, reasons)
+    return moved
+
+
+def _say(records: int, objects: int, size: int, url: str) -> None:
+    print(f"{url}: {records} records, {objects} objects, {size:,} bytes read")
