@@ -2,6 +2,7 @@
 #
 #   make demo     the whole study on artificial languages, on this machine
 #   make test     ruff, formatting and all tests        make check    ruff and pyright
+#   make faults   300 corruptions of a store, thousands of requests over a bad network (SEED=0)
 #   make clean    remove .venv and caches
 #
 # PYTHON=/path/to/python3.12 chooses the interpreter; the first of 3.11, 3.12, 3.13 is the default.
@@ -11,7 +12,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check clean
+.PHONY: help venv demo test check faults clean
 
 BIN := .venv/bin
 STAMP := .venv/.installed
@@ -19,9 +20,10 @@ RECENT := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	$$p -c '$(RECENT)' 2>/dev/null && command -v $$p && break; done)
 STORE ?= file://runs/demo
+SEED ?= 0
 
 help:
-	@sed -n '3,9s/^# \{0,1\}//p' Makefile
+	@sed -n '3,10s/^# \{0,1\}//p' Makefile
 
 venv: $(STAMP)
 
@@ -57,6 +59,9 @@ check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
+
+faults: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.faults $(SEED)
 
 # Results under runs/ are kept: they are expensive.
 clean:
