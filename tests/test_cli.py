@@ -222,6 +222,10 @@ MISTAKES: dict[str, tuple[list[Any], str]] = {
         ["run", "CONFIG", "--set", "encoder={name: org/model}"],
         "pin encoder.revision",
     ),
+    "moving revision": (
+        ["run", "CONFIG", "--set", "encoder={name: org/model, revision: main}"],
+        "the revision 'main', which may move. Give a folder, or pin encoder.revision",
+    ),
     "unknown option": (["plan", "CONFIG", "--stor", "x"], "No such option"),
     "unknown command": (["paln"], "No such command"),
 }

@@ -54,7 +54,9 @@ def test_the_task_in_contributing_is_a_task() -> None:
     assert task.as_intermediate.task == task.name
 
 
-@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
+@pytest.mark.parametrize(
+    "document", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"]
+)
 def test_links_to_files_lead_somewhere(document: str) -> None:
     text = (CHECKOUT / document).read_text(encoding="utf-8")
     targets = [target for target in re.findall(r"\]\(([^)]+)\)", text) if "://" not in target]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -73,10 +74,12 @@ class Fingerprints:
         name = settings.name or ""
         if Path(name).is_dir():
             return self._folder(Path(name))
-        if settings.revision is None:
+        if not re.fullmatch(r"[0-9a-f]{40}", settings.revision or ""):
+            has = f"the revision '{settings.revision}', which may move"
             error = ConfigError(
                 "encoder",
-                f"'{name}' is no folder here, and as a hub repository it has no revision",
+                f"'{name}' is no folder here, and as a hub repository it has "
+                f"{has if settings.revision else 'no revision'}",
                 "Give a folder, or pin encoder.revision to a full commit hash.",
             )
             if not self.lenient:

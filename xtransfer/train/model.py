@@ -94,7 +94,13 @@ def load_encoder(name: str, *, revision: str | None = None, dropout: float | Non
         for field in DROPOUT_FIELDS:
             if hasattr(config, field):
                 setattr(config, field, dropout)
-    options = {"config": config, "revision": revision, "dtype": torch.float32}
+    # Never the other format, a pickle.
+    options = {
+        "config": config,
+        "revision": revision,
+        "dtype": torch.float32,
+        "use_safetensors": True,
+    }
     try:
         model = AutoModel.from_pretrained(name, add_pooling_layer=False, **options)
     except TypeError:  # an encoder without a pooling layer does not know the option
@@ -168,7 +174,11 @@ def load_text_head(head: nn.Module, name: str, *, revision: str | None = None) -
     from transformers import AutoModelForMaskedLM
 
     model, found = AutoModelForMaskedLM.from_pretrained(
-        name, revision=revision, dtype=torch.float32, output_loading_info=True
+        name,
+        revision=revision,
+        dtype=torch.float32,
+        output_loading_info=True,
+        use_safetensors=True,
     )
     parameters = dict(model.named_parameters())
     for names in _TEXT_HEADS:

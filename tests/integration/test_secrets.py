@@ -1,0 +1,50 @@
+"""Secrets in the environment of a run are in nothing that it leaves or says."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.integration.test_pipeline import CONFIG, xtransfer
+from tests.s3_server import S3Server
+from xtransfer.store import open_store
+
+pytestmark = pytest.mark.slow
+
+PLANTED = {
+    "HF_TOKEN": "hf_planted0token0of0the0hub",
+    "HUGGING_FACE_HUB_TOKEN": "hf_planted0older0token",
+    "WANDB_API_KEY": "planted0key0of0another0service",
+    "RAY_AUTH_TOKEN": "planted0token0of0the0cluster",
+}
+
+
+def test_no_secret_is_in_the_store_in_scratch_or_in_what_is_said(
+    s3: S3Server, s3_url: str, tmp_path: Path
+) -> None:
+    """One step fails on the way, so that errors and tracebacks are among what is searched."""
+    scratch = tmp_path / "scratch"
+    run = xtransfer(
+        "run", str(CONFIG), "--store", s3_url, "--place", f"scratch={scratch}",
+        "--set", "data.holdout.commonsenseqa=40", "--set", "target.tasks=[xnli]",
+        env=PLANTED,
+    )  # fmt: skip
+    assert run.returncode == 1, run.stderr
+    store = open_store(s3_url)
+    objects = {info.name: store.read(info.name) for info in store.list("")}
+    folders = {name.split("/")[0] for name in objects}
+    assert {"train", "logs", "failures", "plans", "leases", "reports"} <= folders
+    said = {"stdout": run.stdout.encode(), "stderr": run.stderr.encode()}
+    files = {str(path): path.read_bytes() for path in scratch.rglob("*") if path.is_file()}
+    assert len(files) > 10
+    secrets = [s3.secret_key, *PLANTED.values()]
+    assert os.environ["AWS_SECRET_ACCESS_KEY"] == s3.secret_key  # it was in use
+    found = [
+        (name, secret)
+        for name, data in {**objects, **said, **files}.items()
+        for secret in secrets
+        if secret.encode() in data
+    ]
+    assert found == []
