@@ -13,7 +13,13 @@ from xtransfer.config import Experiment
 from xtransfer.errors import InputLost, StepError
 from xtransfer.plan import Plan, Step
 from xtransfer.planner import build_plan
-from xtransfer.search import LOOK_EVERY_S, LOST_AT_MOST, PlanSearcher, ProgressRelay
+from xtransfer.search import (
+    LOOK_EVERY_S,
+    LOST_AT_MOST,
+    REFUSED_AT_MOST,
+    PlanSearcher,
+    ProgressRelay,
+)
 from xtransfer.settings import read_settings
 
 OVERRIDES = (
@@ -263,6 +269,23 @@ def test_a_step_that_is_busy_elsewhere_is_waited_for(
     driver.run()
     assert (elsewhere, "done", "by another driver") in driver.events
     assert set(plan.steps) == driver.searcher.done
+
+
+def test_a_step_that_is_found_busy_again_and_again_fails(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("xtransfer.search.time.monotonic", lambda: clock[0])
+    driver = Driver(plan)
+    trial, key = driver.start_all()[0]
+    for _ in range(REFUSED_AT_MOST):
+        driver.searcher.on_trial_complete(trial, {"error": "busy", "finished": 0, "busy": 1})
+        assert key in driver.searcher.waiting
+        clock[0] += LOOK_EVERY_S
+        ((trial, again),) = driver.start_all()
+        assert again == key
+    driver.searcher.on_trial_complete(trial, {"error": "busy", "finished": 0, "busy": 1})
+    assert driver.searcher.failed == {key: "busy"}
 
 
 def test_a_driver_with_nothing_but_foreign_steps_waits(plan: Plan) -> None:

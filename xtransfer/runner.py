@@ -61,14 +61,14 @@ class Summary:
 def recorded(plan: Plan, store: Store) -> tuple[set[str], set[str]]:
     """Return the keys of the plan's steps that are done, and of those whose records are damaged.
 
-    Damaged is a record that cannot be read, or one of whose files is absent or of another size. It is
-    named in the log, and its step sets it aside when it runs.
+    Damaged is a record that cannot be read, or one of whose files is absent or of another size. Its
+    step sets it aside when it runs.
     """
     kinds = {step.kind for step in plan.steps.values()}
     damaged: list[IntegrityError] = []
     done = set(load_records(store, kinds, damaged=damaged.append)) & set(plan.steps)
     for error in damaged:
-        log.warning("damaged: %s", error)
+        log.info("damaged: %s", error)
     suspect = [step for key, step in plan.steps.items() if damaged and key not in done]
     return done, {step.key for step in suspect if store.exists(record_name(step.folder))}
 

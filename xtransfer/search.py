@@ -20,6 +20,9 @@ from xtransfer.plan import Plan, Step
 
 LOOK_EVERY_S = 2.0
 """Seconds between two looks at a step that is busy elsewhere."""
+REFUSED_AT_MOST = 10
+"""Times that one step is started and found busy: a step that kills every machine it runs on looks so,
+as its lease outlives it."""
 LOST_AT_MOST = 3
 """Times that one step is done again because what it left was damaged when a child read it."""
 
@@ -62,6 +65,7 @@ class PlanSearcher(Searcher):
         self.look = look
         self.suspect = set(suspect)
         self.busy_until: dict[str, float] = {}
+        self.refused: Counter[str] = Counter()
         self._settle()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -105,7 +109,8 @@ class PlanSearcher(Searcher):
             return
         result = result or {}
         text = result.get("error") or ""
-        if result.get("busy"):
+        if result.get("busy") and self.refused[key] < REFUSED_AT_MOST:
+            self.refused[key] += 1
             self.busy_until[key] = time.monotonic() + LOOK_EVERY_S
             self.changed(key, "waiting", "")
             return

@@ -100,10 +100,15 @@ def recorded_keys(made: Plan, store: Store) -> set[str]:
 
 def failures_in(store: Store) -> dict[str, str]:
     """Return key -> error of the steps whose last attempt failed."""
+    from xtransfer.errors import NotFound
+
     found: dict[str, str] = {}
     for item in store.list("failures/"):
-        note = json.loads(store.read(item.name))
-        found[note["key"]] = note["error"]
+        try:
+            note = json.loads(store.read(item.name))
+            found[str(note["key"])] = str(note["error"])
+        except (ValueError, KeyError, TypeError, NotFound):  # damaged, or gone: a note only
+            continue
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -146,13 +147,18 @@ def _wanted(plans: list[Path], store: Store) -> set[str]:
 
 def _set_aside(store: Store, damaged: dict[str, list[str]]) -> dict[str, str]:
     """Set the damaged steps aside that nobody is at work on; return step -> place."""
-    from xtransfer.leases import holder
+    from xtransfer.errors import StepBusy
+    from xtransfer.leases import holding
     from xtransfer.quarantine import set_aside
 
     moved: dict[str, str] = {}
     for folder, reasons in damaged.items():
-        if holder(store, folder.rpartition("-")[2]) is None:
-            moved[folder] = set_aside(store, folder, reasons)
+        try:
+            with holding(store, folder.rpartition("-")[2], seconds=60) as lease:
+                moved[folder] = set_aside(store, folder, reasons)
+                lease.outcome = "found"
+        except StepBusy as error:
+            print(f"xtransfer: {folder} is not set aside: {error}", file=sys.stderr)
     return moved
 
 
