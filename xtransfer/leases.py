@@ -6,7 +6,9 @@ Whoever wants to do a step creates the object of its next epoch, which a store l
 claimants do. The holder alone writes it afterwards: a later expiry now and then, and how it ended. A
 holder that falls silent, until after its expiry, can be followed by the next epoch; its commit is then
 refused, for the highest epoch is no longer its own. A process that is known to be dead, because it was of
-this machine, is followed at once. Clocks of machines may differ by less than the time of a lease.
+this machine, is followed at once. Clocks of machines may differ by less than the time of a lease. Should a
+holder fall silent in the moment between that check and the creation of its record, two may have done the
+work; still only one record is created, and it is whole.
 
 These objects are also the log of attempts: `attempts` returns them.
 """

@@ -56,3 +56,20 @@ def test_a_run_does_damaged_steps_again_and_no_others(finished: str, tmp_path: P
     assert again == expected
     assert report_of(store) == report_of(finished)
     assert len(list(folder.glob("quarantine/*/note.json"))) == 4
+
+
+def test_damage_that_workers_find_is_mended_too(finished: str, tmp_path: Path) -> None:
+    folder = tmp_path / "store"
+    shutil.copytree(finished.removeprefix("file://"), folder)
+    (data,) = folder.glob("prepare/mnli-train-*/*/en.rows.arrow")
+    flip(data)
+    (trial,) = folder.glob("train/mnli-lr*/record.json")
+    trial.unlink()
+    run = xtransfer(
+        "run", str(CONFIG), "--store", f"file://{folder}", "--set", "intermediate.tasks=[]",
+        "--set", "target.tasks=[xnli]", "--place", "train.workers=2", "--place", "ray.cpus=2",
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    assert trial.is_file()
+    (note,) = folder.glob("quarantine/*/note.json")
+    assert "prepare/mnli-train-" in note.read_text()

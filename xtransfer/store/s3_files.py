@@ -74,6 +74,7 @@ def _get_once(client: Any, bucket: str, key: str, path: Path, options: StoreOpti
     first = retried(lambda: _head(client, target, length), options)
     size = 0 if first is None else int(first["ContentRange"].rpartition("/")[2])
     bodies = {0: first["Body"]} if first else {}
+    tag = first["ETag"] if first else ""
     descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_TRUNC, 0o666)
     try:
         os.truncate(descriptor, size)
@@ -86,7 +87,7 @@ def _get_once(client: Any, bucket: str, key: str, path: Path, options: StoreOpti
                 body = bodies.pop(at.offset, None)
                 if body is None:
                     span = f"bytes={at.offset}-{end - 1}"
-                    body = client.get_object(**target, Range=span, IfMatch=first["ETag"])["Body"]
+                    body = client.get_object(**target, Range=span, IfMatch=tag)["Body"]
                 _pour(body, descriptor, at, end)
 
             _resumed(rest, at, options)
