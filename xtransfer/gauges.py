@@ -109,7 +109,9 @@ class MeasuredBoard:
         reached.append((step, now))
 
     def _show(self) -> None:
-        counts = dict.fromkeys(("recorded", "done", "running", "waiting", "failed", "blocked"), 0)
+        counts: dict[str, int] = dict.fromkeys(
+            ("recorded", "done", "running", "waiting", "failed", "blocked"), 0
+        )
         for state in self.states.values():
             counts[state] = counts.get(state, 0) + 1
         for state, count in counts.items():
