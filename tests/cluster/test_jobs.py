@@ -19,6 +19,7 @@ from xtransfer.cluster.jobs import (
     surroundings,
     with_namespace,
 )
+from xtransfer.cluster.kinds import path_of, path_of_body
 from xtransfer.cluster.manifests import Manifest, at, pod_templates
 from xtransfer.cluster.policy import check
 from xtransfer.config import load_experiment
@@ -134,3 +135,15 @@ def test_what_the_cluster_reads_is_the_same_plan(name: str, tmp_path: Path) -> N
     keys = [build_plan(e, Fingerprints(e, lenient=True)).key for e in (experiment, read)]
     assert keys[0] == keys[1]
     assert yaml.safe_load(copied.read_text(encoding="utf-8"))["training"]["weight_decay"] == 0.02
+
+
+def test_a_kind_that_is_not_applied_is_named_with_what_applies_it() -> None:
+    with pytest.raises(ConfigError, match="kubectl apply --server-side"):
+        path_of("CustomResourceDefinition", "", version="apiextensions.k8s.io/v1")
+
+
+def test_paths_of_objects_are_the_servers() -> None:
+    assert path_of("Pod", "a", name="b") == "/api/v1/namespaces/a/pods/b"
+    assert path_of("RayJob", "a") == "/apis/ray.io/v1/namespaces/a/rayjobs"
+    space = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "a"}}
+    assert path_of_body(space, "other", named=True) == "/api/v1/namespaces/a"

@@ -385,3 +385,10 @@ def test_waiting_and_stopping_fit_into_the_grace(overlay: Overlay) -> None:
             hook = at(template.spec, "containers", 0, "lifecycle", "preStop", "exec", "command")
             if hook:
                 assert int(hook[1]) + 20 < template.spec["terminationGracePeriodSeconds"]
+
+
+def test_the_runbook_names_every_component_and_overlay() -> None:
+    text = (TREE / "README.md").read_text(encoding="utf-8")
+    rows = " ".join(line.split("|")[1] for line in text.splitlines() if line.startswith("| `"))
+    assert sorted(re.findall(r"`([^`]+)`", rows)) == COMPONENTS
+    assert all(name in text for name in OVERLAYS)
