@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,12 @@ def test_every_experiment_has_a_name_that_the_operator_takes(experiment: str) ->
 
 def test_the_longest_name_is_still_short_enough() -> None:
     assert len(job_name("x" * 30, KEY)) == 46
+
+
+def test_labels_have_values_that_kubernetes_takes(manifests: list[Manifest]) -> None:
+    made = assemble(manifests, experiment="ends_with-", plan_key=KEY, text="")
+    for value in made.job["metadata"]["labels"].values():
+        assert re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?", value)
 
 
 def test_all_pods_carry_the_jobs_labels(objects: JobObjects) -> None:

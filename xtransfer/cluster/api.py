@@ -258,7 +258,7 @@ def connect(context: str | None, namespace: str | None) -> Api:
     file = os.environ.get("KUBECONFIG") or None
     try:
         config.load_kube_config(config_file=file, context=context, client_configuration=settings)
-        contexts, current = config.list_kube_config_contexts(config_file=file)
+        known: Any = config.list_kube_config_contexts(config_file=file)
     except config.ConfigException as error:
         if context is None and os.environ.get("KUBERNETES_SERVICE_HOST"):
             config.load_incluster_config(client_configuration=settings)
@@ -268,6 +268,7 @@ def connect(context: str | None, namespace: str | None) -> Api:
             str(error).splitlines()[0],
             "See: kubectl config get-contexts",
         ) from None
+    contexts, current = known
     chosen = next((each for each in contexts if each["name"] == context), current)
     found = namespace or chosen["context"].get("namespace") or "default"
     return Api(client.ApiClient(settings), found)

@@ -77,7 +77,7 @@ def assemble(
     """
     template = _the_job(manifests)
     name = job_name(experiment, plan_key)
-    labels = {JOB_LABEL: name, PLAN_LABEL: plan_key, EXPERIMENT_LABEL: experiment}
+    labels = {JOB_LABEL: name, PLAN_LABEL: plan_key, EXPERIMENT_LABEL: experiment.strip("-_")}
     namespace = str(at(template.body, "metadata", "namespace") or "")
     job = copy.deepcopy(template.body)
     job["metadata"]["name"] = name
