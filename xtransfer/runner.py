@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 from xtransfer.config import Placement, Resources
 from xtransfer.errors import IntegrityError, XtransferError
+from xtransfer.gauges import MeasuredBoard
 from xtransfer.leases import holder
 from xtransfer.plan import Plan, Step
 from xtransfer.records import load_records, record_name
@@ -86,6 +87,8 @@ def run_plan(plan: Plan, store: Store, placement: Placement, board: Board) -> Su
     name = f"plans/{plan.experiment}-{plan.key}.json"
     store.write(name, json.dumps(plan.to_json()).encode())
     with _scratch(placement) as scratch, _ray(placement):
+        if placement.ray.address != "local":
+            board = MeasuredBoard(board, plan, placement, recorded=done)
         searcher = _tune(
             plan, store, placement, board, name=name, done=done, suspect=suspect, scratch=scratch
         )

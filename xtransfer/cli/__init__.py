@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from xtransfer import __version__
-from xtransfer.cli import benchmark, data, results, store, study
+from xtransfer.cli import benchmark, cluster, data, results, store, study
 from xtransfer.errors import XtransferError
 
 app = typer.Typer(
@@ -66,7 +66,12 @@ for command in (
     results.export,
     benchmark.submission,
     benchmark.score,
+    cluster.submit,
+    cluster.logs,
+    cluster.wait,
+    cluster.cancel,
 ):
     app.command()(command)
 app.add_typer(data.commands)
 app.add_typer(store.commands)
+app.add_typer(cluster.commands)

@@ -122,6 +122,12 @@ def run(
     store: StoreUrl = None,
     sets: Sets = None,
     place: PlaceSets = None,
+    only: Annotated[
+        str | None,
+        typer.Option(
+            "--only", help="A part: data, intermediate:TASK, target:TASK, or model:KEY to evaluate."
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the resolved config and the plan; do nothing.")
     ] = False,
@@ -134,15 +140,19 @@ def run(
     """
     from rich.console import Console
 
+    from xtransfer.subplan import part_named
+
     experiment, places = load(config, placement, store, sets, place)
     if dry_run:
         print_resolved(experiment, places)
         opened = open_at(places)
         made, missing = make_plan(experiment, lenient=True, store=opened)
+        made = part_named(made, only)
         print_plan(made, recorded_keys(made, opened), missing, opened.url)
         return
     opened = open_at(places)
     made, missing = make_plan(experiment, lenient=True, store=opened)
+    made = part_named(made, only)
     _check_inputs(made, missing, recorded_keys(made, opened), str(config))
     from xtransfer.logs import StoreLog
     from xtransfer.progress import ProgressBoard

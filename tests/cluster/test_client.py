@@ -1,0 +1,406 @@
+"""What the client does on an API server that behaves, and on one that does not."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from tests.cluster.fake_api import Answer, FakeApi
+from xtransfer.cluster import client
+from xtransfer.cluster.api import Api, ApiError, Unreachable
+from xtransfer.cluster.client import JobNotFound, cancel, follow, states, submit
+from xtransfer.cluster.jobs import JobObjects
+from xtransfer.cluster.manifests import at
+from xtransfer.errors import ConfigError, XtransferError
+
+NAME = "xt-small-0123456789ab"
+
+
+def test_a_submit_makes_the_job_and_what_belongs_to_it(
+    server: FakeApi, api: Api, objects: JobObjects
+) -> None:
+    done = submit(api, objects)
+    job = server.one("rayjobs")
+    assert (done.done, job["metadata"]["name"]) == ("created", NAME)
+    assert "suspend" not in job["spec"]
+    config, placement = sorted(
+        server.all("configmaps"), key=lambda b: "placement" in str(b["data"])
+    )
+    assert config["data"] == {"experiment.yaml": "name: small\n"}
+    assert list(placement["data"]) == ["placement.yaml"]
+    (budget,) = server.all("poddisruptionbudgets")
+    for owned in (config, budget):
+        assert owned["metadata"]["ownerReferences"][0]["uid"] == job["metadata"]["uid"]
+    assert "ownerReferences" not in placement["metadata"]
+    assert budget["spec"]["selector"]["matchLabels"]["xtransfer/job"] == NAME
+
+
+def test_what_is_sent_is_authorised_strict_and_applied_on_the_server(
+    server: FakeApi, api: Api, objects: JobObjects
+) -> None:
+    submit(api, objects)
+    assert {r.headers.get("authorization") for r in server.requests} == {"Bearer secret-token"}
+    writes = [r for r in server.requests if r.method in ("POST", "PATCH")]
+    assert {r.query["fieldValidation"] for r in writes} == {"Strict"}
+    assert {r.query["fieldManager"] for r in writes} == {"xtransfer"}
+    assert {r.headers["content-type"] for r in server.sent("PATCH", "configmaps")} == {
+        "application/apply-patch+yaml"
+    }
+
+
+def test_twice_is_one_job(server: FakeApi, api: Api, objects: JobObjects) -> None:
+    submit(api, objects)
+    server.start(NAME)
+    before = server.one("rayjobs")
+    done = submit(api, objects)
+    assert done.done == "adopted"
+    assert done.state is not None
+    assert done.state.words == "runs"
+    assert server.one("rayjobs") == before
+    assert len(server.sent("POST", "rayjobs")) == 1
+
+
+def test_two_at_once_are_one_job(server: FakeApi, api: Api, objects: JobObjects) -> None:
+    done: list[str] = []
+    threads = [
+        threading.Thread(target=lambda: done.append(submit(api, objects).done)) for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(done) == ["adopted"] * 3 + ["created"]
+    assert len(server.all("rayjobs")) == 1
+
+
+def test_an_answer_that_is_lost_makes_no_second_job(
+    server: FakeApi, api: Api, objects: JobObjects
+) -> None:
+    server.fail(1, Answer(drop=True, after=True), method="POST", plural="rayjobs")
+    submit(api, objects)
+    assert len(server.sent("POST", "rayjobs")) == 2
+    assert len(server.all("rayjobs")) == 1
+    assert len(server.all("poddisruptionbudgets")) == 1
+
+
+def test_a_submit_that_was_stopped_half_way_is_completed(
+    server: FakeApi, api: Api, objects: JobObjects
+) -> None:
+    server.fail(1, Answer(code=403, message="no"), method="PATCH", plural="poddisruptionbudgets")
+    with pytest.raises(ApiError):
+        submit(api, objects)
+    assert server.all("poddisruptionbudgets") == []
+    assert submit(api, objects).done == "adopted"
+    assert len(server.all("poddisruptionbudgets")) == 1
+
+
+@pytest.mark.parametrize("status", ["Failed", "ValidationFailed"])
+def test_a_job_that_failed_is_replaced_by_the_same_plan(
+    server: FakeApi, api: Api, objects: JobObjects, status: str
+) -> None:
+    submit(api, objects)
+    first = server.start(NAME)
+    uid = server.one("rayjobs")["metadata"]["uid"]
+    server.set_status(NAME, jobDeploymentStatus=status, jobStatus="FAILED", reason="AppFailed")
+    assert submit(api, objects).done == "replaced"
+    job = server.one("rayjobs")
+    assert job["metadata"]["uid"] != uid
+    assert job["metadata"]["labels"]["xtransfer/plan"] == "0123456789ab"
+    assert server.start(NAME) != first
+    assert len(server.all("poddisruptionbudgets")) == 1
+
+
+def test_a_job_that_succeeded_is_not_run_again(
+    server: FakeApi, api: Api, objects: JobObjects
+) -> None:
+    submit(api, objects)
+    server.set_status(NAME, jobDeploymentStatus="Complete", jobStatus="SUCCEEDED")
+    assert submit(api, objects).done == "adopted"
+
+
+def test_a_replacement_waits_for_the_old_cluster_to_go(
+    server: FakeApi, api: Api, objects: JobObjects
+) -> None:
+    submit(api, objects)
+    server.set_status(NAME, jobDeploymentStatus="Failed")
+    server.finalizers = True
+    pauses: list[float] = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 3:
+            server.let_go(NAME)
+
+    api.pause = pause
+    assert submit(api, objects).done == "replaced"
+    assert len(pauses) == 3
+
+
+def test_an_operator_that_never_lets_go_is_named(
+    server: FakeApi, api: Api, objects: JobObjects, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "GONE_S", 10)
+    submit(api, objects)
+    server.set_status(NAME, jobDeploymentStatus="Failed")
+    server.finalizers = True
+    with pytest.raises(XtransferError, match="Is the operator running"):
+        submit(api, objects)
+
+
+def test_a_dry_run_keeps_nothing(server: FakeApi, api: Api, objects: JobObjects) -> None:
+    assert submit(api, objects, dry_run=True).state is None
+    assert server.all("rayjobs") == server.all("configmaps") == []
+    writes = [r for r in server.requests if r.method in ("POST", "PATCH")]
+    assert {r.query.get("dryRun") for r in writes} == {"All"}
+    assert {r.plural for r in writes} == {"rayjobs", "configmaps", "poddisruptionbudgets"}
+
+
+def test_a_misspelt_field_is_refused(server: FakeApi, api: Api, objects: JobObjects) -> None:
+    objects.job["spec"]["backofLimit"] = 3
+    with pytest.raises(ApiError, match=r'unknown field "spec.backofLimit"'):
+        submit(api, objects, dry_run=True)
+    assert server.all("rayjobs") == []
+
+
+def test_a_job_of_that_name_that_is_not_of_this_plan_is_left_alone(
+    server: FakeApi, api: Api, objects: JobObjects
+) -> None:
+    submit(api, objects)
+    api.merge("RayJob", NAME, {"metadata": {"labels": {"xtransfer/plan": "other"}}})
+    with pytest.raises(ConfigError, match="not submitted by this program"):
+        submit(api, objects)
+    assert len(server.all("rayjobs")) == 1
+
+
+# --- failures of the server ----------------------------------------------------------------------
+
+
+def test_a_refusal_names_the_role(server: FakeApi, api: Api, objects: JobObjects) -> None:
+    said = 'rayjobs.ray.io is forbidden: User "me" cannot create resource "rayjobs"'
+    server.fail(9, Answer(code=403, message=said), method="POST", plural="rayjobs")
+    with pytest.raises(ApiError, match=r"cannot create resource.*xtransfer-submitter") as caught:
+        submit(api, objects)
+    assert caught.value.exit_status == 1
+    assert len(server.sent("POST", "rayjobs")) == 1
+
+
+def test_a_busy_server_is_asked_again_when_it_says(
+    server: FakeApi, api: Api, objects: JobObjects, waits: list[float]
+) -> None:
+    server.fail(2, Answer(code=429, headers={"Retry-After": "7"}), method="POST")
+    assert submit(api, objects).done == "created"
+    assert waits == [7, 7]
+
+
+def test_a_server_that_stays_busy_is_given_up(
+    server: FakeApi, api: Api, objects: JobObjects, waits: list[float]
+) -> None:
+    server.fail(99, Answer(code=429), plural="rayjobs")
+    with pytest.raises(ApiError, match="too busy"):
+        submit(api, objects)
+    assert waits == [0.5, 1, 2, 4]
+
+
+def test_a_server_that_hangs_up_is_asked_again(
+    server: FakeApi, api: Api, objects: JobObjects
+) -> None:
+    server.fail(3, Answer(drop=True))
+    assert submit(api, objects).done == "created"
+
+
+def test_no_server_is_said_so(server: FakeApi, api: Api) -> None:
+    server.fail(99, Answer(drop=True))
+    with pytest.raises(Unreachable, match=r"no answer to GET .*Check the context"):
+        api.get("RayJob", NAME)
+
+
+# --- following -----------------------------------------------------------------------------------
+
+
+class Story:
+    """Events that happen one after the other, each when the client waits or has heard of the last."""
+
+    def __init__(self, server: FakeApi, *events: Callable[[], object]) -> None:
+        self.server = server
+        self.events = list(events)
+        self.told: list[str] = []
+        self.said: list[str] = []
+
+    def next(self, text: str = "") -> None:
+        self.told.append(text)
+        if self.events:
+            self.events.pop(0)()
+
+    def follow(self, api: Api) -> str:
+        return follow(api, NAME, say=self.said.append, tell=self.next).outcome
+
+
+def succeed(server: FakeApi) -> Callable[[], object]:
+    return lambda: server.set_status(NAME, jobDeploymentStatus="Complete", jobStatus="SUCCEEDED")
+
+
+def lose(server: FakeApi) -> Callable[[], object]:
+    return lambda: server.set_status(
+        NAME, jobDeploymentStatus="Retrying", jobStatus="FAILED", failed=1, reason="AppFailed"
+    )
+
+
+def test_following_goes_over_a_new_cluster_to_the_end(
+    server: FakeApi, api: Api, objects: JobObjects
+) -> None:
+    submit(api, objects)
+
+    def first() -> None:
+        server.log(f"{server.start(NAME)}-submitter", "one", "two")
+
+    def second() -> None:
+        server.log(f"{server.start(NAME)}-submitter", "two recorded", "three")
+
+    story = Story(server, first, lose(server), second, succeed(server))
+    assert story.follow(api) == "succeeded"
+    assert story.said == ["one", "two", "two recorded", "three"]
+    clusters = [text.split(" on ")[1].split(":")[0] for text in story.told if "runs" in text]
+    assert len(set(clusters)) == 2
+    assert any("lost its cluster" in text for text in story.told)
+    assert len(server.sent("POST", "rayjobs")) == 1
+
+
+def test_following_survives_cut_watches(server: FakeApi, api: Api, objects: JobObjects) -> None:
+    submit(api, objects)
+    server.watch_drops_after = 0
+    story = Story(
+        server,
+        lambda: server.set_status(NAME, jobDeploymentStatus="Initializing"),
+        *[lambda: None] * 2,
+        succeed(server),
+    )
+    assert story.follow(api) == "succeeded"
+    watches = [r for r in server.requests if r.query.get("watch")]
+    assert len(watches) > 1
+    assert any("The job runs on" in text for text in story.told)
+
+
+def test_following_survives_a_history_that_is_gone(
+    server: FakeApi, api: Api, objects: JobObjects
+) -> None:
+    submit(api, objects)
+    rounds = iter([server.forget, server.forget, succeed(server)])
+    api.pause = lambda seconds: None
+
+    def fault(request: object) -> None:
+        # Between the read of the job and its watch.
+        if getattr(request, "query", {}).get("watch"):
+            next(rounds, lambda: None)()
+
+    server.faults.append(fault)  # type: ignore[arg-type]
+    assert Story(server).follow(api) == "succeeded"
+    assert len([r for r in server.requests if r.query.get("watch")]) >= 3
+
+
+def test_following_survives_a_server_that_restarts(
+    server: FakeApi, api: Api, objects: JobObjects
+) -> None:
+    submit(api, objects)
+    server.fail(8, Answer(code=503), method="GET", plural="rayjobs")
+    story = Story(server, lambda: None, succeed(server))
+    assert story.follow(api) == "succeeded"
+
+
+def test_lines_are_said_once(server: FakeApi, api: Api, objects: JobObjects) -> None:
+    submit(api, objects)
+    cluster = server.start(NAME)
+    server.log(f"{cluster}-submitter", "a", "b")
+    reader = client.LogReader(api, NAME)
+    assert list(reader.fresh()) == ["a", "b"]
+    assert list(reader.fresh()) == []
+    server.log(f"{cluster}-submitter", "c")
+    assert list(reader.fresh()) == ["c"]
+
+
+def test_a_log_that_has_not_begun_is_no_failure(
+    server: FakeApi, api: Api, objects: JobObjects
+) -> None:
+    submit(api, objects)
+    assert list(client.LogReader(api, NAME).fresh()) == []
+    server.start(NAME)
+    assert list(client.LogReader(api, NAME).fresh()) == []
+
+
+def test_following_a_job_that_is_deleted_says_so(
+    server: FakeApi, api: Api, objects: JobObjects
+) -> None:
+    submit(api, objects)
+    with pytest.raises(JobNotFound) as caught:
+        Story(server, lambda: cancel(api, NAME)).follow(api)
+    assert caught.value.exit_status == 5
+
+
+def test_following_gives_up_without_any_answer(
+    server: FakeApi, api: Api, objects: JobObjects
+) -> None:
+    submit(api, objects)
+    now = [0.0]
+    api.pause = lambda seconds: now.__setitem__(0, now[0] + 100)
+    server.fail(10**6, Answer(code=503), method="GET")
+    with pytest.raises(ApiError, match="too busy"):
+        list(states(api, NAME, clock=lambda: now[0]))
+    assert now[0] > client.PATIENCE_S
+
+
+def test_waiting_ends_with_its_limit(server: FakeApi, api: Api, objects: JobObjects) -> None:
+    submit(api, objects)
+    server.start(NAME)
+    last = list(states(api, NAME, limit_s=0.2))[-1]
+    assert last.outcome == "going"
+
+
+# --- the end -------------------------------------------------------------------------------------
+
+
+def test_cancelling_takes_all_of_the_job_along(
+    server: FakeApi, api: Api, objects: JobObjects
+) -> None:
+    submit(api, objects)
+    assert cancel(api, NAME)
+    assert server.all("rayjobs") == server.all("poddisruptionbudgets") == []
+    assert [at(body, "data", "experiment.yaml") for body in server.all("configmaps")] == [None]
+    assert not cancel(api, NAME)
+
+
+def test_jobs_are_listed_by_their_label(server: FakeApi, api: Api, objects: JobObjects) -> None:
+    submit(api, objects)
+    stranger = {**objects.job, "metadata": {"name": "other"}}
+    api.create(stranger)
+    assert [body["metadata"]["name"] for body in client.jobs(api)] == [NAME]
+    assert len(server.all("rayjobs")) == 2
+
+
+def test_setting_up_applies_all_but_the_job(server: FakeApi, api: Api, manifests: list) -> None:
+    from xtransfer.cluster.jobs import surroundings
+
+    del server.objects["namespaces", "", "xtransfer"]
+    bodies = surroundings(manifests)
+    tried = list(client.set_up(api, bodies, dry_run=True))
+    assert server.all("namespaces") == []
+    assert "Role/xtransfer-submitter (not tried: no namespace yet)" in tried
+    applied = list(client.set_up(api, bodies))
+    assert applied[0] == "Namespace/xtransfer"
+    assert list(client.set_up(api, bodies)) == applied
+    assert server.all("rayjobs") == server.all("poddisruptionbudgets") == []
+    assert len(server.all("networkpolicies")) > 5
+    assert {r.method for r in server.requests} == {"PATCH"}
+
+
+def test_a_field_that_somebody_else_owns_is_not_taken(
+    server: FakeApi, api: Api, objects: JobObjects
+) -> None:
+    submit(api, objects)
+    (key,) = [key for key in server.objects if key[0] == "poddisruptionbudgets"]
+    server.owners[key]["spec", "minAvailable"] = "an-admin"
+    assert objects.budget is not None
+    changed = {**objects.budget, "spec": {**objects.budget["spec"], "minAvailable": 2}}
+    with pytest.raises(ApiError, match='conflict with "an-admin"'):
+        submit(api, replace(objects, budget=changed))

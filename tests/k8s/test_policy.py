@@ -1,0 +1,628 @@
+"""Each rule finds the one thing that it is about, in manifests that are sound but for it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from xtransfer.cluster.manifests import Manifest
+from xtransfer.cluster.policy import RULES, check
+
+Overlay = Callable[[str], list[Manifest]]
+Body = dict[str, Any]
+TEMPLATES = {
+    "head": "spec.rayClusterSpec.headGroupSpec.template",
+    "worker": "spec.rayClusterSpec.workerGroupSpecs[1].template",
+    "submitter": "spec.submitterPodTemplate",
+}
+
+
+def find(manifests: list[Manifest], kind: str, name: str = "") -> Body:
+    (found,) = [m.body for m in manifests if m.kind == kind and (not name or m.name == name)]
+    return found
+
+
+def job(manifests: list[Manifest]) -> Body:
+    return find(manifests, "RayJob")
+
+
+def cluster(manifests: list[Manifest]) -> Body:
+    return job(manifests)["spec"]["rayClusterSpec"]
+
+
+def template(manifests: list[Manifest], role: str) -> Body:
+    if role == "submitter":
+        return job(manifests)["spec"]["submitterPodTemplate"]
+    if role == "head":
+        return cluster(manifests)["headGroupSpec"]["template"]
+    return cluster(manifests)["workerGroupSpecs"][1]["template"]
+
+
+def container(manifests: list[Manifest], role: str) -> Body:
+    return template(manifests, role)["spec"]["containers"][0]
+
+
+def add(manifests: list[Manifest], body: Body) -> None:
+    manifests.append(Manifest(file="added.yaml", body=body))
+
+
+def put(where: Callable[[list[Manifest]], Body], **values: Any) -> Callable[[list[Manifest]], None]:
+    def change(manifests: list[Manifest]) -> None:
+        where(manifests).update(copy.deepcopy(values))
+
+    return change
+
+
+def drop(where: Callable[[list[Manifest]], Body], key: str) -> Callable[[list[Manifest]], None]:
+    def change(manifests: list[Manifest]) -> None:
+        del where(manifests)[key]
+
+    return change
+
+
+def spec(manifests: list[Manifest]) -> Body:
+    return job(manifests)["spec"]
+
+
+def budget(manifests: list[Manifest]) -> Body:
+    return find(manifests, "PodDisruptionBudget")["spec"]
+
+
+def worker_group(manifests: list[Manifest]) -> Body:
+    return cluster(manifests)["workerGroupSpecs"][1]
+
+
+def role_rule(**rule: Any) -> Callable[[list[Manifest]], None]:
+    def change(manifests: list[Manifest]) -> None:
+        find(manifests, "Role")["rules"].append({"apiGroups": [""], **rule})
+
+    return change
+
+
+def many_groups(manifests: list[Manifest]) -> None:
+    groups = cluster(manifests)["workerGroupSpecs"]
+    for number in range(16):
+        groups.append({**copy.deepcopy(groups[1]), "groupName": f"more-{number}"})
+
+
+def budget_on_workers(manifests: list[Manifest]) -> None:
+    add(
+        manifests,
+        {
+            "apiVersion": "policy/v1",
+            "kind": "PodDisruptionBudget",
+            "metadata": {"name": "workers"},
+            "spec": {
+                "minAvailable": 1,
+                "selector": {"matchLabels": {"ray.io/node-type": "worker"}},
+            },
+        },
+    )
+
+
+def child(manifests: list[Manifest]) -> None:
+    made = {
+        "apiVersion": "ray.io/v1",
+        "kind": "RayCluster",
+        "metadata": {
+            "name": "xt-template-abcde",
+            "labels": {"ray.io/originated-from-cr-name": "xt-template"},
+        },
+        "spec": copy.deepcopy(cluster(manifests)),
+    }
+    add(manifests, made)
+
+
+def stale_reference(manifests: list[Manifest]) -> None:
+    for volume in template(manifests, "head")["spec"]["volumes"]:
+        if volume["name"] == "placement":
+            volume["configMap"]["name"] = "xtransfer-placement"
+
+
+def no_budget(manifests: list[Manifest]) -> None:
+    manifests[:] = [m for m in manifests if m.kind != "PodDisruptionBudget"]
+
+
+def open_network(manifests: list[Manifest]) -> None:
+    manifests[:] = [m for m in manifests if m.name != "xtransfer-deny-all"]
+
+
+def mutable(manifests: list[Manifest]) -> None:
+    for manifest in manifests:
+        if manifest.name.startswith("xtransfer-placement-"):
+            del manifest.body["immutable"]
+
+
+def key_in_config(manifests: list[Manifest]) -> None:
+    for manifest in manifests:
+        if manifest.name.startswith("xtransfer-placement-"):
+            manifest.body["data"]["more.yaml"] = "key: AKIA" + "A" * 16
+
+
+SECRET = {"name": "AWS_SECRET_ACCESS_KEY", "value": "x"}
+
+
+def env(role: str) -> Callable[[list[Manifest]], None]:
+    return lambda manifests: container(manifests, role)["env"].append(dict(SECRET))
+
+
+# Rule, what it is called here, overlay, change, where it must be found.
+CASES: list[tuple[str, str, str, Callable[[list[Manifest]], None], str]] = [
+    (
+        "name-length",
+        "48 characters",
+        "kind",
+        lambda m: job(m)["metadata"].update(name="x" * 48),
+        "metadata.name",
+    ),
+    (
+        "name-length",
+        "48 characters under Kueue",
+        "kueue",
+        lambda m: job(m)["metadata"].update(name="x" * 48),
+        "metadata.name",
+    ),
+    (
+        "name-form",
+        "a digit first",
+        "kind",
+        lambda m: job(m)["metadata"].update(name="1-job"),
+        "metadata.name",
+    ),
+    (
+        "name-form",
+        "a dot, which other kinds may have",
+        "kind",
+        lambda m: job(m)["metadata"].update(name="a.b"),
+        "metadata.name",
+    ),
+    (
+        "name-form",
+        "a hyphen last",
+        "kind",
+        lambda m: job(m)["metadata"].update(name="job-"),
+        "metadata.name",
+    ),
+    (
+        "submission-mode",
+        "HTTP",
+        "kind",
+        put(spec, submissionMode="HTTPMode"),
+        "spec.submissionMode",
+    ),
+    (
+        "submission-mode",
+        "sidecar",
+        "kind",
+        put(spec, submissionMode="SidecarMode"),
+        "spec.submissionMode",
+    ),
+    (
+        "submitter-template",
+        "none",
+        "kind",
+        drop(spec, "submitterPodTemplate"),
+        "spec.submitterPodTemplate",
+    ),
+    ("job-id", "set", "kind", put(spec, jobId="mine"), "spec.jobId"),
+    (
+        "deadlines",
+        "none while running",
+        "kind",
+        drop(spec, "activeDeadlineSeconds"),
+        "spec.activeDeadlineSeconds",
+    ),
+    (
+        "deadlines",
+        "none before running",
+        "kind",
+        drop(spec, "preRunningDeadlineSeconds"),
+        "spec.preRunningDeadlineSeconds",
+    ),
+    (
+        "shutdown",
+        "not",
+        "kind",
+        drop(spec, "shutdownAfterJobFinishes"),
+        "spec.shutdownAfterJobFinishes",
+    ),
+    ("retries", "none", "kind", put(spec, backoffLimit=0), "spec.backoffLimit"),
+    (
+        "auth-token",
+        "disabled",
+        "kind",
+        lambda m: cluster(m)["authOptions"].update(mode="disabled"),
+        "spec.rayClusterSpec.authOptions.mode",
+    ),
+    (
+        "auth-version",
+        "none",
+        "kind",
+        drop(cluster, "rayVersion"),
+        "spec.rayClusterSpec.rayVersion",
+    ),
+    (
+        "autoscaler-version",
+        "v1",
+        "kind",
+        lambda m: cluster(m)["autoscalerOptions"].update(version="v1"),
+        "spec.rayClusterSpec.autoscalerOptions.version",
+    ),
+    (
+        "restart-policy",
+        "head",
+        "kind",
+        lambda m: template(m, "head")["spec"].update(restartPolicy="Always"),
+        f"{TEMPLATES['head']}.spec.restartPolicy",
+    ),
+    (
+        "restart-policy",
+        "worker",
+        "gpu",
+        lambda m: template(m, "worker")["spec"].pop("restartPolicy"),
+        f"{TEMPLATES['worker']}.spec.restartPolicy",
+    ),
+    ("child-cluster", "of a job", "kind", child, "metadata"),
+    (
+        "head-cpus",
+        "one",
+        "kind",
+        lambda m: cluster(m)["headGroupSpec"]["rayStartParams"].update({"num-cpus": "1"}),
+        "spec.rayClusterSpec.headGroupSpec.rayStartParams.num-cpus",
+    ),
+    (
+        "head-memory",
+        "a limit above the request",
+        "kind",
+        lambda m: container(m, "head")["resources"]["limits"].update(memory="4Gi"),
+        f"{TEMPLATES['head']}.spec.containers[0].resources",
+    ),
+    (
+        "head-eviction",
+        "no annotation",
+        "kind",
+        lambda m: template(m, "head")["metadata"].pop("annotations"),
+        f"{TEMPLATES['head']}.metadata.annotations",
+    ),
+    (
+        "pre-stop",
+        "none",
+        "gpu",
+        lambda m: container(m, "worker").pop("lifecycle"),
+        f"{TEMPLATES['worker']}.spec.containers[0].lifecycle.preStop",
+    ),
+    (
+        "grace",
+        "the default of 30 s",
+        "gpu",
+        lambda m: template(m, "worker")["spec"].pop("terminationGracePeriodSeconds"),
+        f"{TEMPLATES['worker']}.spec.terminationGracePeriodSeconds",
+    ),
+    (
+        "shared-memory",
+        "on disk",
+        "gpu",
+        lambda m: template(m, "worker")["spec"]["volumes"][1].update(emptyDir={}),
+        f"{TEMPLATES['worker']}.spec.volumes",
+    ),
+    (
+        "scale-to-zero",
+        "one always",
+        "gpu",
+        put(worker_group, minReplicas=1),
+        "spec.rayClusterSpec.workerGroupSpecs[1].minReplicas",
+    ),
+    (
+        "idle-timeout",
+        "an hour",
+        "gpu",
+        put(worker_group, idleTimeoutSeconds=3600),
+        "spec.rayClusterSpec.workerGroupSpecs[1].idleTimeoutSeconds",
+    ),
+    (
+        "group-order",
+        "on-demand first",
+        "gpu",
+        put(worker_group, priority=20),
+        "spec.rayClusterSpec.workerGroupSpecs[1].priority",
+    ),
+    (
+        "image-pin",
+        "latest",
+        "gpu",
+        lambda m: [container(m, r).update(image="a:5000/b:latest") for r in ("head",)],
+        f"{TEMPLATES['head']}.spec.containers[0].image",
+    ),
+    (
+        "kueue-shutdown",
+        "not",
+        "kueue",
+        drop(spec, "shutdownAfterJobFinishes"),
+        "spec.shutdownAfterJobFinishes",
+    ),
+    (
+        "kueue-selector",
+        "set",
+        "kueue",
+        put(spec, clusterSelector={"a": "b"}),
+        "spec.clusterSelector",
+    ),
+    (
+        "kueue-groups",
+        "18 groups",
+        "kueue",
+        many_groups,
+        "spec.rayClusterSpec.workerGroupSpecs",
+    ),
+    (
+        "kueue-elastic",
+        "no annotation",
+        "kueue",
+        lambda m: job(m)["metadata"].pop("annotations"),
+        "metadata.annotations.kueue.x-k8s.io/elastic-job",
+    ),
+    (
+        "kueue-label",
+        "as an annotation",
+        "kueue",
+        lambda m: job(m)["metadata"]["annotations"].update({"kueue.x-k8s.io/queue-name": "a"}),
+        "metadata.annotations.kueue.x-k8s.io/queue-name",
+    ),
+    (
+        "two-queues",
+        "Volcano too",
+        "kueue",
+        lambda m: job(m)["metadata"]["labels"].update({"volcano.sh/queue-name": "a"}),
+        "metadata.labels",
+    ),
+    (
+        "budget-form",
+        "maxUnavailable",
+        "kind",
+        lambda m: budget(m).update(maxUnavailable=budget(m).pop("minAvailable")),
+        "spec.maxUnavailable",
+    ),
+    ("budget-form", "a share", "kind", put(budget, minAvailable="50%"), "spec.minAvailable"),
+    ("budget-workers", "by the operator's label", "gpu", budget_on_workers, "spec.selector"),
+    (
+        "budget-workers",
+        "by a wide selector",
+        "gpu",
+        lambda m: budget(m)["selector"].update(
+            matchLabels={"app.kubernetes.io/part-of": "xtransfer"}
+        ),
+        "spec.selector",
+    ),
+    ("budget-head", "none", "gpu", no_budget, TEMPLATES["head"]),
+    (
+        "namespace-security",
+        "baseline",
+        "kind",
+        lambda m: find(m, "Namespace")["metadata"]["labels"].update(
+            {"pod-security.kubernetes.io/enforce": "baseline"}
+        ),
+        "metadata.labels.pod-security.kubernetes.io/enforce",
+    ),
+    ("network-closed", "open", "kind", open_network, "metadata.name"),
+    ("role", "secrets", "kind", role_rule(resources=["secrets"], verbs=["get"]), "rules[6]"),
+    ("role", "pods", "kind", role_rule(resources=["pods"], verbs=["create"]), "rules[6]"),
+    ("role", "exec", "kind", role_rule(resources=["pods/exec"], verbs=["create"]), "rules[6]"),
+    ("role", "all", "kind", role_rule(resources=["*"], verbs=["get"]), "rules[6]"),
+    (
+        "config-reference",
+        "without the hash",
+        "kind",
+        stale_reference,
+        f"{TEMPLATES['head']}.spec.volumes[5].configMap.name",
+    ),
+    ("config-immutable", "not", "kind", mutable, "immutable"),
+    ("secret-literal", "in a ConfigMap", "kind", key_in_config, "data.more.yaml"),
+    (
+        "secret-literal",
+        "in the entry point",
+        "kind",
+        put(spec, entrypoint="run --token hf_" + "a" * 34),
+        "spec.entrypoint",
+    ),
+    (
+        "secret-literal",
+        "for the autoscaler",
+        "kind",
+        lambda m: cluster(m)["autoscalerOptions"]["env"].append(dict(SECRET)),
+        "spec.rayClusterSpec.autoscalerOptions.env[1]",
+    ),
+    (
+        "secret-object",
+        "with a value",
+        "kind",
+        lambda m: add(
+            m,
+            {
+                "apiVersion": "v1",
+                "kind": "Secret",
+                "metadata": {"name": "s"},
+                "stringData": {"a": "b"},
+            },
+        ),
+        "data",
+    ),
+    (
+        "autoscaler-security",
+        "none",
+        "kind",
+        lambda m: cluster(m)["autoscalerOptions"].pop("securityContext"),
+        "spec.rayClusterSpec.autoscalerOptions.securityContext",
+    ),
+    (
+        "autoscaler-security",
+        "capabilities",
+        "kind",
+        lambda m: cluster(m)["autoscalerOptions"]["securityContext"].pop("capabilities"),
+        "spec.rayClusterSpec.autoscalerOptions.securityContext",
+    ),
+    (
+        "api-token",
+        "for workers",
+        "gpu",
+        lambda m: template(m, "worker")["spec"].pop("automountServiceAccountToken"),
+        f"{TEMPLATES['worker']}.spec.automountServiceAccountToken",
+    ),
+]
+for role, path in TEMPLATES.items():
+    at_container = f"{path}.spec.containers[0]"
+    context = f"{at_container}.securityContext"
+    CASES += [
+        (
+            "pod-non-root",
+            f"{role}: not said",
+            "gpu",
+            lambda m, r=role: template(m, r)["spec"]["securityContext"].pop("runAsNonRoot"),
+            f"{context}.runAsNonRoot",
+        ),
+        (
+            "pod-non-root",
+            f"{role}: uid 0",
+            "gpu",
+            lambda m, r=role: template(m, r)["spec"]["securityContext"].update(runAsUser=0),
+            f"{context}.runAsUser",
+        ),
+        (
+            "pod-seccomp",
+            f"{role}: none",
+            "gpu",
+            lambda m, r=role: template(m, r)["spec"]["securityContext"].pop("seccompProfile"),
+            f"{context}.seccompProfile",
+        ),
+        (
+            "pod-escalation",
+            f"{role}: not said",
+            "gpu",
+            lambda m, r=role: container(m, r)["securityContext"].pop("allowPrivilegeEscalation"),
+            f"{context}.allowPrivilegeEscalation",
+        ),
+        (
+            "pod-capabilities",
+            f"{role}: kept",
+            "gpu",
+            lambda m, r=role: container(m, r)["securityContext"].pop("capabilities"),
+            f"{context}.capabilities",
+        ),
+        (
+            "pod-capabilities",
+            f"{role}: added",
+            "gpu",
+            lambda m, r=role: container(m, r)["securityContext"]["capabilities"].update(
+                add=["SYS_PTRACE"]
+            ),
+            f"{context}.capabilities",
+        ),
+        (
+            "pod-host",
+            f"{role}: network",
+            "gpu",
+            lambda m, r=role: template(m, r)["spec"].update(hostNetwork=True),
+            f"{path}.spec.hostNetwork",
+        ),
+        (
+            "pod-volumes",
+            f"{role}: hostPath",
+            "gpu",
+            lambda m, r=role: template(m, r)["spec"]["volumes"].append(
+                {"name": "h", "hostPath": {"path": "/"}}
+            ),
+            f"{path}.spec.volumes",
+        ),
+        (
+            "read-only-root",
+            f"{role}: not",
+            "gpu",
+            lambda m, r=role: container(m, r)["securityContext"].pop("readOnlyRootFilesystem"),
+            f"{context}.readOnlyRootFilesystem",
+        ),
+        (
+            "own-account",
+            f"{role}: none",
+            "gpu",
+            lambda m, r=role: template(m, r)["spec"].pop("serviceAccountName"),
+            f"{path}.spec.serviceAccountName",
+        ),
+        ("secret-literal", f"{role}: a variable", "gpu", env(role), f"{at_container}.env"),
+    ]
+    if role != "head":
+        CASES.append(
+            (
+                "memory",
+                f"{role}: no limit",
+                "gpu",
+                lambda m, r=role: container(m, r)["resources"]["limits"].pop("memory"),
+                f"{at_container}.resources.limits.memory",
+            )
+        )
+
+# One cause, two rules: the operator's and Kueue's, or one that follows from the other.
+ALSO = {
+    "kueue-shutdown": {"shutdown"},
+    "image-pin": {"one-image"},
+    "kueue-elastic": set(),
+}
+UNTESTED_HERE = {"whole-groups", "one-image"}
+"""Tested in test_overlays.py with kustomize itself, and along with image-pin."""
+
+
+@pytest.mark.parametrize("name", ["kind", "gpu", "eks-spot", "kueue"])
+def test_the_overlays_keep_every_rule(overlay: Overlay, name: str) -> None:
+    assert [str(finding) for finding in check(overlay(name))] == []
+
+
+@pytest.mark.parametrize(
+    ("rule", "where", "change", "path"),
+    [pytest.param(r, o, c, p, id=f"{r}: {called}") for r, called, o, c, p in CASES],
+)
+def test_a_broken_rule_is_found_where_it_is_broken(
+    overlay: Overlay,
+    rule: str,
+    where: str,
+    change: Callable[[list[Manifest]], object],
+    path: str,
+) -> None:
+    manifests = overlay(where)
+    change(manifests)
+    found = check(manifests)
+    assert {finding.rule for finding in found} - ALSO.get(rule, set()) == {rule}
+    (first,) = [finding for finding in found if finding.rule == rule]
+    assert first.path.startswith(path)
+    assert first.remedy.endswith(".")
+    assert str(first).startswith(f"{first.file}: {first.object}: {first.path}: ")
+
+
+def test_every_rule_has_a_case() -> None:
+    cases = {rule for rule, *_ in CASES}
+    assert cases | UNTESTED_HERE == {rule.name for rule in RULES}
+
+
+def test_one_image_is_found_too(overlay: Overlay) -> None:
+    manifests = overlay("gpu")
+    container(manifests, "submitter")["image"] = "other:1"
+    assert [finding.rule for finding in check(manifests)] == ["one-image"]
+
+
+def test_names_of_47_characters_pass(overlay: Overlay) -> None:
+    manifests = overlay("kueue")
+    job(manifests)["metadata"]["name"] = "x" * 47
+    assert check(manifests) == []
+
+
+def test_seventeen_groups_pass(overlay: Overlay) -> None:
+    manifests = overlay("kueue")
+    many_groups(manifests)
+    cluster(manifests)["workerGroupSpecs"].pop()
+    assert check(manifests) == []
+
+
+def test_equal_quantities_in_other_words_pass(overlay: Overlay) -> None:
+    manifests = overlay("kind")
+    container(manifests, "head")["resources"]["limits"]["memory"] = "3072Mi"
+    assert check(manifests) == []

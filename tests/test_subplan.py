@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+
+from xtransfer import cli
+from xtransfer.config import load_experiment
+from xtransfer.errors import ConfigError
+from xtransfer.fingerprints import Fingerprints
+from xtransfer.plan import Plan
+from xtransfer.planner import build_plan
+from xtransfer.subplan import part_named
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="module")
+def plan() -> Plan:
+    experiment = load_experiment(CHECKOUT / "tests" / "integration" / "tiny.yaml")
+    return build_plan(experiment, Fingerprints(experiment, lenient=True))
+
+
+def kinds(plan: Plan) -> dict[str, int]:
+    return plan.counts()
+
+
+def test_all_is_all(plan: Plan) -> None:
+    assert part_named(plan, None) == plan
+
+
+def test_the_data_are_the_prepare_steps_and_the_tokenizer(plan: Plan) -> None:
+    found = part_named(plan, "data")
+    assert set(kinds(found)) == {"prepare", "pretrain"}
+    assert kinds(found)["prepare"] == kinds(plan)["prepare"]
+    assert found.cells == ()
+
+
+def test_a_sweep_has_its_trials_its_choice_and_their_parents(plan: Plan) -> None:
+    found = part_named(plan, "intermediate:commonsenseqa")
+    assert kinds(found) == {
+        "pretrain": 1,
+        "prepare": 2,
+        "train (intermediate)": 2,
+        "select (intermediate)": 1,
+    }
+    both = part_named(plan, "target:xnli")
+    assert kinds(both)["train (target)"] == 2
+    one = part_named(plan, "target:xnli after baseline")
+    assert kinds(one)["train (target)"] == 1
+    assert "train (intermediate)" not in kinds(one)
+
+
+@pytest.mark.parametrize("kind", ["train", "select"])
+def test_a_model_is_evaluated_in_all_its_languages(plan: Plan, kind: str) -> None:
+    evaluate = next(step for step in plan.steps.values() if step.name.startswith("xnli-after"))
+    select = plan.steps[evaluate.inputs["model"]]
+    key = select.key if kind == "select" else next(iter(select.inputs.values()))
+    found = part_named(plan, f"model:{key[:8]}")
+    assert [s.key for s in found.steps.values() if s.kind == "evaluate"] == [evaluate.key]
+    assert {cell.key for cell in found.cells} == {evaluate.key}
+
+
+def test_a_part_has_the_parents_of_all_its_steps_before_them(plan: Plan) -> None:
+    for name in ("data", "intermediate:commonsenseqa", "target:xnli"):
+        seen: set[str] = set()
+        for key, step in part_named(plan, name).steps.items():
+            assert set(step.inputs.values()) <= seen
+            seen.add(key)
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("everything", "is no part of a plan"),
+        ("target:", "is no part of a plan"),
+        ("target:xnl", "Did you mean"),
+        ("model:zzz", "0 steps have such a key"),
+    ],
+)
+def test_what_is_no_part_is_said(plan: Plan, name: str, what: str) -> None:
+    with pytest.raises(ConfigError, match=what):
+        part_named(plan, name)
+
+
+@pytest.mark.parametrize(
+    ("job", "given", "part"),
+    [
+        ("prepare", [], ["--only", "data"]),
+        ("sweep", ["target", "xnli"], ["--only", "target:xnli"]),
+        ("evaluate", ["0123"], ["--only", "model:0123"]),
+        ("experiment", [], []),
+    ],
+)
+def test_ray_jobs_run_parts_on_the_cluster_they_are_on(
+    monkeypatch: pytest.MonkeyPatch, job: str, given: list[str], part: list[str]
+) -> None:
+    called: list[list[str]] = []
+    monkeypatch.setattr(cli, "main", lambda: called.append(sys.argv))
+    monkeypatch.setattr(sys, "argv", ["job", *given, "a.yaml", "--store", "s3://b/c"])
+    runpy.run_module(f"ray_jobs.{job}", run_name="__main__")
+    end = ["--place", "ray.address=auto"]
+    assert called == [["xtransfer", "run", "a.yaml", "--store", "s3://b/c", *part, *end]]

@@ -1,0 +1,9 @@
+"""Kubernetes: manifests, the rules they keep, and a client that submits and follows RayJobs.
+
+render     an overlay or a folder of YAML -> manifests
+policy     manifests -> findings; what the operator, Pod Security and Kueue refuse, and no schema shows
+jobs       a rendered overlay and an experiment -> the objects of one job
+api        the few requests that a job needs, and their failures in words (the one `kubernetes` import)
+states     what a RayJob's status says, in words
+client     submit, follow, cancel
+"""

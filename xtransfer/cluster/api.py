@@ -1,0 +1,350 @@
+"""The few requests that a job needs of a Kubernetes API server, and their failures in words.
+
+The one module that imports `kubernetes`, and only when it connects. Requests go by path and plain JSON:
+objects of custom kinds have no classes, and server-side apply takes what kustomize renders.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from xtransfer.cluster.kinds import path_of, path_of_body
+from xtransfer.cluster.manifests import Body
+from xtransfer.errors import ConfigError, XtransferError
+
+MANAGER = "xtransfer"
+"""The field manager that server-side apply knows this program by."""
+CONNECT_S = 10.0
+READ_S = 30.0
+TRIES = 5
+"""Times that a request is sent, while the server is too busy or does not answer."""
+JSON = "application/json"
+APPLY = "application/apply-patch+yaml"
+MERGE = "application/merge-patch+json"
+
+
+class ApiError(XtransferError):
+    """The API server refuses a request, or cannot be reached."""
+
+    def __init__(self, where: str, what: str, next_: str = "", status: int = 0) -> None:
+        super().__init__(where, what, next_)
+        self.status = status
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Rebuild from the parts."""
+        return (type(self), (self.where, self.what, self.next, self.status))
+
+
+class Conflict(ApiError):
+    """The object exists already, or is not what it was."""
+
+
+class Gone(ApiError):
+    """A watch asked for changes that the server no longer has."""
+
+
+class Unreachable(ApiError):
+    """No answer: the request may have been carried out, or not."""
+
+
+class Api:
+    """Requests to one API server, in one namespace."""
+
+    def __init__(
+        self, client: Any, namespace: str, *, pause: Callable[[float], None] = time.sleep
+    ) -> None:
+        self.client = client
+        self.namespace = namespace
+        self.pause = pause
+
+    def get(self, kind: str, name: str) -> Body | None:
+        """Return an object, None where there is none."""
+        try:
+            return self._json("GET", path_of(kind, self.namespace, name=name))
+        except ApiError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    def list(self, kind: str, *, labels: str = "") -> list[Body]:
+        """Return the objects that a label selector selects."""
+        query = {"labelSelector": labels} if labels else {}
+        return self._json("GET", path_of(kind, self.namespace), query=query)["items"]
+
+    def create(self, body: Body, *, dry_run: bool = False) -> Body:
+        """Create an object, under strict field validation.
+
+        Raises:
+            Conflict: one of that name exists.
+        """
+        return self._json(
+            "POST",
+            path_of_body(body, self.namespace, named=False),
+            query=_writing(dry_run=dry_run),
+            body=body,
+        )
+
+    def apply(self, body: Body, *, dry_run: bool = False) -> Body:
+        """Apply an object on the server's side; fields that others own are not taken.
+
+        Raises:
+            Conflict: another manager owns a field and has another value for it.
+        """
+        return self._json(
+            "PATCH",
+            path_of_body(body, self.namespace, named=True),
+            query=_writing(dry_run=dry_run),
+            body=body,
+            content=APPLY,
+        )
+
+    def merge(self, kind: str, name: str, patch: Body) -> Body:
+        """Change some fields of an object."""
+        path = path_of(kind, self.namespace, name=name)
+        return self._json("PATCH", path, query=_writing(dry_run=False), body=patch, content=MERGE)
+
+    def delete(self, kind: str, name: str, *, uid: str = "") -> bool:
+        """Delete an object, and in the background what it owns; return whether there was one.
+
+        Raises:
+            Conflict: `uid` is given, and the object is another by now.
+        """
+        body: Body = {"apiVersion": "v1", "kind": "DeleteOptions"}
+        body["propagationPolicy"] = "Background"
+        if uid:
+            body["preconditions"] = {"uid": uid}
+        try:
+            self._json("DELETE", path_of(kind, self.namespace, name=name), body=body)
+        except ApiError as error:
+            if error.status == 404:
+                return False
+            raise
+        return True
+
+    def watch(
+        self, kind: str, name: str, *, version: str, seconds: int
+    ) -> Iterator[tuple[str, Body]]:
+        """Yield (event, object) of each change of one object, for `seconds` or until the line drops.
+
+        Raises:
+            Gone: `version` is too old; read the object again.
+            Unreachable: the connection broke.
+        """
+        query = {
+            "watch": "true",
+            "fieldSelector": f"metadata.name={name}",
+            "resourceVersion": version,
+            "allowWatchBookmarks": "true",
+            "timeoutSeconds": str(seconds),
+        }
+        path = path_of(kind, self.namespace)
+        with self._answer("GET", path, query=query, read_s=seconds + READ_S) as response:
+            for line in _lines(response, path):
+                event = json.loads(line)
+                if event["type"] == "ERROR":
+                    raise _failure("GET", path, event["object"]["code"], event["object"])
+                yield event["type"], event["object"]
+
+    def logs(
+        self,
+        pod: str,
+        container: str,
+        *,
+        tail: int | None = None,
+        since: str = "",
+        follow: bool = False,
+    ) -> Iterator[tuple[str, str]]:
+        """Yield (time stamp, line) of a container's log."""
+        query = {"container": container, "timestamps": "true"}
+        if tail is not None:
+            query["tailLines"] = str(tail)
+        if since:
+            query["sinceTime"] = since
+        if follow:
+            query["follow"] = "true"
+        path = f"{path_of('Pod', self.namespace, name=pod)}/log"
+        read_s = None if follow else READ_S
+        with self._answer("GET", path, query=query, read_s=read_s) as response:
+            for line in _lines(response, path):
+                stamp, _, text = line.partition(" ")
+                yield stamp, text
+
+    def _json(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Body | None = None,
+        content: str = JSON,
+    ) -> Body:
+        """Send a request, again while the server is too busy or silent, and return its answer.
+
+        Sending again is safe: reading, applying and deleting give the same result, and creating twice
+        is a Conflict.
+        """
+        for attempt in range(1, TRIES + 1):
+            try:
+                with self._answer(
+                    method, path, query=query or {}, body=body, content=content
+                ) as got:
+                    return json.loads(got.read())
+            except ApiError as error:
+                if attempt == TRIES or not _passes(error):
+                    raise
+                self.pause(_wait(error, attempt))
+        raise AssertionError("the last attempt returns or raises")
+
+    @contextmanager
+    def _answer(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str],
+        body: Body | None = None,
+        content: str = JSON,
+        read_s: float | None = READ_S,
+    ) -> Iterator[Any]:
+        from kubernetes.client.exceptions import ApiException
+        from urllib3.exceptions import HTTPError
+
+        try:
+            response = self.client.call_api(
+                path,
+                method,
+                query_params=list(query.items()),
+                header_params={"Accept": JSON, "Content-Type": content},
+                body=body,
+                auth_settings=["BearerToken"],
+                _preload_content=False,
+                _return_http_data_only=True,
+                _request_timeout=(CONNECT_S, read_s),
+            )
+        except ApiException as error:
+            raise _failure(method, path, error.status or 0, _status_of(error)) from None
+        except (HTTPError, OSError) as error:
+            raise _unreachable(method, path, error) from None
+        try:
+            yield response
+        except (HTTPError, OSError) as error:
+            raise _unreachable(method, path, error) from None
+        finally:
+            response.close()
+
+
+def connect(context: str | None, namespace: str | None) -> Api:
+    """Connect as kubectl does: $KUBECONFIG or ~/.kube/config and its current context; else in a pod.
+
+    Raises:
+        XtransferError: the `kubernetes` package is not installed.
+        ConfigError: no configuration, or no such context.
+    """
+    try:
+        from kubernetes import client, config
+    except ImportError:
+        raise XtransferError(
+            "kubernetes", "the client package is not installed", "pip install 'xtransfer[k8s]'"
+        ) from None
+    settings: Any = client.Configuration()
+    # Retries are this module's, which knows what may be sent again.
+    settings.retries = False
+    file = os.environ.get("KUBECONFIG") or None
+    try:
+        config.load_kube_config(config_file=file, context=context, client_configuration=settings)
+        known: Any = config.list_kube_config_contexts(config_file=file)
+    except config.ConfigException as error:
+        if context is None and os.environ.get("KUBERNETES_SERVICE_HOST"):
+            config.load_incluster_config(client_configuration=settings)
+            return Api(client.ApiClient(settings), namespace or _pod_namespace())
+        raise ConfigError(
+            f"context {context}" if context else "kubeconfig",
+            str(error).splitlines()[0],
+            "See: kubectl config get-contexts",
+        ) from None
+    contexts, current = known
+    chosen = next((each for each in contexts if each["name"] == context), current)
+    found = namespace or chosen["context"].get("namespace") or "default"
+    return Api(client.ApiClient(settings), found)
+
+
+def _pod_namespace() -> str:
+    path = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+    return path.read_text(encoding="utf-8").strip() if path.is_file() else "default"
+
+
+def _writing(*, dry_run: bool) -> dict[str, str]:
+    query = {"fieldManager": MANAGER, "fieldValidation": "Strict"}
+    return {**query, "dryRun": "All"} if dry_run else query
+
+
+def _lines(response: Any, path: str) -> Iterator[str]:
+    """Yield the lines of an answer that comes in pieces; a cut-off last line is not one."""
+    from urllib3.exceptions import HTTPError
+
+    rest = b""
+    try:
+        for piece in response.stream(amt=None, decode_content=False):
+            *lines, rest = (rest + piece).split(b"\n")
+            for line in lines:
+                if line.strip():
+                    yield line.decode("utf-8", "replace")
+    except (HTTPError, OSError) as error:
+        raise _unreachable("GET", path, error) from None
+
+
+def _status_of(error: Any) -> Mapping[str, Any]:
+    """Return the Status object of a refusal, or what stands for it."""
+    try:
+        found = json.loads(error.body or "")
+    except (TypeError, ValueError):
+        found = {}
+    status = dict(found) if isinstance(found, dict) else {}
+    headers = error.headers or {}
+    status["retry_after"] = headers.get("Retry-After")
+    status.setdefault("message", error.reason or "without a word")
+    return status
+
+
+def _failure(method: str, path: str, code: int, status: Mapping[str, Any]) -> ApiError:
+    where, said = "kubernetes", str(status.get("message", ""))
+    if code == 401:
+        return ApiError(
+            where, "does not know who you are", "Renew your credentials: kubectl auth whoami", code
+        )
+    if code == 403:
+        next_ = "Bind yourself to the role xtransfer-submitter (k8s/base/rbac.yaml), or ask for it."
+        return ApiError(where, said, next_, code)
+    if code == 404:
+        return ApiError(where, f"{path}: {said}", "Is its CRD installed?", code)
+    if code == 409:
+        return Conflict(where, said, "", code)
+    if code == 410:
+        return Gone(where, said, "", code)
+    if code in (429, 503):
+        error = ApiError(where, f"is too busy: {said}", "Try again later.", code)
+        error.__dict__["retry_after"] = status.get("retry_after")
+        return error
+    return ApiError(where, f"{method} {path}: {said} ({code})", "", code)
+
+
+def _unreachable(method: str, path: str, error: Exception) -> Unreachable:
+    what = f"no answer to {method} {path}: {type(error).__name__}"
+    return Unreachable("kubernetes", what, "Check the context, and that the cluster is up.")
+
+
+def _passes(error: ApiError) -> bool:
+    """Return whether a failure may pass by itself."""
+    return isinstance(error, Unreachable) or error.status in (429, 500, 502, 503, 504)
+
+
+def _wait(error: ApiError, attempt: int) -> float:
+    """Return the seconds to wait: the server's own word, or 0.5, 1, 2, ..."""
+    asked = str(error.__dict__.get("retry_after") or "")
+    return float(asked) if asked.isdigit() else 0.5 * 2 ** (attempt - 1)

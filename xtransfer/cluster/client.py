@@ -1,0 +1,298 @@
+"""Submit, follow, wait for and cancel RayJobs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from xtransfer.cluster.api import Api, ApiError, Conflict, Gone, Unreachable
+from xtransfer.cluster.jobs import JOB_LABEL, PLAN_LABEL, JobObjects, owned
+from xtransfer.cluster.manifests import Body, at
+from xtransfer.cluster.states import JobState, state_of
+from xtransfer.errors import ConfigError, XtransferError
+
+WATCH_S = 20
+"""Seconds of one watch; logs are looked at in between."""
+GONE_S = 300.0
+"""Seconds that a deleted job may take to go: the operator takes its cluster down first."""
+PATIENCE_S = 900.0
+"""Seconds without any answer after which following ends. The job itself runs on."""
+ROLES = ("submitter", "head", "worker")
+
+Done = Literal["created", "adopted", "replaced", "checked"]
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submitted:
+    """How a submission went."""
+
+    done: Done
+    state: JobState | None
+    """None after a dry run of a job that is not there yet."""
+
+
+def submit(api: Api, objects: JobObjects, *, dry_run: bool = False) -> Submitted:
+    """Make sure that a plan's job is there, and there once.
+
+    A job of that name that runs or has succeeded is adopted as it is. One that failed is replaced: the
+    same plan on a new cluster, which does what has no record.
+    """
+    name = objects.name
+    found = api.get("RayJob", name)
+    if dry_run:
+        _dry_run(api, objects, exists=found is not None)
+        return Submitted(done="checked", state=state_of(found) if found else None)
+    done: Done = "created"
+    if found is not None and _is_spent(found):
+        _remove(api, found)
+        found, done = None, "replaced"
+    for body in (objects.config, *objects.shared):
+        api.apply(body)
+    if found is None:
+        try:
+            found = api.create(objects.job)
+        except Conflict:
+            found, done = _existing(api, name), "adopted"
+    else:
+        done = "adopted"
+    _check_plan(found, objects)
+    # Again for an adopted one: whoever made it may have been stopped before this.
+    api.apply(owned(objects.config, found))
+    if objects.budget is not None:
+        api.apply(owned(objects.budget, found))
+    return Submitted(done=done, state=state_of(found))
+
+
+def set_up(api: Api, bodies: Sequence[Body], *, dry_run: bool = False) -> Iterator[str]:
+    """Apply what has to be there before the first job, and yield what each is called."""
+    for body in bodies:
+        label = f"{body['kind']}/{body['metadata']['name']}"
+        try:
+            api.apply(body, dry_run=dry_run)
+        except ApiError as error:
+            # A dry run makes no namespace, so what would lie in it cannot be tried.
+            if not (dry_run and error.status == 404 and _is_missing_namespace(error)):
+                raise
+            yield f"{label} (not tried: no namespace yet)"
+            continue
+        yield label
+
+
+def job_named(api: Api, name: str) -> Body:
+    """Return a RayJob.
+
+    Raises:
+        XtransferError: there is none of that name.
+    """
+    found = api.get("RayJob", name)
+    if found is None:
+        raise JobNotFound(
+            f"namespace {api.namespace}", f"no RayJob '{name}'", "See: xtransfer k8s status"
+        )
+    return found
+
+
+class JobNotFound(XtransferError):
+    """No job of that name in the namespace."""
+
+    exit_status = 5
+
+
+def jobs(api: Api) -> list[Body]:
+    """Return the RayJobs that this program submitted, the oldest first."""
+    found = api.list("RayJob", labels=PLAN_LABEL)
+    return sorted(found, key=lambda body: str(at(body, "metadata", "creationTimestamp")))
+
+
+def pods_of(api: Api, name: str) -> list[Body]:
+    """Return the pods of a job, the newest first."""
+    found = api.list("Pod", labels=f"{JOB_LABEL}={name}")
+    return sorted(
+        found, key=lambda pod: str(at(pod, "metadata", "creationTimestamp")), reverse=True
+    )
+
+
+def states(
+    api: Api,
+    name: str,
+    *,
+    limit_s: float | None = None,
+    clock: Callable[[], float] = time.monotonic,
+    tell: Tell = lambda text: None,
+) -> Iterator[JobState]:
+    """Yield a job's state now, whenever it changes, and every WATCH_S; the last one is an outcome.
+
+    Dropped connections, a server that restarts and changes that it no longer has are got over: the job
+    is read anew. Ends early when `limit_s` is over.
+
+    Raises:
+        JobNotFound: the job is not there, or has been deleted.
+        Unreachable: no answer for PATIENCE_S.
+    """
+    began = heard = clock()
+    while True:
+        try:
+            body = job_named(api, name)
+            heard = clock()
+            state = state_of(body)
+            yield state
+            for state in _changes(api, name, body, _left(limit_s, began, clock)):
+                heard = clock()
+                yield state
+                if state.outcome != "going":
+                    return
+        except Gone:
+            continue
+        except ApiError as error:
+            if not _passes(error) or clock() - heard > PATIENCE_S:
+                raise
+            tell(f"{error} The job runs on; trying again.")
+            api.pause(min(5.0, WATCH_S))
+            continue
+        if state.outcome != "going" or (limit_s is not None and clock() - began >= limit_s):
+            return
+        api.pause(0.2)  # a server that ends every watch at once is not asked without a break
+
+
+def follow(api: Api, name: str, *, say: Tell, tell: Tell) -> JobState:
+    """Say a job's log and tell its states until it ends, over all its clusters; return how it ended."""
+    last: JobState | None = None
+    reader = LogReader(api, name)
+    for state in states(api, name, tell=tell):
+        if last is None or (state.words, state.cluster) != (last.words, last.cluster):
+            cluster = f" on {state.cluster}" if state.cluster else ""
+            tell(f"{name}{cluster}: {state.words}")
+        for line in reader.fresh():
+            say(line)
+        last = state
+    assert last is not None
+    return last
+
+
+class LogReader:
+    """Reads what is new in the log of a job's driver, which the newest submitter pod relays."""
+
+    def __init__(self, api: Api, name: str) -> None:
+        self.api = api
+        self.name = name
+        self.pod = ""
+        self.stamp = ""
+
+    def fresh(self) -> Iterator[str]:
+        """Yield the lines since the last call; none while no pod has a log."""
+        try:
+            pod = newest(pods_of(self.api, self.name), "submitter")
+            if pod is None:
+                return
+            if pod["metadata"]["name"] != self.pod:
+                self.pod, self.stamp = pod["metadata"]["name"], ""
+            # The server's `since` knows whole seconds: the first lines may be known already.
+            since = f"{self.stamp[:19]}Z" if self.stamp else ""
+            lines = self.api.logs(self.pod, container_of("submitter"), since=since)
+            for stamp, line in lines:
+                if stamp > self.stamp:
+                    self.stamp = stamp
+                    yield line
+        except ApiError as error:
+            # The container may not have started yet, or the line has dropped: next time.
+            if error.status not in (400, 404) and not _passes(error):
+                raise
+
+
+def newest(pods: Sequence[Body], role: str) -> Body | None:
+    """Return the newest pod of a role."""
+    return next((p for p in pods if at(p, "metadata", "labels", "xtransfer/role") == role), None)
+
+
+def container_of(role: str) -> str:
+    """Return the name of the main container of a role's pods."""
+    return {"head": "ray-head", "worker": "ray-worker"}.get(role, "ray-job-submitter")
+
+
+def cancel(api: Api, name: str) -> bool:
+    """Delete a job with its cluster; return whether there was one. Its records stay in the store."""
+    found = api.get("RayJob", name)
+    return found is not None and api.delete("RayJob", name, uid=found["metadata"]["uid"])
+
+
+def _dry_run(api: Api, objects: JobObjects, *, exists: bool) -> None:
+    """Let the server check everything, and keep nothing."""
+    for body in (objects.config, *objects.shared):
+        api.apply(body, dry_run=True)
+    if not exists:
+        api.create(objects.job, dry_run=True)
+    if objects.budget is not None:
+        api.apply(objects.budget, dry_run=True)
+
+
+def _is_spent(body: Body) -> bool:
+    return bool(at(body, "metadata", "deletionTimestamp")) or state_of(body).outcome == "failed"
+
+
+def _remove(api: Api, body: Body) -> None:
+    """Delete this very job and wait until it is gone."""
+    name, uid = body["metadata"]["name"], body["metadata"]["uid"]
+    try:
+        api.delete("RayJob", name, uid=uid)
+    except Conflict:
+        return  # somebody else was faster, and theirs is adopted
+    waited = 0.0
+    while True:
+        found = api.get("RayJob", name)
+        if found is None or found["metadata"]["uid"] != uid:
+            return
+        if waited >= GONE_S:
+            raise XtransferError(
+                name,
+                f"was deleted {waited:.0f} s ago and is still there",
+                "Is the operator running? Its finalizer lets the job go.",
+            )
+        api.pause(2.0)
+        waited += 2.0
+
+
+def _existing(api: Api, name: str) -> Body:
+    found = api.get("RayJob", name)
+    if found is None:
+        raise XtransferError(name, "was there and is gone again", "Submit it again.")
+    return found
+
+
+def _check_plan(body: Body, objects: JobObjects) -> None:
+    """Refuse a job of the same name that is not of this plan."""
+    key = at(objects.job, "metadata", "labels", PLAN_LABEL)
+    if at(body, "metadata", "labels", PLAN_LABEL) != key:
+        raise ConfigError(
+            objects.name,
+            f"a RayJob of that name is there, and its label {PLAN_LABEL} is not {key}",
+            "It was not submitted by this program: rename or remove it.",
+        )
+
+
+def _changes(api: Api, name: str, body: Body, seconds: int) -> Iterator[JobState]:
+    """Yield the state at each change after `body`, for some seconds or until the line drops."""
+    if state_of(body).outcome != "going" or seconds <= 0:
+        return
+    version = body["metadata"]["resourceVersion"]
+    for event, changed in api.watch("RayJob", name, version=version, seconds=seconds):
+        if event == "DELETED":
+            raise JobNotFound(f"namespace {api.namespace}", f"'{name}' has been deleted")
+        if event != "BOOKMARK":
+            yield state_of(changed)
+
+
+def _left(limit_s: float | None, began: float, clock: Callable[[], float]) -> int:
+    if limit_s is None:
+        return WATCH_S
+    return max(0, min(WATCH_S, round(limit_s - (clock() - began))))
+
+
+def _passes(error: ApiError) -> bool:
+    return isinstance(error, Unreachable) or error.status in (429, 500, 502, 503, 504)
+
+
+def _is_missing_namespace(error: Any) -> bool:
+    return "namespaces" in str(error)

@@ -1,0 +1,65 @@
+"""What the operator, Pod Security and Kueue refuse, and no schema shows: rules on rendered manifests.
+
+A rule looks at one object, or at all of them together, and yields (where, what). Its remedy says what to
+write instead. `check` applies every rule; a user's own manifests pass through the same ones before
+anything is submitted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from xtransfer.cluster import rules_kueue, rules_pods, rules_ray, rules_space
+from xtransfer.cluster.manifests import Manifest
+from xtransfer.cluster.rules import Rule
+
+RULES: tuple[Rule, ...] = (
+    *rules_ray.RULES,
+    *rules_pods.RULES,
+    *rules_kueue.RULES,
+    *rules_space.RULES,
+)
+
+
+@dataclass(frozen=True, kw_only=True, order=True)
+class Finding:
+    """One place where a rule is broken."""
+
+    file: str
+    object: str
+    """Kind and name."""
+    path: str
+    """Where in the object, as `spec.a[0].b`."""
+    rule: str
+    level: str
+    what: str
+    remedy: str
+
+    def __str__(self) -> str:
+        """Return it as one line: where, what, what next."""
+        return f"{self.file}: {self.object}: {self.path}: {self.what}. {self.remedy} [{self.rule}]"
+
+
+def check(manifests: Sequence[Manifest]) -> list[Finding]:
+    """Return everything that the rules find, in the order of objects and rules."""
+    found: list[Finding] = []
+    for rule in RULES:
+        for manifest, path, what in rule.look(manifests):
+            found.append(
+                Finding(
+                    file=manifest.file,
+                    object=f"{manifest.kind}/{manifest.name}",
+                    path=path,
+                    rule=rule.name,
+                    level=rule.level,
+                    what=what,
+                    remedy=rule.remedy,
+                )
+            )
+    return sorted(found)
+
+
+def errors_of(findings: Iterable[Finding]) -> list[Finding]:
+    """Return the findings that keep a job from being submitted."""
+    return [finding for finding in findings if finding.level == "error"]

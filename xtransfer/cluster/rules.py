@@ -1,0 +1,36 @@
+"""What a rule on manifests is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from xtransfer.cluster.manifests import Manifest
+
+Hit = tuple[Manifest, str, str]
+"""The object, where in it, and what is wrong."""
+Look = Callable[[Sequence[Manifest]], Iterable[Hit]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """One thing that manifests must keep."""
+
+    name: str
+    look: Look
+    remedy: str
+    """What to write instead, as a sentence."""
+    level: Literal["error", "warning"] = "error"
+
+
+def each(look: Callable[[Manifest], Iterable[tuple[str, str]]], *kinds: str) -> Look:
+    """Return a look at the objects of some kinds, one at a time (no kind: at all)."""
+
+    def all_of(manifests: Sequence[Manifest]) -> Iterator[Hit]:
+        for manifest in manifests:
+            if not kinds or manifest.kind in kinds:
+                for path, what in look(manifest):
+                    yield manifest, path, what
+
+    return all_of

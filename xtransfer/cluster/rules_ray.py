@@ -1,0 +1,328 @@
+"""Rules of the KubeRay operator (v1.7), of Ray's autoscaler and of training that must survive both."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator
+
+from xtransfer.cluster.manifests import Manifest, at, cluster_spec, pod_templates
+from xtransfer.cluster.quantities import quantity
+from xtransfer.cluster.rules import Rule, each
+
+LONGEST_NAME = 47
+"""Characters of a RayJob's name; the operator adds to it, and Kubernetes takes 63."""
+DNS_1035 = r"[a-z]([-a-z0-9]*[a-z0-9])?"
+GRACE_S = 120
+IDLE_S = (300, 600)
+"""Seconds that an idle worker waits for work: less throws warm nodes away, more pays for idle ones."""
+
+Found = Iterator[tuple[str, str]]
+RAY = ("RayJob", "RayCluster")
+
+
+def _name_length(manifest: Manifest) -> Found:
+    if len(manifest.name) > LONGEST_NAME:
+        yield "metadata.name", f"'{manifest.name}' has {len(manifest.name)} characters"
+
+
+def _name_form(manifest: Manifest) -> Found:
+    if not re.fullmatch(DNS_1035, manifest.name):
+        yield "metadata.name", f"'{manifest.name}' is no DNS-1035 label"
+
+
+def _submission_mode(manifest: Manifest) -> Found:
+    mode = at(manifest.body, "spec", "submissionMode") or "K8sJobMode"
+    if mode != "K8sJobMode":
+        yield "spec.submissionMode", f"is {mode}"
+
+
+def _submitter(manifest: Manifest) -> Found:
+    mode = at(manifest.body, "spec", "submissionMode") or "K8sJobMode"
+    if mode == "K8sJobMode" and not at(manifest.body, "spec", "submitterPodTemplate"):
+        yield (
+            "spec.submitterPodTemplate",
+            "is absent, so the submitter's pod has no securityContext",
+        )
+
+
+def _job_id(manifest: Manifest) -> Found:
+    if at(manifest.body, "spec", "jobId"):
+        yield "spec.jobId", "is set, but every retry is a new job on a new cluster"
+
+
+def _deadlines(manifest: Manifest) -> Found:
+    for field in ("activeDeadlineSeconds", "preRunningDeadlineSeconds"):
+        if not at(manifest.body, "spec", field):
+            yield f"spec.{field}", "is absent, so a job that hangs holds its nodes for ever"
+
+
+def _shutdown(manifest: Manifest) -> Found:
+    if at(manifest.body, "spec", "shutdownAfterJobFinishes") is not True:
+        yield "spec.shutdownAfterJobFinishes", "is not true, so the cluster outlives its job"
+
+
+def _retries(manifest: Manifest) -> Found:
+    if not at(manifest.body, "spec", "backoffLimit"):
+        yield "spec.backoffLimit", "is 0, so a lost head ends the job"
+
+
+def _token(manifest: Manifest) -> Found:
+    path, spec = cluster_spec(manifest.body) or ("", {})
+    if at(spec, "authOptions", "mode") != "token":
+        yield f"{path}.authOptions.mode", "is not token: whoever reaches the dashboard runs code"
+
+
+def _token_version(manifest: Manifest) -> Found:
+    path, spec = cluster_spec(manifest.body) or ("", {})
+    if at(spec, "authOptions", "mode") == "token" and not spec.get("rayVersion"):
+        yield f"{path}.rayVersion", "is absent, and token authentication needs it"
+
+
+def _autoscaler_version(manifest: Manifest) -> Found:
+    path, spec = cluster_spec(manifest.body) or ("", {})
+    if spec.get("enableInTreeAutoscaling") and at(spec, "autoscalerOptions", "version") != "v2":
+        yield f"{path}.autoscalerOptions.version", "is not v2"
+
+
+def _restart(manifest: Manifest) -> Found:
+    _, spec = cluster_spec(manifest.body) or ("", {})
+    if at(spec, "autoscalerOptions", "version") != "v2":
+        return
+    for each_ in pod_templates(manifest.body):
+        if each_.role in ("head", "worker") and each_.spec.get("restartPolicy") != "Never":
+            yield f"{each_.path}.spec.restartPolicy", "is not Never"
+
+
+def _child(manifest: Manifest) -> Found:
+    if at(manifest.body, "metadata", "ownerReferences") or any(
+        label.startswith("ray.io/originated-from") for label in manifest.labels
+    ):
+        yield "metadata", "is the child of a RayJob, which the autoscaler changes by JSON patches"
+
+
+def _head_cpus(manifest: Manifest) -> Found:
+    path, spec = cluster_spec(manifest.body) or ("", {})
+    if at(spec, "headGroupSpec", "rayStartParams", "num-cpus") != "0":
+        yield f"{path}.headGroupSpec.rayStartParams.num-cpus", 'is not "0": trials run on the head'
+
+
+def _head_memory(manifest: Manifest) -> Found:
+    for each_ in pod_templates(manifest.body):
+        if each_.role != "head":
+            continue
+        resources = at(each_.spec, "containers", 0, "resources") or {}
+        asked, most = at(resources, "requests", "memory"), at(resources, "limits", "memory")
+        if asked is None or most is None or quantity(asked) != quantity(most):
+            where = f"{each_.path}.spec.containers[0].resources"
+            yield where, f"memory request {asked or 'none'} is not the limit {most or 'none'}"
+
+
+def _head_eviction(manifest: Manifest) -> Found:
+    name = "cluster-autoscaler.kubernetes.io/safe-to-evict"
+    for each_ in pod_templates(manifest.body):
+        noted = at(each_.template, "metadata", "annotations") or {}
+        if each_.role == "head" and noted.get(name) != "false":
+            yield f"{each_.path}.metadata.annotations", f'{name} is not "false"'
+
+
+def _prestop(manifest: Manifest) -> Found:
+    for each_ in pod_templates(manifest.body):
+        if each_.role == "worker" and not at(
+            each_.spec, "containers", 0, "lifecycle", "preStop", "exec", "command"
+        ):
+            yield f"{each_.path}.spec.containers[0].lifecycle.preStop", "is absent"
+
+
+def _grace(manifest: Manifest) -> Found:
+    for each_ in pod_templates(manifest.body):
+        grace = each_.spec.get("terminationGracePeriodSeconds") or 30
+        if each_.role == "worker" and grace < GRACE_S:
+            yield f"{each_.path}.spec.terminationGracePeriodSeconds", f"is {grace}"
+
+
+def _shm(manifest: Manifest) -> Found:
+    for each_ in pod_templates(manifest.body):
+        if each_.role != "worker":
+            continue
+        mounts = at(each_.spec, "containers", 0, "volumeMounts") or []
+        name = next((m.get("name") for m in mounts if m.get("mountPath") == "/dev/shm"), None)  # noqa: S108
+        volumes = {volume.get("name"): volume for volume in each_.spec.get("volumes") or ()}
+        if at(volumes.get(name, {}), "emptyDir", "medium") != "Memory":
+            yield f"{each_.path}.spec.volumes", "has no emptyDir in memory at /dev/shm"
+
+
+def _groups(manifest: Manifest) -> Iterator[tuple[str, dict[str, object]]]:
+    path, spec = cluster_spec(manifest.body) or ("", {})
+    for index, group in enumerate(spec.get("workerGroupSpecs") or ()):
+        yield f"{path}.workerGroupSpecs[{index}]", group
+
+
+def _scale_to_zero(manifest: Manifest) -> Found:
+    for path, group in _groups(manifest):
+        if group.get("minReplicas", 0) != 0:
+            yield f"{path}.minReplicas", f"is {group['minReplicas']}"
+
+
+def _idle(manifest: Manifest) -> Found:
+    for path, group in _groups(manifest):
+        seconds = group.get("idleTimeoutSeconds")
+        if not isinstance(seconds, int) or not IDLE_S[0] <= seconds <= IDLE_S[1]:
+            yield f"{path}.idleTimeoutSeconds", f"is {seconds or 'absent'}"
+
+
+def _group_order(manifest: Manifest) -> Found:
+    priorities = [(path, group.get("priority", 0)) for path, group in _groups(manifest)]
+    for (_, before), (path, after) in itertools.pairwise(priorities):
+        if int(str(after)) > int(str(before)):
+            yield f"{path}.priority", f"is {after}, more than the group's before it"
+
+
+def _whole_groups(manifest: Manifest) -> Found:
+    for path, group in _groups(manifest):
+        if not at(group, "template", "spec", "containers"):
+            yield path, "has no containers: a strategic-merge patch has replaced the list"
+
+
+def _image_pin(manifest: Manifest) -> Found:
+    for each_ in pod_templates(manifest.body):
+        for path, container in each_.containers():
+            image = str(container.get("image", ""))
+            tag = image.rpartition("/")[2].partition(":")[2]
+            if "@sha256:" not in image and tag in ("", "latest"):
+                yield f"{path}.image", f"'{image}' may be another image tomorrow"
+
+
+def _one_image(manifest: Manifest) -> Found:
+    images = {
+        str(container.get("image"))
+        for each_ in pod_templates(manifest.body)
+        for _, container in each_.containers()
+    }
+    if len(images) > 1:
+        yield "spec", f"its pods run different images: {', '.join(sorted(images))}"
+
+
+RULES = (
+    Rule(
+        name="name-length",
+        look=each(_name_length, *RAY),
+        remedy=f"Use {LONGEST_NAME} at most: the API server takes more, the operator then refuses, and"
+        " under Kueue the job holds its quota for ever.",
+    ),
+    Rule(
+        name="name-form",
+        look=each(_name_form, *RAY),
+        remedy="Use a-z, 0-9 and '-', beginning with a letter: the API server takes more, the operator"
+        " does not.",
+    ),
+    Rule(
+        name="submission-mode",
+        look=each(_submission_mode, "RayJob"),
+        remedy="Use K8sJobMode: HTTPMode submits again after the head was evicted, and SidecarMode's"
+        " submitter has no securityContext.",
+    ),
+    Rule(
+        name="submitter-template",
+        look=each(_submitter, "RayJob"),
+        remedy="Write a hardened one: without it Pod Security refuses the pod while the RayJob says"
+        " Running.",
+    ),
+    Rule(
+        name="job-id",
+        look=each(_job_id, "RayJob"),
+        remedy="Remove it: what is done is known from the plan's key and the store.",
+    ),
+    Rule(name="deadlines", look=each(_deadlines, "RayJob"), remedy="Set both deadlines."),
+    Rule(
+        name="shutdown",
+        look=each(_shutdown, "RayJob"),
+        remedy="Set it to true.",
+    ),
+    Rule(
+        name="retries",
+        look=each(_retries, "RayJob"),
+        remedy="Set it: each retry is a new cluster that does only what has no record.",
+    ),
+    Rule(
+        name="auth-token",
+        look=each(_token, *RAY),
+        remedy="Set authOptions.mode: token (components/auth-token).",
+    ),
+    Rule(name="auth-version", look=each(_token_version, *RAY), remedy="Set rayVersion."),
+    Rule(
+        name="autoscaler-version",
+        look=each(_autoscaler_version, *RAY),
+        remedy="Set v2: group priorities and idle times of groups need it.",
+    ),
+    Rule(
+        name="restart-policy",
+        look=each(_restart, *RAY),
+        remedy="Set Never: autoscaler v2 takes a restarted container for another node.",
+    ),
+    Rule(
+        name="child-cluster",
+        look=each(_child, "RayCluster"),
+        remedy="Leave it out: applying it again undoes what the autoscaler did.",
+    ),
+    Rule(name="head-cpus", look=each(_head_cpus, *RAY), remedy='Set it to "0".'),
+    Rule(
+        name="head-memory",
+        look=each(_head_memory, *RAY),
+        remedy="Make them equal: a head over its request is killed first.",
+    ),
+    Rule(
+        name="head-eviction",
+        look=each(_head_eviction, *RAY),
+        remedy="Set it: the cluster autoscaler would move the head, and the grid with it.",
+    ),
+    Rule(
+        name="pre-stop",
+        look=each(_prestop, *RAY),
+        remedy="Run /opt/xtransfer/prestop there: it lets the trial reach its next checkpoint.",
+    ),
+    Rule(
+        name="grace",
+        look=each(_grace, *RAY),
+        remedy=f"Give {GRACE_S} s or more: less cuts preStop short of a checkpoint.",
+    ),
+    Rule(
+        name="shared-memory",
+        look=each(_shm, *RAY),
+        remedy="Mount one: Ray's object store is there, and the default has 64 MB.",
+    ),
+    Rule(
+        name="scale-to-zero",
+        look=each(_scale_to_zero, *RAY),
+        remedy="Let it be 0, or pay for nodes without work.",
+        level="warning",
+    ),
+    Rule(
+        name="idle-timeout",
+        look=each(_idle, *RAY),
+        remedy=f"Use {IDLE_S[0]} to {IDLE_S[1]} s.",
+        level="warning",
+    ),
+    Rule(
+        name="group-order",
+        look=each(_group_order, *RAY),
+        remedy="Order groups by falling priority, spot first.",
+        level="warning",
+    ),
+    Rule(
+        name="whole-groups",
+        look=each(_whole_groups, *RAY),
+        remedy="Patch custom resources by JSON 6902.",
+    ),
+    Rule(
+        name="image-pin",
+        look=each(_image_pin, *RAY),
+        remedy="Pin it by digest, or by a tag of its own.",
+    ),
+    Rule(
+        name="one-image",
+        look=each(_one_image, *RAY),
+        remedy="Use one: Ray refuses nodes of other versions.",
+        level="warning",
+    ),
+)

@@ -1,0 +1,141 @@
+"""What a run tells Prometheus: steps by state, GPU time used and lost, and when training last moved.
+
+Ray exports them from the driver's node as `ray_xtransfer_…`; k8s/components/monitoring shows them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol
+
+from xtransfer.config import Placement
+from xtransfer.plan import Plan
+
+STEPS = "xtransfer_steps"
+GPU_SECONDS = "xtransfer_gpu_seconds"
+LAST_PROGRESS = "xtransfer_last_progress_time_seconds"
+
+
+class Board(Protocol):
+    """Shows a run while it lasts."""
+
+    def changed(self, key: str, state: str, text: str) -> None:
+        """A step started, ended, failed or was blocked."""
+        ...
+
+    def told(self, key: str, facts: Mapping[str, Any]) -> None:
+        """A running step tells of itself."""
+        ...
+
+
+Publish = Callable[[str, float, Mapping[str, str]], None]
+"""Takes a gauge's name, its value and its labels."""
+
+
+class MeasuredBoard:
+    """Passes everything on to another board, and publishes gauges of it.
+
+    A step that goes on from a checkpoint has lost the time since it first reached that place, the wait
+    for another node included; an attempt that ends without a record has lost all its time.
+
+    Args:
+        board: is told everything.
+        plan: whose steps are counted.
+        placement: says how many GPUs a step holds.
+        recorded: keys of the steps that were done before.
+        publish: takes the gauges; None: Ray's.
+        clock: seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        board: Board,
+        plan: Plan,
+        placement: Placement,
+        *,
+        recorded: Iterable[str] = (),
+        publish: Publish | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.board = board
+        self.plan = plan
+        self.placement = placement
+        self.publish = publish or _ray_gauges()
+        self.clock = clock
+        self.states = dict.fromkeys(plan.steps, "waiting") | dict.fromkeys(recorded, "recorded")
+        self.began: dict[str, float] = {}
+        self.reached: dict[str, list[tuple[int, float]]] = {}
+        """Running step -> (training step, when it was told of), rising."""
+        self.stages: dict[str, object] = {}
+        self.spent = {"used": 0.0, "lost": 0.0}
+        self._show()
+
+    def changed(self, key: str, state: str, text: str) -> None:
+        """Count the step anew, and the GPU time of an attempt that ended."""
+        now = self.clock()
+        if key in self.began:
+            spent = (now - self.began.pop(key)) * self._gpus(key)
+            self.spent["used"] += spent
+            if state not in ("done", "recorded"):
+                self.spent["lost"] += spent
+        if state == "running":
+            self.began[key] = now
+            self.reached[key] = []
+            self.publish(LAST_PROGRESS, now, {})
+        self.states[key] = state
+        self._show()
+        self.board.changed(key, state, text)
+
+    def told(self, key: str, facts: Mapping[str, Any]) -> None:
+        """Note when training moved."""
+        if isinstance(facts.get("step"), int):
+            now = self.clock()
+            self.publish(LAST_PROGRESS, now, {})
+            self._follow(key, facts["step"], facts.get("stage"), now)
+        self.board.told(key, facts)
+
+    def _follow(self, key: str, step: int, stage: object, now: float) -> None:
+        """Find out whether a step has gone back to a checkpoint, and what that lost."""
+        reached = self.reached.setdefault(key, [])
+        if self.stages.get(key) != stage:
+            self.stages[key] = stage
+            reached.clear()
+        again = [when for place, when in reached if place >= step]
+        if again:
+            self.spent["lost"] += (now - again[0]) * self._gpus(key)
+            reached[:] = [(place, when) for place, when in reached if place < step]
+            self._show()
+        reached.append((step, now))
+
+    def _show(self) -> None:
+        counts: dict[str, int] = dict.fromkeys(
+            ("recorded", "done", "running", "waiting", "failed", "blocked"), 0
+        )
+        for state in self.states.values():
+            counts[state] = counts.get(state, 0) + 1
+        for state, count in counts.items():
+            self.publish(STEPS, count, {"state": state})
+        for kind, seconds in self.spent.items():
+            self.publish(GPU_SECONDS, seconds, {"kind": kind})
+
+    def _gpus(self, key: str) -> float:
+        kind = self.plan.steps[key].kind
+        if kind in ("train", "pretrain"):
+            return self.placement.train.gpus * self.placement.train.workers
+        return self.placement.evaluate.gpus if kind == "evaluate" else 0.0
+
+
+def _ray_gauges() -> Publish:
+    from ray.util.metrics import Gauge
+
+    labels = {STEPS: ("state",), GPU_SECONDS: ("kind",), LAST_PROGRESS: ()}
+    texts = {
+        STEPS: "Steps of the plan by state.",
+        GPU_SECONDS: "GPU time of ended attempts, and the part that left no record.",
+        LAST_PROGRESS: "When a training step was last told of.",
+    }
+    gauges = {
+        name: Gauge(name, description=texts[name], tag_keys=keys) for name, keys in labels.items()
+    }
+    return lambda name, value, tags: gauges[name].set(value, tags=dict(tags))

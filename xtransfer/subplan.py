@@ -1,0 +1,111 @@
+"""Parts of a plan: its data, one sweep, the evaluation of one trained model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from xtransfer.errors import ConfigError, did_you_mean
+from xtransfer.plan import Plan, Step
+
+
+def part_named(plan: Plan, name: str | None) -> Plan:
+    """Return a part by its name: data, intermediate:TASK, target:TASK, model:KEY; None for all.
+
+    Raises:
+        ConfigError: no part of that name.
+    """
+    kind, _, rest = (name or "").partition(":")
+    if name is None:
+        return plan
+    if name == "data":
+        return data_of(plan)
+    if kind in ("intermediate", "target") and rest:
+        return sweep_of(plan, kind, rest)
+    if kind == "model" and rest:
+        return evaluation_of(plan, rest)
+    raise ConfigError(
+        f"--only {name}",
+        "is no part of a plan",
+        "There are: data, intermediate:TASK, target:TASK, model:KEY.",
+    )
+
+
+def data_of(plan: Plan) -> Plan:
+    """Return the plan's prepare steps, and what they need."""
+    return part(plan, [key for key, step in plan.steps.items() if step.kind == "prepare"])
+
+
+def sweep_of(plan: Plan, phase: str, name: str) -> Plan:
+    """Return all trials of one phase and task with the selection among them, and what they need.
+
+    Args:
+        plan: the whole plan.
+        phase: `intermediate` or `target`.
+        name: the sweep: an intermediate task or arm, or a target such as `xnli after mnli`; a target's
+            bare name stands for all its sweeps.
+
+    Raises:
+        ConfigError: no sweep of that name.
+    """
+    trials = [s for s in plan.steps.values() if s.kind == "train" and s.phase == phase]
+    names = sorted({step.sweep for step in trials})
+    keys = {step.key for step in trials if name in (step.sweep, step.sweep.split(" after ")[0])}
+    if not keys:
+        near = did_you_mean(name, {n for full in names for n in (full, full.split(" after ")[0])})
+        raise ConfigError(
+            name, f"no {phase} sweep of that name", near or f"There are: {', '.join(names)}."
+        )
+    choices = [
+        step.key
+        for step in plan.steps.values()
+        if step.kind == "select" and keys & set(step.inputs.values())
+    ]
+    return part(plan, [*keys, *choices])
+
+
+def evaluation_of(plan: Plan, model: str) -> Plan:
+    """Return the evaluations of one trained model in all languages, and what they need.
+
+    Args:
+        plan: the whole plan.
+        model: key of a train, select or pretrain step, or its first digits.
+
+    Raises:
+        ConfigError: no such step, several, or one that nothing evaluates.
+    """
+    found = [key for key in plan.steps if key.startswith(model)]
+    if len(found) != 1:
+        raise ConfigError(
+            model, f"{len(found)} steps have such a key", "See: xtransfer plan CONFIG --steps"
+        )
+    models = {found[0]} | {
+        step.key
+        for step in plan.steps.values()
+        if step.kind == "select" and found[0] in step.inputs.values()
+    }
+    keys = [
+        step.key
+        for step in plan.steps.values()
+        if step.kind == "evaluate" and models & set(step.inputs.values())
+    ]
+    if not keys:
+        raise ConfigError(
+            model,
+            "nothing evaluates this step",
+            "Give the key of a trial, a selection or the encoder.",
+        )
+    return part(plan, keys)
+
+
+def part(plan: Plan, keys: Iterable[str]) -> Plan:
+    """Return a plan of some steps and all that they come from, in the order of the whole plan."""
+    needed: set[str] = set()
+    left = list(keys)
+    while left:
+        key = left.pop()
+        if key not in needed:
+            needed.add(key)
+            left += plan.steps[key].inputs.values()
+    steps: dict[str, Step] = {key: step for key, step in plan.steps.items() if key in needed}
+    return replace(plan, steps=steps, cells=tuple(c for c in plan.cells if c.key in needed))
