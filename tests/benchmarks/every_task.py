@@ -154,7 +154,7 @@ def train(encoder: Path, task: Task, found: Rows) -> tuple[float, float]:
     from xtransfer.train.mixture import Mixture
     from xtransfer.train.parts import TaskPart
     from xtransfer.train.prediction import DataSet
-    from xtransfer.train.trial import Inputs, make_model
+    from xtransfer.train.trial import Inputs, make_model, renumbered
 
     torch.set_num_threads(2)
     examples: Any = cut(found, EXAMPLES, seed=1).examples
@@ -184,7 +184,9 @@ def train(encoder: Path, task: Task, found: Rows) -> tuple[float, float]:
         seed=1,
     )
     inputs = Inputs(encoder=str(encoder), revision=None, start=None, data={}, labels={})
-    start = make_model(inputs, spec, [part], compacted=False, kept=False)
+    start = make_model(inputs, spec, [part], compacted=True, kept=False)
+    size = start.model.encoder.config.vocab_size
+    part = part.renumbered(lambda each: renumbered(each, start.tokens, size))
     told: list[Progress] = []
     context = Context(pad_id=start.model.encoder.config.pad_token_id or 0, report=told.append)
     mixture = Mixture(steps=STEPS, shares=(1.0,))

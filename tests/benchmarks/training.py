@@ -166,7 +166,7 @@ def _train_ours(
     from xtransfer.train.mixture import Mixture
     from xtransfer.train.parts import TaskPart
     from xtransfer.train.prediction import DataSet
-    from xtransfer.train.trial import Inputs, _renumbered, ensure_process_group, make_model
+    from xtransfer.train.trial import Inputs, ensure_process_group, make_model, renumbered
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "rows.arrow"
@@ -194,7 +194,7 @@ def _train_ours(
     inputs = Inputs(encoder=str(args.encoder), revision=None, start=None, data={}, labels={})
     start = make_model(inputs, spec, [part], compacted=True, kept=False)
     size = start.model.encoder.config.vocab_size
-    part = part.renumbered(lambda each: _renumbered(each, start.tokens, size))
+    part = part.renumbered(lambda each: renumbered(each, start.tokens, size))
     ensure_process_group()
     times: list[float] = []
 

@@ -94,7 +94,7 @@ def run_worker(step: Step, bench: Workbench, folder: Path, *, rank: int, world_s
     vocabulary = model.encoder.config.vocab_size
     if len(start.tokens) < vocabulary:
         parts = [
-            part.renumbered(lambda data: _renumbered(data, start.tokens, vocabulary))
+            part.renumbered(lambda data: renumbered(data, start.tokens, vocabulary))
             if isinstance(part, TaskPart)
             else part
             for part in parts
@@ -333,6 +333,14 @@ def ensure_process_group() -> None:
         )
 
 
+def renumbered(data: DataSet, tokens: np.ndarray, vocabulary: int) -> DataSet:
+    """Return a data set whose token ids are the rows of a compact embedding."""
+    ids = data.rows["input_ids"]
+    values = renumber(ids.values, tokens, vocabulary=vocabulary)  # type: ignore[union-attr]
+    rows = {**data.rows, "input_ids": type(ids)(values, ids.offsets)}  # type: ignore[union-attr, call-arg]
+    return DataSet(rows=rows, examples=data.examples)
+
+
 def _text_part(text: Mapping[str, Any], spec: TrialSpec, inputs: Inputs) -> TextPart:
     from xtransfer.execute import load_tokenizer
 
@@ -378,13 +386,6 @@ def _parts_json(
             about["examples"] = part.examples
         found.append(about)
     return found
-
-
-def _renumbered(data: DataSet, tokens: np.ndarray, vocabulary: int) -> DataSet:
-    ids = data.rows["input_ids"]
-    values = renumber(ids.values, tokens, vocabulary=vocabulary)  # type: ignore[union-attr]
-    rows = {**data.rows, "input_ids": type(ids)(values, ids.offsets)}  # type: ignore[union-attr, call-arg]
-    return DataSet(rows=rows, examples=data.examples)
 
 
 def _score(task: Task, language: str, data: DataSet, predictions: list[Any]) -> dict[str, float]:
