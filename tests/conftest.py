@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.command import Run, caller
 from tests.s3_server import S3Server, find_weed, s3_server
 from xtransfer.store import Store, open_store
 
@@ -35,6 +36,12 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("no folder ../shared/data beside the checkout")
     return folder
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Return a function that runs `xtransfer` with the given arguments."""
+    return caller(monkeypatch, capsys)
 
 
 @pytest.fixture

@@ -3,12 +3,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
+from tests.command import Run
 from tests.recorded import record_steps
 from xtransfer import __version__
 from xtransfer.cli import app, main
@@ -26,28 +26,6 @@ encoder: {{name: org/model, revision: {"a" * 40}}}
 intermediate: {{tasks: [mnli]}}
 target: {{tasks: [xnli, tatoeba], languages: {{xnli: [en], tatoeba: [de]}}}}
 """
-
-
-class Done(NamedTuple):
-    status: int
-    out: str
-    err: str
-
-
-Run = Callable[..., Done]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    def call(*arguments: str | Path) -> Done:
-        monkeypatch.setattr(sys, "argv", ["xtransfer", *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            main()
-        status = caught.value.code
-        out, err = capsys.readouterr()
-        return Done(int(status or 0), out, err)
-
-    return call
 
 
 @pytest.fixture

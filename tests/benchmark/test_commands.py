@@ -1,17 +1,14 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
 from tests.benchmark.folders import write_folders
 from tests.benchmark.runs import record_run
+from tests.command import Run
 from xtransfer.benchmark.benchmarks import XTREME, XTREME_R
-from xtransfer.cli import main
 from xtransfer.config import load_experiment
 from xtransfer.fingerprints import Fingerprints
 from xtransfer.planner import build_plan
@@ -23,27 +20,6 @@ encoder: {{name: org/model, revision: {"a" * 40}}}
 intermediate: {{tasks: [squad_v1]}}
 target: {{tasks: [xnli, xquad], languages: {{xnli: [en], xquad: [en]}}}}
 """
-
-
-class Done(NamedTuple):
-    status: int
-    out: str
-    err: str
-
-
-Run = Callable[..., Done]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    def call(*arguments: str | Path) -> Done:
-        monkeypatch.setattr(sys, "argv", ["xtransfer", *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            main()
-        out, err = capsys.readouterr()
-        return Done(int(caught.value.code or 0), out, err)
-
-    return call
 
 
 @pytest.fixture

@@ -9,13 +9,13 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
 from tests.cluster.conftest import KIND, kubeconfig, manifests, server
 from tests.cluster.fake_api import FakeApi, write_kubeconfig
-from xtransfer.cli import main
+from tests.command import Run
 from xtransfer.cluster import api as apis
 from xtransfer.cluster.manifests import Manifest
 
@@ -27,27 +27,6 @@ encoder: {{name: org/model, revision: {"a" * 40}}}
 target: {{tasks: [tatoeba], languages: {{tatoeba: [de]}}}}
 data: {{root: /data}}
 """
-
-
-class Done(NamedTuple):
-    status: int
-    out: str
-    err: str
-
-
-Run = Callable[..., Done]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    def call(*arguments: str | Path) -> Done:
-        monkeypatch.setattr(sys, "argv", ["xtransfer", *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            main()
-        out, err = capsys.readouterr()
-        return Done(int(caught.value.code or 0), out, err)
-
-    return call
 
 
 @pytest.fixture

@@ -1,44 +1,20 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 import yaml
 
+from tests.command import Run
 from tests.doctor.conftest import Patient
 from tests.recorded import record_steps
 from xtransfer import runner
-from xtransfer.cli import main
 from xtransfer.config import load_experiment
 from xtransfer.errors import StepError
 from xtransfer.fingerprints import Fingerprints
 from xtransfer.planner import build_plan
 from xtransfer.store import open_store
-
-
-class Done(NamedTuple):
-    status: int
-    out: str
-    err: str
-
-
-Run = Callable[..., Done]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    def call(*arguments: str | Path) -> Done:
-        monkeypatch.setattr(sys, "argv", ["xtransfer", *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            main()
-        out, err = capsys.readouterr()
-        return Done(int(caught.value.code or 0), out, err)
-
-    return call
 
 
 @pytest.fixture

@@ -1,39 +1,15 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
+from tests.command import Run
 from tests.test_records import draft
 from xtransfer.checkpoints import save_checkpoint
-from xtransfer.cli import main
 from xtransfer.records import Record, commit
 from xtransfer.store import Store, open_store
-
-
-class Done(NamedTuple):
-    status: int
-    out: str
-    err: str
-
-
-Run = Callable[..., Done]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    def call(*arguments: str | Path) -> Done:
-        monkeypatch.setattr(sys, "argv", ["xtransfer", "store", *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            main()
-        out, err = capsys.readouterr()
-        return Done(int(caught.value.code or 0), out, err)
-
-    return call
 
 
 @pytest.fixture
@@ -55,7 +31,7 @@ def record(store: Store, tmp_path: Path) -> Record:
 
 
 def test_a_sound_store_ends_with_status_0(run: Run, folder: Path, record: Record) -> None:
-    done = run("verify", "--store", folder)
+    done = run("store", "verify", "--store", folder)
     assert done.status == 0
     assert "1 records, 1 objects, 10 bytes read" in done.out
     assert "nothing is wrong" in done.out
@@ -67,11 +43,11 @@ def test_damage_ends_with_status_1_and_changes_nothing(
 ) -> None:
     store.write(record.files[0].object, b"9876543210")
     before = {info.name: store.read(info.name) for info in store.list("")}
-    done = run("verify", "--store", folder)
+    done = run("store", "verify", "--store", folder)
     assert done.status == 1
     assert f"altered    {record.files[0].object}: has SHA-256" in done.out
     assert "wrong: 1 altered" in done.out
-    again = run("verify", "--store", folder, "--json")
+    again = run("store", "verify", "--store", folder, "--json")
     assert again.status == 1
     (finding,) = json.loads(again.out)["findings"]
     assert (finding["fault"], finding["step"]) == ("altered", record.folder)
@@ -82,30 +58,30 @@ def test_damaged_steps_can_be_set_aside(
     run: Run, folder: Path, store: Store, record: Record
 ) -> None:
     store.delete(record.files[0].object)
-    done = run("verify", "--store", folder, "--set-aside")
+    done = run("store", "verify", "--store", folder, "--set-aside")
     assert done.status == 1
     assert f"set aside  {record.folder}: now in quarantine/" in done.out
     assert not store.exists(f"{record.folder}/record.json")
-    assert run("verify", "--store", folder).status == 0
+    assert run("store", "verify", "--store", folder).status == 0
 
 
 def test_gc_says_what_and_how_much(run: Run, folder: Path, store: Store, record: Record) -> None:
     left = f"{record.folder}/0000/weights"
     store.write(left, b"12345")
     save_checkpoint(store, "a" * 12, state={"step": 1}, tensors={})
-    dry = run("gc", "--store", folder, "--dry-run")
+    dry = run("store", "gc", "--store", folder, "--dry-run")
     assert dry.status == 0
     assert "would remove 1 objects, 5 bytes" in dry.out
     assert store.exists(left)
-    found = json.loads(run("gc", "--store", folder, "--dry-run", "--json").out)
+    found = json.loads(run("store", "gc", "--store", folder, "--dry-run", "--json").out)
     assert [(each["object"], each["size"]) for each in found["objects"]] == [(left, 5)]
-    done = run("gc", "--store", folder)
+    done = run("store", "gc", "--store", folder)
     assert left in done.out
     assert "removed 1 objects, 5 bytes" in done.out
     assert not store.exists(left)
     assert store.exists(record.files[0].object)
     assert len(list(store.list("resume/"))) == 2
-    assert "removed 0 objects" in run("gc", "--store", folder).out
+    assert "removed 0 objects" in run("store", "gc", "--store", folder).out
 
 
 def test_gc_keeps_the_resume_state_of_the_plans_it_is_given(
@@ -119,14 +95,14 @@ def test_gc_keeps_the_resume_state_of_the_plans_it_is_given(
     planned = next(key for key, step in made.steps.items() if step.kind == "train")
     for key in (planned, "a" * 12):
         save_checkpoint(store, key, state={"step": 1}, tensors={})
-    done = run("gc", "--store", folder, "--plan", config)
+    done = run("store", "gc", "--store", folder, "--plan", config)
     assert "removed 2 objects" in done.out
     assert {info.name.split("/")[1] for info in store.list("resume/")} == {planned}
 
 
 def test_a_bad_plan_removes_nothing(run: Run, folder: Path, store: Store, tmp_path: Path) -> None:
     save_checkpoint(store, "a" * 12, state={"step": 1}, tensors={})
-    done = run("gc", "--store", folder, "--plan", tmp_path / "absent.yaml")
+    done = run("store", "gc", "--store", folder, "--plan", tmp_path / "absent.yaml")
     assert done.status == 2
     assert "Traceback" not in done.err
     assert len(list(store.list("resume/"))) == 2
