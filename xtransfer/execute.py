@@ -246,7 +246,7 @@ def _kept(result: Mapping[str, Any]) -> dict[str, Any]:
 def _evaluate(
     step: Step, bench: Workbench, folder: Path
 ) -> tuple[dict[str, Any], dict[str, float]]:
-    from xtransfer.train.trial import evaluate_step
+    from xtransfer.train.evaluation import evaluate_step
 
     return evaluate_step(step, bench, folder), {}
 

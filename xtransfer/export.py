@@ -45,8 +45,8 @@ def _write(store: Store, record: Record, out: Path, encoder: str | None, scratch
     from safetensors.torch import save_file
 
     from xtransfer.execute import load_tokenizer
+    from xtransfer.train.assembly import WEIGHTS
     from xtransfer.train.model import apply_weights, load_encoder, read_weights
-    from xtransfer.train.trial import WEIGHTS
 
     base, revision = _base(store, record, encoder, scratch)
     model = load_encoder(base, revision=revision)

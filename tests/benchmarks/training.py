@@ -161,12 +161,13 @@ def _train_ours(
 ) -> float:
     """Train by the project's own loop with DeepSpeed, as a trial on one worker does."""
     from xtransfer.prepared import read_rows, write_rows
+    from xtransfer.train.assembly import Inputs, make_model, renumbered
     from xtransfer.train.context import Context, Progress
     from xtransfer.train.loop import TrialSpec, train
     from xtransfer.train.mixture import Mixture
     from xtransfer.train.parts import TaskPart
     from xtransfer.train.prediction import DataSet
-    from xtransfer.train.trial import Inputs, ensure_process_group, make_model, renumbered
+    from xtransfer.train.trial import ensure_process_group
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "rows.arrow"

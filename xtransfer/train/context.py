@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 
@@ -46,3 +47,8 @@ class Context:
     """Called on rank 0 with a checkpoint to keep."""
     save_every_s: float = float("inf")
     resume: Checkpoint | None = None
+
+
+def device_of(gpus: float) -> str:
+    """Return the torch device of a step that was given so many GPUs."""
+    return "cuda" if gpus > 0 and torch.cuda.is_available() else "cpu"

@@ -23,7 +23,8 @@ from xtransfer.errors import InputLost, IntegrityError, StepError
 from xtransfer.execute import Workbench
 from xtransfer.identity import file_digest
 from xtransfer.plan import Step
-from xtransfer.train.trial import OUTCOME, WEIGHTS, run_worker
+from xtransfer.train.assembly import WEIGHTS
+from xtransfer.train.trial import OUTCOME, run_worker
 
 REPORT_EVERY = 20
 """Optimizer steps between two reports: each is a barrier for all workers."""

@@ -1,0 +1,83 @@
+"""The evaluate step: a recorded model and prepared test sets become predictions and scores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from xtransfer.plan import Step
+from xtransfer.prepared import read_data_set
+from xtransfer.train.assembly import WEIGHTS, make_head
+from xtransfer.train.context import Context, device_of
+from xtransfer.train.model import (
+    TransferModel,
+    apply_weights,
+    head_weights,
+    load_encoder,
+    read_weights,
+)
+
+if TYPE_CHECKING:
+    from xtransfer.execute import Workbench
+    from xtransfer.records import Record
+
+
+def evaluate_step(step: Step, bench: Workbench, folder: Path) -> dict[str, Any]:
+    """Score the model that an evaluate step names in every language."""
+    from xtransfer.evaluate import evaluate
+    from xtransfer.execute import encoder_place
+
+    spec = step.spec
+    torch.set_num_threads(max(1, int(bench.placement.evaluate.cpus)))
+    name, revision = encoder_place(step, bench)
+    encoder = load_encoder(name, revision=revision)
+    weights: dict[str, Tensor] = {}
+    model_step = bench.plan.steps.get(step.inputs.get("model", ""))
+    trained = None
+    if model_step is not None and model_step.kind != "pretrain":
+        trained = bench.trained(model_step.key)
+        weights = read_weights(bench.files(trained, [WEIGHTS]) / WEIGHTS)
+        apply_weights(encoder, weights)
+    bf16 = spec["precision"] == "bf16"
+    task = bench.plan.tasks[spec["task"]]
+    model: Any = encoder
+    if task.form != "bitext":
+        head = make_head(encoder, spec["form"], len(spec["labels"]))
+        head.load_state_dict(head_weights(weights))
+        model = TransferModel(encoder, [head], bf16=bf16)
+    device = device_of(bench.placement.evaluate.gpus)
+    context = Context(device=device, pad_id=encoder.config.pad_token_id or 0)
+    sets = {
+        role: bench.files(bench.record(step.inputs[role]))
+        for role in ("test", "dev", "pool")
+        if role in step.inputs
+    }
+    result = evaluate(
+        spec,
+        task,
+        model=model.to(device),
+        context=context,
+        data=lambda language: read_data_set(sets["test"], language),
+        dev=(lambda language: read_data_set(sets["dev"], language)) if "dev" in sets else None,
+        pool=read_data_set(sets["pool"], "all") if "pool" in sets else None,
+        folder=folder,
+        report=lambda language, share: bench.tell(
+            {"stage": language, "step": round(100 * share), "total": 100}
+        ),
+        null_threshold=None if trained is None else threshold_of(trained, bench),
+    )
+    return {**result, "model": None if trained is None else trained.key}
+
+
+def threshold_of(trained: Record, bench: Workbench) -> float | None:
+    """Return the odds over which a model answers nothing, as a dev set chose them for its head.
+
+    A few-shot stage scores no dev set, but goes on with the head of its start, and so with its odds.
+    """
+    found = trained.result.get("null_threshold")
+    if found is not None or trained.spec["head"] != "kept":
+        return found
+    return threshold_of(bench.trained(trained.inputs["start"]), bench)
