@@ -13,9 +13,10 @@ import torch
 from tests.tiny import rows_of, tiny_encoder, tiny_tokenizer
 from tests.train.workers import (
     RETRIEVAL,
+    as_one_of_two,
     train_mixed,
     train_retrieval,
-    train_retrieval_as_one_of_two,
+    train_retrieval_alone,
 )
 from xtransfer.data import read_examples
 from xtransfer.data.examples import Rows
@@ -53,10 +54,10 @@ def test_a_batch_is_not_divided() -> None:
 @pytest.mark.parametrize("engine", ["torch", "deepspeed"])
 def test_two_workers_compute_what_one_does(engine: str, tmp_path: Path) -> None:
     torch.multiprocessing.spawn(
-        train_retrieval_as_one_of_two, args=(str(tmp_path), engine), nprocs=2
+        as_one_of_two, args=(str(tmp_path), 2, train_retrieval_alone, engine), nprocs=2
     )
     found = torch.load(tmp_path / "out", weights_only=True)
-    alone = train_retrieval(RETRIEVAL, Context(pad_id=1), dropout=0.1)
+    alone = train_retrieval_alone(Context(pad_id=1))
     assert [e["loss"] for e in found["history"]] == pytest.approx(
         [e["loss"] for e in alone.history], rel=1e-4
     )

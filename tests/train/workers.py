@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -110,29 +111,21 @@ def train_retrieval(spec: TrialSpec, context: Context, *, dropout: float = 0.0) 
     return train_mixed(spec, context, model, [part])
 
 
-def train_retrieval_as_one_of_two(rank: int, folder: str, engine: str) -> None:
-    """Be one of two gloo workers that train a bi-encoder; rank 0 saves its outcome."""
-    torch.set_num_threads(1)
-    store = torch.distributed.FileStore(f"{folder}/rendezvous", 2)
-    torch.distributed.init_process_group("gloo", store=store, rank=rank, world_size=2)
-    context = Context(rank=rank, world_size=2, engine=engine, zero_stage=2, micro_batch=2, pad_id=1)
-    outcome = train_retrieval(RETRIEVAL, context, dropout=0.1)
-    if rank == 0:
-        torch.save({"weights": outcome.weights, "history": outcome.history}, Path(folder) / "out")
-    torch.distributed.destroy_process_group()
-
-
 def as_one_of_two(
-    rank: int, folder: str, zero_stage: int, work: Callable[[Context], Outcome]
+    rank: int,
+    folder: str,
+    zero_stage: int,
+    work: Callable[[Context], Outcome],
+    engine: str = "deepspeed",
 ) -> None:
-    """Be one of two gloo workers under DeepSpeed; rank 0 saves the outcome of `work`."""
+    """Be one of two gloo workers; rank 0 saves the outcome of `work`."""
     torch.set_num_threads(1)
     store = torch.distributed.FileStore(f"{folder}/rendezvous", 2)
     torch.distributed.init_process_group("gloo", store=store, rank=rank, world_size=2)
     context = Context(
         rank=rank,
         world_size=2,
-        engine="deepspeed",
+        engine=engine,
         zero_stage=zero_stage,
         micro_batch=2,
         pad_id=1,
@@ -140,9 +133,17 @@ def as_one_of_two(
     outcome = work(context)
     if rank == 0:
         torch.save({"weights": outcome.weights, "history": outcome.history}, Path(folder) / "out")
+    torch.distributed.barrier()
     torch.distributed.destroy_process_group()
+    # Now and then a thread of gloo is still there when the interpreter ends, which aborts the process.
+    os._exit(0)
 
 
 def train_alone(context: Context) -> Outcome:
     """Train the tiny model as `SPEC` says."""
     return train_tiny(SPEC, context)
+
+
+def train_retrieval_alone(context: Context) -> Outcome:
+    """Train the bi-encoder with dropout, whose draws must not depend on the workers."""
+    return train_retrieval(RETRIEVAL, context, dropout=0.1)
