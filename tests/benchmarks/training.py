@@ -7,7 +7,7 @@ longest input and optimizer, each in a process of its own; sides take turns, and
 medians. The peer pads to the longest row of a batch and groups rows of like length; `padded` pads every
 row to the longest input, as the scripts of jiant and XTREME do. Loading and the first steps are left out.
 
-DATA has MNLI, SQuAD and UD files at the paths in `WORKLOADS`; the numbers go to results/training.json.
+The peer needs `pip install accelerate`. DATA has MNLI, SQuAD and UD files at the paths in `WORKLOADS`; the numbers go to results/training.json.
 """
 
 from __future__ import annotations
