@@ -18,7 +18,7 @@ LAST_PROGRESS = "xtransfer_last_progress_time_seconds"
 
 
 class Board(Protocol):
-    """Shows a run while it lasts."""
+    """Shows a run while it lasts (`xtransfer.progress`)."""
 
     def changed(self, key: str, state: str, text: str) -> None:
         """A step started, ended, failed or was blocked."""

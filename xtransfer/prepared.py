@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,16 +57,17 @@ def prepare(
     languages: dict[str, Any] = {}
     result: dict[str, Any] = {"languages": languages}
     with _data_root(step) as root:
-        read = {language: _read(task, spec, language, root) for language in spec["data"]}
-        chosen = {language: _chosen(spec, found) for language, found in read.items()}
+        selections: Iterable[_Selection] = _select(task, spec, root)
         if "spread" in spec:
-            count, seed = spec["spread"]["examples"], spec["spread"]["seed"]
-            chosen = spread(chosen, count, seed=seed)
+            selections = _spread(list(selections), **spec["spread"])
         if task.labels_from_data:
-            names = labels or sorted({tag for each in chosen.values() for tag in _tags(each)})
-            task = task.model_copy(update={"labels": tuple(names)})
-            result["labels"] = list(names)
-        for number, (language, taken) in enumerate(chosen.items()):
+            if labels is None:
+                selections = list(selections)
+                labels = sorted({tag for each in selections for tag in _tags(each.rows)})
+            task = task.model_copy(update={"labels": tuple(labels)})
+            result["labels"] = list(labels)
+        for number, selection in enumerate(selections):
+            language, taken = selection.language, selection.rows
             encoded: Encoded = form.encode(
                 taken.examples,
                 tokenizer,
@@ -79,8 +80,8 @@ def prepare(
                 for example in taken.examples:
                     file.write(json.dumps(form.describe(example), ensure_ascii=False) + "\n")
             languages[language] = {
-                "read": len(read[language].examples),
-                "available": len(_held(spec, read[language]).examples),
+                "read": selection.read,
+                "available": selection.available,
                 "used": len(taken.examples),
                 "rows": len(encoded.columns["input_ids"]),
                 "skipped": dict(taken.skipped),
@@ -133,7 +134,7 @@ def read_again(step: Step, task: Task, language: str) -> Found:
     """
     spec = step.spec
     with _data_root(step) as root:
-        return _chosen(spec, _read(task_of(step, task), spec, language, root))
+        return _select_language(task_of(step, task), spec, language, root).rows
 
 
 def task_of(step: Step, task: Task) -> Task:
@@ -195,22 +196,43 @@ def read_data_set(folder: Path, language: str) -> DataSet:
     return DataSet(rows=read_rows(folder / f"{language}.rows.arrow"), examples=examples)
 
 
-def _read(task: Task, spec: Mapping[str, Any], language: str, root: Path) -> Found:
+@dataclass(frozen=True, kw_only=True)
+class _Selection:
+    """What a step uses of one language."""
+
+    language: str
+    read: int
+    """Examples of the files."""
+    available: int
+    """Of them, those for this step's role."""
+    rows: Found
+
+
+def _select(task: Task, spec: Mapping[str, Any], root: Path) -> Iterator[_Selection]:
+    """Read one language after the other, so that no more than one is in memory."""
+    for language in spec["data"]:
+        yield _select_language(task, spec, language, root)
+
+
+def _select_language(task: Task, spec: Mapping[str, Any], language: str, root: Path) -> _Selection:
     _check_unchanged(task, spec, language, root)
     found = read_examples(task, split=spec["split"], language=language, root=root)
-    if not found.examples:
-        raise DataError(f"{task.name} {spec['split']} {language}", "has no examples")
-    return found
+    held, limit = found, spec["limit"]
+    if spec["holdout"] is not None:
+        held = hold_out(found, spec["role"], **spec["holdout"])
+    return _Selection(
+        language=language,
+        read=len(found.examples),
+        available=len(held.examples),
+        rows=held if limit is None else cut(held, limit["examples"], seed=limit["seed"]),
+    )
 
 
-def _held(spec: Mapping[str, Any], found: Found) -> Found:
-    """Return what is left of a file for this step's role."""
-    return found if spec["holdout"] is None else hold_out(found, spec["role"], **spec["holdout"])
-
-
-def _chosen(spec: Mapping[str, Any], found: Found) -> Found:
-    held, limit = _held(spec, found), spec["limit"]
-    return held if limit is None else cut(held, limit["examples"], seed=limit["seed"])
+def _spread(
+    selections: Sequence[_Selection], *, examples: int | None, seed: int
+) -> list[_Selection]:
+    rows = spread({each.language: each.rows for each in selections}, examples, seed=seed)
+    return [replace(each, rows=rows[each.language]) for each in selections]
 
 
 def _tags(found: Found) -> Iterator[str]:

@@ -13,11 +13,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from xtransfer.config import Placement, Resources
 from xtransfer.errors import IntegrityError, XtransferError
-from xtransfer.gauges import MeasuredBoard
+from xtransfer.gauges import Board, MeasuredBoard
 from xtransfer.leases import holder
 from xtransfer.plan import Plan, Step
 from xtransfer.records import load_records, record_name
@@ -27,18 +27,6 @@ log = logging.getLogger(__name__)
 
 DRIVER_MEMORY = 512 * 2**20
 """Bytes that the driver of a trial with several workers claims."""
-
-
-class Board(Protocol):
-    """Shows a run while it lasts (`xtransfer.progress`)."""
-
-    def changed(self, key: str, state: str, text: str) -> None:
-        """A step started, ended, failed or was blocked."""
-        ...
-
-    def told(self, key: str, facts: Mapping[str, Any]) -> None:
-        """A running step tells of itself."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xtransfer.errors import DataError
-from xtransfer.metrics import METRICS, score
+from xtransfer.metrics import METRICS, METRICS_OF, score
 from xtransfer.metrics.classification import accuracy, accuracy_and_f1
 from xtransfer.metrics.retrieval import retrieval_accuracy
 from xtransfer.tasks import TASKS
@@ -97,3 +97,8 @@ def test_scores_of_labels_lie_between_0_and_100(pairs: list[tuple[str, str]]) ->
     for name in ("accuracy", "accuracy_and_f1"):
         for value in METRICS[name](gold, found).values():
             assert 0.0 <= value <= 100.0
+
+
+@pytest.mark.parametrize("name", sorted(TASKS))
+def test_a_form_is_known_to_have_the_metrics_of_its_tasks(name: str) -> None:
+    assert TASKS[name].metric in METRICS_OF[TASKS[name].form]

@@ -34,8 +34,8 @@ METRICS_OF: Mapping[FormName, tuple[str, ...]] = {
     "choice": ("accuracy",),
     "tagging": ("accuracy", "xtreme_f1", "span_f1"),
     "span": ("qa", "mlqa", "squad_v2"),
-    "bitext": ("accuracy",),
-    "retrieval": (),
+    "bitext": ("accuracy", "f1"),
+    "retrieval": ("map20", "mrr20"),
     "mlm": ("loss",),
 }
 """Form -> the main scores that a task of it may have."""
