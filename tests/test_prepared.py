@@ -220,3 +220,21 @@ def test_files_that_changed_after_planning_are_refused(tmp_path: Path) -> None:
             folder=tmp_path,
             report=lambda language, share: None,
         )
+
+
+def test_examples_are_spread_over_languages(tmp_path: Path) -> None:
+    write_xnli(tmp_path)
+    step = step_of(tmp_path, "xnli-test")
+    spec = {**step.spec, "spread": {"examples": 5, "seed": 1}}
+    out = tmp_path / "out"
+    out.mkdir()
+    result = prepare(
+        replace(step, spec=spec),
+        task=TASKS["xnli"],
+        tokenizer=tiny_tokenizer(),
+        folder=out,
+        report=lambda language, share: None,
+    )["languages"]
+    assert {each: result[each]["used"] for each in result} == {"de": 3, "en": 2}
+    assert {each: result[each]["available"] for each in result} == {"de": 5, "en": 7}
+    assert [len(read_data_set(out, each).examples) for each in ("de", "en")] == [3, 2]
