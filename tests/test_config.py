@@ -7,8 +7,9 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from xtransfer.config import Experiment, Limits, Placement, load_experiment, load_placement
+from xtransfer.config import Experiment, Limits, load_experiment
 from xtransfer.errors import ConfigError
+from xtransfer.placement import Placement, load_placement
 from xtransfer.tasks import TASKS
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"

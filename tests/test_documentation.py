@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from xtransfer.config import Retrieval, load_experiment, load_placement
+from xtransfer.config import Retrieval, load_experiment
+from xtransfer.placement import load_placement
 from xtransfer.tasks import TASKS
 from xtransfer.tasks.task import Source, Stage, Task
 

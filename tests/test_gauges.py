@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from xtransfer.config import Placement, TrainResources
 from xtransfer.gauges import GPU_SECONDS, LAST_PROGRESS, STEPS, MeasuredBoard
+from xtransfer.placement import Placement, TrainResources
 from xtransfer.plan import Plan, Step
 
 

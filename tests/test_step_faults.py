@@ -12,10 +12,11 @@ import pytest
 
 from tests.prints import FakePrints
 from xtransfer import execute, leases
-from xtransfer.config import Experiment, Placement
+from xtransfer.config import Experiment
 from xtransfer.errors import DataError, InputLost, StepBusy
 from xtransfer.execute import Workbench, encoder_place, run_step
 from xtransfer.leases import attempts
+from xtransfer.placement import Placement
 from xtransfer.plan import Plan, Step
 from xtransfer.planner import build_plan
 from xtransfer.records import Record

@@ -1,7 +1,7 @@
-"""What the user asks for: an experiment (what is computed) and a placement (where).
+"""What the user asks to have computed: an experiment, all of which enters step keys.
 
-Only the experiment enters step keys. Both are strict: an unknown key, a wrong type or an unknown task
-is an error that names the file, the path in it, and what was probably meant.
+It is strict: an unknown key, a wrong type or an unknown task is an error that names the file, the path in
+it, and what was probably meant.
 """
 
 from __future__ import annotations
@@ -20,8 +20,6 @@ from xtransfer.tasks import TASKS, get_task
 from xtransfer.tasks.hub import HUB, NOT_ON_HUB, check_revisions, on_hub
 from xtransfer.tasks.task import Scoring, Source, Split, Task
 from xtransfer.tasks.user import check_user_tasks, complete_user_tasks, patched
-
-# --- the experiment: identity ------------------------------------------------------------------
 
 
 class Pretrain(Settings):
@@ -285,94 +283,6 @@ class Experiment(Settings):
         return {**TASKS, **{task.name: task for task in self.tasks}}
 
 
-# --- the placement: where ------------------------------------------------------------------------
-
-
-class Resources(Settings):
-    """What one step of a kind takes from the cluster."""
-
-    cpus: float = Field(default=1.0, gt=0)
-    gpus: float = Field(default=0.0, ge=0)
-
-
-class TrainResources(Resources):
-    """What one trial takes, and how it runs there."""
-
-    workers: int = Field(default=1, ge=1)
-    """Data-parallel workers; `cpus` and `gpus` are for each."""
-    engine: Literal["deepspeed", "torch"] = "deepspeed"
-    zero_stage: Literal[0, 1, 2, 3] = 0
-    micro_batch: int | None = Field(default=None, ge=1)
-    """Most examples in one forward pass of one worker; None: the worker's whole share."""
-    resume_every_s: float = Field(default=60.0, gt=0)
-    """Seconds between two resumable checkpoints."""
-    resume_kept: int = Field(default=2, ge=1)
-    """Resumable checkpoints kept of a trial: the newest, and others in case it is damaged."""
-    compact_vocabulary: bool = True
-    """Train only the embedding rows that the data uses: the same mathematics, less memory."""
-
-
-class RayCluster(Settings):
-    """The Ray cluster to work on."""
-
-    address: str = "local"
-    """`local` starts a private one; `auto` or host:port joins a running one."""
-    cpus: int | None = Field(default=None, ge=1)
-    """Logical CPUs of a private cluster; None: this machine's."""
-    gpus: int | None = Field(default=None, ge=0)
-
-
-class S3(Settings):
-    """Where the S3 service is, when not Amazon's; credentials come by the AWS chain only.
-
-    Tried again is what failed on the way (no connection, a reset, no reply in time, a body cut short)
-    and what the service was too busy for or failed at (429, 500, 502, 503, 504, SlowDown). What it
-    refuses (no bucket, no permission, expired credentials, a clock that is off) is an error at once.
-    """
-
-    endpoint_url: str | None = None
-    """None: AWS_ENDPOINT_URL, else Amazon's."""
-    region: str | None = None
-    attempts: int = Field(default=8, ge=1)
-    """Tries of one request, the first included."""
-    base_pause_s: float = Field(default=0.1, ge=0)
-    """The pause after try n is a random time up to this x 2^(n-1) ..."""
-    longest_pause_s: float = Field(default=20.0, ge=0)
-    """... and up to this."""
-    give_up_after_s: float = Field(default=300.0, gt=0)
-    """Seconds after the first try of a request from which on it is not tried again."""
-    connect_timeout_s: float = Field(default=10.0, gt=0)
-    read_timeout_s: float = Field(default=60.0, gt=0)
-    """Seconds without a byte of a reply."""
-    part_mib: int = Field(default=16, ge=5)
-    """Larger files go in parts of this size, each tried again by itself."""
-    parallel_parts: int = Field(default=4, ge=1)
-    """Parts of one file in flight at once."""
-
-
-class Placement(Settings):
-    """Where and how the plan is worked off. Recorded, never hashed."""
-
-    store: str = "file://runs/store"
-    ray: RayCluster = RayCluster()
-    train: TrainResources = TrainResources()
-    prepare: Resources = Resources()
-    evaluate: Resources = Resources()
-    concurrent: int | None = Field(default=None, ge=1)
-    """Most steps at once; None: as many as the cluster has resources for."""
-    lease_s: float = Field(default=60.0, ge=1, le=86_400)
-    """Seconds for which a step is reserved for who works on it, renewed every third of that: how long
-    another driver waits after that one has fallen silent. Clocks must differ by less."""
-    retries: int = Field(default=2, ge=0)
-    """Times that a step whose process died is started again."""
-    s3: S3 = S3()
-    scratch: str | None = None
-    """Folder for downloaded files on each node; None: a temporary one."""
-
-
-# --- reading -------------------------------------------------------------------------------------
-
-
 def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
     """Read an experiment from YAML, apply `a.b=c` overrides, and check it.
 
@@ -389,12 +299,6 @@ def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
     check_user_tasks(experiment.tasks, experiment.book, str(path))
     _check_tasks(experiment, str(path))
     return experiment
-
-
-def load_placement(path: Path | None, overrides: Sequence[str] = ()) -> Placement:
-    """Read a placement from YAML (None: the defaults) and check it."""
-    where = "placement" if path is None else str(path)
-    return read_settings(Placement, path, overrides, where, option="--place")
 
 
 def _check_tasks(experiment: Experiment, where: str) -> None:

@@ -14,10 +14,10 @@ from typing import Any
 
 from xtransfer import __version__
 from xtransfer.checkpoints import drop_checkpoints
-from xtransfer.config import Placement
 from xtransfer.errors import DataError, InputLost, IntegrityError, StepError
 from xtransfer.identity import file_digest
 from xtransfer.leases import Clock, Lease, holding
+from xtransfer.placement import Placement
 from xtransfer.plan import VERSIONS, Plan, Step
 from xtransfer.quarantine import set_aside
 from xtransfer.records import Record, commit, damage, fetch, read_record

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
-from xtransfer.config import Placement
+from xtransfer.placement import Placement
 from xtransfer.plan import Plan
 
 STEPS = "xtransfer_steps"

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from xtransfer.config import Placement, Resources
 from xtransfer.errors import IntegrityError, XtransferError
 from xtransfer.gauges import Board, MeasuredBoard
 from xtransfer.leases import holder
+from xtransfer.placement import Placement, Resources
 from xtransfer.plan import Plan, Step
 from xtransfer.records import load_records, record_name
 from xtransfer.store import Store

@@ -18,10 +18,10 @@ from typing import Any
 
 from ray import tune
 
-from xtransfer.config import Placement
 from xtransfer.errors import InputLost, StepBusy, StoreError, UserError, XtransferError
 from xtransfer.execute import Workbench, run_step
 from xtransfer.logs import StoreLog
+from xtransfer.placement import Placement
 from xtransfer.plan import Plan, Step
 from xtransfer.store import Store, StoreOptions, open_store
 

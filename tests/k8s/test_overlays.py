@@ -18,7 +18,8 @@ import yaml
 from xtransfer.cluster.manifests import Manifest, at, pod_templates
 from xtransfer.cluster.policy import check
 from xtransfer.cluster.render import render
-from xtransfer.config import load_experiment, load_placement
+from xtransfer.config import load_experiment
+from xtransfer.placement import load_placement
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 TREE = CHECKOUT / "k8s"

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from tests.prints import FakePrints
-from xtransfer.config import Placement, load_experiment
+from xtransfer.config import load_experiment
 from xtransfer.execute import Workbench, run_step
+from xtransfer.placement import Placement
 from xtransfer.planner import build_plan
 from xtransfer.store import open_store
 

@@ -8,7 +8,7 @@ import pytest
 from botocore import exceptions as boto
 from botocore.parsers import ResponseParserError
 
-from xtransfer.config import S3
+from xtransfer.placement import S3
 from xtransfer.store import StoreOptions
 from xtransfer.store.retries import passing, retried
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from xtransfer.config import Experiment, Placement
+    from xtransfer.config import Experiment
+    from xtransfer.placement import Placement
     from xtransfer.plan import Plan
     from xtransfer.records import Record
     from xtransfer.store import Store
@@ -48,7 +49,7 @@ def load(
 
 def place_at(path: Path | None, store: str | None, place: list[str] | None) -> Placement:
     """Read a placement; `--store` wins over what it says."""
-    from xtransfer.config import load_placement
+    from xtransfer.placement import load_placement
 
     found = load_placement(path, place or ())
     return found if store is None else found.model_copy(update={"store": store})

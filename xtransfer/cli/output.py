@@ -6,7 +6,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from xtransfer.config import Experiment, Placement
+    from xtransfer.config import Experiment
+    from xtransfer.placement import Placement
     from xtransfer.plan import Plan
 
 
