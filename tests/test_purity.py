@@ -28,6 +28,7 @@ IMPURE = (
     "xtransfer.data.hub",
     "xtransfer.evaluate",
     "xtransfer.forms",
+    "xtransfer.leaving",
     "xtransfer.retrieval",
     "xtransfer.search",
     "xtransfer.train",

@@ -19,7 +19,7 @@ from xtransfer.leases import attempts
 from xtransfer.placement import Placement
 from xtransfer.plan import Plan, Step
 from xtransfer.planner import build_plan
-from xtransfer.records import Record
+from xtransfer.records import Done, Record
 from xtransfer.settings import read_settings
 from xtransfer.store import Store
 
@@ -32,13 +32,13 @@ class Worked:
     def __init__(self) -> None:
         self.keys: list[str] = []
 
-    def __call__(self, step: Step, bench: Workbench, folder: Path) -> tuple[dict[str, Any], Any]:
+    def __call__(self, step: Step, bench: Workbench, folder: Path) -> Done:
         for key in step.inputs.values():
             bench.files(bench.record(key))
         self.keys.append(step.key)
         (folder / "weights").write_text(step.key * 100)
         (folder / "more").write_text("more")
-        return {"score": 1.0, "best_step": 1}, {}
+        return Done(result={"score": 1.0, "best_step": 1})
 
 
 @pytest.fixture

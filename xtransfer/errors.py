@@ -10,7 +10,8 @@
     ├── IdentityError         a value that has no stable identity
     └── StepError             a step of the plan failed
         ├── InputLost         ... because a parent's record or files are gone or damaged
-        └── StepBusy          ... because another process is at work on it
+        ├── StepBusy          ... because another process is at work on it
+        └── StepLeft          ... because its machine is about to go; its state is saved
 
 Each says where, what and what next, in this order, as one line.
 """
@@ -80,6 +81,10 @@ class InputLost(StepError):
 
 class StepBusy(StepError):
     """Another process is at work on the step, or has taken it over."""
+
+
+class StepLeft(StepError):
+    """The step saved its state and ended, because its machine is about to go: it goes on elsewhere."""
 
 
 def shown(text: str, *, most: int = 80) -> str:

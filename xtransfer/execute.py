@@ -20,7 +20,7 @@ from xtransfer.leases import Clock, Lease, holding
 from xtransfer.placement import Placement
 from xtransfer.plan import VERSIONS, Plan, Step
 from xtransfer.quarantine import set_aside
-from xtransfer.records import Record, commit, damage, fetch, read_record
+from xtransfer.records import Done, Record, commit, damage, fetch, read_record
 from xtransfer.selection import select
 from xtransfer.store import Store
 
@@ -38,6 +38,10 @@ class Workbench:
     scratch: Path
     """Folder for fetched files, shared by the processes of a node."""
     tell: Telemetry = lambda facts: None
+    run: str = ""
+    """The driver's name for what it runs, of which its notice to end is given (`xtransfer.leaving`)."""
+    leaving: Callable[[], str] = lambda: ""
+    """Why this process must end soon; empty while it need not."""
     clock: Clock = time.time
     """Of leases, Unix seconds."""
 
@@ -108,7 +112,7 @@ def _do(step: Step, bench: Workbench, lease: Lease) -> Record:
     started = time.time()
     with tempfile.TemporaryDirectory(prefix="xtransfer-", dir=bench.scratch) as temporary:
         folder = Path(temporary)
-        result, timing = WORK[step.kind](step, replace(bench, tell=tell), folder)
+        done = WORK[step.kind](step, replace(bench, tell=tell), folder)
         seconds = time.time() - started
         return commit(
             bench.store,
@@ -120,13 +124,14 @@ def _do(step: Step, bench: Workbench, lease: Lease) -> Record:
                 spec=dict(step.spec),
                 inputs=dict(step.inputs),
                 files=(),
-                result=result,
+                result=done.result,
                 environment=environment(),
                 placement={
                     **bench.placement.model_dump(include={"train", "evaluate", "prepare"}),
                     "encoder": step.where.get("encoder", {}).get("name", ""),
+                    **done.placement,
                 },
-                timing={"started": started, "seconds": seconds, **timing},
+                timing={"started": started, "seconds": seconds, **done.timing},
             ),
             folder,
             fence=lease.check,
@@ -157,12 +162,10 @@ def environment() -> dict[str, str]:
     return own | {name: version(name) for name in packages}
 
 
-Work = Callable[[Step, Workbench, Path], tuple[dict[str, Any], dict[str, float]]]
+Work = Callable[[Step, Workbench, Path], Done]
 
 
-def _pretrain(
-    step: Step, bench: Workbench, folder: Path
-) -> tuple[dict[str, Any], dict[str, float]]:
+def _pretrain(step: Step, bench: Workbench, folder: Path) -> Done:
     from xtransfer.prepared import write_synthetic
     from xtransfer.train.pretrain import PretrainSpec, pretrain, read_corpus
 
@@ -181,10 +184,10 @@ def _pretrain(
         corpus = read_corpus(Path(data) / "text")
         settings = PretrainSpec(seed=spec["seed"], steps=spec["steps"], **spec["options"])
         pretrain(corpus, folder, spec=settings, report=report)
-    return {"loss": last["loss"], "steps": spec["steps"]}, {}
+    return Done(result={"loss": last["loss"], "steps": spec["steps"]})
 
 
-def _prepare(step: Step, bench: Workbench, folder: Path) -> tuple[dict[str, Any], dict[str, float]]:
+def _prepare(step: Step, bench: Workbench, folder: Path) -> Done:
     from xtransfer.prepared import prepare
 
     tokenizer = load_tokenizer(*encoder_place(step, bench))
@@ -201,10 +204,10 @@ def _prepare(step: Step, bench: Workbench, folder: Path) -> tuple[dict[str, Any]
         report=report,
         labels=None if trained is None else bench.record(trained).result["labels"],
     )
-    return result, {}
+    return Done(result=result)
 
 
-def _train(step: Step, bench: Workbench, folder: Path) -> tuple[dict[str, Any], dict[str, float]]:
+def _train(step: Step, bench: Workbench, folder: Path) -> Done:
     from xtransfer.train.trial import train_step
 
     return train_step(step, bench, folder)
@@ -214,7 +217,7 @@ def _select(
     step: Step,
     bench: Workbench,
     _: Path,
-) -> tuple[dict[str, Any], dict[str, float]]:
+) -> Done:
     candidates = []
     for key in step.inputs.values():
         record = bench.record(key)
@@ -229,13 +232,15 @@ def _select(
             }
         )
     chosen = select(step.spec["rule"], candidates)
-    return {
-        "chosen": chosen["key"],
-        "score": chosen["score"],
-        "split": step.spec["split"],
-        "candidates": candidates,
-        **_kept(chosen),
-    }, {}
+    return Done(
+        result={
+            "chosen": chosen["key"],
+            "score": chosen["score"],
+            "split": step.spec["split"],
+            "candidates": candidates,
+            **_kept(chosen),
+        }
+    )
 
 
 def _kept(result: Mapping[str, Any]) -> dict[str, Any]:
@@ -243,12 +248,10 @@ def _kept(result: Mapping[str, Any]) -> dict[str, Any]:
     return {name: result[name] for name in ("null_threshold",) if name in result}
 
 
-def _evaluate(
-    step: Step, bench: Workbench, folder: Path
-) -> tuple[dict[str, Any], dict[str, float]]:
+def _evaluate(step: Step, bench: Workbench, folder: Path) -> Done:
     from xtransfer.train.evaluation import evaluate_step
 
-    return evaluate_step(step, bench, folder), {}
+    return Done(result=evaluate_step(step, bench, folder))
 
 
 WORK: Mapping[str, Work] = {

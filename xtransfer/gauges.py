@@ -122,7 +122,7 @@ class MeasuredBoard:
     def _gpus(self, key: str) -> float:
         kind = self.plan.steps[key].kind
         if kind in ("train", "pretrain"):
-            return self.placement.train.gpus * self.placement.train.workers
+            return self.placement.train.gpus * self.placement.train.most_workers
         return self.placement.evaluate.gpus if kind == "evaluate" else 0.0
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from xtransfer.settings import Settings, read_settings
 
@@ -21,8 +21,9 @@ class Resources(Settings):
 class TrainResources(Resources):
     """What one trial takes, and how it runs there."""
 
-    workers: int = Field(default=1, ge=1)
-    """Data-parallel workers; `cpus` and `gpus` are for each."""
+    workers: int | tuple[int, int] = 1
+    """Data-parallel workers; `cpus` and `gpus` are for each. [fewest, most]: as many of these as there is
+    room for, fewer when a node is lost and more when one comes; the global batch stays as it is."""
     engine: Literal["deepspeed", "torch"] = "deepspeed"
     zero_stage: Literal[0, 1, 2, 3] = 0
     micro_batch: int | None = Field(default=None, ge=1)
@@ -33,6 +34,22 @@ class TrainResources(Resources):
     """Resumable checkpoints kept of a trial: the newest, and others in case it is damaged."""
     compact_vocabulary: bool = True
     """Train only the embedding rows that the data uses: the same mathematics, less memory."""
+    resize_every_s: float = Field(default=60.0, gt=0)
+    """Seconds between two looks for room for more workers. A trial that takes more of them goes on from
+    its last resumable checkpoint."""
+
+    @field_validator("workers")
+    @classmethod
+    def _fewest_and_most(cls, value: int | tuple[int, int]) -> int | tuple[int, int]:
+        fewest, most = (value, value) if isinstance(value, int) else value
+        if not 1 <= fewest <= most:
+            raise ValueError("is a number from 1, or [fewest, most]")
+        return value
+
+    @property
+    def most_workers(self) -> int:
+        """Return the largest number of workers of one trial."""
+        return self.workers if isinstance(self.workers, int) else self.workers[1]
 
 
 class RayCluster(Settings):
@@ -88,6 +105,8 @@ class Placement(Settings):
     another driver waits after that one has fallen silent. Clocks must differ by less."""
     retries: int = Field(default=2, ge=0)
     """Times that a step whose process died is started again."""
+    grace_s: float = Field(default=60.0, gt=0)
+    """Seconds that running trials have, when the driver is told to end by SIGTERM, to save their state."""
     s3: S3 = S3()
     scratch: str | None = None
     """Folder for downloaded files on each node; None: a temporary one."""

@@ -17,6 +17,7 @@ import secrets
 import tempfile
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -54,6 +55,17 @@ class OutputFile(BaseModel):
     size: int = Field(ge=0)
     """Bytes."""
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Done:
+    """What the work of a step gives to its record, beside files."""
+
+    result: dict[str, Any]
+    timing: dict[str, float] = field(default_factory=dict[str, float])
+    """Stage -> seconds."""
+    placement: dict[str, Any] = field(default_factory=dict[str, Any])
+    """What came out differently from the placement asked for, or within what it left open."""
 
 
 class Record(BaseModel):

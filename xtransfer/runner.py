@@ -9,7 +9,8 @@ import secrets
 import shutil
 import signal
 import tempfile
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,6 +104,7 @@ def _tune(
     from ray import tune
 
     from xtransfer.execute import Workbench, run_step
+    from xtransfer.leaving import ask_to_leave
     from xtransfer.search import PlanSearcher, ProgressRelay
     from xtransfer.trial import run_trial
 
@@ -124,8 +126,15 @@ def _tune(
     def resources(config: Mapping[str, Any]) -> Any:
         return tune.PlacementGroupFactory(_bundles(plan.steps[config["key"]], placement))
 
+    run = f"{plan.experiment}-{plan.key}-{secrets.token_hex(4)}"
+
+    def leave() -> None:
+        searcher.end()
+        ask_to_leave(run)
+
     trainable = tune.with_parameters(
         run_trial,
+        run=run,
         plan_name=name,
         placement=placement.model_dump(),
         scratch=str(scratch),
@@ -149,7 +158,8 @@ def _tune(
         ),
     )
     try:
-        tuner.fit()
+        with _ending_on_terminate(leave, seconds=placement.grace_s):
+            tuner.fit()
     except RuntimeError as error:
         raise XtransferError(
             "ray", str(error).splitlines()[0], "What is recorded is safe: the same command goes on."
@@ -168,7 +178,7 @@ def _bundles(step: Step, placement: Placement) -> list[dict[str, float]]:
         "pretrain": placement.train,
         "evaluate": placement.evaluate,
     }.get(step.kind, placement.prepare)
-    if step.kind == "train" and placement.train.workers > 1:
+    if step.kind == "train" and placement.train.most_workers > 1:
         return [{"memory": DRIVER_MEMORY}]
     bundle: dict[str, float] = {"CPU": wants.cpus}
     if wants.gpus:
@@ -247,3 +257,38 @@ def _discard(_: object) -> None:
 def on_terminate() -> None:
     """Make SIGTERM end the driver as Ctrl-C does, so that Ray and scratch are cleaned up."""
     signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
+
+
+@contextmanager
+def _ending_on_terminate(leave: Callable[[], None], *, seconds: float) -> Iterator[None]:
+    """Have SIGTERM call `leave`, and interrupt the block if it has not ended `seconds` later.
+
+    Raises:
+        KeyboardInterrupt: after the block, when SIGTERM has come.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    told, ended = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        told.wait()
+        if ended.is_set():
+            return
+        log.info("told to end: running trials save their state and leave")
+        leave()
+        if not ended.wait(seconds):
+            os.kill(os.getpid(), signal.SIGINT)  # Tune ends its run on it
+
+    before = signal.signal(signal.SIGTERM, lambda *_: told.set())
+    waiter = threading.Thread(target=wait, name="ending", daemon=True)
+    waiter.start()
+    try:
+        yield
+        if told.is_set():
+            raise KeyboardInterrupt
+    finally:
+        ended.set()
+        told.set()
+        waiter.join()
+        signal.signal(signal.SIGTERM, before)

@@ -66,6 +66,7 @@ class PlanSearcher(Searcher):
         self.suspect = set(suspect)
         self.busy_until: dict[str, float] = {}
         self.refused: Counter[str] = Counter()
+        self.ending = False
         self._settle()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -87,6 +88,8 @@ class PlanSearcher(Searcher):
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """Return the next ready step, None while none is ready, FINISHED when none will be."""
+        if self.ending:
+            return Searcher.FINISHED
         while (state := self._next()) is not None:
             key, found = state
             if found == "recorded":
@@ -109,6 +112,9 @@ class PlanSearcher(Searcher):
             return
         result = result or {}
         text = result.get("error") or ""
+        if result.get("left"):
+            self.changed(key, "waiting", "")
+            return
         if result.get("busy") and self.refused[key] < REFUSED_AT_MOST:
             self.refused[key] += 1
             self.busy_until[key] = time.monotonic() + LOOK_EVERY_S
@@ -125,6 +131,10 @@ class PlanSearcher(Searcher):
             self.done.add(key)
             self.changed(key, "done", "")
         self._settle()
+
+    def end(self) -> None:
+        """Suggest nothing more; what runs may come to its end."""
+        self.ending = True
 
     def save(self, checkpoint_path: str) -> None:
         """Do nothing: the store knows what is done."""

@@ -18,8 +18,16 @@ from typing import Any
 
 from ray import tune
 
-from xtransfer.errors import InputLost, StepBusy, StoreError, UserError, XtransferError
+from xtransfer.errors import (
+    InputLost,
+    StepBusy,
+    StepLeft,
+    StoreError,
+    UserError,
+    XtransferError,
+)
 from xtransfer.execute import Workbench, run_step
+from xtransfer.leaving import Notice
 from xtransfer.logs import StoreLog
 from xtransfer.placement import Placement
 from xtransfer.plan import Plan, Step
@@ -33,7 +41,12 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
 
 
 def run_trial(
-    config: dict[str, Any], *, plan_name: str, placement: dict[str, Any], scratch: str
+    config: dict[str, Any],
+    *,
+    plan_name: str,
+    placement: dict[str, Any],
+    scratch: str,
+    run: str,
 ) -> None:
     """Run the step `config["key"]` of the plan stored as `plan_name`.
 
@@ -41,7 +54,9 @@ def run_trial(
     trial: Tune reads it). An error that a second try would
     repeat is reported, not raised, so that Tune retries only what died or could not reach the store.
     A parent whose record or files are damaged is reported as `lost`: the driver has it done again.
-    A step that another process is at work on is `busy`: the driver waits for its record.
+    A step that another process is at work on is `busy`: the driver waits for its record. One that had to
+    go is `left`; where the node is about to go, so does the process, lest it be given another step: Ray
+    knows such a death for a preemption, which does not count as one of the retries.
     """
     _keep_freed_memory()
     where = Placement.model_validate(placement)
@@ -50,11 +65,14 @@ def run_trial(
     log = StoreLog(store, step.key)
     logging.getLogger().addHandler(log)
     log.write(f"{step.folder} begins")
+    notice = Notice(run)
     bench = Workbench(
         plan=_plan(store, plan_name),
         store=store,
         placement=where,
         scratch=Path(scratch),
+        run=run,
+        leaving=notice.reason,
         tell=_Throttle(log),
     )
     try:
@@ -62,6 +80,12 @@ def run_trial(
     except StepBusy as error:
         log.write(f"left alone: {error}")
         tune.report({"finished": 0, "error": str(error), "busy": 1})
+    except StepLeft as error:
+        log.write(f"left: {error}")
+        if notice.draining:
+            log.flush()
+            os._exit(1)
+        tune.report({"finished": 0, "error": "", "left": 1})
     except InputLost as error:
         log.write(f"stopped: {error}")
         tune.report({"finished": 0, "error": str(error), "lost": error.where})
@@ -79,6 +103,7 @@ def run_trial(
         log.write(f"recorded after {record.timing['seconds']:.1f} s")
         tune.report({"finished": 1, "error": "", "seconds": record.timing["seconds"]})
     finally:
+        notice.end()
         logging.getLogger().removeHandler(log)
         log.flush()
         _release_memory()

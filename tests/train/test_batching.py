@@ -52,10 +52,8 @@ def test_the_workers_share_a_batch_out_in_equally_many_parts(
     size: int, world_size: int, micro_batch: int | None, seed: int
 ) -> None:
     batch = np.random.default_rng(seed).permutation(size)
-    shares = [
-        split_batch(batch, rank=rank, world_size=world_size, micro_batch=micro_batch)
-        for rank in range(world_size)
-    ]
+    shares = split_batch(batch, shards=world_size, micro_batch=micro_batch)
+    assert len(shares) == world_size
     assert len({len(parts) for parts in shares}) == 1
     assert all(len(part) <= (micro_batch or size) for parts in shares for part in parts)
     rows = np.concatenate([part for parts in shares for part in parts])

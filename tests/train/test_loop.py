@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,8 @@ import torch
 from torch import Tensor
 
 from tests.tiny import tiny_encoder, tiny_model, tiny_pairs
-from tests.train.workers import SPEC, as_one_of_two, train_alone, train_tiny
-from xtransfer.errors import StepError
+from tests.train.workers import SPEC, as_one_of_two, train_alone, train_and_leave, train_tiny
+from xtransfer.errors import StepError, StepLeft
 from xtransfer.forms import FORMS
 from xtransfer.train.context import Checkpoint, Context, Progress
 from xtransfer.train.loop import build_head, stream
@@ -184,3 +185,56 @@ def test_two_workers_compute_what_one_does(tmp_path: Path) -> None:
     assert [e["loss"] for e in found["history"]] == pytest.approx(
         [e["loss"] for e in alone.history], abs=1e-5
     )
+
+
+def test_a_trial_leaves_when_told_and_goes_on_as_if_it_had_not() -> None:
+    undisturbed = train_tiny(SPEC, Context(pad_id=1), dropout=0.2)
+    told: list[Progress] = []
+    kept: list[Checkpoint] = []
+    context = Context(
+        pad_id=1,
+        report=told.append,
+        save=kept.append,
+        leaving=lambda: "its node is going" if told[-1].step == 7 else "",
+    )
+    with pytest.raises(StepLeft, match="optimizer step 7 of 10: its node is going"):
+        train_tiny(SPEC, context, dropout=0.2)
+    assert [each.state["step"] for each in kept] == [7]
+    resumed = train_tiny(SPEC, Context(pad_id=1, resume=kept[0]), dropout=0.2)
+    assert same(resumed.weights, undisturbed.weights)
+
+
+def test_a_trial_that_has_taken_its_last_step_does_not_leave() -> None:
+    told: list[Progress] = []
+    leaving = lambda: "now" if told[-1].step == STEPS else ""  # noqa: E731
+    outcome = train_tiny(SPEC, Context(pad_id=1, report=told.append, leaving=leaving))
+    assert outcome.steps == STEPS
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("engine", "zero_stage"), [("torch", 0), ("deepspeed", 1)])
+def test_a_trial_of_two_workers_goes_on_with_one_and_then_with_two(
+    tmp_path: Path, engine: str, zero_stage: int
+) -> None:
+    """With plain torch the same bit for bit: both have the same two shards, and a + b = b + a."""
+
+    def run(folder: Path, leave_at: int | None) -> Any:
+        folder.mkdir(exist_ok=True)
+        (folder / "rendezvous").unlink(missing_ok=True)
+        work = partial(train_and_leave, str(folder), leave_at)
+        arguments = (str(folder), zero_stage, work, engine)
+        torch.multiprocessing.spawn(as_one_of_two, args=arguments, nprocs=2)
+        return None if leave_at else torch.load(folder / "out", weights_only=True)
+
+    undisturbed = run(tmp_path / "undisturbed", None)
+    folder = tmp_path / "resized"
+    run(folder, 10)
+    alone = Context(pad_id=1, engine="torch")
+    assert train_and_leave(str(folder), 20, alone) is None
+    resized = run(folder, None)
+    assert torch.load(folder / "checkpoint", weights_only=True)["state"]["step"] == 20
+    tolerance = 0.0 if engine == "torch" else 1e-5
+    for name, value in undisturbed["weights"].items():
+        assert torch.allclose(resized["weights"][name], value, rtol=0, atol=tolerance), name
+    if engine == "torch":
+        assert resized["history"] == undisturbed["history"]

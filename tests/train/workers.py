@@ -12,10 +12,11 @@ import numpy as np
 import torch
 
 from tests.tiny import rows_of, tiny_encoder, tiny_model, tiny_pairs, tiny_part
+from xtransfer.errors import StepLeft
 from xtransfer.forms import scored_examples
 from xtransfer.forms.encoding import Encoded
 from xtransfer.metrics.retrieval import mrr20
-from xtransfer.train.context import Context
+from xtransfer.train.context import Checkpoint, Context, Progress
 from xtransfer.train.loop import Outcome, TrialSpec, build_head, train
 from xtransfer.train.mixture import Sampling, mix
 from xtransfer.train.model import TransferModel
@@ -115,7 +116,7 @@ def as_one_of_two(
     rank: int,
     folder: str,
     zero_stage: int,
-    work: Callable[[Context], Outcome],
+    work: Callable[[Context], Outcome | None],
     engine: str = "deepspeed",
 ) -> None:
     """Be one of two gloo workers; rank 0 saves the outcome of `work`."""
@@ -131,7 +132,7 @@ def as_one_of_two(
         pad_id=1,
     )
     outcome = work(context)
-    if rank == 0:
+    if rank == 0 and outcome is not None:
         torch.save({"weights": outcome.weights, "history": outcome.history}, Path(folder) / "out")
     torch.distributed.barrier()
     torch.distributed.destroy_process_group()
@@ -147,3 +148,33 @@ def train_alone(context: Context) -> Outcome:
 def train_retrieval_alone(context: Context) -> Outcome:
     """Train the bi-encoder with dropout, whose draws must not depend on the workers."""
     return train_retrieval(RETRIEVAL, context, dropout=0.1)
+
+
+ELASTIC = replace(SPEC, epochs=6)
+"""30 steps: three times ten, after which workers agree on whether to leave."""
+
+
+def train_and_leave(folder: str, leave_at: int | None, context: Context) -> Outcome | None:
+    """Go on from the checkpoint in `folder`, if there is one, with dropout; leave after some step."""
+    path = Path(folder) / "checkpoint"
+    resume = Checkpoint(**torch.load(path, weights_only=True)) if path.exists() else None
+    at = resume.state["step"] if resume else 0
+    told: list[Progress] = []
+    context = replace(
+        context,
+        shards=2,
+        micro_batch=None,
+        resume=resume,
+        report=told.append,
+        # The second worker alone is told: the first follows it.
+        leaving=lambda: "told" if context.rank and at + len(told) >= (leave_at or 99) else "",
+        save=lambda each: torch.save({"state": each.state, "tensors": each.tensors}, path),
+    )
+    if context.world_size == 1:
+        context = replace(
+            context, leaving=lambda: "told" if told and told[-1].step == leave_at else ""
+        )
+    try:
+        return train_tiny(ELASTIC, context, dropout=0.2)
+    except StepLeft:
+        return None

@@ -41,17 +41,15 @@ def steps_per_epoch(rows: int, batch_size: int) -> int:
     return -(-rows // batch_size)
 
 
-def split_batch(
-    batch: Indices, *, rank: int, world_size: int, micro_batch: int | None
-) -> list[Indices]:
-    """Return the micro-batches that one worker runs for a global batch.
+def split_batch(batch: Indices, *, shards: int, micro_batch: int | None) -> list[list[Indices]]:
+    """Return the micro-batches of each shard of a global batch.
 
-    Workers take rows in turn, so lengths are balanced. Every worker gets the same number of
-    micro-batches, since each one may be a collective operation; one may be empty.
+    Shards take rows in turn, so lengths are balanced. Each has the same number of micro-batches, since
+    one may be a collective operation of the workers; some may be empty.
     """
-    share = -(-len(batch) // world_size)
+    share = -(-len(batch) // shards)
     pieces = -(-share // (micro_batch or share))
-    return np.array_split(batch[rank::world_size], pieces)
+    return [np.array_split(batch[shard::shards], pieces) for shard in range(shards)]
 
 
 def prediction_batches(lengths: npt.NDArray[np.int64], *, tokens: int) -> list[Indices]:

@@ -36,6 +36,9 @@ class Context:
 
     rank: int = 0
     world_size: int = 1
+    shards: int = 1
+    """Parts that each global batch is cut into, each with its own draws of dropout: the most workers that
+    the trial may have, so that it computes the same with fewer. At least `world_size`."""
     device: str = "cpu"
     engine: str = "torch"
     zero_stage: int = 0
@@ -46,6 +49,8 @@ class Context:
     save: Callable[[Checkpoint], None] = lambda checkpoint: None
     """Called on rank 0 with a checkpoint to keep."""
     save_every_s: float = float("inf")
+    leaving: Callable[[], str] = lambda: ""
+    """Why this process must end soon; empty while it need not. Asked after every step."""
     resume: Checkpoint | None = None
 
 

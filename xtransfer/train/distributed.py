@@ -1,13 +1,20 @@
 """A trial on several workers: Ray Train runs the same loop on each, and rank 0 hands the outcome back.
 
-Ray Train places the workers, joins them in a process group and starts them again when one dies. What
-they resume from is this project's own checkpoint in the store, so nothing depends on the moment at which
-Ray Train notes a checkpoint of its own.
+Ray Train places the workers, joins them in a process group and starts them again when one dies, with
+fewer of them or more where the placement lets it. What they resume from is this project's own checkpoint
+in the store: whole tensors, which any number of workers can take up, so nothing depends on the moment at
+which Ray Train notes a checkpoint of its own.
+
+Workers whose node is about to go save and return, all of them, without an outcome. The trial's process
+then starts a new group, on what nodes there are.
 """
 
 from __future__ import annotations
 
 import json
+import logging
+import os
+import secrets
 import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
@@ -19,64 +26,90 @@ from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.tune.integration.ray_train import TuneReportCallback
 
-from xtransfer.errors import InputLost, IntegrityError, StepError
+from xtransfer.errors import InputLost, NotFound, StepError, StepLeft
 from xtransfer.execute import Workbench
 from xtransfer.identity import file_digest
+from xtransfer.leaving import Notice
 from xtransfer.plan import Step
+from xtransfer.store import Store
 from xtransfer.train.assembly import WEIGHTS
 from xtransfer.train.trial import OUTCOME, run_worker
 
 REPORT_EVERY = 20
 """Optimizer steps between two reports: each is a barrier for all workers."""
+START_WITHIN_S = 20
+"""Seconds for a group of workers to start; then Ray Train looks again at how many there is room for."""
+DIGESTS = "digests.json"
+
+log = logging.getLogger(__name__)
 
 
 def train_on_workers(step: Step, bench: Workbench, folder: Path) -> None:
-    """Run a trial on `placement.train.workers` workers; leave weights and outcome in `folder`.
+    """Run a trial on as many workers as the placement says; leave weights and outcome in `folder`.
 
     Raises:
         StepError: when the workers failed and were not to be started again.
         InputLost: when they found what a parent left damaged.
+        StepLeft: when this process must go.
     """
+    os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", str(START_WITHIN_S))
+    while not _fetch_outcome(bench.store, step.key, folder):
+        if reason := bench.leaving():
+            raise StepLeft(step.folder, reason, "Its workers have saved their state.")
+        try:
+            _trainer(step, bench).fit()
+        except ray.train.TrainingFailedError as error:
+            cause = _innermost(error)
+            if isinstance(cause, InputLost):
+                raise cause from error
+            raise StepError(step.folder, _first_line(cause)) from error
+
+
+def _trainer(step: Step, bench: Workbench) -> TorchTrainer:
+    """Return what runs the workers until they have an outcome, or had to go."""
     wants = bench.placement.train
     resources: dict[str, float] = {"CPU": wants.cpus}
     if wants.gpus:
         resources["GPU"] = wants.gpus
-    trainer = TorchTrainer(
+    return TorchTrainer(
         _work,
-        train_loop_config={"step": step, "bench": replace(bench, tell=_silent)},
+        train_loop_config={"step": step, "bench": replace(bench, tell=_silent, leaving=_stay)},
         torch_config=TorchConfig(backend="nccl" if wants.gpus else "gloo"),
         scaling_config=ScalingConfig(
-            num_workers=wants.workers, resources_per_worker=resources, use_gpu=wants.gpus > 0
+            num_workers=wants.workers,
+            resources_per_worker=resources,
+            use_gpu=wants.gpus > 0,
+            elastic_resize_monitor_interval_s=wants.resize_every_s,
         ),
         run_config=RunConfig(
-            name=f"train-{step.key}",
+            # A name of its own: Ray Train would take up the state of a former group of that name.
+            name=f"train-{step.key}-{secrets.token_hex(4)}",
             storage_path=str(bench.scratch / "ray-train"),
             callbacks=[TuneReportCallback()],
             failure_config=FailureConfig(max_failures=bench.placement.retries),
         ),
     )
-    try:
-        trainer.fit()
-    except ray.train.TrainingFailedError as error:
-        cause = _innermost(error)
-        if isinstance(cause, InputLost):
-            raise cause from error
-        raise StepError(step.folder, _first_line(cause)) from error
-    _fetch_outcome(bench, step.key, folder)
 
 
 def _work(config: Mapping[str, Any]) -> None:
     """Train as one worker; Ray Train calls this in each of them."""
     context = ray.train.get_context()
     step: Step = config["step"]
-    bench: Workbench = replace(config["bench"], tell=_Barrier())
+    bench: Workbench = config["bench"]
+    notice = Notice(bench.run)
+    bench = replace(bench, tell=_Barrier(), leaving=notice.reason)
+    rank, world_size = context.get_world_rank(), context.get_world_size()
     with tempfile.TemporaryDirectory(prefix="xtransfer-") as temporary:
         folder = Path(temporary)
-        run_worker(
-            step, bench, folder, rank=context.get_world_rank(), world_size=context.get_world_size()
-        )
-        if context.get_world_rank() == 0:
-            _hand_over(bench, step.key, folder)
+        try:
+            run_worker(step, bench, folder, rank=rank, world_size=world_size)
+        except StepLeft as left:
+            log.warning("%s", left)
+            return
+        finally:
+            notice.end()
+        if rank == 0:
+            _hand_over(bench.store, step.key, folder)
 
 
 class _Barrier:
@@ -91,21 +124,37 @@ def _silent(facts: Mapping[str, Any]) -> None:
     """Say nothing."""
 
 
-def _hand_over(bench: Workbench, key: str, folder: Path) -> None:
+def _stay() -> str:
+    return ""
+
+
+def _hand_over(store: Store, key: str, folder: Path) -> None:
     """Put rank 0's files into the store; the trial's own process may be on another node."""
     digests = {name: file_digest(folder / name) for name in (WEIGHTS, OUTCOME)}
     for name in digests:
-        bench.store.upload(f"resume/{key}/outcome/{name}", folder / name)
-    bench.store.write(f"resume/{key}/outcome/digests.json", json.dumps(digests).encode())
+        store.upload(_object(key, name), folder / name)
+    store.write(_object(key, DIGESTS), json.dumps(digests).encode())
 
 
-def _fetch_outcome(bench: Workbench, key: str, folder: Path) -> None:
-    digests = json.loads(bench.store.read(f"resume/{key}/outcome/digests.json"))
-    for name, digest in digests.items():
-        source = f"resume/{key}/outcome/{name}"
-        bench.store.download(source, folder / name)
-        if file_digest(folder / name) != digest:
-            raise IntegrityError(source, "differs from what rank 0 wrote", "Run the step again.")
+def _fetch_outcome(store: Store, key: str, folder: Path) -> bool:
+    """Fetch what rank 0 handed over, now or before the last driver was lost; False without it."""
+    try:
+        digests = json.loads(store.read(_object(key, DIGESTS)))
+        for name in (WEIGHTS, OUTCOME):
+            store.download(_object(key, name), folder / name)
+            if file_digest(folder / name) != digests[name]:
+                raise ValueError(f"{name} is damaged")
+    except NotFound:
+        return False
+    except (ValueError, TypeError, KeyError) as error:
+        log.warning("step %s: what its workers left is of no use: %s", key, error)
+        store.delete(_object(key, DIGESTS))
+        return False
+    return True
+
+
+def _object(key: str, name: str) -> str:
+    return f"resume/{key}/outcome/{name}"
 
 
 def _innermost(error: Exception) -> BaseException:

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from xtransfer.errors import StepError
+from xtransfer.errors import StepError, StepLeft
 from xtransfer.forms import FORMS
 from xtransfer.forms.encoding import Rows
 from xtransfer.train.batching import Indices, learning_rate, split_batch
@@ -27,6 +27,9 @@ from xtransfer.train.mixture import Mixture, draw_numbers, schedule
 from xtransfer.train.model import TransferModel
 from xtransfer.train.parts import TaskPart, TextPart
 from xtransfer.train.prediction import make_inputs
+
+AGREE_EVERY = 10
+"""Optimizer steps between two times that several workers agree on whether to save."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +67,8 @@ class State:
     """One entry a dev evaluation: step, mean training loss since the last one, dev metrics."""
     loss_sum: float = 0.0
     loss_steps: int = 0
+    workers: list[list[int]] = field(default_factory=list)
+    """[step, workers from there on], whenever it began or went on with another number of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +85,8 @@ class Outcome:
     history: list[dict[str, float]]
     draws: list[int]
     """Steps that drew from each part."""
+    workers: list[list[int]]
+    """[step, workers from there on]."""
     examples_per_s: float
 
 
@@ -98,6 +105,7 @@ def train(
 
     Raises:
         StepError: when the loss is not finite.
+        StepLeft: when `context.leaving` gave a reason; the state is saved.
     """
     torch.use_deterministic_algorithms(context.device == "cpu")
     # Filling every new tensor with NaN is a help in debugging only, and slow.
@@ -174,6 +182,8 @@ class _Run:
 
     def run(self) -> Outcome:
         state = self.state
+        if not state.workers or state.workers[-1][1] != self.context.world_size:
+            state.workers.append([state.step, self.context.world_size])
         if state.step == 0 and not state.history:
             self._measure_text()
         while state.step < self.total and not state.stopped_early:
@@ -184,7 +194,7 @@ class _Run:
             ):
                 self._evaluate()
             if not state.stopped_early:
-                self._maybe_save()
+                self._save_or_leave()
         if self.spec.keep == "last":
             self.best, state.best_step = self.engine.weights(), state.step
         draws = np.bincount(self.order[: state.step], minlength=len(self.parts))
@@ -197,6 +207,7 @@ class _Run:
             stopped_early=state.stopped_early,
             history=state.history,
             draws=draws.tolist(),
+            workers=state.workers,
             examples_per_s=self.examples / self.seconds if self.seconds else 0.0,
         )
 
@@ -210,25 +221,21 @@ class _Run:
         whole = max(1, int(row_weights.sum()))
         if getattr(FORMS[part.form], "WHOLE_BATCH", False):
             # Every worker computes the same gradient, and their sum must be that of one.
-            rank, micro_batches, whole = 0, [draw.chosen], whole * context.world_size
+            shards, whole = {0: [draw.chosen]}, whole * context.world_size
         else:
-            rank = context.rank
-            micro_batches = split_batch(
-                draw.chosen,
-                rank=rank,
-                world_size=context.world_size,
-                micro_batch=context.micro_batch,
-            )
-        torch.manual_seed(stream(self.spec.seed, state.step, "step", rank))
+            shards = self._own_shards(draw.chosen)
         self.engine.module.train()
-        loss_sum = 0.0
-        for at, rows in enumerate(micro_batches):
-            some = rows if len(rows) else draw.chosen[:1]
-            loss = self._loss(number, draw.rows, some) / whole * part.weight
-            if not len(rows):
-                loss = loss * 0.0
-            self.engine.backward(loss, last=at == len(micro_batches) - 1)
-            loss_sum += float(loss.detach())
+        loss_sum, left = 0.0, sum(map(len, shards.values()))
+        for shard, micro_batches in shards.items():
+            torch.manual_seed(stream(self.spec.seed, state.step, "step", shard))
+            for rows in micro_batches:
+                left -= 1
+                some = rows if len(rows) else draw.chosen[:1]
+                loss = self._loss(number, draw.rows, some) / whole * part.weight
+                if not len(rows):
+                    loss = loss * 0.0
+                self.engine.backward(loss, last=not left)
+                loss_sum += float(loss.detach())
         loss_sum = self._sum(loss_sum)
         if not np.isfinite(loss_sum):
             raise StepError(
@@ -247,6 +254,21 @@ class _Run:
         self.examples += len(draw.chosen)
         self.seconds += time.perf_counter() - began
         self._report(loss_sum)
+
+    def _own_shards(self, batch: Indices) -> dict[int, list[Indices]]:
+        """Return this worker's shards of a batch, each as micro-batches: as many as any worker has."""
+        context = self.context
+        shards = max(context.shards, context.world_size)
+        parts = split_batch(batch, shards=shards, micro_batch=context.micro_batch)
+        empty = [batch[:0]] * len(parts[0])
+        return {
+            shard: parts[shard] if shard < shards else empty
+            for shard in range(
+                context.rank,
+                -(-shards // context.world_size) * context.world_size,
+                context.world_size,
+            )
+        }
 
     def _loss(self, number: int, rows: Rows, chosen: Indices) -> Tensor:
         form = self.parts[number].form
@@ -294,13 +316,29 @@ class _Run:
         }
         return self._broadcast(found)
 
-    def _maybe_save(self) -> None:
-        """Save when it is time; rank 0's clock decides for all, since gathering is collective."""
-        due = time.monotonic() - self.last_save >= self.context.save_every_s
-        if self.context.world_size > 1:
-            due = bool(self._broadcast(due)) if self.state.step % 10 == 0 else False
-        if not due:
+    def _save_or_leave(self) -> None:
+        """Save when it is time, and leave when this or another worker must.
+
+        Raises:
+            StepLeft: on all workers alike, after saving.
+        """
+        if self.context.world_size > 1 and self.state.step % AGREE_EVERY:
             return
+        due = time.monotonic() - self.last_save >= self.context.save_every_s
+        asked = self.context.leaving() if self.state.step < self.total else ""
+        wishes = self._gather((asked, due))
+        reason = next((asked for asked, _ in wishes if asked), "")
+        if reason or any(due for _, due in wishes):
+            self._save()
+        if reason:
+            raise StepLeft(
+                f"optimizer step {self.state.step} of {self.total}",
+                reason,
+                "The state is saved; the step goes on from there.",
+            )
+
+    def _save(self) -> None:
+        """Gather the state and have rank 0 save it. Collective."""
         tensors = {f"weights/{name}": value for name, value in self.engine.weights().items()}
         tensors |= self.engine.moments()
         tensors |= {f"best/{name}": value for name, value in self.best.items()}
@@ -325,6 +363,14 @@ class _Run:
         tensor = torch.tensor(value, dtype=torch.float64, device=self.context.device)
         torch.distributed.all_reduce(tensor)
         return float(tensor)
+
+    def _gather(self, value: Any) -> list[Any]:
+        """Return the values of all workers."""
+        if self.context.world_size == 1:
+            return [value]
+        values: list[Any] = [None] * self.context.world_size
+        torch.distributed.all_gather_object(values, value)
+        return values
 
     def _broadcast(self, value: Any) -> Any:
         if self.context.world_size == 1:

@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 
 from xtransfer.checkpoints import load_checkpoint, save_checkpoint
 from xtransfer.plan import Step
+from xtransfer.records import Done
 from xtransfer.train.assembly import (
     WEIGHTS,
     Start,
@@ -35,12 +36,9 @@ OUTCOME = "outcome.json"
 """Result and timing of a trial, until they are in its record."""
 
 
-def train_step(
-    step: Step, bench: Workbench, folder: Path
-) -> tuple[dict[str, Any], dict[str, float]]:
+def train_step(step: Step, bench: Workbench, folder: Path) -> Done:
     """Run the trial that a train step names; write its exported weights into `folder`."""
-    workers = bench.placement.train.workers
-    if workers > 1:
+    if bench.placement.train.most_workers > 1:
         from xtransfer.train.distributed import train_on_workers
 
         train_on_workers(step, bench, folder)
@@ -72,6 +70,7 @@ def run_worker(step: Step, bench: Workbench, folder: Path, *, rank: int, world_s
     context = Context(
         rank=rank,
         world_size=world_size,
+        shards=placement.most_workers,
         device=device_of(placement.gpus),
         engine=placement.engine,
         zero_stage=placement.zero_stage,
@@ -86,6 +85,7 @@ def run_worker(step: Step, bench: Workbench, folder: Path, *, rank: int, world_s
             kept=placement.resume_kept,
         ),
         save_every_s=placement.resume_every_s,
+        leaving=bench.leaving,
         resume=_resume(step.key, bench),
     )
     if placement.engine == "deepspeed":
@@ -185,7 +185,11 @@ def _write_outcome(
         result["text_head"] = start.text_head
     (folder / OUTCOME).write_text(
         json.dumps(
-            {"result": result, "timing": {**timing, "examples_per_s": outcome.examples_per_s}}
+            {
+                "result": result,
+                "timing": {**timing, "examples_per_s": outcome.examples_per_s},
+                "placement": {"workers_from_step": outcome.workers},
+            }
         )
     )
 
@@ -202,8 +206,8 @@ def _null_threshold(outcome: Outcome) -> dict[str, float]:
     return {}
 
 
-def _read_outcome(folder: Path) -> tuple[dict[str, Any], dict[str, float]]:
+def _read_outcome(folder: Path) -> Done:
     path = folder / OUTCOME
     outcome = json.loads(path.read_text())
     path.unlink()
-    return outcome["result"], outcome["timing"]
+    return Done(**outcome)
