@@ -37,7 +37,7 @@ from xtransfer.train.trial import OUTCOME, run_worker
 
 REPORT_EVERY = 20
 """Optimizer steps between two reports: each is a barrier for all workers."""
-START_WITHIN_S = 20
+START_WITHIN_S = 30
 """Seconds for a group of workers to start; then Ray Train looks again at how many there is room for."""
 DIGESTS = "digests.json"
 

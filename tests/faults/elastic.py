@@ -1,0 +1,234 @@
+"""Trials on raylets that are taken away and added while they train.
+
+A head without CPUs and two nodes of one CPU each run on this machine, each with a raylet of its own; the
+driver is the command line, in a process of its own, which joins them.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.integration.test_pipeline import command
+from xtransfer.checkpoints import read_manifest
+from xtransfer.config import load_experiment
+from xtransfer.errors import NotFound
+from xtransfer.fingerprints import Fingerprints
+from xtransfer.planner import build_plan
+from xtransfer.records import Record, load_records
+from xtransfer.store import Store, open_store
+
+CONFIG = Path(__file__).with_name("elastic.yaml")
+WAIT_S = 240.0
+TOKEN = secrets.token_hex(16)
+"""Of every cluster: Ray reads it once in the life of a process."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resize:
+    """One change of the number of workers, as the trial's resumable checkpoints show it."""
+
+    what: str
+    workers: int
+    """After it."""
+    down_s: float
+    """From the change of nodes to the first checkpoint with that many workers."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Elastic:
+    """A whole run on changing nodes."""
+
+    record: Record
+    resizes: list[Resize]
+    seconds: float
+    """Of the train step."""
+
+    @property
+    def workers(self) -> list[list[int]]:
+        """[step, workers from there on]."""
+        return self.record.placement["workers_from_step"]
+
+
+class Raylets:
+    """A Ray cluster of this machine whose nodes come and go."""
+
+    def __init__(self, folder: Path) -> None:
+        from ray.cluster_utils import Cluster
+
+        self.folder = folder
+        Path("/tmp/ray").mkdir(exist_ok=True)  # where Ray notes the address, whatever its folder
+        self.cluster = Cluster(
+            initialize_head=True,
+            head_node_args={"num_cpus": 0, "temp_dir": str(folder), "include_dashboard": False},
+        )
+        self.nodes: list[Any] = []
+
+    @property
+    def address(self) -> str:
+        return self.cluster.address
+
+    def add(self) -> None:
+        """Start a raylet with one CPU, and with too little memory for a trial's own process."""
+        self.nodes.append(self.cluster.add_node(num_cpus=1, memory=100 * 2**20))
+
+    def kill(self) -> None:
+        """Kill -9 the newest node's processes."""
+        self.cluster.remove_node(self.nodes.pop(), allow_graceful=False)
+
+    def drain(self, *, seconds: int) -> None:
+        """Tell Ray that the newest node is about to be preempted."""
+        from ray._raylet import GcsClient
+        from ray.core.generated.autoscaler_pb2 import DRAIN_NODE_REASON_PREEMPTION
+
+        deadline = int((time.time() + seconds) * 1000)
+        accepted, reason = GcsClient(address=self.address).drain_node(
+            self.nodes[-1].node_id, DRAIN_NODE_REASON_PREEMPTION, "a test", deadline
+        )
+        assert accepted, reason
+
+
+@contextmanager
+def raylets(folder: Path, *, nodes: int = 2) -> Iterator[Raylets]:
+    """Run a cluster with a head without CPUs and `nodes` of one CPU each; it asks for a token."""
+    before = {name: os.environ.get(name) for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN")}
+    os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN}
+    try:
+        found = Raylets(folder)
+        try:
+            for _ in range(nodes):
+                found.add()
+            yield found
+        finally:
+            found.cluster.shutdown()
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+Disturb = Callable[[Store, str, Raylets], list[Resize]]
+
+
+def run_elastic(
+    url: str,
+    cluster: Raylets,
+    *,
+    workers: str,
+    engine: str = "torch",
+    disturb: Disturb = lambda *_: [],
+    epochs: int = 160,
+    more: Mapping[str, str] | None = None,
+) -> Elastic:
+    """Run the experiment on `cluster` while `disturb` changes its nodes; return what came of it.
+
+    Args:
+        url: of the store.
+        cluster: to join.
+        workers: as the placement has them.
+        engine: of the trial.
+        disturb: takes the store, the train step's key and the cluster.
+        epochs: of eight steps.
+        more: further settings of the placement.
+    """
+    override = f"target.overrides.all.epochs={epochs}"
+    places = {
+        "ray.address": cluster.address,
+        "train.workers": workers,
+        "train.engine": engine,
+        "train.resume_every_s": "1",
+        "train.resize_every_s": "3",
+        **(more or {}),
+    }
+    options = [part for name, value in places.items() for part in ("--place", f"{name}={value}")]
+    log = cluster.folder / "driver.log"
+    with log.open("w") as output:
+        driver = subprocess.Popen(
+            command("run", str(CONFIG), "--set", override, "--store", url, *options),
+            stdout=output,
+            stderr=output,
+        )
+        try:
+            store = open_store(url)
+            resizes = disturb(store, trained_key(override), cluster)
+            status = driver.wait(timeout=2 * WAIT_S)
+        finally:
+            driver.kill()
+            driver.wait()
+    assert status == 0, log.read_text()
+    (record,) = load_records(store, ("train",)).values()
+    return Elastic(record=record, resizes=resizes, seconds=record.timing["seconds"])
+
+
+def lose(store: Store, key: str, cluster: Raylets) -> list[Resize]:
+    """Kill a node under way, of two; the trial goes on with one worker."""
+    until(lambda: state_of(store, key).get("step", 0) >= 100, "100 steps with two workers")
+    return [_changed(store, key, cluster.kill, "node killed", workers=1)]
+
+
+def lose_and_regain(store: Store, key: str, cluster: Raylets) -> list[Resize]:
+    """Kill a node under way; when the trial goes on with one worker, add a node."""
+    (lost,) = lose(store, key, cluster)
+    at = state_of(store, key)["step"]
+    until(lambda: state_of(store, key)["step"] >= at + 100, "100 steps with one worker")
+    return [lost, _changed(store, key, cluster.add, "node added", workers=2)]
+
+
+def drain_and_regain(store: Store, key: str, cluster: Raylets) -> list[Resize]:
+    """Announce the preemption of a node under way; when the trial has left it, replace it."""
+    until(lambda: state_of(store, key).get("step", 0) >= 100, "100 steps with two workers")
+    left = _changed(store, key, lambda: cluster.drain(seconds=60), "node drained", workers=1)
+    cluster.kill()
+    return [left, _changed(store, key, cluster.add, "node added", workers=2)]
+
+
+def drain_and_move(store: Store, key: str, cluster: Raylets) -> list[Resize]:
+    """Announce the preemption of the node that the trial's one process is on, and add another."""
+    until(lambda: state_of(store, key).get("step", 0) >= 100, "100 steps")
+    cluster.drain(seconds=60)
+    cluster.add()
+    return []
+
+
+def _changed(
+    store: Store, key: str, change: Callable[[], None], what: str, *, workers: int
+) -> Resize:
+    """Change the nodes; return how long the trial took to go on with so many workers."""
+    began = time.monotonic()
+    change()
+    until(
+        lambda: state_of(store, key)["workers"][-1][1] == workers, f"{what}: then {workers} workers"
+    )
+    return Resize(what=what, workers=workers, down_s=time.monotonic() - began)
+
+
+def state_of(store: Store, key: str) -> dict[str, Any]:
+    """Return the state of the newest resumable checkpoint; empty without one."""
+    names = [item.name for item in store.list(f"resume/{key}/")]
+    for name in sorted((name for name in names if name.endswith("manifest.json")), reverse=True):
+        try:
+            return read_manifest(store, name)["state"]
+        except NotFound:  # removed meanwhile
+            continue
+    return {}
+
+
+def trained_key(override: str) -> str:
+    """Return the key of the experiment's one train step."""
+    experiment = load_experiment(CONFIG, [override])
+    plan = build_plan(experiment, Fingerprints(experiment, lenient=True))
+    (key,) = (key for key, step in plan.steps.items() if step.kind == "train")
+    return key
+
+
+def until(happened: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + WAIT_S
+    while not happened():
+        assert time.monotonic() < deadline, f"not within {WAIT_S:.0f} s: {what}"
+        time.sleep(0.2)

@@ -1,0 +1,96 @@
+"""Trials whose machines go, on real raylets. `make faults` also gives them back."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.faults.elastic import CONFIG, drain_and_move, lose, raylets, run_elastic, trained_key
+from tests.integration.test_pipeline import command
+from xtransfer.leases import attempts
+from xtransfer.records import Record, load_records
+from xtransfer.store import open_store
+
+pytestmark = pytest.mark.slow
+
+EPOCHS = 40
+SET = f"target.overrides.all.epochs={EPOCHS}"
+ALONE = ("run", str(CONFIG), "--set", SET, "--place", "train.engine=torch")
+
+
+def trained(url: str) -> Record:
+    (record,) = load_records(open_store(url), ("train",)).values()
+    return record
+
+
+def logged(url: str, key: str) -> str:
+    store = open_store(url)
+    return "".join(store.read(item.name).decode() for item in store.list(f"logs/{key}/"))
+
+
+def test_a_trial_goes_on_with_one_worker_when_a_node_is_killed(short_folder: Path) -> None:
+    two = f"file://{short_folder / 'two'}"
+    done = subprocess.run(
+        command(*ALONE, "--store", two, "--place", "train.workers=2", "--place", "ray.cpus=2"),
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    with raylets(short_folder / "ray") as cluster:
+        run = run_elastic(
+            f"file://{short_folder / 'store'}",
+            cluster,
+            workers="[1,2]",
+            disturb=lose,
+            epochs=EPOCHS,
+        )
+    (first, second) = run.workers
+    assert (first, second[1]) == ([0, 2], 1)
+    assert second[0] >= 100
+    assert run.record.files == trained(two).files  # bit for bit: see the test of the loop
+
+
+def test_a_trial_leaves_a_node_that_is_drained_and_needs_no_retry_for_it(
+    short_folder: Path,
+) -> None:
+    url = f"file://{short_folder / 'store'}"
+    with raylets(short_folder / "ray", nodes=1) as cluster:
+        run = run_elastic(
+            url, cluster, workers="1", disturb=drain_and_move, epochs=EPOCHS, more={"retries": "0"}
+        )
+    tried = attempts(open_store(url), run.record.key)
+    assert [attempt.state for attempt in tried] == ["failed", "done"]
+    assert "its node is being drained" in logged(url, run.record.key)
+
+
+def test_sigterm_has_trials_save_and_the_same_command_goes_on(tmp_path: Path) -> None:
+    url, key = f"file://{tmp_path / 'store'}", trained_key(SET)
+    store = open_store(url)
+    # No checkpoint but the one that is asked for.
+    line = command(*ALONE, "--store", url, "--place", "train.resume_every_s=1000")
+    log = tmp_path / "log"
+    with log.open("w") as output:
+        driver = subprocess.Popen(line, stdout=output, stderr=output)
+    while "loss" not in logged(url, key):
+        assert driver.poll() is None, log.read_text()
+        time.sleep(0.2)
+    driver.send_signal(signal.SIGTERM)
+    assert driver.wait(timeout=120) == 130, log.read_text()
+    assert "the driver was told to end" in logged(url, key)
+    kept = [item.name for item in store.list(f"resume/{key}/") if "manifest" in item.name]
+    assert len(kept) == 1
+    again = subprocess.run(line, capture_output=True, text=True, timeout=600, check=False)
+    assert again.returncode == 0, again.stderr
+    assert trained(url).key == key
+
+
+@pytest.fixture
+def short_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder whose name leaves room for Ray's sockets, which may have 107 characters."""
+    return tmp_path_factory.mktemp("el")
