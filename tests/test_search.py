@@ -326,3 +326,47 @@ def test_progress_is_relayed_by_key() -> None:
     relay = ProgressRelay(lambda key, facts: told.append((key, facts)))
     relay.on_trial_result(1, [], SimpleNamespace(config={"key": "abc"}), {"step": 3})
     assert told == [("abc", {"step": 3})]
+
+
+def test_a_step_whose_process_died_is_tried_again_so_often(plan: Plan) -> None:
+    driver = Driver(plan, retries=2)
+    key = ""
+    for tries in (1, 2, 3):
+        trial, key = driver.start()  # type: ignore[misc]
+        driver.searcher.on_trial_complete(trial, error=True)
+        driver.searcher.busy_until.clear()
+        assert (key in driver.searcher.failed) == (tries == 3)
+    assert driver.searcher.failed[key] == "its process died; it was tried 3 times"
+    assert (key, "waiting", "its process died; it is tried again") in driver.events
+
+
+def test_a_step_that_could_not_reach_the_store_is_tried_again(plan: Plan) -> None:
+    driver = Driver(plan, retries=1)
+    trial, key = driver.start()  # type: ignore[misc]
+    result = {"finished": 0, "error": "s3://b: no reply", "again": 1}
+    driver.searcher.on_trial_complete(trial, result)
+    assert key in driver.searcher.waiting
+    driver.searcher.busy_until.clear()
+    again, same = driver.start()  # type: ignore[misc]
+    assert same == key
+    driver.searcher.on_trial_complete(again, result)
+    assert driver.searcher.failed[key] == "s3://b: no reply; it was tried 2 times"
+
+
+def test_a_step_that_left_its_machine_is_started_again_and_used_no_retry(plan: Plan) -> None:
+    driver = Driver(plan, retries=0)
+    trial, key = driver.start()  # type: ignore[misc]
+    driver.searcher.on_trial_result(trial, {"finished": 0, "left": 1})
+    driver.searcher.on_trial_complete(trial, error=True)
+    assert driver.start()[1] == key  # type: ignore[index]
+    assert not driver.searcher.failed
+
+
+def test_a_searcher_that_is_to_end_suggests_nothing_more(plan: Plan) -> None:
+    driver = Driver(plan)
+    trial, key = driver.start()  # type: ignore[misc]
+    driver.searcher.end()
+    assert driver.start() == Searcher.FINISHED
+    driver.searcher.on_trial_complete(trial, {"finished": 1})
+    assert key in driver.searcher.done
+    assert driver.start() == Searcher.FINISHED

@@ -121,6 +121,7 @@ def _tune(
         changed=board.changed,
         look=look,
         suspect=suspect,
+        retries=placement.retries,
     )
 
     def resources(config: Mapping[str, Any]) -> Any:
@@ -154,7 +155,6 @@ def _tune(
             storage_path=str(scratch),
             callbacks=[ProgressRelay(board.told)],
             verbose=0,
-            failure_config=tune.FailureConfig(max_failures=placement.retries),
         ),
     )
     try:

@@ -40,6 +40,7 @@ class PlanSearcher(Searcher):
         changed: told (key, state, error text) whenever a step starts, ends, fails or is blocked.
         look: says whether a step that is ready is "recorded" by now, "busy" elsewhere, or "free".
         suspect: keys whose records are damaged, so that having one does not mean done.
+        retries: times that a step is started again whose process died or could not reach the store.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class PlanSearcher(Searcher):
         changed: Callable[[str, str, str], None] = lambda key, state, text: None,
         look: Callable[[Step], str] = lambda step: "free",
         suspect: Iterable[str] = (),
+        retries: int = 0,
     ) -> None:
         super().__init__(metric="finished", mode="max")
         self.plan = plan
@@ -66,6 +68,9 @@ class PlanSearcher(Searcher):
         self.suspect = set(suspect)
         self.busy_until: dict[str, float] = {}
         self.refused: Counter[str] = Counter()
+        self.retries = retries
+        self.died: Counter[str] = Counter()
+        self.left: set[str] = set()
         self.ending = False
         self._settle()
 
@@ -103,6 +108,11 @@ class PlanSearcher(Searcher):
         elsewhere = any(self._ready(self.plan.steps[key]) for key in self.waiting)
         return None if self.running or elsewhere else Searcher.FINISHED
 
+    def on_trial_result(self, trial_id: str, result: Mapping[str, Any]) -> None:
+        """Take note that a step has to leave its machine: its process may die before it ends."""
+        if result.get("left"):
+            self.left.add(trial_id)
+
     def on_trial_complete(
         self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False
     ) -> None:
@@ -112,7 +122,7 @@ class PlanSearcher(Searcher):
             return
         result = result or {}
         text = result.get("error") or ""
-        if result.get("left"):
+        if trial_id in self.left:
             self.changed(key, "waiting", "")
             return
         if result.get("busy") and self.refused[key] < REFUSED_AT_MOST:
@@ -123,8 +133,14 @@ class PlanSearcher(Searcher):
         if result.get("lost") and self._lose(key, result["lost"], text):
             self._settle()
             return
-        if not text and (error or not result.get("finished")):
-            text = "its process died, and so did every retry"
+        if result.get("again") or (not text and (error or not result.get("finished"))):
+            text = text or "its process died"
+            self.died[key] += 1
+            if self.died[key] <= self.retries:
+                self.busy_until[key] = time.monotonic() + LOOK_EVERY_S
+                self.changed(key, "waiting", f"{text}; it is tried again")
+                return
+            text = f"{text}; it was tried {self.died[key]} times"
         if text:
             self._fail(key, text)
         else:

@@ -51,12 +51,10 @@ def run_trial(
     """Run the step `config["key"]` of the plan stored as `plan_name`.
 
     Reports progress as it goes and `finished` or `error` at the end (a result named `done` would end the
-    trial: Tune reads it). An error that a second try would
-    repeat is reported, not raised, so that Tune retries only what died or could not reach the store.
+    trial: Tune reads it). What could not reach the store is worth a second try, and says so (`again`).
     A parent whose record or files are damaged is reported as `lost`: the driver has it done again.
     A step that another process is at work on is `busy`: the driver waits for its record. One that had to
-    go is `left`; where the node is about to go, so does the process, lest it be given another step: Ray
-    knows such a death for a preemption, which does not count as one of the retries.
+    go is `left`; where the node is about to go, so does the process, lest it be given another step.
     """
     _keep_freed_memory()
     where = Placement.model_validate(placement)
@@ -82,16 +80,16 @@ def run_trial(
         tune.report({"finished": 0, "error": str(error), "busy": 1})
     except StepLeft as error:
         log.write(f"left: {error}")
+        tune.report({"finished": 0, "error": "", "left": 1})
         if notice.draining:
             log.flush()
             os._exit(1)
-        tune.report({"finished": 0, "error": "", "left": 1})
     except InputLost as error:
         log.write(f"stopped: {error}")
         tune.report({"finished": 0, "error": str(error), "lost": error.where})
     except StoreError as error:
         log.write(f"gave up: {error}")
-        raise
+        tune.report({"finished": 0, "error": str(error), "again": 1})
     except Exception as error:  # noqa: BLE001 - whatever it was, it is reported, noted and logged
         text = (
             str(error) if isinstance(error, XtransferError) else f"{type(error).__name__}: {error}"
