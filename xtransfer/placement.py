@@ -105,7 +105,7 @@ class Placement(Settings):
     another driver waits after that one has fallen silent. Clocks must differ by less."""
     retries: int = Field(default=2, ge=0)
     """Times that a step whose process died is started again."""
-    grace_s: float = Field(default=60.0, gt=0)
+    grace_s: float = Field(default=45.0, gt=0)
     """Seconds that running trials have, when the driver is told to end by SIGTERM, to save their state."""
     s3: S3 = S3()
     scratch: str | None = None

@@ -7,6 +7,7 @@ import importlib
 import json
 import os
 import re
+import signal
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -359,9 +360,9 @@ def test_the_image_lists_the_projects_dependencies() -> None:
     assert [line for line in done.stdout.splitlines() if line.startswith("deepspeed==")]
 
 
-def prestop(folder: Path, *commands: str) -> tuple[int, str]:
-    """Run prestop for at most 2 s among processes of these names; return its waits, and its end."""
-    for number, command in enumerate(commands, 1):
+def prestop(folder: Path, *commands: str, first: int = 1) -> list[str]:
+    """Run prestop for at most 2 s among processes of these names, numbered from `first`; return what it ran."""
+    for number, command in enumerate(commands, first):
         (folder / "proc" / str(number)).mkdir(parents=True)
         (folder / "proc" / str(number) / "cmdline").write_bytes(command.encode() + b"\0")
     tools = folder / "tools"
@@ -375,17 +376,28 @@ def prestop(folder: Path, *commands: str) -> tuple[int, str]:
         env={"PATH": f"{tools}:{os.environ['PATH']}", "PROC": str(folder / "proc")},
         check=True,
     )
-    *waits, end = (folder / "calls").read_text(encoding="utf-8").splitlines()
-    return len(waits), end
+    return (folder / "calls").read_text(encoding="utf-8").splitlines()
 
 
 def test_an_idle_node_stops_at_once(tmp_path: Path) -> None:
-    assert prestop(tmp_path, "ray::IDLE", "/bin/sh") == (0, "ray stop --grace-period 20")
+    assert prestop(tmp_path, "ray::IDLE", "/bin/sh") == ["ray stop --grace-period 20"]
 
 
-def test_a_busy_node_waits_for_a_checkpoint(tmp_path: Path) -> None:
-    busy = "ray::ImplicitFunc.train()"
-    assert prestop(tmp_path, "ray::IDLE", busy) == (2, "ray stop --grace-period 20")
+def test_a_busy_node_is_drained_and_waits_for_the_trial_to_leave(tmp_path: Path) -> None:
+    drain, *waits, end = prestop(tmp_path, "ray::IDLE", "ray::ImplicitFunc.train()")
+    assert drain == (
+        "ray drain-node --address auto --reason DRAIN_NODE_REASON_PREEMPTION "
+        "--reason-message the pod is being stopped --deadline-remaining-seconds 2"
+    )
+    assert waits == ["sleep 1"] * 2
+    assert end == "ray stop --grace-period 20"
+
+
+def test_where_the_driver_runs_it_is_told_to_end(tmp_path: Path) -> None:
+    with subprocess.Popen(["sleep", "60"]) as driver:
+        calls = prestop(tmp_path, "python -m ray_jobs.experiment x.yaml", first=driver.pid)
+        assert driver.wait(timeout=10) == -signal.SIGTERM
+    assert calls == ["sleep 1", "sleep 1", "ray stop --grace-period 20"]
 
 
 def test_waiting_and_stopping_fit_into_the_grace(overlay: Overlay) -> None:
