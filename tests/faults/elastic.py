@@ -203,7 +203,8 @@ def _changed(
     began = time.monotonic()
     change()
     until(
-        lambda: state_of(store, key)["workers"][-1][1] == workers, f"{what}: then {workers} workers"
+        lambda: state_of(store, key).get("workers", [[0, workers]])[-1][1] == workers,
+        f"{what}: then {workers} workers",
     )
     return Resize(what=what, workers=workers, down_s=time.monotonic() - began)
 
