@@ -76,6 +76,10 @@ def test_what_cannot_be_estimated_is_said_in_words() -> None:
         groups=made["group"],
     )
     assert same == "the predictors do not vary apart from each other: x, twice"
+    flat = fit(
+        [3.1] * len(made["y"]), {"x": made["x"]}, clusters=made["label"], groups=made["group"]
+    )
+    assert flat == "the outcome does not vary within groups"
     alone = fit(
         made["y"],
         {"x": made["x"]},

@@ -13,7 +13,7 @@ from typing import Any
 
 from xtransfer.config import Experiment
 from xtransfer.plan import BASELINE, Plan
-from xtransfer.report.evidence import Evidence, Figure, mean_of
+from xtransfer.report.evidence import Evidence, Figure, Seeds, mean_of
 from xtransfer.report.results import ReportInfo, Table
 from xtransfer.report.typology import TypologyAnswer, relate
 from xtransfer.report.verdicts import ClaimResult, Question, judge
@@ -85,8 +85,9 @@ class GainCell:
     """Corrected over the targets of the arm; None for the mean over them, which is one test."""
     significant: bool | None
     """At the level of the settings, corrected; None: not tested."""
-    with_seeds: bool
-    """Whether the interval holds the spread over seeds beside the sampling of test examples."""
+    with_seeds: Seeds
+    """Whether the interval holds the spread over seeds beside the sampling of test examples: of all
+    targets, of some, or of none."""
     keys: tuple[str, ...]
 
 

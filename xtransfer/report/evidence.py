@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +28,7 @@ from xtransfer.store import Store
 from xtransfer.tasks.task import Task
 
 Array = npt.NDArray[np.float64]
+Seeds = Literal["all", "some", "none"]
 _THREADS = 8
 """Files in flight at once."""
 _TOLERANCE = 1e-6
@@ -40,8 +42,8 @@ class Figure:
     value: float
     draws: Array | None
     """[draws]; None where there is nothing to resample."""
-    seeds: bool
-    """Whether the spread over seeds is in the draws."""
+    seeds: Seeds
+    """Whether the spread over seeds is in the draws: of all scores, of some, or of none."""
     keys: tuple[str, ...]
     """Of the evaluate steps behind it."""
 
@@ -51,7 +53,7 @@ class Figure:
         return Figure(
             value=self.value - other.value,
             draws=self.draws - other.draws if both else None,  # type: ignore[operator]
-            seeds=self.seeds and other.seeds,
+            seeds=_jointly((self, other)),
             keys=tuple(dict.fromkeys((*self.keys, *other.keys))),
         )
 
@@ -62,7 +64,7 @@ def mean_of(figures: Sequence[Figure]) -> Figure:
     return Figure(
         value=sum(figure.value for figure in figures) / len(figures),
         draws=np.mean(draws, axis=0) if len(draws) == len(figures) else None,
-        seeds=all(figure.seeds for figure in figures),
+        seeds=_jointly(figures),
         keys=tuple(dict.fromkeys(key for figure in figures for key in figure.keys)),
     )
 
@@ -123,7 +125,7 @@ class Evidence:
         return Figure(
             value=float(sample.values[:, columns].mean()),
             draws=draws,
-            seeds=noise is not None,
+            seeds="none" if noise is None else "all",
             keys=sample.keys,
         )
 
@@ -301,6 +303,11 @@ def _tallies(
                 f"{recorded[task.metric]:.6f}",
             )
     return list(gold), tallies
+
+
+def _jointly(figures: Sequence[Figure]) -> Seeds:
+    first = figures[0].seeds
+    return first if all(figure.seeds == first for figure in figures) else "some"
 
 
 def _columns(sample: Sample, languages: Sequence[str] | None) -> list[int]:

@@ -21,6 +21,11 @@ def signed(value: float | None) -> str:
     return "+0.0" if text == "-0.0" else text
 
 
+def exact(value: float | None) -> str:
+    """Return a number with its sign and two decimals, so that an interval shows which side of 0 it is on."""
+    return NONE if value is None else f"{value:+.2f}"
+
+
 def grid(head: Sequence[str], rows: Iterable[Sequence[str]], *, text: set[str]) -> list[str]:
     """Return a table; columns named in `text` stand left, the others are numbers."""
     marks = ["---" if name in text else "---:" for name in head]

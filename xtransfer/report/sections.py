@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from xtransfer.report.answer import OVERALL, Answer, GainCell
-from xtransfer.report.grid import NONE, grid, signed
+from xtransfer.report.evidence import Seeds
+from xtransfer.report.grid import NONE, exact, grid
 from xtransfer.report.typology import TypologyAnswer
 from xtransfer.report.verdicts import ClaimResult
 
 MARK = "*"
 """Stands behind a gain that is significant."""
+
+
+_WITH: Mapping[Seeds, str] = {
+    "all": "seeds and examples",
+    "some": "examples, seeds of some",
+    "none": "examples",
+}
 
 
 def statistics_section(answer: Answer) -> str:
@@ -49,9 +57,9 @@ def _gain_row(gain: GainCell) -> list[str]:
     return [
         gain.after,
         name,
-        f"{signed(gain.value)}{MARK if gain.significant else ''}",
+        f"{exact(gain.value)}{MARK if gain.significant else ''}",
         _interval(gain.low, gain.high),
-        NONE if gain.low is None else "seeds and examples" if gain.with_seeds else "examples",
+        NONE if gain.low is None else _WITH[gain.with_seeds],
         _p(gain.p),
         _p(gain.p_holm),
     ]
@@ -64,7 +72,7 @@ def _powers(answer: Answer) -> list[str]:
     return [
         "",
         (
-            f"Seeds on either side that see a gain of {gain:g} points with power 0.8 at level {level:g} "
+            f"Seeds on either side that see a gain of {gain:g} point{'' if gain == 1 else 's'} with power 0.8 at level {level:g} "
             "(t-test; spread over seeds alone):"
         ),
         "",
@@ -109,9 +117,9 @@ def claims_section(answer: Answer) -> str:
 
 def _claim(claim: ClaimResult) -> Iterable[str]:
     about = [
-        f"published: {claim.published}" if claim.published else "",
-        claim.source,
-        "decided by the value alone" if claim.decided_by == "value" else "",
+        f"Published: {claim.published}" if claim.published else "",
+        f"Source: {claim.source}" if claim.source else "",
+        "Decided by the value alone" if claim.decided_by == "value" else "",
         claim.note,
     ]
     yield f"### {claim.name}: {claim.verdict}"
@@ -123,7 +131,7 @@ def _claim(claim: ClaimResult) -> Iterable[str]:
         [
             [
                 each.text if each.value is not None else each.reason,
-                signed(each.value),
+                exact(each.value),
                 _interval(each.low, each.high),
                 each.verdict,
             ]
@@ -153,7 +161,7 @@ def typology_section(answer: Answer) -> str:
                 [
                     each.after,
                     "low-resource" if each.low_resource else "others",
-                    signed(each.value),
+                    exact(each.value),
                     _interval(each.low, each.high),
                     str(len(each.targets)),
                     " ".join(each.languages),
@@ -173,7 +181,7 @@ def _regressions(found: TypologyAnswer, percent: str) -> list[str]:
     for each in found.regressions:
         n = f"{each.rows} / {each.languages} / {each.cells}"
         rows += [
-            [relation.predictor, signed(relation.value), _interval(relation.low, relation.high),
+            [relation.predictor, exact(relation.value), _interval(relation.low, relation.high),
              _p(relation.p), n, f"{each.r2:.2f}"]
             for relation in each.relations
             if each.r2 is not None
@@ -212,7 +220,7 @@ def caution_section(answer: Answer) -> str:
 
 
 def _interval(low: float | None, high: float | None) -> str:
-    return NONE if low is None or high is None else f"{signed(low)} to {signed(high)}"
+    return NONE if low is None or high is None else f"{exact(low)} to {exact(high)}"
 
 
 def _p(value: float | None) -> str:

@@ -200,7 +200,7 @@ class _Judge:
                     Comparison(
                         text=text,
                         verdict="not decidable",
-                        reason=f"{text}: {figure.value:+.1f}, without an interval",
+                        reason=f"{text}: {figure.value:+.2f}, without an interval",
                         value=figure.value,
                         keys=figure.keys,
                     )
@@ -209,9 +209,9 @@ class _Judge:
         holds = _HOLDS[how]
         both = (holds(low, threshold), holds(high, threshold))
         verdict: Verdict = "supported" if all(both) else "not decidable" if any(both) else "refuted"
-        numbers = f"{figure.value:+.1f}"
+        numbers = f"{figure.value:+.2f}"
         if found is not None:
-            numbers += f" ({found[0]:+.1f} to {found[1]:+.1f})"
+            numbers += f" ({found[0]:+.2f} to {found[1]:+.2f})"
         return self._keep(
             Comparison(
                 text=text,

@@ -78,6 +78,8 @@ def fit(
         return f"{rows} rows are too few for {used} coefficients"
     if np.linalg.matrix_rank(x) < len(names):
         return f"the predictors do not vary apart from each other: {', '.join(names)}"
+    if np.abs(y).max() <= 1e-9 * max(1.0, float(np.abs(outcome).max())):
+        return "the outcome does not vary within groups"
     bread = np.linalg.inv(x.T @ x)
     slopes = bread @ x.T @ y
     left = y - x @ slopes
@@ -103,7 +105,7 @@ def fit(
         rows=rows,
         clusters=count,
         groups=len(set(groups)),
-        r2=float(1 - (left @ left) / (y @ y)) if y @ y > 0 else 0.0,
+        r2=float(1 - (left @ left) / (y @ y)),
     )
 
 
