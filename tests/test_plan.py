@@ -502,6 +502,14 @@ def test_the_rule_that_is_the_default_is_in_no_key(tmp_path: Path) -> None:
     assert list(named.steps) == list(plan_of(tmp_path).steps)
 
 
+def test_to_take_incomplete_grids_is_part_of_the_selection(tmp_path: Path) -> None:
+    before = plan_of(tmp_path)
+    after = plan_of(tmp_path, "target.incomplete=allow")
+    for step in steps(after, "select"):
+        allowed = step.spec.get("incomplete") == "allow"
+        assert allowed == (step.phase == "target") == (step.key not in before.steps)
+
+
 def test_a_mean_over_seeds_looks_at_all_seeds_for_each(tmp_path: Path) -> None:
     before = plan_of(tmp_path, RATES)
     after = plan_of(tmp_path, RATES, "target.rule=mean_over_seeds")

@@ -63,7 +63,7 @@ def _pooled(
     """Return what candidates match -> their ids, over all languages and the pool."""
     places = [("test", language) for language in record.spec["languages"]]
     if "pool" in record.inputs:
-        places += [("pool", code) for code in records[record.inputs["pool"]].spec["data"]]
+        places += [("pool", code) for code in _prepared(records, record, "pool").spec["data"]]
     found: dict[str, dict[str, None]] = {}
     for role, language in places:
         for each in _examples(store, records, record, role, language):
@@ -81,13 +81,18 @@ def _matching(query: JsonDict, pool: Mapping[str, Mapping[str, None]]) -> list[s
 def _examples(
     store: Store, records: Mapping[str, Record], record: Record, role: str, language: str
 ) -> list[JsonDict]:
-    prepared = records.get(record.inputs[role])
-    if prepared is None:
-        where = f"{record.spec['task']} {role} {language}"
-        raise DataError(
-            where, "its prepared examples are not recorded, so its labels are not known"
-        )
+    prepared = _prepared(records, record, role)
     return _lines(read_file(store, prepared, f"{language}.examples.jsonl"))
+
+
+def _prepared(records: Mapping[str, Record], record: Record, role: str) -> Record:
+    found = records.get(record.inputs[role])
+    if found is None:
+        raise DataError(
+            f"{record.spec['task']} {role}",
+            "its prepared examples are not recorded, so its labels are not known",
+        )
+    return found
 
 
 def _lines(data: bytes) -> list[JsonDict]:

@@ -166,15 +166,16 @@ def test_the_power_note_counts_seeds(answer: Answer) -> None:
 
 
 def numbers(value: Any, at: dict[str, Any], path: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield every number below a value, with the innermost object that says where it is from."""
+    """Yield every number but 0 below a value, with the innermost object that says where it is from."""
     if isinstance(value, dict):
-        own = value if value.get("keys") or value.get("source") else at
+        # What has keys of its own must have some: those around it would be too many.
+        own = value if "keys" in value or value.get("source") else at
         for name, item in value.items():
             yield from numbers(item, own, f"{path}.{name}")
     elif isinstance(value, list):
         for index, item in enumerate(value):
             yield from numbers(item, at, f"{path}[{index}]")
-    elif isinstance(value, int | float) and not isinstance(value, bool):
+    elif isinstance(value, int | float) and not isinstance(value, bool) and value:
         yield path, at
 
 
