@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 from xtransfer.report.answer import OVERALL, Answer, GainCell
 from xtransfer.report.evidence import Seeds
@@ -12,7 +12,6 @@ from xtransfer.report.verdicts import ClaimResult
 
 MARK = "*"
 """Stands behind a gain that is significant."""
-
 
 _WITH: Mapping[Seeds, str] = {
     "all": "seeds and examples",
@@ -233,9 +232,3 @@ def gain_mark(answer: Answer | None, target: str, after: str) -> str:
     """Return the mark of a significant gain, or nothing."""
     found = None if answer is None else answer.gain(target, after)
     return MARK if found is not None and found.significant else ""
-
-
-__all__: Sequence[str] = (
-    "MARK", "caution_section", "claims_section", "gain_mark", "statistics_section",
-    "typology_section",
-)  # fmt: skip
