@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,15 @@ def test_the_retrieval_settings_in_the_readme_are_valid() -> None:
         "scoring": "csls",
         "neighbours": 4,
     }
+
+
+def test_the_judgement_in_the_readme_is_valid(tmp_path: Path) -> None:
+    (block,) = [b for b in blocks("README.md", "yaml") if b.startswith("statistics:")]
+    (tmp_path / "claims").mkdir()
+    shutil.copy(CHECKOUT / "configs" / "claims" / "paper.yaml", tmp_path / "claims")
+    path = tmp_path / "experiment.yaml"
+    path.write_text("name: x\nencoder: e\ntarget: {tasks: [xquad]}\n" + block, encoding="utf-8")
+    assert [claim.name for claim in load_experiment(path).claims][-1] == "mine"
 
 
 def test_the_task_in_contributing_is_a_task() -> None:

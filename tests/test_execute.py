@@ -164,3 +164,70 @@ def test_supertags_come_from_the_training_set(tmp_path: Path, encoder: Path) -> 
     trial = records["train/ccg-lr0.05-seed1"].result
     # Two of three words can be right; the third has a category that no training sentence has.
     assert 0 < trial["score"] < 67
+
+
+def write_reviews(folder: Path) -> dict[str, list[str]]:
+    """Write a task of two labels, whose dev and test sets are in two languages."""
+    for language, words in (("en", ("good dog", "bad cat")), ("sw", ("mat tree", "old river"))):
+        for split, count in (("train", 12), ("dev", 6), ("test", 8)):
+            # In Swahili two of three are "no", so that even a constant answer scores otherwise.
+            labels = ("yes", "no") if language == "en" else ("yes", "no", "no")
+            rows = [
+                f"{words[at % 2]} {WORDS[at]}\t{labels[at % len(labels)]}" for at in range(count)
+            ]
+            path = folder / f"{split}-{language}.tsv"
+            path.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    return {split: [f"{split}-{{lang}}.tsv"] for split in ("train", "dev", "test")}
+
+
+def test_an_oracle_chooses_by_the_dev_sets_of_the_target_languages(
+    tmp_path: Path, encoder: Path
+) -> None:
+    records = run(
+        tmp_path,
+        encoder,
+        {
+            "tasks": [
+                {
+                    "name": "reviews",
+                    "form": "classification",
+                    "metric": "accuracy",
+                    "labels": ["yes", "no"],
+                    "languages": ["en", "sw"],
+                    "source": {
+                        "format": "tsv",
+                        "files": write_reviews(tmp_path),
+                        "columns": {"text_a": "0", "label": "1"},
+                    },
+                    "stages": [{"epochs": 1, "batch_size": 4, "max_length": 16}],
+                }
+            ],
+            "target": {
+                "tasks": ["reviews"],
+                "rule": "target_dev",
+                "seeds": [1],
+                "learning_rates": [0.02, 1e-06],
+            },
+        },
+    )
+    chosen = records["select/reviews-seed1"]
+    judges = {
+        record.inputs["model"]: record
+        for name, record in records.items()
+        if name.startswith("evaluate/reviews-after-baseline-dev-")
+    }
+    assert len(judges) == 2
+    assert chosen.result["split"] == "reviews dev en sw"
+    for candidate in chosen.result["candidates"]:
+        judge = judges[candidate["key"]]
+        scores = [each["metrics"]["accuracy"] for each in judge.result["languages"].values()]
+        assert len(scores) == 2
+        assert candidate["score"] == pytest.approx(sum(scores) / 2)
+        assert candidate["judge"] == judge.key
+        trial = next(r for r in records.values() if r.key == candidate["key"])
+        assert candidate["own_dev"] == trial.result["score"] != candidate["score"]
+    best = max(chosen.result["candidates"], key=lambda each: each["score"])
+    assert chosen.result["score"] == best["score"]
+    scored = records["evaluate/reviews-after-baseline-seed1"]
+    assert scored.inputs["model"] == chosen.key
+    assert scored.result["languages"]["sw"]["examples"] == 8

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from tests.prints import FakePrints
 from xtransfer.config import Experiment, load_experiment
+from xtransfer.errors import ConfigError
 from xtransfer.fingerprints import Fingerprints
 from xtransfer.plan import VERSIONS, Plan, Step
 from xtransfer.planner import build_plan
@@ -467,3 +469,129 @@ def _written(folder: Path) -> Path:
     path = folder / "small.yaml"
     path.write_text(SMALL, encoding="utf-8")
     return path
+
+
+RATES = "target.learning_rates=[1e-5, 3e-5]"
+
+
+def keys(plan: Plan, kind: str, phase: str = "") -> set[str]:
+    return {k for k, s in plan.steps.items() if s.kind == kind and phase in ("", s.phase)}
+
+
+def test_another_rule_of_an_intermediate_sweep_changes_what_hangs_on_it_alone(
+    tmp_path: Path,
+) -> None:
+    before = plan_of(tmp_path)
+    after = plan_of(tmp_path, "intermediate.rule=mean_over_seeds")
+    assert keys(before, "prepare") == keys(after, "prepare")
+    assert keys(before, "train", "intermediate") == keys(after, "train", "intermediate")
+    assert keys(before, "select", "intermediate").isdisjoint(keys(after, "select", "intermediate"))
+    for cell, other in zip(before.cells, after.cells, strict=True):
+        assert (cell.key == other.key) == (cell.intermediate == "baseline")
+    assert {cell.selected_on for cell in after.cells if cell.target == "tatoeba"} == {
+        "none",
+        "mnli dev en, mean over seeds",
+        "squad_v1 dev en, mean over seeds",
+    }
+
+
+def test_the_rule_that_is_the_default_is_in_no_key(tmp_path: Path) -> None:
+    named = plan_of(
+        tmp_path, "intermediate.rule=best_dev", "target.rule=best_dev", "target.incomplete=refuse"
+    )
+    assert list(named.steps) == list(plan_of(tmp_path).steps)
+
+
+def test_to_take_incomplete_grids_is_part_of_the_selection(tmp_path: Path) -> None:
+    before = plan_of(tmp_path)
+    after = plan_of(tmp_path, "target.incomplete=allow")
+    for step in steps(after, "select"):
+        allowed = step.spec.get("incomplete") == "allow"
+        assert allowed == (step.phase == "target") == (step.key not in before.steps)
+
+
+def test_a_mean_over_seeds_looks_at_all_seeds_for_each(tmp_path: Path) -> None:
+    before = plan_of(tmp_path, RATES)
+    after = plan_of(tmp_path, RATES, "target.rule=mean_over_seeds")
+    assert keys(before, "train") == keys(after, "train")
+    chosen = [s for s in steps(after, "select") if s.phase == "target"]
+    assert {step.spec["seed"] for step in chosen} == {1, 2}
+    for step in chosen:
+        trials = [after.steps[key].spec for key in step.inputs.values()]
+        assert {(t["seed"], t["learning_rate"]) for t in trials} == {
+            (seed, rate) for seed in (1, 2) for rate in (1e-5, 3e-5)
+        }
+    assert len(chosen) == len([s for s in steps(before, "select") if s.phase == "target"])
+    assert len({step.folder for step in after.steps.values()}) == len(after.steps)
+
+
+def test_an_oracle_scores_every_trial_on_the_targets_own_dev_sets(tmp_path: Path) -> None:
+    before = plan_of(tmp_path, RATES)
+    after = plan_of(
+        tmp_path,
+        RATES,
+        "target.rules={xnli: target_dev}",
+        "target.dev_languages={xnli: [de, th]}",
+    )
+    assert keys(before, "train") == keys(after, "train")
+    oracles = [s for s in steps(after, "select") if s.spec["rule"] == "target_dev"]
+    assert len(oracles) == 6
+    for step in oracles:
+        assert step.spec["split"] == "xnli dev de th"
+        trials = {role: key for role, key in step.inputs.items() if role.startswith("trial")}
+        assert len(trials) == 2
+        for role, key in trials.items():
+            judge = after.steps[step.inputs[role.replace("trial", "dev")]]
+            assert judge.inputs["model"] == key
+            data = after.steps[judge.inputs["test"]]
+            assert (data.spec["role"], set(data.spec["data"])) == ("dev", {"de", "th"})
+    xnli = {cell.selected_on for cell in after.cells if cell.target == "xnli"}
+    assert xnli == {
+        "oracle: xnli dev de th",
+        "mnli dev en, then oracle: xnli dev de th",
+        "squad_v1 dev en, then oracle: xnli dev de th",
+    }
+    # The other targets stay as they were, and no number of the report comes from a dev set.
+    others = {cell.key for cell in before.cells if cell.target != "xnli"}
+    assert others == {cell.key for cell in after.cells if cell.target != "xnli"}
+    assert all("-dev-" not in after.steps[cell.key].name for cell in after.cells)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("target.rule=target_dev", "'xquad' has one labelled split"),
+        ("target.rules={xquad: target_dev}", "target.rules.xquad: 'xquad' has one labelled split"),
+        ("intermediate.rule=target_dev", "an intermediate task has no target"),
+        ("target.rules={panx: best_dev}", "'panx' is not among target.tasks"),
+        ("target.rule=luck", "luck"),
+    ],
+)
+def test_a_rule_that_cannot_be_is_refused(override: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        plan_of(tmp_path, override)
+
+
+def test_the_arms_of_the_typology_study_are_of_one_size() -> None:
+    experiment = load_experiment(CONFIGS / "typology.yaml")
+    plan = build_plan(experiment, FakePrints())
+    data = [
+        plan.steps[step.inputs["train mnli"]].spec
+        for step in steps(plan, "train")
+        if step.phase == "intermediate"
+    ]
+    sources = {tuple(spec["data"]) for spec in data}
+    assert {len(languages) for languages in sources} == {1, 14}
+    assert {languages[0] for languages in sources} == {"en", "sw", "tr", "zh"}
+    for spec in data:
+        # The same rows, whole: parallel files, of which `spread` takes as many as the first has.
+        assert (spec["limit"], spec["holdout"], spec["source"]) == (
+            None, None, data[0]["source"],
+        )  # fmt: skip
+        assert spec.get("spread") == (
+            {"examples": None, "seed": 0} if len(spec["data"]) > 1 else None
+        )
+    arms = [arm.name for arm in experiment.intermediate.tasks]
+    assert len(plan.cells) == 6 * (5 * 5 + 1)
+    assert {cell.intermediate for cell in plan.cells} == {"baseline", *arms}
+    assert [claim.name for claim in experiment.claims] == ["C7", "C7-every", "C7-english"]

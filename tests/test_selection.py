@@ -7,16 +7,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xtransfer.errors import StepError
-from xtransfer.selection import select
+from xtransfer.selection import RULES, mean_scores, select
 
 
 def candidate(key: str, score: float, *, rate: float = 1e-5, seed: int = 1) -> dict[str, Any]:
     return {"key": key, "score": score, "learning_rate": rate, "seed": seed}
 
 
+SCORES = (("a", 70.1), ("b", 70.2), ("c", -1.0))
+
+
 def test_the_highest_score_wins() -> None:
-    found = select("best_dev", [candidate("a", 70.1), candidate("b", 70.2), candidate("c", -1.0)])
-    assert found["key"] == "b"
+    pool = [candidate(key, score, seed=at) for at, (key, score) in enumerate(SCORES)]
+    assert select("best_dev", pool)["key"] == "b"
+    assert select("target_dev", pool)["key"] == "b"
 
 
 @pytest.mark.parametrize(
@@ -31,8 +35,8 @@ def test_the_highest_score_wins() -> None:
 def test_a_tie_goes_to_the_lower_rate_then_seed_then_key(
     one: dict[str, Any], other: dict[str, Any]
 ) -> None:
-    assert select("best_dev", [one, other]) is one
-    assert select("best_dev", [other, one]) is one
+    assert select("best_dev", [one, other], incomplete="allow") is one
+    assert select("best_dev", [other, one], incomplete="allow") is one
 
 
 @given(st.data())
@@ -43,7 +47,9 @@ def test_the_order_of_candidates_does_not_matter(data: st.DataObject) -> None:
         for at in range(data.draw(st.integers(1, 8)))
     ]
     shuffled = data.draw(st.permutations(pool))
-    assert select("best_dev", shuffled) == select("best_dev", pool)
+    for rule in RULES:
+        first = select(rule, pool, incomplete="allow")
+        assert select(rule, shuffled, incomplete="allow") == first
 
 
 def test_an_unknown_rule_and_no_candidates_are_errors() -> None:
@@ -51,3 +57,42 @@ def test_an_unknown_rule_and_no_candidates_are_errors() -> None:
         select("luck", [candidate("a", 1.0)])
     with pytest.raises(StepError, match="no candidate"):
         select("best_dev", [])
+
+
+GRID = [
+    candidate("lucky", 90.0, rate=1e-5, seed=1),
+    candidate("poor", 50.0, rate=1e-5, seed=2),
+    candidate("steady", 75.0, rate=2e-5, seed=1),
+    candidate("steadier", 76.0, rate=2e-5, seed=2),
+]
+
+
+def test_the_mean_over_seeds_chooses_the_rate_and_then_the_best_seed() -> None:
+    assert mean_scores(GRID) == {1e-5: (70.0, 2), 2e-5: (75.5, 2)}
+    assert select("best_dev", GRID)["key"] == "lucky"
+    assert select("mean_over_seeds", GRID)["key"] == "steadier"
+    assert select("mean_over_seeds", GRID, seed=1)["key"] == "steady"
+    assert select("mean_over_seeds", GRID, seed=2)["key"] == "steadier"
+
+
+def test_a_tie_of_means_goes_to_the_lower_rate() -> None:
+    pool = [candidate("high", 50.0, rate=2e-5), candidate("low", 50.0, rate=1e-5)]
+    assert select("mean_over_seeds", pool)["key"] == "low"
+
+
+@pytest.mark.parametrize("rule", ["best_dev", "mean_over_seeds", "target_dev"])
+def test_an_incomplete_grid_is_refused_unless_told(rule: str) -> None:
+    for pool in (GRID[:-1], [*GRID[:-1], {**GRID[-1], "score": None}]):
+        with pytest.raises(StepError, match="no score of learning rate 2e-05 with seed 2"):
+            select(rule, pool)
+        assert select(rule, pool, incomplete="allow")["score"] is not None
+
+
+def test_a_mean_over_fewer_seeds_is_no_rival() -> None:
+    alone = candidate("alone", 99.0, rate=3e-5, seed=1)
+    assert select("mean_over_seeds", [*GRID, alone], incomplete="allow")["key"] == "steadier"
+
+
+def test_a_grid_without_any_score_chooses_nothing() -> None:
+    with pytest.raises(StepError, match="no candidate"):
+        select("best_dev", [{**GRID[0], "score": None}], incomplete="allow")

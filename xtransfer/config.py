@@ -14,7 +14,10 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from xtransfer.arms import Arm, FewShot
+from xtransfer.claims import Claim, check_claims, complete_claims
 from xtransfer.errors import ConfigError
+from xtransfer.judgement import Statistics, Typology
+from xtransfer.selection import RULES, Rule
 from xtransfer.settings import Settings, check_name, distinct, read_settings
 from xtransfer.tasks import TASKS, get_task
 from xtransfer.tasks.hub import HUB, NOT_ON_HUB, check_revisions, on_hub
@@ -150,6 +153,10 @@ class Phase(Settings):
     select_per_seed: bool
     """True: the best learning rate of each seed goes on, so every seed is a replicate of its own.
     False: the one best trial of the whole sweep goes on."""
+    rule: Rule = "best_dev"
+    """How the trial that goes on is chosen, see `xtransfer.selection`."""
+    incomplete: Literal["refuse", "allow"] = "refuse"
+    """What a selection does with a grid that lacks trials."""
 
     @field_validator("seeds", "learning_rates")
     @classmethod
@@ -185,6 +192,10 @@ class Target(Phase):
     select_per_seed: bool = True
     languages: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
     """Target -> languages to score, where not all of the task's."""
+    rules: Mapping[str, Rule] = Field(default_factory=dict)
+    """Target -> its own rule, where not `rule`."""
+    dev_languages: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
+    """Target -> languages whose dev sets the rule `target_dev` takes; none: those that are scored."""
     few_shot: Mapping[str, FewShot] = Field(default_factory=dict)
     """Target -> a further stage on examples of a target language, beside the zero-shot score."""
 
@@ -261,7 +272,7 @@ class Retrieval(Settings):
 
 
 class Experiment(Settings):
-    """One experiment: everything that its plan's step keys depend on."""
+    """One experiment: everything that its plan's step keys depend on, and how it is judged."""
 
     name: str
     encoder: Encoder
@@ -274,6 +285,10 @@ class Experiment(Settings):
     retrieval: Retrieval = Retrieval()
     notes: tuple[str, ...] = ()
     """Printed at the head of the report."""
+    statistics: Statistics = Statistics()
+    typology: Typology = Typology()
+    claims: tuple[Claim, ...] = ()
+    """What the report is to decide: claims, or files of them named relative to the experiment."""
 
     _check_name = field_validator("name")(check_name)
 
@@ -294,11 +309,18 @@ def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
         path,
         overrides,
         str(path),
-        complete=lambda raw: complete_user_tasks(raw, path),
+        complete=lambda raw: _complete(raw, path),
     )
     check_user_tasks(experiment.tasks, experiment.book, str(path))
+    check_claims(experiment.claims, experiment.book, str(path))
     _check_tasks(experiment, str(path))
     return experiment
+
+
+def _complete(raw: dict[str, Any], path: Path) -> None:
+    """Write out what an experiment says in short or in other files."""
+    complete_user_tasks(raw, path)
+    complete_claims(raw, path)
 
 
 def _check_tasks(experiment: Experiment, where: str) -> None:
@@ -330,6 +352,10 @@ def _check_arms(experiment: Experiment, where: str) -> None:
             get_task(name, f"{where}.overrides", book)
     if phase.tasks and not phase.seeds:
         raise ConfigError(f"{where}.seeds", "needs at least one seed")
+    if phase.rule == "target_dev":
+        raise ConfigError(
+            f"{where}.rule", "an intermediate task has no target", "Set target.rule instead."
+        )
 
 
 def _check_targets(experiment: Experiment, where: str) -> None:
@@ -351,6 +377,7 @@ def _check_targets(experiment: Experiment, where: str) -> None:
         if experiment.data.synthetic is None:
             known = (*task.languages, *task.more_languages)
             _check_languages(languages, known, place, f"'{name}' has no language")
+    _check_rules(experiment, where)
     for name, few in target.few_shot.items():
         place = f"{where}.few_shot.{name}"
         task = get_task(name, place, book)
@@ -360,6 +387,33 @@ def _check_targets(experiment: Experiment, where: str) -> None:
             raise ConfigError(place, f"'{name}' is not trained for, so it has no few-shot stage")
         scored = target.languages.get(name, task.languages)
         _check_languages(few.languages, scored, f"{place}.languages", f"'{name}' is not scored in")
+
+
+def _check_rules(experiment: Experiment, where: str) -> None:
+    """Check that the oracle has dev sets of its own to look at."""
+    book, target = experiment.book, experiment.target
+    for section, names in (("rules", target.rules), ("dev_languages", target.dev_languages)):
+        for name in names:
+            if name not in target.tasks:
+                raise ConfigError(f"{where}.{section}", f"'{name}' is not among target.tasks")
+    for name in target.tasks:
+        rule = target.rules.get(name, target.rule)
+        task = book[name]
+        if rule != "target_dev" or not task.stages:
+            continue
+        place = f"{where}.rules.{name}" if name in target.rules else f"{where}.rule"
+        if task.single_labelled_split or not _has_dev_by_language(task):
+            others = ", ".join(each for each in RULES if each != rule)
+            why = "has one labelled split, so the oracle would select on its test set"
+            if not task.single_labelled_split:
+                why = "has no dev set in its languages for the oracle to look at"
+            raise ConfigError(
+                place, f"'{name}' {why}", f"Give it another under target.rules: {others}."
+            )
+
+
+def _has_dev_by_language(task: Task) -> bool:
+    return any("{lang" in name for name in task.source.files.get("dev", ()))
 
 
 def _check_languages(

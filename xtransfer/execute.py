@@ -21,7 +21,7 @@ from xtransfer.placement import Placement
 from xtransfer.plan import VERSIONS, Plan, Step
 from xtransfer.quarantine import set_aside
 from xtransfer.records import Done, Record, commit, damage, fetch, read_record
-from xtransfer.selection import select
+from xtransfer.selection import mean_scores, select
 from xtransfer.store import Store
 
 Telemetry = Callable[[Mapping[str, Any]], None]
@@ -218,29 +218,50 @@ def _select(
     bench: Workbench,
     _: Path,
 ) -> Done:
-    candidates = []
-    for key in step.inputs.values():
+    spec = step.spec
+    candidates: list[dict[str, Any]] = []
+    for role, key in step.inputs.items():
+        if not role.startswith("trial-"):
+            continue
         record = bench.record(key)
-        candidates.append(
-            {
-                "key": key,
-                "score": record.result["score"],
-                "learning_rate": record.spec["learning_rate"],
-                "seed": record.spec["seed"],
-                "best_step": record.result["best_step"],
-                **_kept(record.result),
-            }
-        )
-    chosen = select(step.spec["rule"], candidates)
+        candidate = {
+            "key": key,
+            "score": record.result["score"],
+            "learning_rate": record.spec["learning_rate"],
+            "seed": record.spec["seed"],
+            "best_step": record.result["best_step"],
+            **_kept(record.result),
+        }
+        judge = step.inputs.get(role.replace("trial-", "dev-"))
+        if judge is not None:
+            own = candidate["score"]
+            candidate |= {"score": _mean_score(bench.record(judge)), "own_dev": own, "judge": judge}
+        candidates.append(candidate)
+    chosen = select(
+        spec["rule"],
+        candidates,
+        seed=spec.get("seed"),
+        incomplete=spec.get("incomplete", "refuse"),
+    )
+    means = {}
+    if spec["rule"] == "mean_over_seeds":
+        means = {"means": {f"{rate:g}": mean for rate, mean in mean_scores(candidates).items()}}
     return Done(
         result={
             "chosen": chosen["key"],
             "score": chosen["score"],
-            "split": step.spec["split"],
+            "split": spec["split"],
             "candidates": candidates,
+            **means,
             **_kept(chosen),
         }
     )
+
+
+def _mean_score(record: Record) -> float:
+    """Return the main score of an evaluation, the unweighted mean over its languages."""
+    found = record.result["languages"].values()
+    return sum(each["metrics"][record.spec["metric"]] for each in found) / len(found)
 
 
 def _kept(result: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ prepare ──────────────┐
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +16,7 @@ from xtransfer.config import Experiment, Phase
 from xtransfer.inputs import Fingerprints, InputSteps
 from xtransfer.lessons import Lesson, LessonPart
 from xtransfer.plan import BASELINE, Cell, PhaseName, Plan, Step
+from xtransfer.selection import Rule
 from xtransfer.tasks.task import Stage, Task
 from xtransfer.tasks.user import patched
 
@@ -86,8 +87,8 @@ class _Builder:
             for seed in phase.seeds
             for rate in phase.learning_rates or (lesson.learning_rate,)
         ]
-        key = self._select(lesson, trials, after=BASELINE, phase="intermediate")
-        return _Start(key=key, name=lesson.name, selected_on=lesson.selected_on)
+        key = self._select(lesson, trials, phase.rule, after=BASELINE, phase="intermediate")
+        return _Start(key=key, name=lesson.name, selected_on=_chosen_on(lesson, phase.rule))
 
     def _lesson(self, arm: Arm) -> Lesson:
         """Return what an arm trains on: each task as its own record says, unless the arm does."""
@@ -145,7 +146,11 @@ class _Builder:
         selected_on = [start.selected_on] if start.selected_on else []
         for each in task.stages:
             lesson = self._stage_lesson(_overridden(each, phase, task.name))
-            selected_on.append(lesson.selected_on)
+            rule = phase.rules.get(task.name, phase.rule)
+            if rule == "target_dev" and each is not task.stages[-1]:
+                rule = "best_dev"  # the model of a stage before the last cannot do the target yet
+            dev_languages = tuple(sorted(phase.dev_languages.get(task.name, languages)))
+            selected_on.append(_chosen_on(lesson, rule, task, dev_languages))
             rates = phase.learning_rates or (lesson.learning_rate,)
             trials = {
                 seed: [
@@ -162,14 +167,26 @@ class _Builder:
                 ]
                 for seed in groups
             }
+            pool = [key for keys in trials.values() for key in keys]
+            devs: dict[str, str] = {}
+            if rule == "target_dev":
+                devs = self._dev_scores(task, dev_languages, pool, after=start.name)
             if phase.select_per_seed:
                 groups = {
-                    seed: self._select(lesson, keys, after=start.name, phase="target")
+                    seed: self._select(
+                        lesson,
+                        # The mean over seeds needs those of all.
+                        pool if rule == "mean_over_seeds" else keys,
+                        rule,
+                        after=start.name,
+                        phase="target",
+                        seed=seed,
+                        devs=devs,
+                    )
                     for seed, keys in trials.items()
                 }
             else:
-                pool = [key for keys in trials.values() for key in keys]
-                best = self._select(lesson, pool, after=start.name, phase="target")
+                best = self._select(lesson, pool, rule, after=start.name, phase="target", devs=devs)
                 groups = dict.fromkeys(groups, best)
         selected = ", then ".join(selected_on)
         seeds = groups if phase.select_per_seed else {None: next(iter(groups.values()))}
@@ -304,19 +321,47 @@ class _Builder:
             )
         )
 
-    def _select(self, lesson: Lesson, trials: list[str], *, after: str, phase: PhaseName) -> str:
+    def _select(
+        self,
+        lesson: Lesson,
+        trials: list[str],
+        rule: Rule,
+        *,
+        after: str,
+        phase: PhaseName,
+        seed: int | None = None,
+        devs: Mapping[str, str] | None = None,
+    ) -> str:
+        """Plan a selection; `devs`: trial -> its evaluation on the target's dev sets."""
+        experiment = self.experiment
+        settings = experiment.target if phase == "target" else experiment.intermediate
         seeds = {self.steps[key].spec["seed"] for key in trials}
-        label = f"seed{min(seeds)}" if len(seeds) == 1 else "best"
+        own = seed if rule == "mean_over_seeds" and len(seeds) > 1 else None
+        label = "best" if len(seeds) > 1 else f"seed{min(seeds)}"
+        if own is not None:
+            label = f"seed{own}"
+        spec: dict[str, Any] = {
+            "rule": rule,
+            "metric": lesson.metric,
+            "split": lesson.selected_on,
+        }
+        inputs = {f"trial-{index:03d}": key for index, key in enumerate(trials)}
+        if own is not None:
+            spec["seed"] = own
+        if settings.incomplete != "refuse":
+            spec["incomplete"] = settings.incomplete
+        if rule == "target_dev":
+            assert devs is not None
+            first = self.steps[devs[trials[0]]].spec
+            spec["metric"] = first["metric"]
+            spec["split"] = f"{first['task']} dev {' '.join(first['languages'])}"
+            inputs |= {f"dev-{index:03d}": devs[key] for index, key in enumerate(trials)}
         return self._add(
             Step(
                 kind="select",
                 name=f"{lesson.name}{_after(after)}-{label}",
-                spec={
-                    "rule": "best_dev",
-                    "metric": lesson.metric,
-                    "split": lesson.selected_on,
-                },
-                inputs={f"trial-{index:03d}": key for index, key in enumerate(trials)},
+                spec=spec,
+                inputs=inputs,
                 phase=phase,
             )
         )
@@ -365,6 +410,24 @@ class _Builder:
             )
         )
 
+    def _dev_scores(
+        self, task: Task, languages: tuple[str, ...], trials: list[str], *, after: str
+    ) -> dict[str, str]:
+        """Plan the evaluation of each trial on the target's own dev sets; return trial -> its key."""
+        dev = self.inputs.prepare(
+            task,
+            "dev",
+            languages,
+            max_length=self._test_length(task),
+            stride=self._stride(task),
+        )
+        return {
+            key: self._evaluate(
+                task, languages, key, dev, after=after, tail=f"-dev-{_trial(self.steps[key])}"
+            )
+            for key in trials
+        }
+
     def _test_length(self, task: Task) -> int:
         """Return the evaluation length: the last stage's, or the task's own without training."""
         override = self.experiment.target.overrides.get(task.name)
@@ -386,6 +449,19 @@ def _after(arm: str) -> str:
     A trial from the base encoder has the same name, as it has the same key, in either phase.
     """
     return "" if arm == BASELINE else f"-after-{arm}"
+
+
+def _trial(step: Step) -> str:
+    return f"lr{step.spec['learning_rate']:g}-seed{step.spec['seed']}"
+
+
+def _chosen_on(
+    lesson: Lesson, rule: Rule, task: Task | None = None, dev_languages: tuple[str, ...] = ()
+) -> str:
+    """Return the data that chose a model, for readers; `task` and `dev_languages` are the oracle's."""
+    if rule == "target_dev" and task is not None:
+        return f"oracle: {task.name} dev {' '.join(dev_languages)}"
+    return f"{lesson.selected_on}{', mean over seeds' if rule == 'mean_over_seeds' else ''}"
 
 
 def _all_override(phase: Phase, field_name: str) -> Any:

@@ -1,33 +1,104 @@
-"""From dev scores to the trial that goes on. Pure; the record keeps all candidates and scores."""
+"""From dev scores to the trial that goes on. Pure; the record keeps all candidates and scores.
+
+    best_dev         the highest score on the dev set of what was trained on (English, in the study)
+    mean_over_seeds  the learning rate with the highest mean of that score over seeds; of its trials, that
+                     of the seed that is asked for, or else the one with the highest score
+    target_dev       the highest mean score on the target's dev sets in its own languages: an oracle, which
+                     zero-shot transfer does not have, and labelled so wherever its scores stand
+
+A tie goes to the lower learning rate, then the lower seed, then the smaller key, so that the outcome never
+depends on the order in which trials ended. A grid that lacks a trial is refused unless the rule is told to
+take it as it is.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from statistics import fmean
+from typing import Any, Literal, get_args
 
 from xtransfer.errors import StepError
 
-RULES = ("best_dev",)
+Rule = Literal["best_dev", "mean_over_seeds", "target_dev"]
+RULES: tuple[Rule, ...] = get_args(Rule)
+Candidate = Mapping[str, Any]
 
 
-def select(rule: str, candidates: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+def select(
+    rule: str,
+    candidates: Sequence[Candidate],
+    *,
+    seed: int | None = None,
+    incomplete: Literal["refuse", "allow"] = "refuse",
+) -> Candidate:
     """Return the candidate that the rule chooses.
-
-    `best_dev`: the highest dev score; a tie goes to the lower learning rate, then the lower seed, then
-    the smaller key, so that the outcome never depends on the order in which trials ended.
 
     Args:
         rule: one of `RULES`.
-        candidates: each with `key`, `score`, `learning_rate` and `seed`.
+        candidates: each with `key`, `score` (None: the trial has none), `learning_rate` and `seed`; for
+            `target_dev`, `score` is already that on the target's dev sets.
+        seed: with `mean_over_seeds`, the seed of the trial that goes on; None: the best of its rate.
+        incomplete: refuse: every learning rate must have a score with every seed. allow: trials without
+            a score are left out, and `mean_over_seeds` compares the rates that have most seeds.
 
     Raises:
-        StepError: for an unknown rule or no candidates.
+        StepError: for an unknown rule, no candidates, or an incomplete grid.
     """
     if rule not in RULES:
         raise StepError("selection", f"no rule '{rule}'", f"Known: {', '.join(RULES)}.")
-    if not candidates:
+    scored = [each for each in candidates if each["score"] is not None]
+    if incomplete == "refuse":
+        _check_grid(candidates)
+    if not scored:
         raise StepError("selection", "there is no candidate to choose from")
-    return min(
-        candidates,
-        key=lambda each: (-each["score"], each["learning_rate"], each["seed"], each["key"]),
-    )
+    if rule == "mean_over_seeds":
+        scored = _of_best_rate(scored)
+        own = [each for each in scored if seed is None or each["seed"] == seed]
+        if not own:
+            rate = scored[0]["learning_rate"]
+            raise StepError("selection", f"seed {seed} has no trial at the chosen rate {rate:g}")
+        scored = own
+    return min(scored, key=_order)
+
+
+def mean_scores(candidates: Sequence[Candidate]) -> dict[float, tuple[float, int]]:
+    """Return learning rate -> (mean score over its seeds, number of seeds), of those with a score."""
+    rates: dict[float, list[float]] = {}
+    for each in sorted(candidates, key=lambda each: (each["learning_rate"], each["seed"])):
+        if each["score"] is not None:
+            rates.setdefault(each["learning_rate"], []).append(each["score"])
+    return {rate: (fmean(scores), len(scores)) for rate, scores in rates.items()}
+
+
+def _of_best_rate(candidates: Sequence[Candidate]) -> list[Candidate]:
+    means = mean_scores(candidates)
+    most = max(count for _, count in means.values())
+    full = {rate: mean for rate, (mean, count) in means.items() if count == most}
+    best = min(full, key=lambda rate: (-full[rate], rate))
+    return [each for each in candidates if each["learning_rate"] == best]
+
+
+def _order(each: Candidate) -> tuple[float, float, int, str]:
+    return (-each["score"], each["learning_rate"], each["seed"], each["key"])
+
+
+def _check_grid(candidates: Sequence[Candidate]) -> None:
+    """Refuse a grid in which a learning rate lacks a seed, or a trial its score."""
+    rates = sorted({each["learning_rate"] for each in candidates})
+    seeds = sorted({each["seed"] for each in candidates})
+    there = {
+        (each["learning_rate"], each["seed"]) for each in candidates if each["score"] is not None
+    }
+    absent = [
+        f"learning rate {rate:g} with seed {seed}"
+        for rate in rates
+        for seed in seeds
+        if (rate, seed) not in there
+    ]
+    if absent:
+        more = f" and {len(absent) - 3} more" if len(absent) > 3 else ""
+        raise StepError(
+            "selection",
+            f"the grid is incomplete: no score of {', '.join(absent[:3])}{more}",
+            "Finish these trials, or set `incomplete: allow` in the phase.",
+        )

@@ -130,7 +130,7 @@ def test_a_job_that_mounts_no_experiment_is_refused(manifests: list[Manifest]) -
         assemble(manifests, experiment="a", plan_key=KEY, text="")
 
 
-@pytest.mark.parametrize("name", ["paper", "quickstart", "real_small", "xtreme_r"])
+@pytest.mark.parametrize("name", ["paper", "quickstart", "real_small", "typology", "xtreme_r"])
 def test_what_the_cluster_reads_is_the_same_plan(name: str, tmp_path: Path) -> None:
     experiment = load_experiment(
         CHECKOUT / "configs" / f"{name}.yaml", ["training.weight_decay=0.02"]

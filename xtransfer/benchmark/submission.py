@@ -7,7 +7,6 @@ One run of every target goes into it: the one after the arm, and with the seed, 
 
 from __future__ import annotations
 
-import json
 import secrets
 import shutil
 from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -21,7 +20,8 @@ from xtransfer.benchmark.choice import Chosen
 from xtransfer.benchmark.formats import file_name, format_of
 from xtransfer.errors import DataError, UserError
 from xtransfer.plan import Plan
-from xtransfer.records import Record, read_file
+from xtransfer.predictions import read_gold, read_predictions
+from xtransfer.records import Record
 from xtransfer.store import Store
 from xtransfer.store.folder import disk_errors
 from xtransfer.tasks.task import Task
@@ -72,7 +72,7 @@ def collect_submission(
         prepared = records.get(record.inputs["test"])
         notes += _shortfalls(task, record, prepared)
         for language in record.spec["languages"]:
-            rows = _predictions(store, record, language)
+            rows = read_predictions(store, record, language)
             ids = _official_order(plan, task, record, language) or list(rows)
             if set(ids) != set(rows):
                 where = f"{task.name} test {language}"
@@ -80,7 +80,7 @@ def collect_submission(
             name, form = file_name(task, language), format_of(task)
             predictions[name] = form.write_predictions(ids, [rows[each_id] for each_id in ids])
             if with_labels:
-                gold = _gold(store, records, record, task, language)
+                gold = read_gold(store, records, record, task, language)
                 labels[name] = form.write_labels(ids, [gold[each_id] for each_id in ids])
     if not predictions:
         raise UserError("submission", "the experiment has no target of XTREME or XTREME-R")
@@ -138,66 +138,6 @@ def _move(temporary: Path, target: Path) -> None:
         temporary.replace(target)  # onto an empty folder too
 
 
-def _predictions(store: Store, record: Record, language: str) -> dict[str, Any]:
-    """Return id -> prediction, in the order of the test set."""
-    rows = _lines(read_file(store, record, f"predictions/{language}.jsonl"))
-    return {row["id"]: row["prediction"] for row in rows}
-
-
-def _gold(
-    store: Store, records: Mapping[str, Record], record: Record, task: Task, language: str
-) -> dict[str, Any]:
-    """Return id -> gold entry of the examples that are predicted for."""
-    where = f"{task.name} test {language}"
-    examples = _examples(store, records, record, "test", language)
-    if task.form == "retrieval":
-        pool = _pooled(store, records, record)
-        gold = {each["id"]: _matching(each, pool) for each in examples if each.get("asks")}
-    else:
-        side = "foreign" if task.metric == "f1" else "english"
-        gold = {each["id"]: each["gold"] for each in examples if each.get("side", side) == side}
-    if any(entry is None for entry in gold.values()):
-        raise DataError(
-            where,
-            "its examples have no gold label",
-            "Run it on labelled files, or without --labels.",
-        )
-    return gold
-
-
-def _pooled(
-    store: Store, records: Mapping[str, Record], record: Record
-) -> dict[str, dict[str, None]]:
-    """Return what candidates match -> their ids, over all languages and the pool."""
-    places = [("test", language) for language in record.spec["languages"]]
-    if "pool" in record.inputs:
-        places += [("pool", code) for code in records[record.inputs["pool"]].spec["data"]]
-    found: dict[str, dict[str, None]] = {}
-    for role, language in places:
-        for each in _examples(store, records, record, role, language):
-            for name in each["match"] if "candidate" in each else ():
-                found.setdefault(name, {})[each["candidate"]] = None
-    return found
-
-
-def _matching(query: JsonDict, pool: Mapping[str, Mapping[str, None]]) -> list[str] | None:
-    """Return the candidates that a query is to find; None where it has no label."""
-    right = dict.fromkeys(each for name in query["match"] for each in pool.get(name, ()))
-    return list(right or query["match"]) or None
-
-
-def _examples(
-    store: Store, records: Mapping[str, Record], record: Record, role: str, language: str
-) -> list[JsonDict]:
-    prepared = records.get(record.inputs[role])
-    if prepared is None:
-        where = f"{record.spec['task']} {role} {language}"
-        raise DataError(
-            where, "its prepared examples are not recorded, so labels cannot be written"
-        )
-    return _lines(read_file(store, prepared, f"{language}.examples.jsonl"))
-
-
 def _official_order(plan: Plan, task: Task, record: Record, language: str) -> list[str] | None:
     """Return the ids of Tatoeba's English sentences in XTREME's order; None for other tasks.
 
@@ -233,7 +173,3 @@ def _shortfalls(task: Task, record: Record, prepared: Record | None) -> Iterator
 
 def _benchmarks_of(task: Task) -> list[str]:
     return [name for name, each in BENCHMARKS.items() if task.name in each.languages]
-
-
-def _lines(data: bytes) -> list[JsonDict]:
-    return [json.loads(line) for line in data.decode().split("\n") if line]

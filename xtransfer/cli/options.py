@@ -115,12 +115,14 @@ def failures_in(store: Store) -> dict[str, str]:
 
 def write_report(experiment: Experiment, made: Plan, store: Store, out: Path | None) -> str:
     """Write the report's files to `out`, or into the store; return where report.md is."""
-    from xtransfer.report.build import collect_results, describe_run
+    from xtransfer.report.build import answer_of, collect_results, describe_run
     from xtransfer.report.tables import render
 
     records = records_of(made, store)
     info = describe_run(experiment, made, records, failures_in(store))
-    files = render(collect_results(made, records), experiment=info)
+    results = collect_results(made, records)
+    answer = answer_of(experiment, made, results, info, store=store, records=records)
+    files = render(results, experiment=info, answer=answer)
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
         for name, text in files.items():

@@ -24,6 +24,7 @@ from xtransfer.cli.options import (
 from xtransfer.cli.output import print_json, print_section
 
 if TYPE_CHECKING:
+    from xtransfer.config import Experiment
     from xtransfer.store import Store
 
 
@@ -62,13 +63,24 @@ def report(
     sets: Sets = None,
     place: PlaceSets = None,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for the report.")] = None,
+    bootstrap: Annotated[
+        int | None,
+        typer.Option(
+            "--bootstrap", min=0, help="Resamples behind intervals and p-values; 0: none of them."
+        ),
+    ] = None,
+    claims: Annotated[
+        list[Path] | None,
+        typer.Option("--claims", help="A file of claims to decide, too; may be repeated."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Write the report of what is recorded so far; a partial run gives a report that says so.
 
-    Example: xtransfer report configs/quickstart.yaml --out report
+    Example: xtransfer report configs/quickstart.yaml --out report --claims configs/claims/paper.yaml
     """
     experiment, places = load(config, placement, store, sets, place)
+    experiment = _judged(experiment, bootstrap, claims or [])
     opened = open_at(places)
     made, _ = make_plan(experiment, lenient=True, store=opened)
     if as_json:
@@ -97,6 +109,18 @@ def export(
 
     opened = open_at(place_at(placement, store, place))
     print(export_model(opened, key, out, encoder=encoder))
+
+
+def _judged(experiment: Experiment, bootstrap: int | None, files: list[Path]) -> Experiment:
+    """Return the experiment with another number of resamples and more claims."""
+    from xtransfer.claims import check_claims, load_claims
+
+    found = (*experiment.claims, *(c for f in files for c in load_claims(f, experiment.book)))
+    check_claims(found, experiment.book, " and ".join(map(str, files)))
+    statistics = experiment.statistics
+    if bootstrap is not None:
+        statistics = statistics.model_copy(update={"bootstrap": bootstrap})
+    return experiment.model_copy(update={"claims": found, "statistics": statistics})
 
 
 def _parent(store: Store, key: str) -> str:

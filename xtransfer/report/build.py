@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from xtransfer.config import Experiment
+from xtransfer.config import Experiment, Phase
 from xtransfer.plan import BASELINE, Cell, Plan, Step
 from xtransfer.records import Record
-from xtransfer.report.results import ReportInfo, Result
+from xtransfer.report.answer import Answer, build_answer
+from xtransfer.report.evidence import gather
+from xtransfer.report.results import ReportInfo, Result, tabulate
+from xtransfer.selection import Rule
+from xtransfer.store import Store
 from xtransfer.tasks.task import Task
 
 SIZES = ("read", "available", "used", "rows", "skipped")
 """What a prepare step records of a language besides the inputs it had to cut, split or window."""
+
+
+_RULES: Mapping[Rule, str] = {
+    "best_dev": "English dev score",
+    "mean_over_seeds": "English dev score, the learning rate by its mean over seeds",
+    "target_dev": "dev score in the target languages (an oracle)",
+}
 
 
 def collect_results(plan: Plan, records: Mapping[str, Record]) -> list[Result]:
@@ -137,20 +148,21 @@ def _truncations(plan: Plan, records: Mapping[str, Record]) -> list[str]:
 
 
 def _seeds(experiment: Experiment) -> list[str]:
-    rules = {
-        "target": experiment.target,
-        **({"intermediate": experiment.intermediate} if experiment.intermediate.tasks else {}),
-    }
-    return [
-        f"{name} phase: seeds {', '.join(map(str, phase.seeds))}; "
-        + (
+    phases: dict[str, Phase] = {"target": experiment.target}
+    if experiment.intermediate.tasks:
+        phases["intermediate"] = experiment.intermediate
+    notes: list[str] = []
+    for name, phase in phases.items():
+        what = (
             "the best learning rate of each seed goes on"
             if phase.select_per_seed
             else "the best trial of each sweep goes on"
         )
-        + ", by English dev score"
-        for name, phase in rules.items()
-    ]
+        notes.append(
+            f"{name} phase: seeds {', '.join(map(str, phase.seeds))}; {what}, by {_RULES[phase.rule]}"
+        )
+    own = experiment.target.rules.items()
+    return notes + [f"{target}: selected by {_RULES[rule]}" for target, rule in own]
 
 
 def _mixtures(plan: Plan, records: Mapping[str, Record]) -> list[str]:
@@ -214,6 +226,23 @@ def _chance(task: Task, plan: Plan, records: Mapping[str, Record]) -> float | No
 
 def _prepared(plan: Plan) -> list[Step]:
     return [step for step in plan.steps.values() if step.kind == "prepare"]
+
+
+def answer_of(
+    experiment: Experiment,
+    plan: Plan,
+    results: Sequence[Result],
+    info: ReportInfo,
+    *,
+    store: Store | None = None,
+    records: Mapping[str, Record] | None = None,
+) -> Answer:
+    """Return what the results answer; with a store and records, with intervals and tests."""
+    zero_shot = [each for each in results if not each.few_shot]
+    evidence = gather(
+        plan, zero_shot, experiment.statistics, info.languages, store=store, records=records
+    )
+    return build_answer(experiment, plan, evidence, tabulate(zero_shot, info.languages), info)
 
 
 def results_json(results: list[Result]) -> list[dict[str, Any]]:

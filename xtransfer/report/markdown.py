@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from statistics import fmean
 
+from xtransfer.report.answer import Answer
+from xtransfer.report.grid import NONE, grid, number, signed
 from xtransfer.report.results import (
     BASELINE,
     Entry,
@@ -14,15 +16,23 @@ from xtransfer.report.results import (
     Table,
     wilson_interval,
 )
+from xtransfer.report.sections import (
+    MARK,
+    caution_section,
+    claims_section,
+    gain_mark,
+    statistics_section,
+    typology_section,
+)
 
-NONE = "–"
-"""Stands where there is no number."""
 SCORES_NOTE = (
     "Test scores, 0 to 100: the unweighted mean over the target's languages, then over seeds. "
     "± is the sample standard deviation over n seeds; in brackets, points above the baseline (no "
-    "intermediate task), from unrounded means. No significance is tested. To pick a column by "
-    "these numbers would be to select on test data."
+    "intermediate task), from unrounded means."
 )
+NOT_TESTED = "No significance is tested."
+TESTED = f"{MARK}: significant, see below."
+NOT_TO_CHOOSE = "To pick a column by these numbers would be to select on test data."
 FEW_SHOT_NOTE = (
     " of the same models before (0) and after a further stage on n examples of the language itself; "
     "the last weights of that stage are scored, nothing is selected."
@@ -33,11 +43,19 @@ SINGLE_SPLIT_NOTE = (
 )
 
 
-def report_page(table: Table, info: ReportInfo, results: Sequence[Result]) -> str:
-    """Return report.md: head, scores by target, averages, languages, and the steps behind."""
-    parts = [_head(table, info), _targets(table, info)]
+def report_page(
+    table: Table, info: ReportInfo, results: Sequence[Result], answer: Answer | None = None
+) -> str:
+    """Return report.md: head, scores by target, averages, what follows, languages, and the steps behind."""
+    parts = [_head(table, info), _targets(table, info, answer)]
     if len(table.targets) + len(table.unscored) > 1:
         parts.append(_averages(table))
+    if answer is not None:
+        parts += [
+            statistics_section(answer),
+            claims_section(answer),
+            typology_section(answer),
+        ]
     for target in table.targets:
         parts.append(_languages(table, info, target))
         parts.append(_few_shot(target, results))
@@ -63,7 +81,7 @@ def selection_text(entries: Sequence[Entry]) -> str:
     return " / ".join(sorted({split for entry in entries for split in entry.selected_on}))
 
 
-def _targets(table: Table, info: ReportInfo) -> str:
+def _targets(table: Table, info: ReportInfo, answer: Answer | None) -> str:
     if not table.entries:
         return "## Scores\n\nThere are no scores yet."
     rows = [
@@ -72,23 +90,26 @@ def _targets(table: Table, info: ReportInfo) -> str:
             entry.group or NONE,
             entry.metric,
             str(len(entry.languages)),
-            _number(info.chance.get(target)),
-            *(_summary(table, target, name) for name in table.intermediates),
+            number(info.chance.get(target)),
+            *(_summary(table, target, name, answer) for name in table.intermediates),
             selection_text(table.of_target(target)),
         ]
         for target in table.targets
         for entry in table.of_target(target)[:1]
     ]
     head = ["target", "group", "metric", "languages", "chance", *table.intermediates, "selected on"]
+    tested = answer is not None and answer.tested
     text = [
         "## Scores",
         "",
-        SCORES_NOTE,
+        " ".join((SCORES_NOTE, TESTED if tested else NOT_TESTED, NOT_TO_CHOOSE)),
         "",
-        *_grid(head, rows, text={"target", "group", "metric", "selected on"}),
+        *grid(head, rows, text={"target", "group", "metric", "selected on"}),
     ]
     for target in sorted(set(info.single_split) & set(table.targets)):
         text += ["", f"**Caution:** {target} {SINGLE_SPLIT_NOTE}"]
+    oracle = "" if answer is None else caution_section(answer)
+    text += ["", oracle] if oracle else []
     return "\n".join(text)
 
 
@@ -104,14 +125,14 @@ def _averages(table: Table) -> str:
         means = [table.average(name, targets) for targets in columns]
         above = None if name == BASELINE or baseline is None else means[-1]
         difference = None if above is None or baseline is None else above - baseline
-        rows.append([name, *map(_number, means), _signed(difference)])
+        rows.append([name, *map(number, means), signed(difference)])
     return "\n".join(
         [
             "## Averages",
             "",
             "Unweighted means over targets, shown only where every target concerned has a score.",
             "",
-            *_grid(["after", *groups, "overall", "above baseline"], rows, text={"after"}),
+            *grid(["after", *groups, "overall", "above baseline"], rows, text={"after"}),
         ]
     )
 
@@ -132,7 +153,7 @@ def _languages(table: Table, info: ReportInfo, target: str) -> str:
     if others and len(others) < len(first.languages):
         rows.append(_mean_row("mean without en", entries, bounded, others))
     text = [f"## {target}", "", f"{first.metric}, by language. {_interval_note(entries)}"]
-    text += ["", *_grid(head, rows, text={"language"})]
+    text += ["", *grid(head, rows, text={"language"})]
     text += ["", f"Selected on: {_selection_by_entry(entries)}."]
     guessing = _near_chance(entries, bounded, info.chance.get(target))
     return "\n".join([*text, "", guessing] if guessing else text)
@@ -155,7 +176,7 @@ def _few_shot(target: str, results: Sequence[Result]) -> str:
             "",
             f"{own[0].metric}{FEW_SHOT_NOTE}",
             "",
-            *_grid(["after", "language", *map(str, (0, *shots))], rows, text={"after", "language"}),
+            *grid(["after", "language", *map(str, (0, *shots))], rows, text={"after", "language"}),
         ]
     )
 
@@ -166,7 +187,7 @@ def _mean(results: Sequence[Result], intermediate: str, language: str, shots: in
         for each in results
         if (each.intermediate, each.language, each.few_shot) == (intermediate, language, shots)
     ]
-    return _number(fmean(values)) if values else NONE
+    return number(fmean(values)) if values else NONE
 
 
 def _origin(results: Sequence[Result]) -> str:
@@ -190,17 +211,19 @@ def _origin(results: Sequence[Result]) -> str:
         for target, name, seed, shots, key in runs
     ]
     head = ["target", "after", "seed", *(["few-shot"] if few else []), "evaluate step"]
-    return "\n".join(["## Where the numbers come from", "", *_grid(head, rows, text=set(head))])
+    return "\n".join(["## Where the numbers come from", "", *grid(head, rows, text=set(head))])
 
 
-def _summary(table: Table, target: str, intermediate: str) -> str:
+def _summary(table: Table, target: str, intermediate: str, answer: Answer | None) -> str:
     entry = table.entries.get((target, intermediate))
     if entry is None:
         return NONE
     score, difference = entry.score(), table.difference(entry)
     runs = f", n={score.runs}" if score.runs > 1 else ""
     return f"{_spread(score)}{runs}" + (
-        f" ({_signed(difference)})" if difference is not None else ""
+        f" ({signed(difference)}{gain_mark(answer, target, intermediate)})"
+        if difference is not None
+        else ""
     )
 
 
@@ -209,7 +232,7 @@ def _language_cells(entries: Sequence[Entry], bounded: Sequence[bool], name: str
         yield _spread(entry.score([name]))
         if bounds:
             low, high = _interval(entry, name)
-            yield f"{_number(low)} to {_number(high)}"
+            yield f"{number(low)} to {number(high)}"
 
 
 def _mean_row(
@@ -246,8 +269,8 @@ def _near_chance(entries: Sequence[Entry], bounded: Sequence[bool], chance: floa
         ]
         near += [f"{entry.intermediate}: {' '.join(inside)}"] if inside else []
     if not near:
-        return f"Every interval excludes chance ({_number(chance)})."
-    return f"Intervals that include chance ({_number(chance)}): {'; '.join(near)}."
+        return f"Every interval excludes chance ({number(chance)})."
+    return f"Intervals that include chance ({number(chance)}): {'; '.join(near)}."
 
 
 def _interval(entry: Entry, language: str) -> tuple[float, float]:
@@ -273,29 +296,8 @@ def _counts(entries: Sequence[Entry], language: str) -> str:
 
 
 def _spread(score: Score) -> str:
-    return _number(score.mean) + (f" ± {_number(score.sd)}" if score.sd is not None else "")
-
-
-def _number(value: float | None) -> str:
-    return NONE if value is None else f"{value:.1f}"
-
-
-def _signed(value: float | None) -> str:
-    if value is None:
-        return NONE
-    text = f"{value:+.1f}"
-    return "+0.0" if text == "-0.0" else text
+    return number(score.mean) + (f" ± {number(score.sd)}" if score.sd is not None else "")
 
 
 def _list(items: Iterable[str]) -> list[str]:
     return [f"- {' '.join(item.split())}" for item in items]
-
-
-def _grid(head: Sequence[str], rows: Iterable[Sequence[str]], *, text: set[str]) -> list[str]:
-    """Return a Markdown table; columns named in `text` stand left, the others are numbers."""
-    marks = ["---" if name in text else "---:" for name in head]
-    return [_row(head), _row(marks), *map(_row, rows)]
-
-
-def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"

@@ -1,4 +1,4 @@
-"""A report as files: report.md to read, scores.csv and table.csv to compute with.
+"""A report as files: report.md to read; report.json, scores.csv and table.csv to compute with.
 
 The same results give the same bytes: everything is sorted, numbers have a fixed form, and no time
 or place of writing is kept.
@@ -10,27 +10,32 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 
+from xtransfer.report.answer import Answer, answer_json
 from xtransfer.report.markdown import report_page, selection_text
 from xtransfer.report.results import ReportInfo, Result, Table, tabulate
 
 
-def render(results: Sequence[Result], *, experiment: ReportInfo) -> dict[str, str]:
+def render(
+    results: Sequence[Result], *, experiment: ReportInfo, answer: Answer | None = None
+) -> dict[str, str]:
     """Return the report's files: name -> text.
 
     report.md   for reading; one decimal
     scores.csv  every result with every metric, one number a row
     table.csv   target x intermediate task: mean over languages then seeds, sd, difference
+    report.json the answer with everything, where there is one
 
     Raises:
         XtransferError: the results contradict each other, see `tabulate`.
     """
     zero_shot = [result for result in results if not result.few_shot]
     table = tabulate(zero_shot, experiment.languages)
-    return {
-        "report.md": report_page(table, experiment, results),
+    files = {
+        "report.md": report_page(table, experiment, results, answer),
         "scores.csv": _scores_csv(results),
         "table.csv": _table_csv(table),
     }
+    return files if answer is None else {**files, "report.json": answer_json(answer)}
 
 
 def _scores_csv(results: Sequence[Result]) -> str:

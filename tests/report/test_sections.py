@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests.report.evidence import evidence
+from xtransfer.claims import Claim
+from xtransfer.config import Experiment
+from xtransfer.plan import BASELINE, Plan
+from xtransfer.report.answer import OVERALL, Answer, build_answer
+from xtransfer.report.evidence import Sample
+from xtransfer.report.results import ReportInfo, Result, tabulate
+from xtransfer.report.sections import (
+    caution_section,
+    claims_section,
+    gain_mark,
+    statistics_section,
+    typology_section,
+)
+from xtransfer.settings import read_settings
+from xtransfer.tasks import TASKS
+
+RUNS = {
+    ("xnli", BASELINE): [50.0, 50.5],
+    ("xnli", "mnli"): [55.0, 55.4],
+    ("xnli", "squad_v1"): [50.3, 50.1],
+    ("tatoeba", BASELINE): [20.0],
+    ("tatoeba", "mnli"): [20.2],
+    ("tatoeba", "squad_v1"): [18.0],
+}
+LANGUAGES = ("de", "en", "et", "sw", "ta", "te", "tr")
+HOLDS = {
+    "yes": {"gain": {"after": "mnli"}, "greater_than": 0},
+    "no": {"gain": {"after": "squad_v1"}, "at_least": 5},
+    "open": {"best": {"after": "mnli", "targets": ("tatoeba",)}},
+    "absent": {"gain": {"after": "hellaswag"}, "greater_than": 0},
+}
+
+
+def tilted(sample: Sample) -> Sample:
+    """Return a sample whose scores differ between languages."""
+    tilt = np.linspace(-1, 1, len(LANGUAGES))
+    draws = None if sample.draws is None else sample.draws + tilt[:, None]
+    return replace(sample, values=sample.values + tilt, draws=draws)
+
+
+def answer(*, error: float | None = 0.2, selected_on: str = "mnli dev en") -> Answer:
+    experiment = read_settings(
+        Experiment,
+        None,
+        [
+            "name=small",
+            "encoder=encoder",
+            "target.tasks=[xnli, tatoeba]",
+            "intermediate.tasks=[mnli, squad_v1]",
+            "statistics.bootstrap=2000",
+        ],
+        "test",
+    ).model_copy(
+        update={
+            "claims": tuple(
+                Claim.model_validate(
+                    {
+                        "name": name,
+                        "says": f"says {name}",
+                        "holds": holds,
+                        "source": "someone",
+                        "published": "+1.0",
+                    }
+                )
+                for name, holds in HOLDS.items()
+            )
+        }
+    )
+    found = evidence(RUNS, languages=LANGUAGES, error=error)
+    found = replace(
+        found,
+        samples={
+            place: each if place[1] == BASELINE else tilted(each)
+            for place, each in found.samples.items()
+        },
+    )
+    results = [
+        Result(
+            target=target,
+            intermediate=after,
+            seed=seed,
+            language=language,
+            metric="accuracy",
+            value=float(value),
+            metrics={},
+            n=100,
+            selected_on=selected_on,
+            key=key,
+            group=TASKS[target].group,
+        )
+        for (target, after), sample in found.samples.items()
+        for seed, values, key in zip(sample.seeds, sample.values, sample.keys, strict=True)
+        for language, value in zip(sample.languages, values, strict=True)
+    ]
+    plan = Plan(experiment="small", steps={}, cells=(), tasks=TASKS)
+    info = ReportInfo(name="small", encoder="e", plan_key="0" * 12)
+    return build_answer(experiment, plan, found, tabulate(results, {}), info)
+
+
+@pytest.mark.parametrize(
+    ("name", "section"),
+    [
+        ("statistics.md", statistics_section),
+        ("claims.md", claims_section),
+        ("typology.md", typology_section),
+    ],
+)
+def test_a_section_equals_the_golden_file(
+    name: str, section: Callable[[Answer], str], golden: Callable[[str, str], None]
+) -> None:
+    golden(name, section(answer()) + "\n")
+
+
+def test_only_what_is_significant_has_a_mark() -> None:
+    found = answer()
+    marks = {(g.target, g.after): gain_mark(found, g.target, g.after) for g in found.gains}
+    assert marks["xnli", "mnli"] == "*"
+    assert marks["xnli", "squad_v1"] == ""
+    assert marks[OVERALL, "mnli"] == "*"
+    assert gain_mark(None, "xnli", "mnli") == ""
+
+
+def test_the_correction_can_cost_a_mark() -> None:
+    found = answer()
+    gain = found.gain("tatoeba", "mnli")
+    assert gain is not None
+    assert gain.p is not None
+    assert gain.p_holm is not None
+    other = found.gain("xnli", "mnli")
+    assert other is not None
+    assert other.p_holm == pytest.approx(2 * (other.p or 0))
+    assert gain.p_holm == pytest.approx(max(gain.p, other.p_holm))
+
+
+def test_nothing_to_say_is_no_section() -> None:
+    bare = replace(answer(error=None), claims=(), typology=None)
+    assert statistics_section(bare) == ""
+    assert claims_section(bare) == ""
+    assert typology_section(bare) == ""
+    assert caution_section(bare) == ""
+
+
+def test_an_oracle_is_named_as_one() -> None:
+    text = caution_section(answer(selected_on="oracle: xnli dev de sw"))
+    assert "**Oracle:** the models of tatoeba, xnli were selected on dev sets" in text

@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.report.evidence import evidence
+from xtransfer.claims import Claim
+from xtransfer.report.evidence import Evidence
+from xtransfer.report.verdicts import ClaimResult, Question, judge
+from xtransfer.settings import _listify
+
+# Standard errors of these gains are about 0.3: clear at a point, open at a tenth of one.
+SCORES = {
+    ("xnli", "baseline"): [50.0],
+    ("xnli", "clear"): [55.0],
+    ("xnli", "open"): [50.1],
+    ("xnli", "worse"): [45.0],
+    ("tatoeba", "baseline"): [20.0],
+    ("tatoeba", "clear"): [40.0],
+    ("tatoeba", "open"): [20.1],
+    ("tatoeba", "worse"): [15.0],
+}
+GROUPS = {"xnli": "classification", "tatoeba": "retrieval", "udpos": "tagging"}
+
+
+def asked(
+    holds: str, found: Evidence | None = None, targets: tuple[str, ...] = ("xnli", "tatoeba"),
+    **more: Any,
+) -> ClaimResult:  # fmt: skip
+    claim = Claim.model_validate(
+        {"name": "c", "says": "so", "holds": _listify(yaml.safe_load(holds)), **more}
+    )
+    question = Question(
+        evidence=found or evidence(SCORES), targets=targets, groups=GROUPS, low_resource=("sw",)
+    )
+    return judge(claim, question)
+
+
+@pytest.mark.parametrize(
+    ("holds", "verdict"),
+    [
+        ("{gain: {after: clear}, greater_than: 0}", "supported"),
+        ("{gain: {after: clear}, at_least: 12.5}", "not decidable"),
+        ("{gain: {after: clear}, at_least: 14}", "refuted"),
+        ("{gain: {after: clear}, less_than: 14}", "supported"),
+        ("{gain: {after: worse}, greater_than: 0}", "refuted"),
+        ("{gain: {after: worse}, at_most: 0}", "supported"),
+        ("{gain: {after: open}, greater_than: 0}", "not decidable"),
+        ("{gain: {after: open}, at_most: 0}", "not decidable"),
+        ("{gain: {after: clear, over: worse, targets: [xnli]}, at_least: 9}", "supported"),
+        ("{gain: {after: clear, targets: {group: retrieval}}, at_least: 19}", "supported"),
+        ("{gain: {after: clear, targets: {but: [tatoeba]}}, at_least: 6}", "refuted"),
+        ("{gain: {after: clear, languages: low_resource}, greater_than: 0}", "supported"),
+        ("{gain: {after: clear, languages: zero_shot}, greater_than: 0}", "supported"),
+        ("{gain: {after: clear, languages: [th]}, greater_than: 0}", "not decidable"),
+        ("{score: {after: baseline, targets: [xnli]}, at_least: 49}", "supported"),
+        ("{best: {after: clear}}", "supported"),
+        ("{best: {after: worse}}", "refuted"),
+        ("{best: {after: clear, among: [worse]}}", "supported"),
+        ("{best: {after: open}}", "refuted"),
+        ("{best: {after: open, among: [worse]}}", "not decidable"),
+        ("{best_gain: {among: all}, at_least: 12}", "supported"),
+        ("{best_gain: {among: [worse]}, greater_than: 0}", "refuted"),
+        (
+            (
+                "best_gain: {targets: [tatoeba]}\n"
+                "greater_than: {best_gain: {targets: {but: [tatoeba]}}}"
+            ),
+            "supported",
+        ),
+        ("{arms_that_gain: {}, at_least: 1}", "supported"),
+        ("{arms_that_gain: {}, at_least: 2}", "not decidable"),
+        ("{arms_that_gain: {}, at_least: 3}", "refuted"),
+        ("{arms_that_gain: {}, by: 20, at_least: 1}", "refuted"),
+        ("{arms_that_gain: {}, less_than: 3}", "supported"),
+    ],
+)
+def test_the_verdict(holds: str, verdict: str) -> None:
+    assert asked(holds).verdict == verdict
+
+
+YES = "{gain: {after: clear}, greater_than: 0}"
+NO = "{gain: {after: worse}, greater_than: 0}"
+OPEN = "{gain: {after: open}, greater_than: 0}"
+
+
+@pytest.mark.parametrize(
+    ("parts", "all_", "any_"),
+    [
+        ((YES, YES), "supported", "supported"),
+        ((YES, NO), "refuted", "supported"),
+        ((NO, NO), "refuted", "refuted"),
+        ((YES, OPEN), "not decidable", "supported"),
+        ((OPEN, NO), "refuted", "not decidable"),
+        ((OPEN, OPEN), "not decidable", "not decidable"),
+    ],
+)
+def test_parts_are_joined(parts: tuple[str, ...], all_: str, any_: str) -> None:
+    assert asked(f"{{all: [{', '.join(parts)}]}}").verdict == all_
+    assert asked(f"{{any: [{', '.join(parts)}]}}").verdict == any_
+
+
+def test_the_numbers_and_what_they_are_from_stand_beside_it() -> None:
+    (comparison,) = asked(YES).comparisons
+    assert comparison.text == "gain of clear greater than 0"
+    assert comparison.value == pytest.approx(12.5)
+    assert comparison.low is not None
+    assert comparison.high is not None
+    assert 11.5 < comparison.low < 12.5 < comparison.high < 13.5
+    assert set(comparison.keys) == {
+        key
+        for (_, after), sample in evidence(SCORES).samples.items()
+        if after in ("clear", "baseline")
+        for key in sample.keys
+    }
+
+
+@pytest.mark.parametrize(
+    ("holds", "reason"),
+    [
+        ("{gain: {after: mnli}, greater_than: 0}", "this experiment has no scores after mnli"),
+        ("{gain: {after: clear, over: more-mlm}, at_least: 0}", "no scores after more-mlm"),
+        ("{gain: {after: clear, targets: [udpos]}, at_least: 0}", "no target udpos"),
+        ("{gain: {after: clear, targets: {group: qa}}, at_least: 0}", "no target has a score"),
+    ],
+)
+def test_what_is_not_there_is_not_decidable(holds: str, reason: str) -> None:
+    found = asked(holds)
+    assert found.verdict == "not decidable"
+    assert reason in found.reason
+    assert found.comparisons[0].value is None
+
+
+def test_a_mean_over_all_targets_needs_all_of_them() -> None:
+    found = asked(YES, targets=("xnli", "tatoeba", "udpos"))
+    assert (found.verdict, found.reason) == ("not decidable", "udpos after clear has no score")
+
+
+def test_without_an_interval_nothing_is_decided_unless_the_claim_says_so() -> None:
+    bare = evidence(SCORES, error=None)
+    found = asked(YES, bare)
+    assert found.verdict == "not decidable"
+    assert "without an interval" in found.reason
+    assert asked(YES, bare, decided_by="value").verdict == "supported"
+    assert asked(OPEN, decided_by="value").verdict == "supported"
+
+
+def test_seeds_that_disagree_leave_a_claim_open() -> None:
+    close = {("xnli", "baseline"): [50.0, 50.4], ("xnli", "mnli"): [53.0, 53.4]}
+    apart = {("xnli", "baseline"): [46.0, 54.0], ("xnli", "mnli"): [49.0, 57.4]}
+    claim = "{gain: {after: mnli}, greater_than: 0}"
+    assert asked(claim, evidence(close), targets=("xnli",)).verdict == "supported"
+    assert asked(claim, evidence(apart), targets=("xnli",)).verdict == "not decidable"
+
+
+def test_a_wider_confidence_may_leave_it_open() -> None:
+    edge = evidence({("xnli", "baseline"): [50.0], ("xnli", "mnli"): [50.8]})
+    claim = "{gain: {after: mnli}, greater_than: 0}"
+    assert asked(claim, edge, targets=("xnli",), confidence=0.9).verdict == "supported"
+    assert asked(claim, edge, targets=("xnli",), confidence=0.999).verdict == "not decidable"

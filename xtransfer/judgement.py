@@ -1,0 +1,33 @@
+"""How an experiment's results are judged; no part of any step's identity."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from xtransfer.settings import Settings
+from xtransfer.typology.distances import KINDS, Kind
+
+
+class Statistics(Settings):
+    """How sure the report is of its numbers."""
+
+    bootstrap: int = Field(default=1000, ge=0)
+    """Resamples of the test examples behind intervals and p-values; 0: none are computed."""
+    seed: int = 0
+    confidence: float = Field(default=0.95, gt=0, lt=1)
+    """Coverage of intervals; 1 less this is the level of tests."""
+    gain: float = Field(default=1.0, gt=0)
+    """Points that the report says how many seeds it takes to see."""
+
+
+class Typology(Settings):
+    """How gains are set against distances between languages."""
+
+    kinds: tuple[Kind, ...] = KINDS
+    """Distances of URIEL that gains are regressed on, each by itself."""
+    several_sources: Literal["nearest", "mean"] = "nearest"
+    """Distance of a language from an arm that was trained in several."""
+    low_resource: float | tuple[str, ...] = 5.0
+    """Languages with less GiB than this in CC-100 (XLM-R's text; a choice of ours), or named ones."""

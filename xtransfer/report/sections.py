@@ -1,0 +1,234 @@
+"""The parts of report.md that say how sure its numbers are, and what follows from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from xtransfer.report.answer import OVERALL, Answer, GainCell
+from xtransfer.report.evidence import Seeds
+from xtransfer.report.grid import NONE, exact, grid
+from xtransfer.report.typology import TypologyAnswer
+from xtransfer.report.verdicts import ClaimResult
+
+MARK = "*"
+"""Stands behind a gain that is significant."""
+
+_WITH: Mapping[Seeds, str] = {
+    "all": "seeds and examples",
+    "some": "examples, seeds of some",
+    "none": "examples",
+}
+
+
+def statistics_section(answer: Answer) -> str:
+    """Return gains with intervals, p-values and the power note; empty where nothing was resampled."""
+    if not answer.tested and not answer.problems:
+        return ""
+    settings = answer.settings
+    percent = f"{100 * settings.confidence:g} %"
+    text = ["## How sure the gains are", ""]
+    if answer.tested:
+        text += [
+            (
+                f"Points above the baseline. {percent}: percentile interval of {settings.bootstrap:,} "
+                f"paired resamples of the test examples (seed {settings.seed}), with the error of a mean "
+                "over few seeds added as Student's t, of a spread taken to be the same in all arms of a "
+                'target. Languages with the same test examples are resampled together. "examples": there '
+                "is one run on each side, so seeds are not in it. p: two-sided; Holm: corrected over the "
+                f"targets of the arm, significant ({MARK}) at {1 - settings.confidence:g}. Arms are not "
+                "corrected for. The seeds are those of the target phase: every run goes on from the one "
+                "intermediate model that was selected, so how much another intermediate seed would "
+                "change is in none of this."
+            ),
+            "",
+            *grid(
+                ["after", "target", "gain", percent, "with", "p", "Holm"],
+                [_gain_row(gain) for gain in answer.gains],
+                text={"after", "target", "with"},
+            ),
+        ]
+    text += [f"- {problem}" for problem in answer.problems]
+    return "\n".join([*text, *_powers(answer)])
+
+
+def _gain_row(gain: GainCell) -> list[str]:
+    name = f"*{gain.target}*" if gain.target == OVERALL else gain.target
+    return [
+        gain.after,
+        name,
+        f"{exact(gain.value)}{MARK if gain.significant else ''}",
+        _interval(gain.low, gain.high),
+        NONE if gain.low is None else _WITH[gain.with_seeds],
+        _p(gain.p),
+        _p(gain.p_holm),
+    ]
+
+
+def _powers(answer: Answer) -> list[str]:
+    if not answer.powers:
+        return []
+    gain, level = answer.powers[0].gain, 1 - answer.settings.confidence
+    return [
+        "",
+        (
+            f"Seeds on either side that see a gain of {gain:g} point{'' if gain == 1 else 's'} with power 0.8 at level {level:g} "
+            "(t-test; spread over seeds alone):"
+        ),
+        "",
+        *grid(
+            ["target", "sd over seeds", "degrees of freedom", "seeds needed"],
+            [
+                [
+                    note.target,
+                    f"{note.sd:.2f}",
+                    str(note.freedom),
+                    "more than 10,000" if note.seeds is None else f"{note.seeds:,}",
+                ]
+                for note in answer.powers
+            ],
+            text={"target"},
+        ),
+    ]
+
+
+def claims_section(answer: Answer) -> str:
+    """Return every claim with its verdict and numbers; empty without claims."""
+    if not answer.claims:
+        return ""
+    text = [
+        "## Claims",
+        "",
+        (
+            "Supported or refuted only where the whole interval is on one side, unless a claim says "
+            "otherwise; else not decidable with these data."
+        ),
+        "",
+        *grid(
+            ["claim", "says", "verdict", "because"],
+            [[each.name, each.says, f"**{each.verdict}**", each.reason] for each in answer.claims],
+            text={"claim", "says", "verdict", "because"},
+        ),
+    ]
+    for claim in answer.claims:
+        text += ["", *_claim(claim)]
+    return "\n".join(text)
+
+
+def _claim(claim: ClaimResult) -> Iterable[str]:
+    about = [
+        f"Published: {claim.published}" if claim.published else "",
+        f"Source: {claim.source}" if claim.source else "",
+        "Decided by the value alone" if claim.decided_by == "value" else "",
+        claim.note,
+    ]
+    yield f"### {claim.name}: {claim.verdict}"
+    yield ""
+    yield " ".join(f"{part.rstrip('.')}." for part in (claim.says, *about) if part)
+    yield ""
+    yield from grid(
+        ["comparison", "value", "interval", "verdict"],
+        [
+            [
+                each.text if each.value is not None else each.reason,
+                exact(each.value),
+                _interval(each.low, each.high),
+                each.verdict,
+            ]
+            for each in claim.comparisons
+        ],
+        text={"comparison", "verdict"},
+    )
+
+
+def typology_section(answer: Answer) -> str:
+    """Return gains by resources and distance; empty where no language is in the tables."""
+    found = answer.typology
+    if found is None or not found.groups:
+        return ""
+    percent = f"{100 * answer.settings.confidence:g} %"
+    text = [
+        "## Distance and resources",
+        "",
+        (
+            f"Zero-shot gains: the language of a target's training set is left out. Low-resource: "
+            f"{found.rule}."
+        ),
+        "",
+        *grid(
+            ["after", "languages", "gain", percent, "targets", "which"],
+            [
+                [
+                    each.after,
+                    "low-resource" if each.low_resource else "others",
+                    exact(each.value),
+                    _interval(each.low, each.high),
+                    str(len(each.targets)),
+                    " ".join(each.languages),
+                ]
+                for each in found.groups
+            ],
+            text={"after", "languages", "which"},
+        ),
+        "",
+        *_regressions(found, percent),
+    ]
+    return "\n".join(text)
+
+
+def _regressions(found: TypologyAnswer, percent: str) -> list[str]:
+    rows: list[list[str]] = []
+    for each in found.regressions:
+        n = f"{each.rows} / {each.languages} / {each.cells}"
+        rows += [
+            [relation.predictor, exact(relation.value), _interval(relation.low, relation.high),
+             _p(relation.p), n, f"{each.r2:.2f}"]
+            for relation in each.relations
+            if each.r2 is not None
+        ]  # fmt: skip
+        if each.why_not:
+            rows.append([f"{each.kind} distance", NONE, each.why_not, NONE, n, NONE])
+    sources = sorted({each.source for each in found.distances})
+    return [
+        (
+            "Gains regressed on one kind of distance (0 to 1, from the nearest language trained in, or as "
+            "configured) and on the logarithm of the text in CC-100, within each target and arm. Standard "
+            f"errors are by language ({percent}, Student's t): the languages, not the rows, are what there "
+            "is many or few of. This is association, each line by itself, and corrected for nothing."
+        ),
+        "",
+        *grid(
+            ["predictor", "points per unit", percent, "p", "rows / languages / cells", "R2 within"],
+            rows,
+            text={"predictor"},
+        ),
+        "",
+        *(f"- Left out: {text}" for text in found.left_out),
+        *(f"- Source: {source}" for source in sources),
+    ]
+
+
+def caution_section(answer: Answer) -> str:
+    """Return the warning that an oracle chose some of the models; empty where none did."""
+    targets = sorted({cell.target for cell in answer.scores if cell.oracle})
+    if not targets:
+        return ""
+    return (
+        f"**Oracle:** the models of {', '.join(targets)} were selected on dev sets in the target "
+        "languages, which zero-shot transfer does not have. Their scores are no zero-shot scores."
+    )
+
+
+def _interval(low: float | None, high: float | None) -> str:
+    return NONE if low is None or high is None else f"{exact(low)} to {exact(high)}"
+
+
+def _p(value: float | None) -> str:
+    if value is None:
+        return NONE
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def gain_mark(answer: Answer | None, target: str, after: str) -> str:
+    """Return the mark of a significant gain, or nothing."""
+    found = None if answer is None else answer.gain(target, after)
+    return MARK if found is not None and found.significant else ""

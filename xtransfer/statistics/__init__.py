@@ -1,0 +1,1 @@
+"""Uncertainty of scores and gains: resampling, correction, power, regression. Pure; arrays in and out."""
