@@ -69,6 +69,11 @@ def load_checkpoint(store: Store, key: str) -> tuple[dict[str, Any], dict[str, A
     return None
 
 
+def newest_checkpoint(store: Store, key: str) -> str:
+    """Return the folder of the newest checkpoint of trial `key`, "" without one."""
+    return next((name.rpartition("/")[0] for name in _manifests(store, key)), "")
+
+
 def read_manifest(store: Store, name: str) -> dict[str, Any]:
     """Return the manifest `name` of a checkpoint.
 

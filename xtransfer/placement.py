@@ -32,6 +32,10 @@ class TrainResources(Resources):
     """Seconds between two resumable checkpoints."""
     resume_kept: int = Field(default=2, ge=1)
     """Resumable checkpoints kept of a trial: the newest, and others in case it is damaged."""
+    skips_in_a_row: int = Field(default=3, ge=0)
+    """With `training.on_nan: skip`: optimizer steps left out one after the other before a trial fails ..."""
+    skips_in_all: int = Field(default=20, ge=0)
+    """... and in the whole trial."""
     compact_vocabulary: bool = True
     """Train only the embedding rows that the data uses: the same mathematics, less memory."""
     resize_every_s: float = Field(default=60.0, gt=0)

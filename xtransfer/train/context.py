@@ -51,6 +51,10 @@ class Context:
     save_every_s: float = float("inf")
     leaving: Callable[[], str] = lambda: ""
     """Why this process must end soon; empty while it need not. Asked after every step."""
+    skips_in_a_row: int = 3
+    """Most optimizer steps left out one after the other, where the specification lets any be ..."""
+    skips_in_all: int = 20
+    """... and in all."""
     resume: Checkpoint | None = None
 
 

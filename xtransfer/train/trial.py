@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from safetensors.torch import save_file
 
-from xtransfer.checkpoints import load_checkpoint, save_checkpoint
+from xtransfer.checkpoints import load_checkpoint, newest_checkpoint, save_checkpoint
+from xtransfer.errors import Diverged
 from xtransfer.plan import Step
 from xtransfer.records import Done
 from xtransfer.train.assembly import (
@@ -86,12 +87,23 @@ def run_worker(step: Step, bench: Workbench, folder: Path, *, rank: int, world_s
         ),
         save_every_s=placement.resume_every_s,
         leaving=bench.leaving,
+        skips_in_a_row=placement.skips_in_a_row,
+        skips_in_all=placement.skips_in_all,
         resume=_resume(step.key, bench),
     )
     if placement.engine == "deepspeed":
         ensure_process_group()
     ready = time.time()
-    outcome = train(spec, context, model=model, parts=parts, mixture=mixture)
+    try:
+        outcome = train(spec, context, model=model, parts=parts, mixture=mixture)
+    except Diverged as error:
+        kept = newest_checkpoint(bench.store, step.key)
+        says = (
+            f"The last checkpoint is {bench.store.url}/{kept}."
+            if kept
+            else "There is no checkpoint."
+        )
+        raise Diverged(error.where, error.what, f"{error.next} {says}") from None
     if rank == 0:
         _write_outcome(
             folder,
@@ -158,9 +170,11 @@ def _write_outcome(
     parts: list[dict[str, Any]],
     timing: dict[str, float],
 ) -> None:
+    skipped = set(outcome.skipped_steps)
     rates = [
         learning_rate(at, peak=spec.learning_rate, total=outcome.total_steps, warmup=spec.warmup)
         for at in range(outcome.best_step)
+        if at not in skipped
     ]
     weights = export_weights(
         outcome.weights,
@@ -181,6 +195,8 @@ def _write_outcome(
         "trained_tokens": len(start.tokens),
         **_null_threshold(outcome),
     }
+    if spec.on_nan == "skip":
+        result["skipped_steps"] = outcome.skipped_steps
     if start.text_head:
         result["text_head"] = start.text_head
     (folder / OUTCOME).write_text(
