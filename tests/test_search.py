@@ -17,6 +17,7 @@ from xtransfer.search import (
     LOOK_EVERY_S,
     LOST_AT_MOST,
     REFUSED_AT_MOST,
+    FailureRelay,
     PlanSearcher,
     ProgressRelay,
 )
@@ -183,6 +184,41 @@ def test_a_trial_whose_process_died_has_failed(plan: Plan) -> None:
     driver.searcher.on_trial_complete(trial, None, error=True)
     driver.searcher.on_trial_complete("never started", {"error": "x"})
     assert list(driver.searcher.failed) == [key]
+
+
+def test_the_reason_of_a_death_is_told(plan: Plan) -> None:
+    driver = Driver(plan, why=lambda key: f"{key} was hung")
+    trial, key = driver.start_all()[0]
+    driver.searcher.on_trial_complete(trial, None, error=True)
+    assert driver.searcher.failed[key] == f"{key} was hung"
+
+
+class Trial:
+    """A trial of Tune's that failed, and the file in which Tune notes why."""
+
+    def __init__(self, file: Path | None, *, again: bool) -> None:
+        self.config = {"key": "k"}
+        self.error_file = file and str(file)
+        self.again = again
+
+    def should_recover(self) -> bool:
+        return self.again
+
+
+def test_the_error_of_the_last_attempt_is_passed_on(tmp_path: Path) -> None:
+    told: list[tuple[str, str, bool]] = []
+    relay = FailureRelay(lambda *event: told.append(event))
+    file = tmp_path / "error.txt"
+    file.write_text("Failure # 1 (occurred at x)\nfirst\n")
+    relay.on_trial_error(None, Trial(file, again=True))
+    with file.open("a") as more:
+        more.write("Failure # 2 (occurred at y)\nlow on memory\nlast\n")
+    relay.on_trial_error(None, Trial(file, again=False))
+    relay.on_trial_error(None, Trial(None, again=False))
+    relay.on_trial_error(None, Trial(tmp_path / "absent", again=False))
+    last = ("k", "low on memory\nlast", False)
+    assert told == [("k", "first", True), last, ("k", "", False), ("k", "", False)]
+    assert pickle.loads(pickle.dumps(relay)).ended is None
 
 
 def test_a_damaged_parent_is_done_again_before_its_child(plan: Plan) -> None:

@@ -109,6 +109,9 @@ class Placement(Settings):
     another driver waits after that one has fallen silent. Clocks must differ by less."""
     retries: int = Field(default=2, ge=0)
     """Times that a step whose process died is started again."""
+    hung_after_s: float | None = Field(default=1800.0, gt=0)
+    """Seconds after which a step that told nothing is taken for hung: its process ends, as if it had died.
+    None: never. It must be longer than reading and tokenising the largest data file takes."""
     grace_s: float = Field(default=60.0, gt=0)
     """Seconds that running trials have, when the driver is told to end by SIGTERM, to save their state."""
     s3: S3 = S3()

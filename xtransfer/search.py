@@ -10,12 +10,15 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from ray.tune import Callback
+from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
 from xtransfer.errors import InputLost, StepBusy, XtransferError
+from xtransfer.failures import DIED
 from xtransfer.plan import Plan, Step
 
 LOOK_EVERY_S = 2.0
@@ -40,6 +43,7 @@ class PlanSearcher(Searcher):
         changed: told (key, state, error text) whenever a step starts, ends, fails or is blocked.
         look: says whether a step that is ready is "recorded" by now, "busy" elsewhere, or "free".
         suspect: keys whose records are damaged, so that having one does not mean done.
+        why: says of a step whose every attempt ended without a report why the last one did.
     """
 
     def __init__(
@@ -51,6 +55,7 @@ class PlanSearcher(Searcher):
         changed: Callable[[str, str, str], None] = lambda key, state, text: None,
         look: Callable[[Step], str] = lambda step: "free",
         suspect: Iterable[str] = (),
+        why: Callable[[str], str] = lambda key: "",
     ) -> None:
         super().__init__(metric="finished", mode="max")
         self.plan = plan
@@ -63,6 +68,7 @@ class PlanSearcher(Searcher):
         self.work_inline = work_inline
         self.changed = changed
         self.look = look
+        self.why = why
         self.suspect = set(suspect)
         self.busy_until: dict[str, float] = {}
         self.refused: Counter[str] = Counter()
@@ -71,7 +77,8 @@ class PlanSearcher(Searcher):
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the driver's hooks out: Tune writes a copy of its search algorithm to disk."""
-        return {**self.__dict__, "work_inline": None, "changed": None, "look": None}
+        hooks = ("work_inline", "changed", "look", "why")
+        return {**self.__dict__, **dict.fromkeys(hooks)}
 
     @property
     def waiting(self) -> list[str]:
@@ -124,7 +131,7 @@ class PlanSearcher(Searcher):
             self._settle()
             return
         if not text and (error or not result.get("finished")):
-            text = "its process died, and so did every retry"
+            text = self.why(key) or DIED
         if text:
             self._fail(key, text)
         else:
@@ -208,6 +215,34 @@ class PlanSearcher(Searcher):
                 else:
                     self.done.add(key)
                     self.changed(key, "done", "")
+
+
+class FailureRelay(FIFOScheduler):
+    """Hands what Ray says of every attempt that ended without a report to `ended(key, text, again)`.
+
+    It is told before the search algorithm is, unlike a callback. `again`: the step is tried once more.
+    """
+
+    def __init__(self, ended: Callable[[str, str, bool], None]) -> None:
+        super().__init__()
+        self.ended = ended
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the driver's hook out, should Tune write a copy to disk."""
+        return {**self.__dict__, "ended": None}
+
+    def on_trial_error(self, tune_controller: Any, trial: Any) -> None:  # noqa: ARG002 - Tune's signature
+        """Pass on why an attempt ended."""
+        self.ended(trial.config["key"], _last_error(trial), trial.should_recover())
+
+
+def _last_error(trial: Any) -> str:
+    """Return what Ray said of a trial's last attempt: Tune adds each to a file of the driver's."""
+    try:
+        text = Path(trial.error_file or "").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+    return text.rpartition("Failure # ")[2].partition("\n")[2].strip()
 
 
 class ProgressRelay(Callback):

@@ -19,10 +19,10 @@ from tests.small import small_bench
 from xtransfer import execute
 from xtransfer.checkpoints import load_checkpoint, save_checkpoint
 from xtransfer.errors import StoreError
-from xtransfer.execute import Done, Workbench, run_step
+from xtransfer.execute import Workbench, run_step
 from xtransfer.plan import Step
 from xtransfer.prepared import write_rows
-from xtransfer.records import read_record
+from xtransfer.records import Done, read_record
 from xtransfer.store import open_store
 from xtransfer.store.folder import enough_space
 

@@ -46,6 +46,10 @@ class Context:
     pad_id: int = 0
     report: Callable[[Progress], None] = lambda progress: None
     """Called on every rank after the same steps."""
+    alive: Callable[[], None] = lambda: None
+    """Called as the work moves, more often than `report`, and by every rank for itself."""
+    prediction_tokens: int | None = None
+    """Tokens, padding included, in one prediction batch of one worker; None: as the device can take."""
     save: Callable[[Checkpoint], None] = lambda checkpoint: None
     """Called on rank 0 with a checkpoint to keep."""
     save_every_s: float = float("inf")

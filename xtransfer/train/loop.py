@@ -256,6 +256,7 @@ class _Run:
                     # workers: one that is not a number keeps all of them from this step.
                     loss = loss * math.nan
                 self.engine.backward(loss, last=not left)
+                context.alive()
         loss_sum = self._sum(loss_sum)
         rate = learning_rate(
             state.step, peak=self.spec.learning_rate, total=self.total, warmup=self.spec.warmup
@@ -389,6 +390,7 @@ class _Run:
         tensors = {f"weights/{name}": value for name, value in self.engine.weights().items()}
         tensors |= self.engine.moments()
         tensors |= {f"best/{name}": value for name, value in self.best.items()}
+        self.context.alive()
         if self.context.rank == 0:
             self.context.save(Checkpoint(state=asdict(self.state), tensors=tensors))
         self.last_save = time.monotonic()
