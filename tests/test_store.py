@@ -423,6 +423,9 @@ def test_a_bucket_that_is_not_there(s3: S3Server) -> None:
         ("PermanentRedirect", 301, "the bucket is in another region"),
         ("SlowDown", 503, "at http://s3 is overloaded or failing (SlowDown). Try again later."),
         ("NotImplemented", 501, "lacks a function that xtransfer needs"),
+        ("507", 507, "the bucket's quota or the service's storage is used up (507). Free some"),
+        ("Odd", 507, "the bucket's quota or the service's storage is used up (Odd). Free some"),
+        ("QuotaExceeded", 403, "is used up (QuotaExceeded). Free some (xtransfer store gc)"),
         ("EntityTooLarge", 400, "S3 refused: An error occurred (EntityTooLarge)"),
     ],
 )

@@ -230,6 +230,13 @@ class Training(Settings):
     """Steps between two dev evaluations; the last step is always evaluated. None: only there."""
     patience: int = Field(default=30, ge=1)
     """Dev evaluations without improvement before a trial stops."""
+    on_nan: Literal["fail", "skip"] = "fail"
+    """What becomes of an optimizer step whose loss or gradient is not finite: it fails the trial, or it is
+    left out and noted. How often is put up with is a matter of placement (`train.skips_in_all`)."""
+
+    def identity(self) -> dict[str, Any]:
+        """Return what enters the keys of trials. That a step fails them does not: it leaves no record."""
+        return self.model_dump(mode="json", exclude={"on_nan"} if self.on_nan == "fail" else None)
 
 
 class Retrieval(Settings):

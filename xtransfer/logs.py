@@ -1,6 +1,6 @@
 """Logs in the store: what each step and each driver said, readable after the machines are gone.
 
-logs/{step key}/{time}-{host}-{pid}.log      one attempt at a step
+logs/{step key}/{time}-{host}-{pid}.log      one attempt at a step; `-hung` before `.log`: its stacks
 logs/{experiment}-{plan key}/{time}.log      one driver
 """
 
@@ -20,6 +20,12 @@ FLUSH_EVERY_S = 30.0
 """Most seconds that a line waits before it is in the store."""
 
 
+def log_name(folder: str, tail: str = "") -> str:
+    """Return the name of a new log of this process in the store."""
+    stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
+    return f"logs/{folder}/{stamp}-{socket.gethostname()}-{os.getpid()}{tail}.log"
+
+
 class StoreLog(logging.Handler):
     """A log whose text is one object in the store, rewritten as it grows.
 
@@ -29,8 +35,7 @@ class StoreLog(logging.Handler):
     def __init__(self, store: Store, folder: str) -> None:
         super().__init__(logging.WARNING)
         self.store = store
-        stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
-        self.object = f"logs/{folder}/{stamp}-{socket.gethostname()}-{os.getpid()}.log"
+        self.object = log_name(folder)
         self.lines: list[str] = []
         self.flushed = time.monotonic()
         self.unsaved = False

@@ -68,6 +68,7 @@ def prepare(
             result["labels"] = list(labels)
         for number, selection in enumerate(selections):
             language, taken = selection.language, selection.rows
+            report(language, number / len(spec["data"]))  # it is read, which may take a while
             encoded: Encoded = form.encode(
                 taken.examples,
                 tokenizer,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -16,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from xtransfer.errors import IntegrityError, XtransferError
+from xtransfer.errors import IntegrityError, StoreError, XtransferError
+from xtransfer.failures import DIED, forget, note_failure, note_of, reason
 from xtransfer.gauges import Board, MeasuredBoard
 from xtransfer.leases import holder
 from xtransfer.placement import Placement, Resources
@@ -75,6 +77,7 @@ def run_plan(plan: Plan, store: Store, placement: Placement, board: Board) -> Su
         return Summary(total=len(done), done_before=len(done), done_now=0, failed={}, blocked={})
     name = f"plans/{plan.experiment}-{plan.key}.json"
     store.write(name, json.dumps(plan.to_json()).encode())
+    forget(store, plan.steps.keys() - done)
     with _scratch(placement) as scratch, _ray(placement):
         if placement.ray.address != "local":
             board = MeasuredBoard(board, plan, placement, recorded=done)
@@ -105,7 +108,7 @@ def _tune(
 
     from xtransfer.execute import Workbench, run_step
     from xtransfer.leaving import ask_to_leave
-    from xtransfer.search import PlanSearcher, ProgressRelay
+    from xtransfer.search import FailureRelay, PlanSearcher, ProgressRelay
     from xtransfer.trial import run_trial
 
     def look(step: Step) -> str:
@@ -113,15 +116,30 @@ def _tune(
             return "recorded"
         return "busy" if holder(store, step.key) else "free"
 
+    said: dict[str, str] = {}
+
+    def why(key: str) -> str:
+        text = reason(said.pop(key, ""))
+        return _last_words(store, key) or text if text == DIED else text
+
+    def changed(key: str, state: str, text: str) -> None:
+        if state == "failed":
+            _note(store, plan.steps[key], text)
+        elif state == "waiting":
+            with contextlib.suppress(StoreError):
+                forget(store, [key])
+        board.changed(key, state, text)
+
     bench = Workbench(plan=plan, store=store, placement=placement, scratch=scratch)
     searcher = PlanSearcher(
         plan,
         done=done,
         work_inline=lambda step: _discard(run_step(step, bench)),
-        changed=board.changed,
+        changed=changed,
         look=look,
         suspect=suspect,
         retries=placement.retries,
+        why=why,
     )
 
     def resources(config: Mapping[str, Any]) -> Any:
@@ -146,6 +164,7 @@ def _tune(
         tune.with_resources(trainable, resources),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
+            scheduler=FailureRelay(said.__setitem__),
             num_samples=-1,  # until the searcher says so: a damaged step is sampled again
             reuse_actors=True,
             max_concurrent_trials=placement.concurrent,
@@ -165,6 +184,21 @@ def _tune(
             "ray", str(error).splitlines()[0], "What is recorded is safe: the same command goes on."
         ) from error
     return searcher
+
+
+def _last_words(store: Store, key: str) -> str:
+    """Return what a process that ended itself has noted, "" for none."""
+    try:
+        return note_of(store, key)
+    except StoreError:
+        return ""
+
+
+def _note(store: Store, step: Step, text: str) -> None:
+    """Leave a note of a failure, unless the step has left one itself, with a traceback."""
+    with contextlib.suppress(StoreError):
+        if not note_of(store, step.key):
+            note_failure(store, step, text, "")
 
 
 def _bundles(step: Step, placement: Placement) -> list[dict[str, float]]:
@@ -205,6 +239,8 @@ def _scratch(placement: Placement) -> Iterator[Path]:
 def _ray(placement: Placement) -> Iterator[None]:
     """Start a private Ray or join the cluster that the placement names."""
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
+    # The board tells of failures, in words; Tune would print tracebacks of Ray's own.
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
     os.environ.setdefault("TUNE_RESULT_BUFFER_LENGTH", "0")
     os.environ.setdefault("RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS", "0")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from typing import Annotated
 
@@ -35,6 +36,12 @@ def main() -> None:
         sys.exit(error.exit_status)
     except BrokenPipeError:
         sys.stderr.close()
+        sys.exit(1)
+    except OSError as error:
+        if debug or error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"xtransfer: {where}no space is left on the disk. Free some.", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         print("xtransfer: interrupted. The same command goes on from here.", file=sys.stderr)

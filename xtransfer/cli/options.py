@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -99,27 +98,14 @@ def recorded_keys(made: Plan, store: Store) -> set[str]:
     return set(records_of(made, store))
 
 
-def failures_in(store: Store) -> dict[str, str]:
-    """Return key -> error of the steps whose last attempt failed."""
-    from xtransfer.errors import NotFound
-
-    found: dict[str, str] = {}
-    for item in store.list("failures/"):
-        try:
-            note = json.loads(store.read(item.name))
-            found[str(note["key"])] = str(note["error"])
-        except (ValueError, KeyError, TypeError, NotFound):  # damaged, or gone: a note only
-            continue
-    return found
-
-
 def write_report(experiment: Experiment, made: Plan, store: Store, out: Path | None) -> str:
     """Write the report's files to `out`, or into the store; return where report.md is."""
+    from xtransfer.failures import noted
     from xtransfer.report.build import answer_of, collect_results, describe_run
     from xtransfer.report.tables import render
 
     records = records_of(made, store)
-    info = describe_run(experiment, made, records, failures_in(store))
+    info = describe_run(experiment, made, records, noted(store))
     results = collect_results(made, records)
     answer = answer_of(experiment, made, results, info, store=store, records=records)
     files = render(results, experiment=info, answer=answer)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,14 +13,13 @@ from xtransfer.cli.options import (
     PlaceSets,
     Sets,
     StoreUrl,
-    failures_in,
     load,
     make_plan,
     open_at,
     recorded_keys,
     write_report,
 )
-from xtransfer.cli.output import print_json, print_plan, print_resolved, print_table
+from xtransfer.cli.output import failure_lines, print_json, print_plan, print_resolved, print_table
 from xtransfer.errors import DataError
 
 if TYPE_CHECKING:
@@ -154,6 +153,7 @@ def run(
     made, missing = make_plan(experiment, lenient=True, store=opened)
     made = part_named(made, only)
     _check_inputs(made, missing, recorded_keys(made, opened), str(config))
+    from xtransfer.failures import failures
     from xtransfer.logs import StoreLog
     from xtransfer.progress import ProgressBoard
     from xtransfer.runner import on_terminate, run_plan
@@ -173,14 +173,11 @@ def run(
         f"{summary.done_now} are new, {len(summary.failed)} failed, {len(summary.blocked)} blocked.",
         soft_wrap=True,
     )
-    for key, text in summary.failed.items():
-        console.print(f"failed  {made.steps[key].folder}: {text}", soft_wrap=True, markup=False)
-    for key, culprit in summary.blocked.items():
-        console.print(
-            f"blocked {made.steps[key].folder}: {made.steps[culprit].folder} failed",
-            soft_wrap=True,
-            markup=False,
-        )
+    if summary.failed:
+        found = failures(made, opened, summary.failed, recorded=recorded_keys(made, opened))
+        for line in failure_lines(found):
+            console.print(line, soft_wrap=True, markup=False)
+        console.print("The same command tries these again, and nothing that is recorded.")
     print(written)
     if not summary.complete:
         raise typer.Exit(1)
@@ -194,7 +191,7 @@ def status(
     place: PlaceSets = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show which steps of an experiment are recorded, failed or not done, from the store alone.
+    """Show which steps of an experiment are recorded, failed, blocked or not done, from the store alone.
 
     Example: xtransfer status configs/quickstart.yaml --store s3://bucket/prefix
     """
@@ -202,22 +199,33 @@ def status(
     opened = open_at(places)
     made, _ = make_plan(experiment, lenient=True, store=opened)
     done = recorded_keys(made, opened)
-    failed = {key: note for key, note in failures_in(opened).items() if key in made.steps}
-    rows = [
-        {
+    from xtransfer.failures import failures, noted
+
+    notes = {
+        key: text for key, text in noted(opened).items() if key in made.steps and key not in done
+    }
+    found = {each.step.key: each for each in failures(made, opened, notes, recorded=done)}
+    blocked = {step.key: key for key, each in found.items() for step in each.blocked}
+    rows: list[dict[str, Any]] = []
+    for key, step in made.steps.items():
+        state = "recorded" if key in done else "failed" if key in found else "not done"
+        row = {
             "key": key,
             "step": step.folder,
             "phase": step.phase,
-            "state": "recorded" if key in done else "failed" if key in failed else "not done",
-            "error": "" if key in done else failed.get(key, ""),
+            "state": "blocked" if key in blocked else state,
+            "error": notes.get(key, ""),
         }
-        for key, step in made.steps.items()
-    ]
+        if key in found:
+            row |= {"tries": found[key].tries, "log": found[key].log}
+        if key in blocked:
+            row["blocked_by"] = blocked[key]
+        rows.append(row)
     if as_json:
         print_json(rows)
         return
     phases = list(dict.fromkeys(row["phase"] for row in rows))
-    states = ("recorded", "failed", "not done")
+    states = ("recorded", "failed", "blocked", "not done")
     print_table(
         ["phase", *states],
         [
@@ -225,9 +233,8 @@ def status(
             for phase in phases
         ],
     )
-    for row in rows:
-        if row["error"]:
-            print(f"failed {row['step']}: {row['error']}")
+    for line in failure_lines(found.values()):
+        print(line)
 
 
 def _check_inputs(made: Plan, missing: list[str], recorded: set[str], where: str) -> None:
@@ -241,5 +248,5 @@ def _check_inputs(made: Plan, missing: list[str], recorded: set[str], where: str
         raise DataError(where, f"nothing was started, for {count} not in order:{lines}")
 
 
-def _count(rows: list[dict[str, str]], **wanted: str) -> str:
+def _count(rows: list[dict[str, Any]], **wanted: str) -> str:
     return str(sum(all(row[name] == value for name, value in wanted.items()) for row in rows))

@@ -46,11 +46,19 @@ class Context:
     pad_id: int = 0
     report: Callable[[Progress], None] = lambda progress: None
     """Called on every rank after the same steps."""
+    alive: Callable[[], None] = lambda: None
+    """Called as the work moves, more often than `report`, and by every rank for itself."""
+    prediction_tokens: int | None = None
+    """Tokens, padding included, in one prediction batch of one worker; None: as the device can take."""
     save: Callable[[Checkpoint], None] = lambda checkpoint: None
     """Called on rank 0 with a checkpoint to keep."""
     save_every_s: float = float("inf")
     leaving: Callable[[], str] = lambda: ""
     """Why this process must end soon; empty while it need not. Asked after every step."""
+    skips_in_a_row: int = 3
+    """Most optimizer steps left out one after the other, where the specification lets any be ..."""
+    skips_in_all: int = 20
+    """... and in all."""
     resume: Checkpoint | None = None
 
 

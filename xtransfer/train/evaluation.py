@@ -49,7 +49,7 @@ def evaluate_step(step: Step, bench: Workbench, folder: Path) -> dict[str, Any]:
         head.load_state_dict(head_weights(weights))
         model = TransferModel(encoder, [head], bf16=bf16)
     device = device_of(bench.placement.evaluate.gpus)
-    context = Context(device=device, pad_id=encoder.config.pad_token_id or 0)
+    context = Context(device=device, pad_id=encoder.config.pad_token_id or 0, alive=bench.alive)
     sets = {
         role: bench.files(bench.record(step.inputs[role]))
         for role in ("test", "dev", "pool")
