@@ -108,6 +108,8 @@ class Arm(Settings):
             raise ValueError(f"has a repeated task: {list(self.tasks)}")
         if self.source and len(self.tasks) != 1:
             raise ValueError("`source` needs exactly one task to belong to")
+        if self.spread < 0:
+            raise ValueError("`spread` is true, false or a number of examples")
         if self.spread and len(self.languages) < 2:
             raise ValueError("`spread` needs two or more `languages`")
         return self

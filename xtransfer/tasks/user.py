@@ -114,8 +114,10 @@ def _complete(entry: dict[str, Any], where: str) -> dict[str, Any]:
     if like is not None:
         base = get_task(str(like), f"{where}.like")
         inherited = base.model_dump(exclude_defaults=True)
-        source: dict[str, Any] = {**inherited["source"], **(entry.pop("source", None) or {})}
-        entry = {**_renamed(inherited, base.name, name), **entry, "source": source}
+        entry = {**_renamed(inherited, base.name, name), **entry}
+        own: Any = entry.get("source") or {}
+        if isinstance(own, dict):  # what is none is refused with the rest of the record
+            entry["source"] = {**inherited["source"], **cast("dict[str, Any]", own)}
     if isinstance(entry.get("as_intermediate"), dict):
         entry["as_intermediate"] = {"task": name, **entry["as_intermediate"]}
     if isinstance(entry.get("stages"), list | tuple):
