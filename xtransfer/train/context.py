@@ -47,7 +47,8 @@ class Context:
     report: Callable[[Progress], None] = lambda progress: None
     """Called on every rank after the same steps."""
     save: Callable[[Checkpoint], None] = lambda checkpoint: None
-    """Called on rank 0 with a checkpoint to keep."""
+    """Called on rank 0 with a checkpoint to keep; its tensors are copies that the loop does not touch again,
+    so it may be written after the call."""
     save_every_s: float = float("inf")
     leaving: Callable[[], str] = lambda: ""
     """Why this process must end soon; empty while it need not. Asked after every step."""

@@ -28,6 +28,7 @@ from xtransfer.train.loop import Outcome, TrialSpec, train
 from xtransfer.train.mixture import Mixture
 from xtransfer.train.model import export_weights, words_name
 from xtransfer.train.parts import TaskPart, TextPart
+from xtransfer.train.saving import BackgroundSaver
 
 if TYPE_CHECKING:
     from xtransfer.execute import Workbench
@@ -67,6 +68,15 @@ def run_worker(step: Step, bench: Workbench, folder: Path, *, rank: int, world_s
             for part in parts
         ]
     words = words_name(model)
+    saver = BackgroundSaver(
+        lambda checkpoint: save_checkpoint(
+            bench.store,
+            step.key,
+            state=checkpoint.state,
+            tensors=checkpoint.tensors,
+            kept=placement.resume_kept,
+        )
+    )
     context = Context(
         rank=rank,
         world_size=world_size,
@@ -77,13 +87,7 @@ def run_worker(step: Step, bench: Workbench, folder: Path, *, rank: int, world_s
         micro_batch=placement.micro_batch,
         pad_id=model.encoder.config.pad_token_id or 0,
         report=lambda progress: bench.tell(_facts(progress)),
-        save=lambda checkpoint: save_checkpoint(
-            bench.store,
-            step.key,
-            state=checkpoint.state,
-            tensors=checkpoint.tensors,
-            kept=placement.resume_kept,
-        ),
+        save=saver.save,
         save_every_s=placement.resume_every_s,
         leaving=bench.leaving,
         resume=_resume(step.key, bench),
@@ -91,7 +95,10 @@ def run_worker(step: Step, bench: Workbench, folder: Path, *, rank: int, world_s
     if placement.engine == "deepspeed":
         ensure_process_group()
     ready = time.time()
-    outcome = train(spec, context, model=model, parts=parts, mixture=mixture)
+    try:
+        outcome = train(spec, context, model=model, parts=parts, mixture=mixture)
+    finally:
+        saver.flush()  # before this process leaves, and before the step is recorded
     if rank == 0:
         _write_outcome(
             folder,
