@@ -18,7 +18,7 @@ from xtransfer.claims import Claim, check_claims, complete_claims
 from xtransfer.errors import ConfigError
 from xtransfer.judgement import Statistics, Typology
 from xtransfer.selection import RULES, Rule
-from xtransfer.settings import Settings, check_name, distinct, read_settings
+from xtransfer.settings import Settings, check_languages, check_name, distinct, read_settings
 from xtransfer.tasks import TASKS, get_task
 from xtransfer.tasks.hub import HUB, NOT_ON_HUB, check_revisions, on_hub
 from xtransfer.tasks.task import Scoring, Source, Split, Task
@@ -201,6 +201,13 @@ class Target(Phase):
     """Target -> languages whose dev sets the rule `target_dev` takes; none: those that are scored."""
     few_shot: Mapping[str, FewShot] = Field(default_factory=dict)
     """Target -> a further stage on examples of a target language, beside the zero-shot score."""
+
+    @field_validator("languages")
+    @classmethod
+    def _codes(cls, value: Mapping[str, tuple[str, ...]]) -> Mapping[str, tuple[str, ...]]:
+        for codes in value.values():
+            check_languages(codes)
+        return value
 
     @field_validator("tasks")
     @classmethod

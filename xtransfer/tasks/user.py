@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from xtransfer.errors import ConfigError
 from xtransfer.metrics import METRICS_OF
-from xtransfer.settings import read_yaml
+from xtransfer.settings import check_languages, read_yaml
 from xtransfer.tasks import TASKS, get_task
 from xtransfer.tasks.task import Source, Task
 
@@ -66,6 +66,15 @@ def check_user_tasks(tasks: tuple[Task, ...], book: Mapping[str, Task], where: s
                 f"a {task.form} task has no metric '{task.metric}'",
                 f"It has: {', '.join(known)}.",
             )
+        for field, codes in (
+            ("languages", task.languages),
+            ("more_languages", task.more_languages),
+            ("train_language", (task.train_language,)),
+        ):
+            try:
+                check_languages(codes)
+            except ValueError as error:
+                raise ConfigError(f"{place}.{field}", str(error)) from None
         if task.form in _LABELLED and not task.labels and not task.labels_from_data:
             raise ConfigError(f"{place}.labels", f"a {task.form} task needs its labels")
         if task.labels_from_data and (task.form != "tagging" or task.stages is not None):

@@ -102,6 +102,17 @@ LINES: tuple[tuple[str, str], ...] = (
     ("data check CONFIG --set data.root=CONFIG", "data.root"),
     ("data check CONFIG --set data.root=. --set data.files.xnli.test=[../x-{lang}.tsv]", "../x"),
     ("data check CONFIG --set data.root=. --set data.files.xnli.test=[/etc/passwd]", "/etc/passwd"),
+    ("data check CONFIG --set data.root=. --set target.languages.xnli=[../x]", "target.languages"),
+    ("data check CONFIG --set tasks[0].languages=[../../x]", "tasks[0].languages"),
+    (
+        "data check CONFIG --set data.root=. --set tasks[0].source.files.train=[../../x]",
+        "'../../x'",
+    ),
+    (
+        "data check CONFIG --set data.root=. --set tasks[0].source.files.train=[/etc/hosts]",
+        "/etc/hosts",
+    ),
+    ("plan CONFIG --set tasks=[../../../absent.yaml]", "absent.yaml"),
     ("k8s check absent", "absent"),
     ("k8s check BUSY", "busy"),
     ("k8s check CONFIG", "base.yaml"),
