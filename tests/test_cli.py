@@ -240,6 +240,57 @@ def test_a_failure_ends_with_status_1(run: Run, url: str, tmp_path: Path, comman
     assert "no record has a key that begins with '0123'" in done.err
 
 
+@pytest.mark.parametrize("out", ["small.yaml", "small.yaml/inner", "/proc/none/x"])
+def test_a_report_that_cannot_be_written_says_where(
+    run: Run, config: Path, url: str, monkeypatch: pytest.MonkeyPatch, out: str
+) -> None:
+    monkeypatch.chdir(config.parent)
+    done = run("report", config, "--store", url, "--out", out)
+    assert done.status == 1
+    assert done.err.startswith(f"xtransfer: {out}: ")
+
+
+@pytest.mark.parametrize("place", ["small.yaml", "small.yaml/inner"])
+def test_a_file_is_no_store(run: Run, config: Path, place: str) -> None:
+    done = run("store", "verify", "--store", config.parent / place)
+    assert done.status != 0
+    assert "small.yaml" in done.err
+
+
+def test_an_error_of_the_disk_has_one_line(run: Run, config: Path, url: str, opened: Store) -> None:
+    made = plan_of(config)
+    record_steps(opened, made, "train")
+    key = next(key for key, step in made.steps.items() if step.kind == "train")
+    done = run("export", key, "--out", "x" * 300, "--store", url)
+    assert done.status == 1
+    assert done.err == f"xtransfer: {'x' * 300}: File name too long\n"
+
+
+@pytest.mark.parametrize("encoder", ["absent", ""])
+def test_an_export_needs_the_folder_of_an_encoder_and_leaves_nothing_without(
+    run: Run, config: Path, url: str, opened: Store, tmp_path: Path, encoder: str
+) -> None:
+    made = plan_of(config)
+    record_steps(opened, made, "train")
+    key = next(key for key, step in made.steps.items() if step.kind == "train")
+    out = tmp_path / "new" / "model"
+    done = run("export", key, "--out", out, "--store", url, "--encoder", encoder)
+    assert done.status == 2
+    assert "--encoder" in done.err
+    assert not out.parent.exists()
+
+
+def test_an_error_quotes_no_control_characters_and_no_more_than_a_line(
+    run: Run, config: Path, url: str
+) -> None:
+    done = run("plan", config, "--store", url, "--only-\x1b[31m")
+    assert done.status == 2
+    done = run("explain", "\x1b[31m" + "x" * 9_000, "--store", url)
+    assert done.status == 1
+    assert "\x1b" not in done.err
+    assert len(done.err) < 2_000
+
+
 def test_debug_shows_where_an_error_came_from(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["xtransfer", "plan", "absent.yaml", "--debug"])
     with pytest.raises(Exception, match="no such file"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -34,6 +35,27 @@ def clock() -> Clock:
 def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make every holder one of another machine, whose processes cannot be looked up."""
     monkeypatch.setattr(leases, "_machine", lambda: "")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"[]", b"{}", b"[" * 100_000, b'{"expires": "x"}', b"\xff"],
+)
+def test_a_damaged_attempt_holds_nothing_and_its_epoch_is_taken(store: Store, data: bytes) -> None:
+    store.write(f"leases/{KEY}/000004.json", data)
+    assert holder(store, KEY) is None
+    assert claim(store, KEY, seconds=60).attempt.epoch == 5
+
+
+@pytest.mark.parametrize(("field", "value"), [("expires", "soon"), ("epoch", 9), ("key", "x")])
+def test_an_attempt_that_says_something_else_holds_nothing(
+    store: Store, field: str, value: object
+) -> None:
+    lease = claim(store, KEY, seconds=60)
+    said = {**json.loads(store.read(lease.attempt.name)), field: value}
+    store.write(lease.attempt.name, json.dumps(said).encode())
+    assert holder(store, KEY) is None
+    assert claim(store, KEY, seconds=60).attempt.epoch == 2
 
 
 def states(store: Store) -> list[str]:

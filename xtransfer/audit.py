@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from xtransfer import journal
 from xtransfer.checkpoints import read_manifest
-from xtransfer.errors import IntegrityError, NotFound
+from xtransfer.errors import IntegrityError, NotFound, shown
 from xtransfer.identity import file_digest
 from xtransfer.leases import LEASES, Clock, holder
 from xtransfer.plan import VERSIONS
@@ -77,7 +78,7 @@ class Garbage:
 
 
 def audit(store: Store) -> Audit:
-    """Read every record and every object that records and checkpoints name.
+    """Read every record and every object that records and checkpoints name, plans and attempts too.
 
     Files of a step that somebody is at work on right now are no findings.
     """
@@ -94,6 +95,10 @@ def audit(store: Store) -> Audit:
     findings += [
         Finding(fault="unnamed", object=name, step="", what=why)
         for name, why in contents.unnamed.items()
+    ]
+    findings += [
+        Finding(fault="unreadable", object=name, step="", what=shown(what))
+        for name, what in journal.faults(store, contents.sizes)
     ]
     checkpoints, named = _check_checkpoints(store, contents.sizes)
     findings += checkpoints

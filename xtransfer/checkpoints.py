@@ -88,7 +88,10 @@ def read_manifest(store: Store, name: str) -> dict[str, Any]:
         NotFound: when it is gone.
     """
     data = store.read(name)
-    manifest = json.loads(data)
+    try:
+        manifest = json.loads(data)
+    except RecursionError:
+        raise ValueError("the manifest is nested too deeply") from None
     if not isinstance(manifest, dict) or _sealed(manifest) != data:
         raise ValueError("the manifest was altered")
     if not str(manifest["object"]).startswith(f"{name.rsplit('/', 2)[0]}/"):

@@ -122,7 +122,7 @@ def blocked_by(
 def _read(store: Store, name: str) -> str:
     try:
         return str(json.loads(store.read(name))["error"])
-    except (ValueError, KeyError, TypeError, NotFound):  # damaged, or gone: a note only
+    except (ValueError, KeyError, TypeError, RecursionError, NotFound):  # damaged, or gone
         return ""
 
 

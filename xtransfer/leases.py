@@ -29,6 +29,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
+from pydantic import TypeAdapter, ValidationError
+
 from xtransfer.errors import NotFound, StepBusy, StoreError
 from xtransfer.store import Store
 
@@ -74,6 +76,9 @@ class Attempt:
         if not self.machine or self.machine != _machine():
             return True
         return _process_start(self.pid) == self.process_start
+
+
+_ATTEMPT = TypeAdapter(Attempt)
 
 
 @dataclass(kw_only=True)
@@ -191,6 +196,17 @@ def attempts(store: Store, key: str) -> list[Attempt]:
     return [attempt for attempt in found if attempt is not None]
 
 
+def parse_attempt(data: bytes, name: str) -> Attempt:
+    """Return the attempt that the object `name` holds; raise ValueError where it holds none."""
+    try:
+        found = _ATTEMPT.validate_json(data)
+    except ValidationError as error:
+        raise ValueError(error.errors(include_url=False, include_input=False)[0]["msg"]) from None
+    if found.name != name:
+        raise ValueError(f"holds {found.name}")
+    return found
+
+
 def _read(store: Store, name: str, key: str) -> Attempt | None:
     try:
         epoch = int(name.rsplit("/", 1)[1].removesuffix(".json"))
@@ -198,8 +214,8 @@ def _read(store: Store, name: str, key: str) -> Attempt | None:
     except (NotFound, ValueError):
         return None
     try:
-        return Attempt(**json.loads(data))
-    except (ValueError, TypeError):
+        return parse_attempt(data, name)
+    except ValueError:
         # Damaged: it holds nothing, but its epoch is taken. A live holder writes it anew soon.
         return Attempt(
             key=key, epoch=epoch, token="", host="", machine="", pid=0, process_start="",

@@ -150,7 +150,7 @@ def commit(
     attempt = f"{draft.folder}/{secrets.token_hex(4)}"
     paths = _files_below(folder) if folder else {}
     files = _each(lambda name: _upload(store, f"{attempt}/{name}", name, paths[name]), paths)
-    text = _sealed(draft.model_copy(update={"files": files}))
+    text = sealed(draft.model_copy(update={"files": files}))
     try:
         fence()
     except XtransferError:
@@ -299,7 +299,7 @@ def parse_record(data: bytes, name: str, where: str) -> Record:
     if record.expected_key != record.key:
         what = f"what it says it computed has the key {record.expected_key}"
         raise IntegrityError(where, what, next_)
-    if record.seal and _sealed(record).encode() != data:
+    if record.seal and sealed(record).encode() != data:
         raise IntegrityError(where, "the record was altered after it was written", next_)
     return record
 
@@ -326,7 +326,7 @@ def _to_text(record: Record) -> str:
     return json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False) + "\n"
 
 
-def _sealed(record: Record) -> str:
+def sealed(record: Record) -> str:
     """Return the record's text with the seal that belongs to it."""
     bare = record.model_copy(update={"seal": ""})
     seal = hashlib.sha256(_to_text(bare).encode()).hexdigest()

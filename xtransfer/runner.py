@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from xtransfer.errors import IntegrityError, StoreError, XtransferError
+from xtransfer.errors import IntegrityError, StoreError, XtransferError, shown
 from xtransfer.failures import DIED, forget, note_failure, note_of, reason
 from xtransfer.gauges import Board, MeasuredBoard
 from xtransfer.leases import holder
@@ -264,10 +264,11 @@ def _ray(placement: Placement) -> Iterator[None]:
         }
     try:
         ray.init(**options, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except Exception as error:
+        next_ = "Start again, when the machine is less busy." if local else "Check ray.address."
         raise XtransferError(
-            f"ray {placement.ray.address}", f"no Ray cluster: {error}", "Check ray.address."
-        ) from None
+            f"ray {placement.ray.address}", f"no Ray cluster: {shown(str(error), most=300)}", next_
+        ) from error
     try:
         yield
     finally:

@@ -82,11 +82,22 @@ def open_at(placement: Placement) -> Store:
 
 def records_of(made: Plan, store: Store) -> dict[str, Record]:
     """Return key -> record of the plan's recorded steps; a damaged one counts as none, and is named."""
+    from xtransfer.errors import IntegrityError
     from xtransfer.records import load_records
+    from xtransfer.results import check_result
 
     kinds = {step.kind for step in made.steps.values()}
-    found = load_records(store, kinds, damaged=_tell_damage)
-    return {key: record for key, record in found.items() if key in made.steps}
+    metrics = {cell.key: made.tasks[cell.target].metric for cell in made.cells}
+    found: dict[str, Record] = {}
+    for key, record in load_records(store, kinds, damaged=_tell_damage).items():
+        if key in made.steps:
+            try:
+                check_result(record, metrics.get(key, ""))
+            except IntegrityError as error:
+                _tell_damage(error)
+                continue
+            found[key] = record
+    return found
 
 
 def _tell_damage(error: Exception) -> None:
@@ -103,6 +114,7 @@ def write_report(experiment: Experiment, made: Plan, store: Store, out: Path | N
     from xtransfer.failures import noted
     from xtransfer.report.build import answer_of, collect_results, describe_run
     from xtransfer.report.tables import render
+    from xtransfer.store.folder import disk_errors, replacing
 
     records = records_of(made, store)
     info = describe_run(experiment, made, records, noted(store))
@@ -110,9 +122,11 @@ def write_report(experiment: Experiment, made: Plan, store: Store, out: Path | N
     answer = answer_of(experiment, made, results, info, store=store, records=records)
     files = render(results, experiment=info, answer=answer)
     if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
-        for name, text in files.items():
-            (out / name).write_text(text, encoding="utf-8")
+        with disk_errors(out):
+            out.mkdir(parents=True, exist_ok=True)
+            for name, text in files.items():
+                with replacing(out / name) as temporary:
+                    temporary.write_text(text, encoding="utf-8")
         return str(out / "report.md")
     prefix = f"reports/{experiment.name}-{made.key}"
     for name, text in files.items():

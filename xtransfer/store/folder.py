@@ -10,7 +10,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -76,6 +76,8 @@ class FolderStore:
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         check_prefix(prefix, self.url)
         folder = prefix.rpartition("/")[0]
+        with disk_errors(self.root), suppress(FileNotFoundError):  # made by the first write
+            os.stat(self.root)  # noqa: PTH116 - raises where a parent is a file, is_dir() does not
         with disk_errors(self.root / folder):
             found = [info for info in self._walk(folder) if info.name.startswith(prefix)]
         return iter(sorted(found))
@@ -129,10 +131,12 @@ class FolderStore:
             if entry.is_dir(follow_symlinks=False):
                 yield from self._walk(name)
                 continue
-            try:
-                yield ObjectInfo(name, entry.stat().st_size)
-            except FileNotFoundError:  # deleted since the folder was read
-                continue
+            with disk_errors(Path(entry.path)):
+                try:
+                    size = entry.stat().st_size
+                except FileNotFoundError:  # deleted since the folder was read
+                    continue
+            yield ObjectInfo(name, size)
 
 
 def temporary_beside(path: Path) -> Path:

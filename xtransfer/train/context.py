@@ -51,7 +51,8 @@ class Context:
     prediction_tokens: int | None = None
     """Tokens, padding included, in one prediction batch of one worker; None: as the device can take."""
     save: Callable[[Checkpoint], None] = lambda checkpoint: None
-    """Called on rank 0 with a checkpoint to keep."""
+    """Called on rank 0 with a checkpoint to keep; its tensors are copies that the loop does not touch again,
+    so it may be written after the call."""
     save_every_s: float = float("inf")
     leaving: Callable[[], str] = lambda: ""
     """Why this process must end soon; empty while it need not. Asked after every step."""

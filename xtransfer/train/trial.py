@@ -35,6 +35,7 @@ from xtransfer.train.mixture import Mixture
 from xtransfer.train.model import export_weights, words_name
 from xtransfer.train.parts import TaskPart, TextPart
 from xtransfer.train.prediction import tokens_at_once
+from xtransfer.train.saving import BackgroundSaver
 from xtransfer.watchdog import watched
 
 if TYPE_CHECKING:
@@ -131,6 +132,16 @@ def _train(
             for part in parts
         ]
     words = words_name(model)
+    saver = BackgroundSaver(
+        lambda checkpoint: save_checkpoint(
+            bench.store,
+            step.key,
+            state=checkpoint.state,
+            tensors=checkpoint.tensors,
+            kept=placement.resume_kept,
+            scratch=bench.scratch,
+        )
+    )
     context = Context(
         rank=rank,
         world_size=world_size,
@@ -142,14 +153,7 @@ def _train(
         pad_id=model.encoder.config.pad_token_id or 0,
         report=lambda progress: bench.tell(_facts(progress)),
         alive=bench.alive,
-        save=lambda checkpoint: save_checkpoint(
-            bench.store,
-            step.key,
-            state=checkpoint.state,
-            tensors=checkpoint.tensors,
-            kept=placement.resume_kept,
-            scratch=bench.scratch,
-        ),
+        save=saver.save,
         save_every_s=placement.resume_every_s,
         leaving=bench.leaving,
         skips_in_a_row=placement.skips_in_a_row,
@@ -161,7 +165,10 @@ def _train(
     if bites:
         context = replace(context, prediction_tokens=tokens_at_once(context) // 2)
     ready = time.time()
-    outcome = train(spec, context, model=model, parts=parts, mixture=mixture)
+    try:
+        outcome = train(spec, context, model=model, parts=parts, mixture=mixture)
+    finally:
+        saver.flush()  # before this process leaves, and before the step is recorded
     if rank == 0:
         _write_outcome(
             folder,
