@@ -112,3 +112,10 @@ def test_the_reason_of_an_end_in_words() -> None:
     assert reason("causes include: (1) killed by the OOM killer due to high memory usage") == DIED
     low = "1 worker(s) were killed due to the node running low on memory.\nMemory on the node"
     assert reason(low).startswith("Ray ended its process because the node was low on memory.")
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"[]", b"{}", b"\xff"])
+def test_a_damaged_note_of_a_failure_hides_no_other(folder: Store, data: bytes) -> None:
+    folder.write("failures/a.json", data)
+    folder.write("failures/b.json", json.dumps({"key": "b", "error": "no memory"}).encode())
+    assert noted(folder) == {"b": "no memory"}

@@ -48,8 +48,9 @@ def main() -> None:
         if debug:
             raise
         place = f"{error.filename}: " if error.filename else ""
-        full = ". Free some." if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
-        _say(f"{place}{error.strerror or error}{full}")
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        what = "no space is left on the disk. Free some." if full else error.strerror or error
+        _say(f"{place}{what}")
         sys.exit(1)
     except KeyboardInterrupt:
         print("xtransfer: interrupted. The same command goes on from here.", file=sys.stderr)
