@@ -8,7 +8,6 @@ import os
 import secrets
 import shutil
 import signal
-import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from xtransfer.errors import IntegrityError, XtransferError
+from xtransfer.folders import private_folder
 from xtransfer.gauges import Board, MeasuredBoard
 from xtransfer.leases import holder
 from xtransfer.placement import Placement, Resources
@@ -194,7 +194,7 @@ def _scratch(placement: Placement) -> Iterator[Path]:
         path.mkdir(parents=True, exist_ok=True)
         yield path
         return
-    path = _private_folder("xtransfer-run")
+    path = private_folder("xtransfer-run")
     try:
         yield path
     finally:
@@ -219,7 +219,7 @@ def _ray(placement: Placement) -> Iterator[None]:
     options: dict[str, Any] = {"address": placement.ray.address}
     if local:
         # A Unix socket's path may have 107 characters, so Ray's folder must have a short name.
-        folder = _private_folder("xt-ray")
+        folder = private_folder("xt-ray")
         options |= {
             "num_cpus": placement.ray.cpus,
             "num_gpus": placement.ray.gpus,
@@ -238,16 +238,6 @@ def _ray(placement: Placement) -> Iterator[None]:
         ray.shutdown()
         if local:
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def _private_folder(prefix: str) -> Path:
-    """Make a folder for this process, and remove those of drivers that were killed."""
-    base = Path(tempfile.gettempdir())
-    for old in base.glob(f"{prefix}-*-*"):
-        pid = old.name.removeprefix(f"{prefix}-").split("-")[0]
-        if pid.isdigit() and not Path(f"/proc/{pid}").exists() and Path("/proc/self").exists():
-            shutil.rmtree(old, ignore_errors=True)
-    return Path(tempfile.mkdtemp(prefix=f"{prefix}-{os.getpid()}-"))
 
 
 def _discard(_: object) -> None:
