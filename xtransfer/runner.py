@@ -228,9 +228,10 @@ def _ray(placement: Placement) -> Iterator[None]:
         }
     try:
         ray.init(**options, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
+        next_ = "Check TMPDIR and the room there." if local else "Check ray.address."
         raise XtransferError(
-            f"ray {placement.ray.address}", f"no Ray cluster: {error}", "Check ray.address."
+            f"ray {placement.ray.address}", f"no Ray cluster: {error}", next_
         ) from None
     try:
         yield
