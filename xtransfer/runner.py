@@ -10,7 +10,7 @@ import shutil
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -217,28 +217,45 @@ def _ray(placement: Placement) -> Iterator[None]:
     import ray
 
     options: dict[str, Any] = {"address": placement.ray.address}
-    if local:
-        # A Unix socket's path may have 107 characters, so Ray's folder must have a short name.
-        folder = private_folder("xt-ray")
-        options |= {
-            "num_cpus": placement.ray.cpus,
-            "num_gpus": placement.ray.gpus,
-            "_temp_dir": str(folder),
-            "dashboard_host": "127.0.0.1",
-        }
-    try:
-        ray.init(**options, log_to_driver=False, logging_level=logging.ERROR)
-    except (OSError, RuntimeError, ValueError) as error:
-        next_ = "Check TMPDIR and the room there." if local else "Check ray.address."
-        raise XtransferError(
-            f"ray {placement.ray.address}", f"no Ray cluster: {error}", next_
-        ) from None
-    try:
-        yield
-    finally:
-        ray.shutdown()
+    with ExitStack() as stack:
         if local:
-            shutil.rmtree(folder, ignore_errors=True)
+            options |= {
+                "num_cpus": placement.ray.cpus,
+                "num_gpus": placement.ray.gpus,
+                "_temp_dir": str(stack.enter_context(_ray_folder())),
+                "dashboard_host": "127.0.0.1",
+            }
+        try:
+            ray.init(**options, log_to_driver=False, logging_level=logging.ERROR)
+        except (OSError, RuntimeError, ValueError) as error:
+            next_ = "Check TMPDIR and the room there." if local else "Check ray.address."
+            raise XtransferError(
+                f"ray {placement.ray.address}", f"no Ray cluster: {error}", next_
+            ) from None
+        try:
+            yield
+        finally:
+            ray.shutdown()
+
+
+@contextmanager
+def _ray_folder() -> Iterator[Path]:
+    """Yield a private Ray's folder: a Unix socket's path may have 107 characters, so its name is short.
+
+    The temporary files of Ray's processes are in it, too: what they leave when they are killed goes
+    with the folder.
+    """
+    folder = private_folder("xt-ray")
+    before = os.environ.get("TMPDIR")
+    os.environ["TMPDIR"] = str(folder)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        if before is None:
+            del os.environ["TMPDIR"]
+        else:
+            os.environ["TMPDIR"] = before
 
 
 def _discard(_: object) -> None:

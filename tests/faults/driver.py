@@ -28,8 +28,9 @@ PLACES = {
 }
 HANGS_AFTER_S = 400.0
 """Without a new object in the store, a driver is taken for hanging, which fails the series."""
-GONE_WITHIN_S = 30.0
-"""What a killed driver leaves behind must have ended after so long."""
+GONE_WITHIN_S = 120.0
+"""What killed drivers leave behind must have ended after so long. Ray's agents wait for their head, which
+has died with the driver, for a minute."""
 
 
 @dataclass(frozen=True, kw_only=True)

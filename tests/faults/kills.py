@@ -133,7 +133,7 @@ def run_series(
         for moment in moments:
             if not _await(moment, driver, bench, watch):
                 break
-            blow = _strike(moment, driver, bench, watch, series, began)
+            blow = _strike(moment, driver, bench, watch, began)
             series.blows.append(blow)
             bench.said(f"{name}: {blow}")
         for _ in range(STARTS_AT_MOST):
@@ -195,9 +195,7 @@ def _await(moment: Moment, driver: Driver, bench: Bench, watch: Watch) -> bool:
     return True
 
 
-def _strike(
-    moment: Moment, driver: Driver, bench: Bench, watch: Watch, series: Series, began: float
-) -> Blow:
+def _strike(moment: Moment, driver: Driver, bench: Bench, watch: Watch, began: float) -> Blow:
     """Kill, and give the command again where that ends the driver."""
     if moment.victim == "s3":
         bench.weed.kill()
@@ -219,8 +217,7 @@ def _strike(
         bench.cluster.add()
     again = moment.victim == "driver" or (moment.victim == "raylet" and bench.cluster is None)
     if again:
-        driver.status()
-        series.leftovers += driver.end()
+        driver.status()  # at once, while what it left behind may still be there
         driver.start()
     return Blow(
         moment=moment, at_s=at, begun=begun, recorded=recorded, training=resuming, again=again

@@ -22,13 +22,14 @@ from tests.s3_server import weed
 
 SHARES = {"driver": 12, "trial": 10, "raylet": 8, "s3": 8, "worker": 8, "node": 4}
 """Victim -> moments among 50."""
-PER_SERIES = {"alone": 8, "workers": 4, "joined": 4}
+PER_SERIES = {"alone": 10, "workers": 4, "joined": 4}
 """Kind of series -> moments in one. alone: private clusters, one worker a trial; workers: private
 clusters, two workers a trial; joined: a cluster of two raylets that outlives the driver."""
 PLACES: Mapping[str, Mapping[str, str]] = {
     "alone": {},
     "workers": {"train.workers": "2", "train.engine": "torch", "ray.cpus": "2"},
     "joined": {},
+    "proxied": {"ray.cpus": "1"},
 }
 ROUNDS_AT_MOST = 4
 """A run may end before a moment comes, which is then drawn anew in another series."""
@@ -79,14 +80,14 @@ def kill_processes(on: Bench, *, count: int, seed: int) -> list[Series]:
 def spoil_the_network(on: Bench, *, count: int, seed: int) -> list[Series]:
     """Do `count` whole runs through a proxy that breaks requests, every second one with kills, too."""
     draw = random.Random(seed)
-    expected = undisturbed("alone", on)
+    expected = undisturbed("proxied", on)
     found: list[Series] = []
     with fault_proxy(on.weed.server.endpoint, faults=BAD_NETWORK, seed=seed) as proxy:
         behind = replace(on, endpoint=proxy.url)
         for number in range(count):
             victims = ("driver", "trial", "s3") if number % 2 else ()
             moments = draw_moments(victims, draw=draw) if victims else []
-            found.append(_run(f"proxy-{number}", "alone", moments, behind, expected))
+            found.append(_run(f"proxied-{number + 1}", "proxied", moments, behind, expected))
         told = ", ".join(f"{count} {name}" for name, count in sorted(proxy.counts.items()))
         on.said(f"requests: {told}")
     return found
