@@ -26,17 +26,25 @@ def private_folder(prefix: str, base: Path | None = None) -> Path:
     Folders of that prefix whose process, of this machine, has died are removed.
     """
     base = base or Path(tempfile.gettempdir())
-    machine = hashlib.sha256(this_machine().encode()).hexdigest()[:4]
-    if this_machine():
-        for old in base.glob(f"{prefix}-{machine}-*-*"):
-            pid = old.name.removeprefix(f"{prefix}-{machine}-").split("-")[0]
-            if pid.isdigit() and not process_start(int(pid)):
-                shutil.rmtree(old, ignore_errors=True)
+    machine = _machine()
+    remove_orphans(prefix, base)
     while True:  # not by `mkdtemp`, whose names are longer: sockets' paths may have 107 characters
         path = base / f"{prefix}-{machine}-{os.getpid()}-{secrets.token_hex(2)}"
         with contextlib.suppress(FileExistsError):
             path.mkdir(mode=0o700)
             return path
+
+
+def remove_orphans(prefix: str, base: Path | None = None) -> None:
+    """Remove the folders in `base` of that prefix whose process, of this machine, has died."""
+    base = base or Path(tempfile.gettempdir())
+    if not this_machine():
+        return
+    machine = _machine()
+    for old in base.glob(f"{prefix}-{machine}-*-*"):
+        pid = old.name.removeprefix(f"{prefix}-{machine}-").split("-")[0]
+        if pid.isdigit() and not process_start(int(pid)):
+            shutil.rmtree(old, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -47,3 +55,7 @@ def temporary_folder(base: Path | None = None) -> Iterator[Path]:
         yield path
     finally:
         shutil.rmtree(path, ignore_errors=True)
+
+
+def _machine() -> str:
+    return hashlib.sha256(this_machine().encode()).hexdigest()[:4]

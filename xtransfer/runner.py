@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from xtransfer.errors import IntegrityError, XtransferError
-from xtransfer.folders import private_folder
+from xtransfer.folders import private_folder, remove_orphans
 from xtransfer.gauges import Board, MeasuredBoard
 from xtransfer.leases import holder
 from xtransfer.placement import Placement, Resources
@@ -26,6 +26,8 @@ from xtransfer.store import Store
 
 log = logging.getLogger(__name__)
 
+SCRATCH, RAY = "xtransfer-run", "xt-ray"
+"""How the names of a driver's temporary folders begin."""
 DRIVER_MEMORY = 512 * 2**20
 """Bytes that the driver of a trial with several workers claims."""
 
@@ -68,6 +70,8 @@ def run_plan(plan: Plan, store: Store, placement: Placement, board: Board) -> Su
 
     A step whose parent failed is blocked; the rest goes on.
     """
+    for prefix in (SCRATCH, RAY):
+        remove_orphans(prefix)
     done, suspect = recorded(plan, store)
     for key in done:
         board.changed(key, "recorded", "")
@@ -194,7 +198,7 @@ def _scratch(placement: Placement) -> Iterator[Path]:
         path.mkdir(parents=True, exist_ok=True)
         yield path
         return
-    path = private_folder("xtransfer-run")
+    path = private_folder(SCRATCH)
     try:
         yield path
     finally:
@@ -245,7 +249,7 @@ def _ray_folder() -> Iterator[Path]:
     The temporary files of Ray's processes are in it, too: what they leave when they are killed goes
     with the folder.
     """
-    folder = private_folder("xt-ray")
+    folder = private_folder(RAY)
     before = os.environ.get("TMPDIR")
     os.environ["TMPDIR"] = str(folder)
     try:

@@ -7,7 +7,7 @@ kills        kills -9 driver, trial, worker, raylet and S3 service at 50 moments
 network      does whole runs through such a proxy, half of them with kills
 drivers      starts 8 drivers on one plan at once; then again, and kills 4 of them
 
-All of them by default. `--count` is for one of the parts. Ends with status 1 unless everything was
+All of them by default. `--count` is for one of the parts, `--only trial worker` for victims of `kills`. Ends with status 1 unless everything was
 noticed, everything succeeded, nothing was done twice and every result is what an undisturbed run leaves.
 """
 
@@ -18,13 +18,14 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from tests.faults.campaign import corrupt_and_look, operate, table
 from tests.faults.kills import Series
 from tests.faults.proxy import Faults, fault_proxy
-from tests.faults.rounds import bench, crowd, kill_processes, spoil_the_network, summary
+from tests.faults.rounds import SHARES, bench, crowd, kill_processes, spoil_the_network, summary
 from tests.integration.test_pipeline import CONFIG, xtransfer
 from tests.s3_server import s3_server
 
@@ -58,12 +59,11 @@ def requests(count: int, seed: int) -> bool:
     return all(row.good == row.read == row.tried for row in rows)
 
 
-def kills(count: int, seed: int) -> bool:
+def kills(count: int, seed: int, only: Sequence[str] = ()) -> bool:
     """Kill processes; return whether all runs kept what is promised."""
     with bench() as on:
-        found = kill_processes(on, count=count, seed=seed)
-    enough = sum(len(series.blows) for series in found) >= count
-    return _told(f"kill -9, seed {seed}", found) and enough
+        series = kill_processes(on, count=count, seed=seed, only=only)
+        return _told(f"kill -9, seed {seed}", series, kills=count)
 
 
 def network(count: int, seed: int) -> bool:
@@ -75,8 +75,8 @@ def network(count: int, seed: int) -> bool:
 def drivers(count: int, seed: int) -> bool:
     """Run many drivers at once; return whether all was done once."""
     with bench() as on:
-        found = crowd(on, drivers=count, killed=count // 2, seed=seed)
-    return _told(f"{count} drivers, seed {seed}", found)
+        series = crowd(on, drivers=count, killed=count // 2, seed=seed)
+        return _told(f"{count} drivers, seed {seed}", series)
 
 
 PARTS: dict[str, tuple[Callable[[int, int], bool], int]] = {
@@ -95,19 +95,27 @@ def main() -> int:
     parser.add_argument("parts", nargs="*", choices=[[], *PARTS], metavar="PART")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--count", type=int)
+    parser.add_argument("--only", nargs="*", choices=SHARES, help="victims of the part `kills`")
     asked = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # and end what was started
     fine = True
     for name in asked.parts or PARTS:
         do, count = PARTS[name]
+        if name == "kills" and asked.only:
+            do = partial(kills, only=asked.only)
         fine &= do(asked.count or count, asked.seed)
     print("all as promised" if fine else "FAILED")
     return 0 if fine else 1
 
 
-def _told(title: str, found: list[Series]) -> bool:
-    print(summary(title, found), end="\n\n", flush=True)
-    return all(series.fine for series in found)
+def _told(title: str, series: Iterator[Series], *, kills: int = 0) -> bool:
+    """Do them all and print what has come of them, also when this is interrupted."""
+    found: list[Series] = []
+    try:
+        found.extend(series)
+    finally:
+        print(summary(title, found), end="\n\n", flush=True)
+    return all(each.fine for each in found) and sum(len(each.blows) for each in found) >= kills
 
 
 if __name__ == "__main__":

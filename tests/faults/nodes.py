@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ class Nodes:
     def kill(self) -> None:
         """Kill -9 the newest node's raylet; what it leaves is cleared when it has been noticed."""
         node = self._nodes.pop()
-        node.kill_raylet(allow_graceful=False, wait=True)
+        node.kill_raylet()
         self._cluster.remove_node(node, allow_graceful=False)
 
     def pids(self) -> list[int]:
@@ -56,8 +57,7 @@ class Nodes:
 @contextmanager
 def joined(folder: Path, *, cpus: int, nodes: int = 0) -> Iterator[Nodes]:
     """Run a cluster that asks for a token: a head with `cpus`, and `nodes` of one CPU each."""
-    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(16)}
-    with variables(token):
+    with variables({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": _token()}):
         found = Nodes(folder, cpus=cpus)
         try:
             for _ in range(nodes):
@@ -65,3 +65,9 @@ def joined(folder: Path, *, cpus: int, nodes: int = 0) -> Iterator[Nodes]:
             yield found
         finally:
             found.stop()
+
+
+@lru_cache(maxsize=1)
+def _token() -> str:
+    """Return one token for all clusters: Ray keeps the first that it sees in a process."""
+    return secrets.token_hex(16)

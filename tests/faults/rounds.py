@@ -6,7 +6,7 @@ import random
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -56,11 +56,12 @@ def bench() -> Iterator[Bench]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def kill_processes(on: Bench, *, count: int, seed: int) -> list[Series]:
-    """Kill at `count` moments, spread over as many series as it takes."""
+def kill_processes(
+    on: Bench, *, count: int, seed: int, only: Collection[str] = ()
+) -> Iterator[Series]:
+    """Kill at `count` moments, spread over as many series as it takes; `only` these victims, if any."""
     draw = random.Random(seed)
-    wanted, number = _victims(count), 0
-    found: list[Series] = []
+    wanted, number = _victims(count, only), 0
     expected: dict[str, Left] = {}
     for _ in range(ROUNDS_AT_MOST):
         for kind, victims in _series(wanted, draw):
@@ -70,44 +71,38 @@ def kill_processes(on: Bench, *, count: int, seed: int) -> list[Series]:
             if kind not in expected:
                 expected[kind] = undisturbed(kind, on)
             series = _run(name, kind, moments, on, expected[kind])
-            found.append(series)
             wanted.subtract(blow.moment.victim for blow in series.blows)
+            yield series
         if not +wanted:
             break
-    return found
 
 
-def spoil_the_network(on: Bench, *, count: int, seed: int) -> list[Series]:
+def spoil_the_network(on: Bench, *, count: int, seed: int) -> Iterator[Series]:
     """Do `count` whole runs through a proxy that breaks requests, every second one with kills, too."""
     draw = random.Random(seed)
     expected = undisturbed("proxied", on)
-    found: list[Series] = []
     with fault_proxy(on.weed.server.endpoint, faults=BAD_NETWORK, seed=seed) as proxy:
         behind = replace(on, endpoint=proxy.url)
         for number in range(count):
             victims = ("driver", "trial", "s3") if number % 2 else ()
             moments = draw_moments(victims, draw=draw) if victims else []
-            found.append(_run(f"proxied-{number + 1}", "proxied", moments, behind, expected))
+            yield _run(f"proxied-{number + 1}", "proxied", moments, behind, expected)
         told = ", ".join(f"{count} {name}" for name, count in sorted(proxy.counts.items()))
         on.said(f"requests: {told}")
-    return found
 
 
-def crowd(on: Bench, *, drivers: int, killed: int, seed: int) -> list[Series]:
+def crowd(on: Bench, *, drivers: int, killed: int, seed: int) -> Iterator[Series]:
     """Start `drivers` on one plan at once; then again, and kill some of them on the way."""
     folder = Path(tempfile.mkdtemp(prefix="r-", dir=on.folder))
     with joined(folder, cpus=drivers) as nodes:
         among = replace(on, cluster=nodes)
-        alone, left = run_series("rivals-0", [], among)
-        found: list[Series] = []
+        _, left = run_series("rivals-0", [], among)
         for name, number in (("rivals-1", 0), ("rivals-2", killed)):
             series = run_rivals(
                 name, among, drivers=drivers, killed=number, seed=seed, expected=left
             )
-            found.append(series)
             on.said(tell(series))
-    assert alone.finished
-    return found
+            yield series
 
 
 def undisturbed(kind: str, on: Bench) -> Left:
@@ -161,10 +156,12 @@ def summary(title: str, found: Sequence[Series]) -> str:
     return "\n".join(lines)
 
 
-def _victims(count: int) -> Counter[str]:
+def _victims(count: int, only: Collection[str]) -> Counter[str]:
     """Return how often each victim is killed: at least once, in proportion to SHARES."""
-    found = Counter({name: max(1, count * share // 50) for name, share in SHARES.items()})
-    found["driver"] += max(0, count - found.total())
+    shares = {name: share for name, share in SHARES.items() if not only or name in only}
+    whole = sum(shares.values())
+    found = Counter({name: max(1, count * share // whole) for name, share in shares.items()})
+    found[next(iter(shares))] += max(0, count - found.total())
     return found
 
 

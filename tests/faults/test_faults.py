@@ -13,7 +13,7 @@ import pytest
 
 from tests.faults.campaign import corrupt_and_look, operate
 from tests.faults.driver import STEPS
-from tests.faults.kills import draw_moments, run_series
+from tests.faults.kills import Moment, draw_moments, run_series
 from tests.faults.processes import below
 from tests.faults.proxy import Faults, fault_proxy
 from tests.faults.rounds import bench, undisturbed
@@ -107,7 +107,14 @@ def test_a_step_done_again_and_a_record_written_anew_are_noticed(tmp_path: Path)
 def test_a_run_whose_processes_are_killed_leaves_what_an_undisturbed_one_does() -> None:
     with bench() as on:
         expected = undisturbed("alone", on)
-        moments = draw_moments(["trial", "s3", "driver"], draw=random.Random(1))
+        moments = [
+            Moment(victim=victim, step=step, training=training, pause_s=0.2, down_s=2)
+            for victim, step, training in (
+                ("driver", 3, False),
+                ("s3", 6, False),
+                ("trial", 8, True),
+            )
+        ]
         series, _ = run_series("killed", moments, on, expected=expected)
     assert series.fine, series
-    assert series.blows
+    assert "driver" in {blow.moment.victim for blow in series.blows}
