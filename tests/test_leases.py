@@ -13,6 +13,7 @@ import pytest
 from xtransfer import leases
 from xtransfer.errors import StepBusy
 from xtransfer.leases import Lease, attempts, claim, holder, holding
+from xtransfer.machine import this_machine
 from xtransfer.store import Store
 
 KEY = "0123456789ab"
@@ -34,7 +35,7 @@ def clock() -> Clock:
 @pytest.fixture
 def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make every holder one of another machine, whose processes cannot be looked up."""
-    monkeypatch.setattr(leases, "_machine", lambda: "")
+    monkeypatch.setattr(leases, "this_machine", lambda: "")
 
 
 @pytest.mark.parametrize(
@@ -126,7 +127,7 @@ def test_a_heartbeat_renews(store: Store) -> None:
 
 
 def test_a_dead_process_of_this_machine_is_followed_at_once(store: Store) -> None:
-    if not leases._machine():
+    if not this_machine():
         pytest.skip("this system does not tell processes apart")
     lease = claim(store, KEY, seconds=3600)
     assert holder(store, KEY) is not None

@@ -7,17 +7,16 @@ seen as one that is at work or as one that is recorded, never as left over.
 from __future__ import annotations
 
 import hashlib
-import tempfile
 import time
 from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from xtransfer import journal
 from xtransfer.checkpoints import read_manifest
 from xtransfer.errors import IntegrityError, NotFound, shown
+from xtransfer.folders import temporary_folder
 from xtransfer.identity import file_digest
 from xtransfer.leases import LEASES, Clock, holder
 from xtransfer.plan import VERSIONS
@@ -221,8 +220,8 @@ def _check(
     def finding(fault: Fault, what: str) -> Finding:
         return Finding(fault=fault, object=file.object, step=record.folder, what=what)
 
-    with tempfile.TemporaryDirectory(prefix="xtransfer-") as folder:
-        path = Path(folder) / "object"
+    with temporary_folder() as folder:
+        path = folder / "object"
         try:
             store.download(file.object, path)
         except NotFound:

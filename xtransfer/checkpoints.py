@@ -12,12 +12,12 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from xtransfer.errors import NotFound
+from xtransfer.folders import temporary_folder
 from xtransfer.identity import file_digest
 from xtransfer.store import Store
 from xtransfer.store.folder import enough_space
@@ -41,8 +41,8 @@ def save_checkpoint(
     from safetensors.torch import save_file
 
     prefix = f"resume/{key}/{int(state['step']):09d}"
-    with tempfile.TemporaryDirectory(prefix="xtransfer-", dir=scratch) as folder:
-        path = Path(folder) / "state.safetensors"
+    with temporary_folder(scratch) as folder:
+        path = folder / "state.safetensors"
         with enough_space(path.parent):
             save_file(dict(tensors), path)
         digest = file_digest(path)

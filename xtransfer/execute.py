@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -15,6 +14,7 @@ from typing import Any
 from xtransfer import __version__
 from xtransfer.checkpoints import drop_checkpoints
 from xtransfer.errors import DataError, InputLost, IntegrityError, StepError
+from xtransfer.folders import temporary_folder
 from xtransfer.identity import file_digest
 from xtransfer.leases import Clock, Lease, holding
 from xtransfer.placement import Placement
@@ -127,9 +127,8 @@ def _do(step: Step, bench: Workbench, lease: Lease) -> Record:
     started = time.time()
     with (
         enough_space(bench.scratch),
-        tempfile.TemporaryDirectory(prefix="xtransfer-", dir=bench.scratch) as temporary,
+        temporary_folder(bench.scratch) as folder,
     ):
-        folder = Path(temporary)
         done = _work(step, replace(bench, tell=tell), folder)
         seconds = time.time() - started
         return commit(
@@ -205,9 +204,9 @@ def _pretrain(step: Step, bench: Workbench, folder: Path) -> Done:
         bench.tell({**shown, "total": spec["steps"], "examples_per_s": speed})
 
     _set_threads(bench)
-    with tempfile.TemporaryDirectory(prefix="xtransfer-", dir=bench.scratch) as data:
-        write_synthetic(spec["synthetic"], Path(data))
-        corpus = read_corpus(Path(data) / "text")
+    with temporary_folder(bench.scratch) as data:
+        write_synthetic(spec["synthetic"], data)
+        corpus = read_corpus(data / "text")
         settings = PretrainSpec(seed=spec["seed"], steps=spec["steps"], **spec["options"])
         pretrain(corpus, folder, spec=settings, report=report)
     return Done(result={"loss": last["loss"], "steps": spec["steps"]})

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from xtransfer.errors import UserError, XtransferError, shown
+from xtransfer.folders import temporary_folder
 from xtransfer.records import Record, fetch, find
 from xtransfer.results import check_result
 from xtransfer.store import Store
@@ -43,8 +43,8 @@ def export_model(store: Store, key: str, out: Path, *, encoder: str | None = Non
         raise UserError(
             record.folder, f"a {record.kind} step has no model", "Give a train or select step."
         )
-    with tempfile.TemporaryDirectory(prefix="xtransfer-") as temporary:
-        _write(store, record, out, encoder, Path(temporary))
+    with temporary_folder() as temporary:
+        _write(store, record, out, encoder, temporary)
     return str(out)
 
 

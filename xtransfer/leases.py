@@ -25,13 +25,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
-from functools import lru_cache
-from pathlib import Path
 from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
 
 from xtransfer.errors import NotFound, StepBusy, StoreError
+from xtransfer.machine import process_start, this_machine
 from xtransfer.store import Store
 
 LEASES = "leases"
@@ -73,9 +72,9 @@ class Attempt:
         """Say whether its holder may still be at work."""
         if self.state != "working" or not now <= self.expires <= now + LONGEST_S:
             return False
-        if not self.machine or self.machine != _machine():
+        if not self.machine or self.machine != this_machine():
             return True
-        return _process_start(self.pid) == self.process_start
+        return process_start(self.pid) == self.process_start
 
 
 _ATTEMPT = TypeAdapter(Attempt)
@@ -147,9 +146,9 @@ def claim(store: Store, key: str, *, seconds: float, clock: Clock = time.time) -
         epoch=found[-1].epoch + 1 if found else 1,
         token=secrets.token_hex(8),
         host=socket.gethostname(),
-        machine=_machine(),
+        machine=this_machine(),
         pid=os.getpid(),
-        process_start=_process_start(os.getpid()),
+        process_start=process_start(),
         began=now,
         expires=now + seconds,
     )
@@ -233,22 +232,3 @@ def _busy(attempt: Attempt, now: float) -> StepBusy:
 
 def _text(attempt: Attempt) -> bytes:
     return json.dumps(asdict(attempt), indent=1).encode()
-
-
-@lru_cache(maxsize=1)
-def _machine() -> str:
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        return f"{boot}/{Path('/proc/self/ns/pid').stat().st_ino}"
-    except OSError:
-        return ""
-
-
-def _process_start(pid: int) -> str:
-    """Return when a process of this machine started, in its kernel's ticks; "" for a dead one."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
-    fields = stat.rpartition(")")[2].split()
-    return "" if fields[0] in ("Z", "X") else fields[19]

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from xtransfer.data import cut, read_examples, source_digests, spread
 from xtransfer.data.examples import Rows as Found
 from xtransfer.data.examples import TaggingExample
 from xtransfer.errors import DataError
+from xtransfer.folders import temporary_folder
 from xtransfer.plan import Step
 from xtransfer.tasks.task import Hub, Source, Task
 
@@ -270,9 +270,9 @@ def _data_root(step: Step) -> Iterator[Path]:
     if synthetic is None:
         yield Path(step.where["root"])
         return
-    with tempfile.TemporaryDirectory(prefix="xtransfer-") as folder:
-        write_synthetic(synthetic, Path(folder))
-        yield Path(folder)
+    with temporary_folder() as folder:
+        write_synthetic(synthetic, folder)
+        yield folder
 
 
 def write_synthetic(settings: dict[str, Any], root: Path) -> Any:

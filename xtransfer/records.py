@@ -14,7 +14,6 @@ import hashlib
 import json
 import re
 import secrets
-import tempfile
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -24,6 +23,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from xtransfer.errors import ConfigError, IntegrityError, NotFound, StoreError, XtransferError
+from xtransfer.folders import temporary_folder
 from xtransfer.identity import canonical_json, file_digest, key_of
 from xtransfer.store import Store, name_fault
 from xtransfer.store.folder import disk_errors, temporary_beside
@@ -267,9 +267,9 @@ def read_file(store: Store, record: Record, name: str) -> bytes:
 
 def damage(store: Store, record: Record) -> list[IntegrityError]:
     """Read every object that a record names, and return what is wrong with them."""
-    with tempfile.TemporaryDirectory(prefix="xtransfer-") as folder:
+    with temporary_folder() as folder:
         found = _each(
-            lambda pair: _fault(store, pair[1], Path(folder) / str(pair[0])),
+            lambda pair: _fault(store, pair[1], folder / str(pair[0])),
             enumerate(record.files),
         )
     return [fault for fault in found if fault is not None]

@@ -9,16 +9,16 @@ import os
 import secrets
 import shutil
 import signal
-import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from xtransfer.errors import IntegrityError, StoreError, XtransferError, shown
 from xtransfer.failures import DIED, forget, note_failure, note_of, reason
+from xtransfer.folders import private_folder, remove_orphans
 from xtransfer.gauges import Board, MeasuredBoard
 from xtransfer.leases import holder
 from xtransfer.placement import Placement, Resources
@@ -28,6 +28,8 @@ from xtransfer.store import Store
 
 log = logging.getLogger(__name__)
 
+SCRATCH, RAY = "xtransfer-run", "xt-ray"
+"""How the names of a driver's temporary folders begin."""
 DRIVER_MEMORY = 512 * 2**20
 """Bytes that the driver of a trial with several workers claims."""
 
@@ -70,6 +72,8 @@ def run_plan(plan: Plan, store: Store, placement: Placement, board: Board) -> Su
 
     A step whose parent failed is blocked; the rest goes on.
     """
+    for prefix in (SCRATCH, RAY):
+        remove_orphans(prefix)
     done, suspect = recorded(plan, store)
     for key in done:
         board.changed(key, "recorded", "")
@@ -166,7 +170,9 @@ def _tune(
             search_alg=searcher,
             scheduler=FailureRelay(said.__setitem__),
             num_samples=-1,  # until the searcher says so: a damaged step is sampled again
-            reuse_actors=True,
+            # A process that is kept for later keeps its CPU, for which the workers of a trial would wait
+            # for ever.
+            reuse_actors=placement.train.most_workers == 1,
             max_concurrent_trials=placement.concurrent,
         ),
         run_config=tune.RunConfig(
@@ -228,7 +234,7 @@ def _scratch(placement: Placement) -> Iterator[Path]:
         path.mkdir(parents=True, exist_ok=True)
         yield path
         return
-    path = _private_folder("xtransfer-run")
+    path = private_folder(SCRATCH)
     try:
         yield path
     finally:
@@ -253,38 +259,49 @@ def _ray(placement: Placement) -> Iterator[None]:
     import ray
 
     options: dict[str, Any] = {"address": placement.ray.address}
-    if local:
-        # A Unix socket's path may have 107 characters, so Ray's folder must have a short name.
-        folder = _private_folder("xt-ray")
-        options |= {
-            "num_cpus": placement.ray.cpus,
-            "num_gpus": placement.ray.gpus,
-            "_temp_dir": str(folder),
-            "dashboard_host": "127.0.0.1",
-        }
-    try:
-        ray.init(**options, log_to_driver=False, logging_level=logging.ERROR)
-    except Exception as error:
-        next_ = "Start again, when the machine is less busy." if local else "Check ray.address."
-        raise XtransferError(
-            f"ray {placement.ray.address}", f"no Ray cluster: {shown(str(error), most=300)}", next_
-        ) from error
-    try:
-        yield
-    finally:
-        ray.shutdown()
+    with ExitStack() as stack:
         if local:
-            shutil.rmtree(folder, ignore_errors=True)
+            options |= {
+                "num_cpus": placement.ray.cpus,
+                "num_gpus": placement.ray.gpus,
+                "_temp_dir": str(stack.enter_context(_ray_folder())),
+                "dashboard_host": "127.0.0.1",
+            }
+        try:
+            ray.init(**options, log_to_driver=False, logging_level=logging.ERROR)
+        except Exception as error:
+            next_ = "Check ray.address."
+            if local:
+                next_ = "Start again, when the machine is less busy or TMPDIR is another folder."
+            raise XtransferError(
+                f"ray {placement.ray.address}",
+                f"no Ray cluster: {shown(str(error), most=300)}",
+                next_,
+            ) from error
+        try:
+            yield
+        finally:
+            ray.shutdown()
 
 
-def _private_folder(prefix: str) -> Path:
-    """Make a folder for this process, and remove those of drivers that were killed."""
-    base = Path(tempfile.gettempdir())
-    for old in base.glob(f"{prefix}-*-*"):
-        pid = old.name.removeprefix(f"{prefix}-").split("-")[0]
-        if pid.isdigit() and not Path(f"/proc/{pid}").exists() and Path("/proc/self").exists():
-            shutil.rmtree(old, ignore_errors=True)
-    return Path(tempfile.mkdtemp(prefix=f"{prefix}-{os.getpid()}-"))
+@contextmanager
+def _ray_folder() -> Iterator[Path]:
+    """Yield a private Ray's folder: a Unix socket's path may have 107 characters, so its name is short.
+
+    The temporary files of Ray's processes are in it, too: what they leave when they are killed goes
+    with the folder.
+    """
+    folder = private_folder(RAY)
+    before = os.environ.get("TMPDIR")
+    os.environ["TMPDIR"] = str(folder)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        if before is None:
+            del os.environ["TMPDIR"]
+        else:
+            os.environ["TMPDIR"] = before
 
 
 def _discard(_: object) -> None:

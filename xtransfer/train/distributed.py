@@ -15,7 +15,6 @@ import json
 import logging
 import os
 import secrets
-import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +27,7 @@ from ray.tune.integration.ray_train import TuneReportCallback
 
 from xtransfer.errors import InputLost, NotFound, OutOfMemory, StepError, StepLeft
 from xtransfer.execute import Workbench
+from xtransfer.folders import temporary_folder
 from xtransfer.identity import file_digest
 from xtransfer.leaving import Notice
 from xtransfer.plan import Step
@@ -100,8 +100,7 @@ def _work(config: Mapping[str, Any]) -> None:
     notice = Notice(bench.run)
     bench = replace(bench, tell=_Barrier(), leaving=notice.reason)
     rank, world_size = context.get_world_rank(), context.get_world_size()
-    with tempfile.TemporaryDirectory(prefix="xtransfer-", dir=bench.scratch) as temporary:
-        folder = Path(temporary)
+    with temporary_folder(bench.scratch) as folder:
         try:
             run_worker(step, bench, folder, rank=rank, world_size=world_size)
         except StepLeft as left:
