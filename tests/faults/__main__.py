@@ -1,21 +1,29 @@
-"""The campaigns in full, with a table each: `python -m tests.faults [PART ...] [--seed N]`.
+"""The campaigns in full, with a table each: `python -m tests.faults [PART …] [--seed N]`.
 
 corruptions  trains the tiny experiment once and damages its store 300 times, once at a time
 network      sends thousands of operations to an S3 service through a proxy that lets 5 % of requests fail
              with 500 or 503, resets 2 %, cuts 2 % of replies short and stalls 0.5 %
 malformed    gives more than 500 malformed inputs to the command line
+kills        kills -9 driver, trial, worker, raylet and S3 service at 50 moments of whole runs
+runs         does 8 whole runs through such a proxy, every second one with kills, too
+drivers      starts 8 drivers on one plan at once; then again, and kills 4 of them
 
-Ends with status 1 unless everything was noticed, succeeded, or was refused in words.
+`--count` changes how many of the last three, `--only trial worker` whom `kills` kills.
+
+Ends with status 1 unless everything was noticed, succeeded, or was refused in words, nothing was done
+twice, and every result is what an undisturbed run leaves.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 CORRUPTIONS = 300
 ROUNDS = 200
@@ -64,10 +72,39 @@ def malformed(seed: int, _: Path) -> bool:
     return all(row.fine for row in rows)
 
 
-PARTS: Mapping[str, Callable[[int, Path], bool]] = {
+def kills(seed: int, _: Path, *, count: int = 50, only: Collection[str] = ()) -> bool:
+    """Kill processes of whole runs; say whether all of them kept what is promised."""
+    from tests.faults.rounds import bench, kill_processes, report
+
+    with bench() as on:
+        series = kill_processes(on, count=count, seed=seed, only=only)
+        return report(f"kill -9, seed {seed}", series, kills=count)
+
+
+def runs(seed: int, _: Path, *, count: int = 8) -> bool:
+    """Do whole runs over a bad network; say whether all of them kept what is promised."""
+    from tests.faults.rounds import bench, report, spoil_the_network
+
+    with bench() as on:
+        return report(f"runs, seed {seed}", spoil_the_network(on, count=count, seed=seed))
+
+
+def drivers(seed: int, _: Path, *, count: int = 8) -> bool:
+    """Start many drivers at once; say whether every step was done once."""
+    from tests.faults.rounds import bench, crowd, report
+
+    with bench() as on:
+        series = crowd(on, drivers=count, killed=count // 2, seed=seed)
+        return report(f"{count} drivers, seed {seed}", series)
+
+
+PARTS: Mapping[str, Callable[..., bool]] = {
     "corruptions": corruptions,
     "network": network,
     "malformed": malformed,
+    "kills": kills,
+    "runs": runs,
+    "drivers": drivers,
 }
 
 
@@ -76,14 +113,22 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="tests.faults", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--count", type=int)
+    parser.add_argument("--only", nargs="*", default=())
     asked = parser.parse_args()
     unknown = set(asked.parts) - set(PARTS)
     if unknown:
         parser.error(f"no part {', '.join(sorted(unknown))}; there are: {', '.join(PARTS)}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # and end what was started
     failed: list[str] = []
     for name in asked.parts or PARTS:
         with tempfile.TemporaryDirectory(prefix="xtransfer-faults-") as folder:
-            if not PARTS[name](asked.seed, Path(folder)):
+            more: dict[str, Any] = {}
+            if asked.count and name in ("kills", "runs", "drivers"):
+                more["count"] = asked.count
+            if asked.only and name == "kills":
+                more["only"] = asked.only
+            if not PARTS[name](asked.seed, Path(folder), **more):
                 failed.append(name)
         print(flush=True)
     print(f"FAILED: {', '.join(failed)}" if failed else "all as it must be")
