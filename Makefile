@@ -2,8 +2,8 @@
 #
 #   make demo     the whole study on artificial languages, on this machine
 #   make test     ruff, formatting and all tests        make check    ruff and pyright
-#   make faults   300 corruptions, thousands of requests over a bad network, malformed inputs, 50 kills -9
-#                 and more: an hour (SEED=0; PARTS="kills drivers" for some of them)
+#   make faults   damaged stores, a bad network, malformed inputs, kill -9 in the middle of whole runs: over
+#                 an hour (SEED=0, PARTS=network: one of them)
 #   make clean    remove .venv and caches
 #
 # PYTHON=/path/to/python3.12 chooses the interpreter; the first of 3.11, 3.12, 3.13 is the default.

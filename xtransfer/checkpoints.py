@@ -43,7 +43,7 @@ def save_checkpoint(
     prefix = f"resume/{key}/{int(state['step']):09d}"
     with temporary_folder(scratch) as folder:
         path = folder / "state.safetensors"
-        with enough_space(folder):
+        with enough_space(path.parent):
             save_file(dict(tensors), path)
         digest = file_digest(path)
         name = f"{prefix}/{digest[:16]}.safetensors"

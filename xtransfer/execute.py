@@ -125,7 +125,10 @@ def _do(step: Step, bench: Workbench, lease: Lease) -> Record:
         bench.tell(facts)
 
     started = time.time()
-    with enough_space(bench.scratch), temporary_folder(bench.scratch) as folder:
+    with (
+        enough_space(bench.scratch),
+        temporary_folder(bench.scratch) as folder,
+    ):
         done = _work(step, replace(bench, tell=tell), folder)
         seconds = time.time() - started
         return commit(

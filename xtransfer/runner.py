@@ -170,7 +170,9 @@ def _tune(
             search_alg=searcher,
             scheduler=FailureRelay(said.__setitem__),
             num_samples=-1,  # until the searcher says so: a damaged step is sampled again
-            reuse_actors=True,
+            # A process that is kept for later keeps its CPU, for which the workers of a trial would wait
+            # for ever.
+            reuse_actors=placement.train.most_workers == 1,
             max_concurrent_trials=placement.concurrent,
         ),
         run_config=tune.RunConfig(
@@ -268,7 +270,9 @@ def _ray(placement: Placement) -> Iterator[None]:
         try:
             ray.init(**options, log_to_driver=False, logging_level=logging.ERROR)
         except Exception as error:
-            next_ = "Check TMPDIR, the room there, and memory." if local else "Check ray.address."
+            next_ = "Check ray.address."
+            if local:
+                next_ = "Start again, when the machine is less busy or TMPDIR is another folder."
             raise XtransferError(
                 f"ray {placement.ray.address}",
                 f"no Ray cluster: {shown(str(error), most=300)}",

@@ -1,17 +1,17 @@
-"""The campaigns in full, with tables: `python -m tests.faults [PART …] [--seed N] [--count N]`.
+"""The campaigns in full, with a table each: `python -m tests.faults [PART …] [--seed N]`.
 
 corruptions  damages the store of a finished run 300 times, and looks who notices
 requests     sends thousands of operations to an S3 service through a proxy that lets 5 % of requests fail
              with 500 or 503, resets 2 %, cuts 2 % of replies short and stalls 0.5 %
 malformed    gives more than 500 malformed inputs to the command line
-elastic      has a trial of two workers lose a node (killed, then drained) and get one back
 kills        kills -9 driver, trial, worker, raylet and S3 service at 50 moments of whole runs
-network      does whole runs through such a proxy, half of them with kills
+runs         does 8 whole runs through such a proxy, every second one with kills, too
 drivers      starts 8 drivers on one plan at once; then again, and kills 4 of them
 
-All of them by default. `--count` is for one of the parts, `--only trial worker` for victims of `kills`.
-Ends with status 1 unless everything was noticed or refused in words, everything succeeded, nothing was done
-twice and every result is what an undisturbed run leaves.
+`--count` changes how many of the last three, `--only trial worker` whom `kills` kills.
+
+Ends with status 1 unless everything was noticed, succeeded, or was refused in words, nothing was done
+twice, and every result is what an undisturbed run leaves.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 from tests.faults.campaign import corrupt_and_look, operate, table
 from tests.faults.elastic import ELASTIC, Elastic, elastic_table, raylets, run_elastic
@@ -75,47 +75,39 @@ def malformed(_: int, seed: int) -> bool:
     return all(row.fine for row in rows)
 
 
-def elastic(_: int, __: int) -> bool:
-    """Take nodes from a trial; return whether its weights are those of one that kept them."""
-    runs: dict[str, Elastic] = {}
-    with tempfile.TemporaryDirectory(prefix="xtransfer-faults-") as temporary:
-        for name, (workers, disturb) in ELASTIC.items():
-            folder = Path(temporary) / name
-            with raylets(folder) as cluster:
-                url = f"file://{temporary}/store-{name}"
-                runs[name] = run_elastic(url, cluster, workers=workers, disturb=disturb)
-    print(elastic_table(runs), end="\n\n", flush=True)
-    return len({run.digests for run in runs.values()}) == 1
+def kills(seed: int, _: Path, *, count: int = 50, only: Collection[str] = ()) -> bool:
+    """Kill processes of whole runs; say whether all of them kept what is promised."""
+    from tests.faults.rounds import bench, kill_processes, report
 
-
-def kills(count: int, seed: int, only: Sequence[str] = ()) -> bool:
-    """Kill processes; return whether all runs kept what is promised."""
     with bench() as on:
         series = kill_processes(on, count=count, seed=seed, only=only)
-        return _told(f"kill -9, seed {seed}", series, kills=count)
+        return report(f"kill -9, seed {seed}", series, kills=count)
 
 
-def network(count: int, seed: int) -> bool:
-    """Run whole experiments over a bad network; return whether all kept what is promised."""
+def runs(seed: int, _: Path, *, count: int = 8) -> bool:
+    """Do whole runs over a bad network; say whether all of them kept what is promised."""
+    from tests.faults.rounds import bench, report, spoil_the_network
+
     with bench() as on:
-        return _told(f"network, seed {seed}", spoil_the_network(on, count=count, seed=seed))
+        return report(f"runs, seed {seed}", spoil_the_network(on, count=count, seed=seed))
 
 
-def drivers(count: int, seed: int) -> bool:
-    """Run many drivers at once; return whether all was done once."""
+def drivers(seed: int, _: Path, *, count: int = 8) -> bool:
+    """Start many drivers at once; say whether every step was done once."""
+    from tests.faults.rounds import bench, crowd, report
+
     with bench() as on:
         series = crowd(on, drivers=count, killed=count // 2, seed=seed)
-        return _told(f"{count} drivers, seed {seed}", series)
+        return report(f"{count} drivers, seed {seed}", series)
 
 
-PARTS: dict[str, tuple[Callable[[int, int], bool], int]] = {
-    "corruptions": (corruptions, 300),
-    "requests": (requests, 200),
-    "malformed": (malformed, 0),
-    "elastic": (elastic, 0),
-    "kills": (kills, 50),
-    "network": (network, 8),
-    "drivers": (drivers, 8),
+PARTS: Mapping[str, Callable[..., bool]] = {
+    "corruptions": corruptions,
+    "network": network,
+    "malformed": malformed,
+    "kills": kills,
+    "runs": runs,
+    "drivers": drivers,
 }
 """Name -> what does it, and how much of it."""
 
@@ -126,27 +118,25 @@ def main() -> int:
     parser.add_argument("parts", nargs="*", choices=[[], *PARTS], metavar="PART")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--count", type=int)
-    parser.add_argument("--only", nargs="*", choices=SHARES, help="victims of the part `kills`")
+    parser.add_argument("--only", nargs="*", default=())
     asked = parser.parse_args()
+    unknown = set(asked.parts) - set(PARTS)
+    if unknown:
+        parser.error(f"no part {', '.join(sorted(unknown))}; there are: {', '.join(PARTS)}")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # and end what was started
-    fine = True
+    failed: list[str] = []
     for name in asked.parts or PARTS:
-        do, count = PARTS[name]
-        if name == "kills" and asked.only:
-            do = partial(kills, only=asked.only)
-        fine &= do(asked.count or count, asked.seed)
-    print("all as promised" if fine else "FAILED")
-    return 0 if fine else 1
-
-
-def _told(title: str, series: Iterator[Series], *, kills: int = 0) -> bool:
-    """Do them all and print what has come of them, also when this is interrupted."""
-    found: list[Series] = []
-    try:
-        found.extend(series)
-    finally:
-        print(summary(title, found), end="\n\n", flush=True)
-    return all(each.fine for each in found) and sum(len(each.blows) for each in found) >= kills
+        with tempfile.TemporaryDirectory(prefix="xtransfer-faults-") as folder:
+            more: dict[str, Any] = {}
+            if asked.count and name in ("kills", "runs", "drivers"):
+                more["count"] = asked.count
+            if asked.only and name == "kills":
+                more["only"] = asked.only
+            if not PARTS[name](asked.seed, Path(folder), **more):
+                failed.append(name)
+        print(flush=True)
+    print(f"FAILED: {', '.join(failed)}" if failed else "all as it must be")
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

@@ -19,6 +19,8 @@ from dataclasses import dataclass, field
 from tests.faults.driver import STEPS, Bench, Driver
 from tests.faults.processes import Process, below
 from tests.faults.watch import Left, Watch, attempts_by_state, what_is_left
+from xtransfer.folders import remove_orphans
+from xtransfer.runner import RAY, SCRATCH
 
 TITLES = {"trial": "ray::ImplicitFunc", "worker": "ray::RayTrainWorker", "raylet": "raylet/raylet "}
 """Victim -> how the title of its process begins, or what it has in it."""
@@ -80,7 +82,7 @@ class Series:
     resumed: int = 0
     attempts: int = 0
     leftovers: list[str] = field(default_factory=list)
-    """Titles of processes that outlived their driver, and folders that outlived the run."""
+    """Titles of processes that outlived their driver, and folders that would outlive the next run."""
     trouble: str = ""
 
     @property
@@ -145,6 +147,8 @@ def run_series(
         series.trouble = driver.trouble or ("" if series.finished else driver.tail())
         series.leftovers += driver.end()
     left = judge(series, watch, expected)
+    for prefix in (SCRATCH, RAY):  # as the next run does
+        remove_orphans(prefix, bench.temporary)
     series.leftovers += [path.name for path in bench.temporary.iterdir()]
     series.seconds = time.monotonic() - began
     return series, left
@@ -159,7 +163,7 @@ def judge(series: Series, watch: Watch, expected: Left | None) -> Left | None:
     series.attempts = sum(attempts_by_state(watch.store).values())
     series.resumed = watch.resumed
     if expected is not None:
-        series.same_report = left.report == expected.report and len(left.report) == 3
+        series.same_report = left.report == expected.report and "report.md" in left.report
         series.same_files = (left.files, left.results) == (expected.files, expected.results)
     return left
 

@@ -27,7 +27,12 @@ PER_SERIES = {"alone": 10, "workers": 4, "joined": 4}
 clusters, two workers a trial; joined: a cluster of two raylets that outlives the driver."""
 PLACES: Mapping[str, Mapping[str, str]] = {
     "alone": {},
-    "workers": {"train.workers": "2", "train.engine": "torch", "ray.cpus": "2"},
+    "workers": {
+        "train.workers": "2",
+        "train.engine": "torch",
+        "ray.cpus": "2",
+        "concurrent": "1",  # a trial's workers, controller and helpers are ten processes
+    },
     "joined": {},
     "proxied": {"ray.cpus": "1"},
 }
@@ -154,6 +159,16 @@ def summary(title: str, found: Sequence[Series]) -> str:
     if blows:
         lines[-1] += f", {seconds / len(blows):.0f} s a moment"
     return "\n".join(lines)
+
+
+def report(title: str, series: Iterator[Series], *, kills: int = 0) -> bool:
+    """Do all of a campaign and print its tables, also when it is interrupted; say whether all was fine."""
+    found: list[Series] = []
+    try:
+        found.extend(series)
+    finally:
+        print(summary(title, found), flush=True)
+    return all(each.fine for each in found) and sum(len(each.blows) for each in found) >= kills
 
 
 def _victims(count: int, only: Collection[str]) -> Counter[str]:

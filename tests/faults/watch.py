@@ -15,7 +15,6 @@ from xtransfer.records import Record, key_in, load_records
 from xtransfer.store import Store
 
 KINDS = ("pretrain", "prepare", "train", "select", "evaluate")
-REPORT = ("report.md", "scores.csv", "table.csv")
 LOOK_EVERY_S = 0.25
 
 
@@ -117,9 +116,7 @@ def what_is_left(store: Store) -> Left:
     records = load_records(store, KINDS)
     return Left(
         report={
-            info.name.rsplit("/", 1)[1]: store.read(info.name)
-            for info in store.list("reports/")
-            if info.name.endswith(REPORT)
+            info.name.rsplit("/", 1)[1]: store.read(info.name) for info in store.list("reports/")
         },
         files={
             f"{record.folder}/{file.name}": file.sha256
