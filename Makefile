@@ -2,7 +2,7 @@
 #
 #   make demo     the whole study on artificial languages, on this machine
 #   make test     ruff, formatting and all tests        make check    ruff and pyright
-#   make faults   damaged stores, a bad network, malformed inputs, kill -9 in the middle of whole runs: over
+#   make faults   damaged stores, a bad network, malformed inputs, lost nodes, kill -9 in whole runs: over
 #                 an hour (SEED=0, PARTS=network: one of them)
 #   make clean    remove .venv and caches
 #

@@ -1,9 +1,10 @@
 """The campaigns in full, with a table each: `python -m tests.faults [PART …] [--seed N]`.
 
-corruptions  damages the store of a finished run 300 times, and looks who notices
-requests     sends thousands of operations to an S3 service through a proxy that lets 5 % of requests fail
+corruptions  trains the tiny experiment once and damages its store 300 times, once at a time
+network      sends thousands of operations to an S3 service through a proxy that lets 5 % of requests fail
              with 500 or 503, resets 2 %, cuts 2 % of replies short and stalls 0.5 %
 malformed    gives more than 500 malformed inputs to the command line
+elastic      has a trial of two workers lose a node (killed, then drained) and get one back
 kills        kills -9 driver, trial, worker, raylet and S3 service at 50 moments of whole runs
 runs         does 8 whole runs through such a proxy, every second one with kills, too
 drivers      starts 8 drivers on one plan at once; then again, and kills 4 of them
@@ -25,54 +26,64 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.faults.campaign import corrupt_and_look, operate, table
-from tests.faults.elastic import ELASTIC, Elastic, elastic_table, raylets, run_elastic
-from tests.faults.kills import Series
-from tests.faults.malformed.campaign import malformed as try_all
-from tests.faults.malformed.campaign import table as malformed_table
-from tests.faults.proxy import Faults, fault_proxy
-from tests.faults.rounds import SHARES, bench, crowd, kill_processes, spoil_the_network, summary
-from tests.integration.test_pipeline import CONFIG, xtransfer
-from tests.s3_server import s3_server
+CORRUPTIONS = 300
+ROUNDS = 200
 
 
-def corruptions(count: int, seed: int) -> bool:
-    """Damage a store; return whether all was noticed."""
-    with tempfile.TemporaryDirectory(prefix="xtransfer-faults-") as temporary:
-        folder = Path(temporary)
-        run = xtransfer("run", str(CONFIG), "--store", str(folder / "store"))
-        if run.returncode:
-            sys.exit(run.stderr)
-        rows = corrupt_and_look(folder / "store", count=count, seed=seed)
-    head = ("tried", "by verify", "by reading", "served")
-    print(table(f"corruptions, seed {seed}", head, rows), end="\n\n", flush=True)
+def corruptions(seed: int, folder: Path) -> bool:
+    """Damage a finished store; say whether all was noticed."""
+    from tests.faults.campaign import corrupt_and_look, table
+    from tests.integration.test_pipeline import CONFIG, xtransfer
+
+    run = xtransfer("run", str(CONFIG), "--store", str(folder / "store"))
+    if run.returncode:
+        sys.exit(run.stderr)
+    rows = corrupt_and_look(folder / "store", count=CORRUPTIONS, seed=seed)
+    print(table(f"corruptions, seed {seed}", ("tried", "by verify", "by reading", "served"), rows))
     return all(row.good == row.read == row.tried and not row.served for row in rows)
 
 
-def requests(count: int, seed: int) -> bool:
-    """Break requests; return whether all operations succeeded."""
-    with tempfile.TemporaryDirectory(prefix="xtransfer-faults-") as temporary:
-        folder = Path(temporary)
-        with s3_server(folder / "s3") as server:
-            os.environ |= server.environment
-            with fault_proxy(server.endpoint, faults=Faults(), seed=seed) as proxy:
-                url = f"s3://{server.bucket}/faults"
-                rows = operate(url, folder, endpoint=proxy.url, rounds=count, seed=seed)
-    head = ("tried", "succeeded", "right", "wrong")
-    print(table(f"operations, seed {seed}", head, rows), end="\n\n")
+def network(seed: int, folder: Path) -> bool:
+    """Operate a store over a bad network; say whether all succeeded."""
+    from tests.faults.campaign import operate, table
+    from tests.faults.proxy import Faults, fault_proxy
+    from tests.s3_server import s3_server
+
+    with s3_server(folder / "s3") as server:
+        os.environ |= server.environment
+        with fault_proxy(server.endpoint, faults=Faults(), seed=seed) as proxy:
+            url = f"s3://{server.bucket}/faults"
+            rows = operate(url, folder, endpoint=proxy.url, rounds=ROUNDS, seed=seed)
+    print(table(f"operations, seed {seed}", ("tried", "succeeded", "right", "wrong"), rows))
     told = ", ".join(f"{count} {name}" for name, count in sorted(proxy.counts.items()))
-    print(f"requests: {told}", end="\n\n", flush=True)
+    print(f"requests: {told}")
     return all(row.good == row.read == row.tried for row in rows)
 
 
-def malformed(_: int, seed: int) -> bool:
-    """Give malformed inputs to the command line; return whether each ended in one plain error."""
+def malformed(seed: int, _: Path) -> bool:
+    """Give malformed inputs to the command line; say whether each ended in one plain error."""
+    from tests.faults.malformed.campaign import malformed as try_all
+    from tests.faults.malformed.campaign import table
+
     rows = try_all(seed)
-    print(malformed_table(rows, seed=seed), end="\n\n", flush=True)
+    print(table(rows, seed=seed))
     for row in rows:
         for text in row.shown:
             print(text)
     return all(row.fine for row in rows)
+
+
+def elastic(_: int, folder: Path) -> bool:
+    """Take nodes from a trial; say whether its weights are those of one that kept them."""
+    from tests.faults.elastic import ELASTIC, elastic_table, raylets, run_elastic
+
+    runs = {}
+    for name, (workers, disturb) in ELASTIC.items():
+        with raylets(folder / name) as cluster:
+            url = f"file://{folder}/store-{name}"
+            runs[name] = run_elastic(url, cluster, workers=workers, disturb=disturb)
+    print(elastic_table(runs))
+    return len({run.digests for run in runs.values()}) == 1
 
 
 def kills(seed: int, _: Path, *, count: int = 50, only: Collection[str] = ()) -> bool:
@@ -105,17 +116,17 @@ PARTS: Mapping[str, Callable[..., bool]] = {
     "corruptions": corruptions,
     "network": network,
     "malformed": malformed,
+    "elastic": elastic,
     "kills": kills,
     "runs": runs,
     "drivers": drivers,
 }
-"""Name -> what does it, and how much of it."""
 
 
 def main() -> int:
-    """Run the parts that are asked for; return the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m tests.faults", description="Fault campaigns.")
-    parser.add_argument("parts", nargs="*", choices=[[], *PARTS], metavar="PART")
+    """Run the parts that are named, or all; return the exit status."""
+    parser = argparse.ArgumentParser(prog="tests.faults", description=__doc__)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--count", type=int)
     parser.add_argument("--only", nargs="*", default=())
