@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -95,9 +96,15 @@ def test_a_process_that_stands_still_ends(folder: Store, tmp_path: Path, hang: s
     assert "in stand_still" in folder.read(name).decode()
 
 
+class Broken:
+    """A store that cannot be written to, for a reason that nobody thought of."""
+
+    def write(self, name: str, data: bytes) -> None:
+        raise RuntimeError(f"no {name} of {len(data)} bytes")
+
+
 def test_a_store_that_fails_does_not_save_a_hung_process(tmp_path: Path) -> None:
-    (tmp_path / "store").write_text("a file where a folder is needed")
     ended = threading.Event()
-    store = open_store(f"file://{tmp_path}/store")
+    store: Any = Broken()
     with watched(STEP, store, silent_s=0.2, scratch=tmp_path, end=ended.set):
         assert ended.wait(60)

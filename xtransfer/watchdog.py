@@ -96,10 +96,8 @@ class _Watch:
         while not self.stop.wait(self.silent_s / LOOKS):
             silent = time.monotonic() - self.moved
             if silent > self.silent_s:
-                try:
-                    _tell_hung(self.step, self.store, silent)
-                finally:
-                    self.end()
+                _tell_hung(self.step, self.store, silent)
+                self.end()
                 return
 
     def _arm(self) -> None:
@@ -108,16 +106,16 @@ class _Watch:
 
 
 def _tell_hung(step: Step, store: Store, silent: float) -> None:
-    with tempfile.TemporaryFile() as file:
-        faulthandler.dump_traceback(file, all_threads=True)
-        file.seek(0)
-        stacks = file.read().decode(errors="replace")
     where = log_name(step.key, "-hung")
     what = f"hung: it told nothing for {silent:.0f} s (hung_after_s), so its process was ended"
     try:
+        with tempfile.TemporaryFile() as file:
+            faulthandler.dump_traceback(file, all_threads=True)
+            file.seek(0)
+            stacks = file.read().decode(errors="replace")
         store.write(where, f"{what}\n\n{stacks}".encode())
         note_failure(store, step, f"{what}. Stacks: {where}", stacks)
-    except XtransferError as error:
+    except Exception as error:  # noqa: BLE001 - whatever it is, the process must end
         log.warning("%s %s; not noted: %s", step.folder, what, error)
 
 

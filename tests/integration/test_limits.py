@@ -74,14 +74,15 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Runs:
 def test_a_hung_worker_is_ended_and_the_trial_goes_on(
     runs: Runs, undisturbed: Runs, workers: int
 ) -> None:
-    limit = ("--place", "hung_after_s=15", "--place", "train.resume_every_s=0.001")
+    # Longer than a busy machine takes to load torch and to tell for the first time.
+    limit = ("--place", "hung_after_s=60", "--place", "train.resume_every_s=0.001")
     done = runs("run", *limit, *WORKERS[workers], fault="hang:3", once=True)
     assert done.returncode == 0, done.stderr
-    assert "hung: it told nothing for 1" in runs.logs()
+    assert "hung: it told nothing for " in runs.logs()
     assert "in spoiled_step" in runs.logs()  # where it stood
     assert "0 failed" in done.stderr
     if workers == 1:
-        assert "hung: it told nothing for 1" in done.stderr
+        assert "hung: it told nothing for " in done.stderr
         for name, value in undisturbed.weights().items():
             assert torch.equal(runs.weights()[name], value), name
 
