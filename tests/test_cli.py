@@ -152,7 +152,7 @@ def test_status_tells_recorded_failed_and_open_steps(
     assert {key for key, row in rows.items() if row["state"] == "recorded"} == set(recorded)
     assert rows[failed]["state"] == "failed"
     assert rows[failed]["error"] == "out of memory"
-    assert (rows[failed]["tries"], rows[failed]["log"]) == (0, "")
+    assert (rows[failed]["tries"], rows[failed]["log"]) == (1, "")
     chosen = next(key for key, s in made.steps.items() if failed in s.inputs.values())
     assert (rows[chosen]["state"], rows[chosen]["blocked_by"]) == ("blocked", failed)
     unhurt = [row for row in rows.values() if "baseline" in row["step"]]
