@@ -159,7 +159,7 @@ def test_status_tells_recorded_failed_and_open_steps(
     assert {row["state"] for row in unhurt} == {"not done"}
     lines = run("status", config, "--store", url).out.splitlines()
     at = lines.index(f"failed {made.steps[failed].folder}: out of memory")
-    assert lines[at + 1] == "  tried 0 times; log: none"
+    assert lines[at + 1] == "  tried once; log: none"
     assert f"  blocked {made.steps[chosen].folder}" in lines[at:]
 
 
