@@ -152,14 +152,14 @@ def test_status_tells_recorded_failed_and_open_steps(
     assert {key for key, row in rows.items() if row["state"] == "recorded"} == set(recorded)
     assert rows[failed]["state"] == "failed"
     assert rows[failed]["error"] == "out of memory"
-    assert (rows[failed]["tries"], rows[failed]["log"]) == (0, "")
+    assert (rows[failed]["tries"], rows[failed]["log"]) == (1, "")
     chosen = next(key for key, s in made.steps.items() if failed in s.inputs.values())
     assert (rows[chosen]["state"], rows[chosen]["blocked_by"]) == ("blocked", failed)
     unhurt = [row for row in rows.values() if "baseline" in row["step"]]
     assert {row["state"] for row in unhurt} == {"not done"}
     lines = run("status", config, "--store", url).out.splitlines()
     at = lines.index(f"failed {made.steps[failed].folder}: out of memory")
-    assert lines[at + 1] == "  tried 0 times; log: none"
+    assert lines[at + 1] == "  tried once; log: none"
     assert f"  blocked {made.steps[chosen].folder}" in lines[at:]
 
 

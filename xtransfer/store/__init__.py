@@ -78,7 +78,8 @@ def _open_s3(rest: str, options: StoreOptions) -> S3Store:
             "Give the service's address by s3.endpoint_url or AWS_ENDPOINT_URL.",
         )
     if not _BUCKET.fullmatch(bucket):
-        raise ConfigError(f"store s3://{shown(bucket)}", "is no bucket's name", _FORMS)
+        name = shown(bucket)
+        raise ConfigError(f"store s3://{name}", f"'{name}' is no bucket name", _FORMS)
     prefix = prefix.rstrip("/")
     fault = name_fault(prefix) if prefix else ""
     if fault:
