@@ -116,8 +116,8 @@ def _sample(
     start_s = timing.get("start_s", 0.0)
     if record.kind == "train":
         speed = timing.get("examples_per_s", 0.0)
-        counted = record.result.get("steps", 0) * record.spec["batch_size"]
-        rows = float(timing.get("examples", counted))
+        counted = float(record.result.get("steps", 0) * record.spec["batch_size"])
+        rows = timing["examples"] if "examples" in timing else counted
         rows_s = rows / speed if speed else 0.0
         dev_rows, dev_s = timing.get("dev_examples", 0.0), timing.get("dev_s", 0.0)
         # What is neither training nor prediction comes with every trial: loading, saving, uploading.
