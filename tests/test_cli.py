@@ -112,6 +112,48 @@ def test_a_plan_as_json_is_a_plan(run: Run, config: Path, url: str, opened: Stor
     assert len(found["missing"]) == 4
 
 
+def test_a_plan_tells_what_is_left(run: Run, config: Path, url: str, opened: Store) -> None:
+    record_steps(opened, plan_of(config), "prepare")
+    out = run("plan", config, "--store", url, "--gpus", "2", "--place", "train.gpus=1").out
+    assert "trials: 3, of which 0 are recorded; early stopping is ignored" in out
+    assert "[1] which GPU: --device NAME" in out
+    assert "makespan on 2 GPUs: at least 0.0 min" in out
+
+
+def test_the_cost_of_a_plan_as_json(
+    run: Run, config: Path, url: str, opened: Store, tmp_path: Path
+) -> None:
+    record_steps(opened, plan_of(config), "prepare")
+    speeds, prices = tmp_path / "speeds.yaml", tmp_path / "prices.yaml"
+    about = "precision: fp32, examples_per_s: 10, source: a pilot, date: 2026-11-02"
+    speeds.write_text(
+        f"figures: [{{encoder: model, device: h100, form: classification, max_length: 256, {about}}}]",
+        encoding="utf-8",
+    )
+    prices.write_text(
+        "h100: {spot: 3600, currency: USD, source: a list, date: 2026-11-02}", encoding="utf-8"
+    )
+    placed = ("--place", "train.gpus=1", "--device", "h100")
+    tables = ("--throughput", speeds, "--prices", prices, "--quota", "1", "--deadline", "0.001")
+    done = run("plan", config, "--store", url, *placed, *tables, "--json")
+    cost = json.loads(done.out)["cost"]
+    # 3 trials of 2 epochs of 100 rows, and 100 dev rows three times as fast.
+    seconds = 3 * (2 * 100 / 10 + 100 / 30)
+    assert cost["costs"][0]["used"] == {"spot": round(seconds, 2)}
+    assert cost["left"]["gpu_hours"] == round(seconds / 3600, 3)
+    assert cost["quota"]["fits"] is False
+
+
+def test_a_wrong_price_file_is_the_users_mistake(
+    run: Run, config: Path, url: str, tmp_path: Path
+) -> None:
+    prices = tmp_path / "prices.yaml"
+    prices.write_text("h100: {spot: 1.5}", encoding="utf-8")
+    done = run("plan", config, "--store", url, "--prices", prices)
+    assert (done.status, done.out) == (2, "")
+    assert f"{prices}: h100.currency: is required but absent" in done.err
+
+
 def test_settings_of_the_command_line_enter_the_plan(run: Run, config: Path, url: str) -> None:
     out = run("plan", config, "--store", url, "--set", "target.seeds=[1,2,3]", "--json").out
     assert json.loads(out)["counts"]["train (target)"] == 6

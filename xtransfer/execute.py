@@ -215,7 +215,9 @@ def _pretrain(step: Step, bench: Workbench, folder: Path) -> Done:
 def _prepare(step: Step, bench: Workbench, folder: Path) -> Done:
     from xtransfer.prepared import prepare
 
+    began = time.time()
     tokenizer = load_tokenizer(*encoder_place(step, bench))
+    ready = time.time()
 
     def report(language: str, share: float) -> None:
         bench.tell({"stage": language, "step": round(100 * share), "total": 100})
@@ -229,7 +231,7 @@ def _prepare(step: Step, bench: Workbench, folder: Path) -> Done:
         report=report,
         labels=None if trained is None else bench.record(trained).result["labels"],
     )
-    return Done(result=result)
+    return Done(result=result, timing={"start_s": ready - began})
 
 
 def _train(step: Step, bench: Workbench, folder: Path) -> Done:
@@ -293,7 +295,7 @@ def _kept(result: Mapping[str, Any]) -> dict[str, Any]:
 def _evaluate(step: Step, bench: Workbench, folder: Path) -> Done:
     from xtransfer.train.evaluation import evaluate_step
 
-    return Done(result=evaluate_step(step, bench, folder))
+    return evaluate_step(step, bench, folder)
 
 
 WORK: Mapping[str, Work] = {

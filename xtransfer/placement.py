@@ -94,6 +94,22 @@ class S3(Settings):
     """Parts of one file in flight at once."""
 
 
+class Estimates(Settings):
+    """What `xtransfer plan` assumes where nothing was measured."""
+
+    utilisation: float = Field(default=0.3, gt=0, le=1)
+    """Share of a GPU's peak that a trial reaches. An assumption, unverified: no GPU was measured."""
+
+
+class Tracking(Settings):
+    """Where a run's steps are shown beside the store; what is down there delays or fails nothing."""
+
+    mlflow: str | None = None
+    """Tracking URI, such as `sqlite:///runs/mlflow.db` or `http://HOST:5000`; needs the extra `tracking`."""
+    tensorboard: str | None = None
+    """Folder for TensorBoard's event files."""
+
+
 class Placement(Settings):
     """Where and how the plan is worked off. Recorded, never hashed."""
 
@@ -115,6 +131,8 @@ class Placement(Settings):
     grace_s: float = Field(default=45.0, gt=0)
     """Seconds that running trials have, when the driver is told to end by SIGTERM, to save their state."""
     s3: S3 = S3()
+    estimates: Estimates = Estimates()
+    tracking: Tracking = Tracking()
     scratch: str | None = None
     """Folder for downloaded files on each node; None: a temporary one."""
 

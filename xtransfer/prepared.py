@@ -85,6 +85,7 @@ def prepare(
                 "available": selection.available,
                 "used": len(taken.examples),
                 "rows": len(encoded.columns["input_ids"]),
+                "tokens": sum(map(len, encoded.columns["input_ids"])),
                 "skipped": dict(taken.skipped),
                 **{name: count for name, count in encoded.counts.items() if count},
             }

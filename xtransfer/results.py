@@ -22,8 +22,10 @@ class _Result(BaseModel):
 
 
 class _Counts(_Result):
+    read: int
     used: int
     available: int
+    rows: int
     skipped: Mapping[str, int]
     __pydantic_extra__: dict[str, int]  # inputs that were cut, split or windowed
 

@@ -25,6 +25,7 @@ from xtransfer.placement import Placement, Resources
 from xtransfer.plan import Plan, Step
 from xtransfer.records import load_records, record_name
 from xtransfer.store import Store
+from xtransfer.tracking.feed import tracked
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +75,11 @@ def run_plan(plan: Plan, store: Store, placement: Placement, board: Board) -> Su
     """
     for prefix in (SCRATCH, RAY):
         remove_orphans(prefix)
+    with tracked(board, plan, store, placement.tracking) as everybody:
+        return _work(plan, store, placement, everybody)
+
+
+def _work(plan: Plan, store: Store, placement: Placement, board: Board) -> Summary:
     done, suspect = recorded(plan, store)
     for key in done:
         board.changed(key, "recorded", "")

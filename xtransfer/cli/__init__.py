@@ -86,6 +86,7 @@ for command in (
     results.explain,
     results.report,
     results.export,
+    results.track,
     benchmark.submission,
     benchmark.score,
     cluster.submit,

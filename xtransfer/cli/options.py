@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -82,21 +83,28 @@ def open_at(placement: Placement) -> Store:
 
 def records_of(made: Plan, store: Store) -> dict[str, Record]:
     """Return key -> record of the plan's recorded steps; a damaged one counts as none, and is named."""
+    kinds = {step.kind for step in made.steps.values()}
+    found = records_in(made, store, kinds)
+    return {key: record for key, record in found.items() if key in made.steps}
+
+
+def records_in(made: Plan, store: Store, kinds: Iterable[str] | None = None) -> dict[str, Record]:
+    """Return key -> record of a store, other plans' too, of all kinds or of some; damaged ones as above."""
     from xtransfer.errors import IntegrityError
+    from xtransfer.plan import VERSIONS
     from xtransfer.records import load_records
     from xtransfer.results import check_result
 
-    kinds = {step.kind for step in made.steps.values()}
     metrics = {cell.key: made.tasks[cell.target].metric for cell in made.cells}
     found: dict[str, Record] = {}
+    kinds = VERSIONS if kinds is None else kinds
     for key, record in load_records(store, kinds, damaged=_tell_damage).items():
-        if key in made.steps:
-            try:
-                check_result(record, metrics.get(key, ""))
-            except IntegrityError as error:
-                _tell_damage(error)
-                continue
-            found[key] = record
+        try:
+            check_result(record, metrics.get(key, ""))
+        except IntegrityError as error:
+            _tell_damage(error)
+            continue
+        found[key] = record
     return found
 
 

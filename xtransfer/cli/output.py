@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from xtransfer.config import Experiment
+    from xtransfer.costs.estimate import Estimate
     from xtransfer.failures import Failure
     from xtransfer.placement import Placement
     from xtransfer.plan import Plan
@@ -28,6 +29,23 @@ def print_plan(made: Plan, done: set[str], missing: list[str], url: str) -> None
     print_table(["steps", "planned", "recorded"], rows)
     if missing:
         print(f"missing inputs: {len(missing)}, the first: {missing[0]}")
+
+
+def print_estimate(found: Estimate, made: Plan) -> None:
+    """Print what is left of a plan: hours by phase, what they rest on, time, money and quota."""
+    from xtransfer.costs import words
+
+    if found.total.steps:
+        print()
+        print_table(["left", "steps", "GPU-hours", "CPU-hours", "unknown"], words.phase_rows(found))
+        print()
+        head = ["hours of", "steps", "hours", "basis", "figure", "number of examples"]
+        print_table(head, words.figure_rows(found))
+        for line in (*words.figure_lines(found), *words.unknown_lines(found, made)):
+            print(line)
+        print()
+    for line in words.summary_lines(found):
+        print(line)
 
 
 def print_resolved(experiment: Experiment, placement: Placement) -> None:

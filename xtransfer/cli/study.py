@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -17,9 +18,17 @@ from xtransfer.cli.options import (
     make_plan,
     open_at,
     recorded_keys,
+    records_in,
     write_report,
 )
-from xtransfer.cli.output import failure_lines, print_json, print_plan, print_resolved, print_table
+from xtransfer.cli.output import (
+    failure_lines,
+    print_estimate,
+    print_json,
+    print_plan,
+    print_resolved,
+    print_table,
+)
 from xtransfer.errors import DataError
 
 if TYPE_CHECKING:
@@ -79,16 +88,54 @@ def plan(
     sets: Sets = None,
     place: PlaceSets = None,
     steps: Annotated[bool, typer.Option("--steps", help="List every step.")] = False,
+    device: Annotated[
+        str | None, typer.Option("--device", help="The GPUs, such as h100; default: as recorded.")
+    ] = None,
+    gpus: Annotated[
+        int | None, typer.Option("--gpus", min=1, help="Tell the makespan on N.")
+    ] = None,
+    cpus: Annotated[
+        int | None, typer.Option("--cpus", min=1, help="CPUs of the cluster; default: enough.")
+    ] = None,
+    throughput: Annotated[
+        Path | None, typer.Option("--throughput", help="Speeds that you know, a YAML file.")
+    ] = None,
+    prices: Annotated[
+        Path | None, typer.Option("--prices", help="Prices of devices an hour, a YAML file.")
+    ] = None,
+    quota: Annotated[
+        int | None, typer.Option("--quota", min=1, help="GPUs that you may use at once.")
+    ] = None,
+    deadline: Annotated[
+        float | None, typer.Option("--deadline", min=0, help="Hours until it has to be done.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what a run would do: steps by kind, and how many have records already.
+    """Show what a run would do, what is recorded already, and what the rest would take.
 
-    Example: xtransfer plan configs/paper.yaml --steps
+    Hours are by your own records, by --throughput, or estimated, and say which; what nothing is known
+    of is left out and named. A trial of several workers counts all their GPUs.
+
+    Example: xtransfer plan configs/paper.yaml --device h100 --gpus 8 --prices prices.yaml
     """
+    from xtransfer.costs.estimate import Question, estimate, to_json
+    from xtransfer.costs.tables import SpeedTable, load_prices, load_speeds
+
     experiment, places = load(config, placement, store, sets, place)
+    question = Question(
+        device=device,
+        gpus=gpus,
+        cpus=cpus,
+        quota=quota,
+        deadline_h=deadline,
+        speeds=SpeedTable() if throughput is None else load_speeds(throughput),
+        prices=None if prices is None else load_prices(prices),
+    )
     opened = open_at(places)
     made, missing = make_plan(experiment, lenient=True, store=opened)
-    done = recorded_keys(made, opened)
+    records = records_in(made, opened)
+    done = set(records) & set(made.steps)
+    found = estimate(made, records, places, question)
     if as_json:
         print_json(
             {
@@ -96,10 +143,12 @@ def plan(
                 "counts": made.counts(),
                 "recorded": sorted(done),
                 "missing": missing,
+                "cost": to_json(found),
             }
         )
         return
     print_plan(made, done, missing, opened.url)
+    print_estimate(found, made)
     if steps:
         print()
         print_table(

@@ -139,7 +139,9 @@ def _complete(entry: dict[str, Any], where: str) -> dict[str, Any]:
 
 def _renamed(inherited: dict[str, Any], old: str, new: str) -> dict[str, Any]:
     """Return a record whose stages train on itself, where the old one's did."""
-    out = {key: value for key, value in inherited.items() if key not in ("benchmark", "group")}
+    out = {
+        key: value for key, value in inherited.items() if key not in ("benchmark", "group", "size")
+    }
     for stage in (inherited.get("as_intermediate"), *inherited.get("stages", ())):
         if stage is not None and stage["task"] == old:
             stage["task"] = new

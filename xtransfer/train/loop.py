@@ -95,7 +95,9 @@ class Outcome:
     """Steps that drew from each part."""
     workers: list[list[int]]
     """[step, workers from there on]."""
-    examples_per_s: float
+    timing: dict[str, float]
+    """Of this process, which may have gone on from a checkpoint: rows trained on (`examples`) and how many
+    a second (`examples_per_s`); rows predicted for dev evaluations, and the seconds of that."""
     skipped_steps: list[int] = field(default_factory=list)
     """Optimizer steps, counted from 0, that were left out."""
 
@@ -184,6 +186,8 @@ class _Run:
         self.last_save = time.monotonic()
         self.examples = 0
         self.seconds = 0.0
+        self.dev_examples = 0
+        self.dev_seconds = 0.0
 
     def restore(self, checkpoint: Checkpoint) -> None:
         self.state = State(**checkpoint.state)
@@ -223,8 +227,13 @@ class _Run:
             history=state.history,
             draws=draws.tolist(),
             workers=state.workers,
-            examples_per_s=self.examples / self.seconds if self.seconds else 0.0,
             skipped_steps=state.skipped_steps,
+            timing={
+                "examples": self.examples,
+                "examples_per_s": self.examples / self.seconds if self.seconds else 0.0,
+                "dev_examples": self.dev_examples,
+                "dev_s": self.dev_seconds,
+            },
         )
 
     def _step(self) -> None:
@@ -358,10 +367,13 @@ class _Run:
 
     def _scores(self, numbers: set[int]) -> dict[int, dict[str, float]]:
         """Score the given parts; the same on every worker."""
+        began = time.perf_counter()
         found = {
             number: self.parts[number].evaluate(self.engine.module, self.context, head=number)
             for number in sorted(numbers)
         }
+        self.dev_seconds += time.perf_counter() - began
+        self.dev_examples += sum(self.parts[number].dev_rows for number in numbers)
         return self._broadcast(found)
 
     def _save_or_leave(self) -> None:

@@ -85,6 +85,11 @@ class TaskPart:
         return len(self.train.lengths)
 
     @property
+    def dev_rows(self) -> int:
+        """Rows of all dev sets."""
+        return sum(len(data.lengths) for data in self.dev.values())
+
+    @property
     def input_ids(self) -> list[Ragged]:
         """Return every column of token ids that the part reads."""
         return [_ids(each) for each in (self.train, *self.dev.values())]
@@ -145,6 +150,11 @@ class TextPart:
     def rows(self) -> int:
         """Training rows of all languages."""
         return sum(len(data.lengths) for data in self.train.values())
+
+    @property
+    def dev_rows(self) -> int:
+        """Rows of all dev sets."""
+        return sum(len(data.lengths) for data in self.dev.values())
 
     @property
     def shares(self) -> dict[str, float]:

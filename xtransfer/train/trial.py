@@ -28,7 +28,7 @@ from xtransfer.train.assembly import (
     renumbered,
 )
 from xtransfer.train.batching import decay_product, learning_rate
-from xtransfer.train.context import Checkpoint, Context, Progress, device_of
+from xtransfer.train.context import Checkpoint, Context, Progress, device_name, device_of
 from xtransfer.train.loop import Outcome, TrialSpec, train
 from xtransfer.train.memory import SmallerBites, out_of_memory, ran_out, read_bites
 from xtransfer.train.mixture import Mixture
@@ -178,7 +178,10 @@ def _train(
             words=words,
             parts=_parts_json(parts, mixture, outcome),
             timing={"start_s": ready - began, "train_s": time.time() - ready},
-            placement=bites.facts() if bites else {},
+            placement={
+                "device": device_name(context.device),
+                **(bites.facts() if bites else {}),
+            },
         )
 
 
@@ -265,7 +268,7 @@ def _write_outcome(
         result["skipped_steps"] = outcome.skipped_steps
     if start.text_head:
         result["text_head"] = start.text_head
-    timing = {**timing, "examples_per_s": outcome.examples_per_s}
+    timing = {**timing, **outcome.timing}
     placement = {"workers_from_step": outcome.workers, **placement}
     found = {"result": result, "timing": timing, "placement": placement}
     (folder / OUTCOME).write_text(json.dumps(found))
