@@ -117,7 +117,7 @@ def _sample(
     if record.kind == "train":
         speed = timing.get("examples_per_s", 0.0)
         counted = float(record.result.get("steps", 0) * record.spec["batch_size"])
-        rows = timing["examples"] if "examples" in timing else counted
+        rows = timing.get("examples", counted)
         rows_s = rows / speed if speed else 0.0
         dev_rows, dev_s = timing.get("dev_examples", 0.0), timing.get("dev_s", 0.0)
         # What is neither training nor prediction comes with every trial: loading, saving, uploading.
