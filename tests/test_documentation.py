@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from xtransfer.config import Retrieval, load_experiment
+from xtransfer.costs.tables import load_prices, load_speeds
 from xtransfer.placement import load_placement
 from xtransfer.tasks import TASKS
 from xtransfer.tasks.task import Source, Stage, Task
@@ -36,6 +37,16 @@ def test_the_placement_in_the_readme_is_valid(tmp_path: Path) -> None:
     path = tmp_path / "placement.yaml"
     path.write_text(placements[0], encoding="utf-8")
     assert load_placement(path).train.zero_stage == 2
+
+
+def test_the_tables_of_prices_and_speeds_in_the_readme_are_valid(tmp_path: Path) -> None:
+    (prices,) = [b for b in blocks("README.md", "yaml") if b.startswith("# prices.yaml")]
+    (speeds,) = [b for b in blocks("README.md", "yaml") if b.startswith("# speeds.yaml")]
+    path = tmp_path / "table.yaml"
+    path.write_text(prices, encoding="utf-8")
+    assert load_prices(path).root["h100"].spot == 2
+    path.write_text(speeds, encoding="utf-8")
+    assert len(load_speeds(path).figures) == 1
 
 
 def test_the_retrieval_settings_in_the_readme_are_valid() -> None:

@@ -140,7 +140,7 @@ def test_a_prepare_step_leaves_rows_and_examples_of_each_language(tmp_path: Path
     assert result["languages"]["en"] == counts
     five = {"read": 5, "available": 5, "used": 5, "rows": 5, "tokens": 55}
     assert result["languages"]["de"] == {**counts, **five}
-    assert told == [("de", 0.5), ("en", 1.0)]
+    assert told == [("de", 0.0), ("de", 0.5), ("en", 0.5), ("en", 1.0)]
     assert sorted(path.name for path in out.iterdir()) == [
         "de.examples.jsonl",
         "de.rows.arrow",

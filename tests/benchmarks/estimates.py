@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -47,10 +48,13 @@ def compare(url: str, cpus: int) -> dict[str, Any]:
     after = {key: record for key, record in _records(url).items() if key not in before}
     durations = told["cost"]["durations"]
     rows: dict[str, dict[str, float]] = {}
+    each: list[dict[str, Any]] = []
     for key, record in after.items():
         foretold = durations[key]["seconds"]
         if foretold is None or record.kind == "select":
             continue
+        timing = {name: round(value, 1) for name, value in record.timing.items()}
+        each.append({"step": record.folder, "foretold_s": round(foretold, 1), **timing})
         for name in (record.kind, "all"):
             row = rows.setdefault(name, {"steps": 0, "foretold_s": 0.0, "took_s": 0.0})
             row["steps"] += 1
@@ -68,6 +72,8 @@ def compare(url: str, cpus: int) -> dict[str, Any]:
                 "took_s": max(ends) - min(starts),
             }
         ),
+        "load": round(os.getloadavg()[0], 1),
+        "each": each,
     }
 
 
