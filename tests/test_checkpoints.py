@@ -156,3 +156,11 @@ def test_a_trial_with_nothing_but_damage_starts_anew(store: Store) -> None:
     save(store, 2)
     flip_a_byte(store)
     assert load_checkpoint(store, KEY) is None
+
+
+def test_a_manifest_that_is_nested_too_deeply_is_passed_over(store: Store) -> None:
+    save_checkpoint(store, KEY, state={"step": 1}, tensors={"a": torch.ones(1)})
+    store.write(f"resume/{KEY}/{2:09d}/manifest.json", b"[" * 100_000)
+    found = load_checkpoint(store, KEY)
+    assert found is not None
+    assert found[0]["step"] == 1

@@ -112,6 +112,48 @@ def test_a_plan_as_json_is_a_plan(run: Run, config: Path, url: str, opened: Stor
     assert len(found["missing"]) == 4
 
 
+def test_a_plan_tells_what_is_left(run: Run, config: Path, url: str, opened: Store) -> None:
+    record_steps(opened, plan_of(config), "prepare")
+    out = run("plan", config, "--store", url, "--gpus", "2", "--place", "train.gpus=1").out
+    assert "trials: 3, of which 0 are recorded; early stopping is ignored" in out
+    assert "[1] which GPU: --device NAME" in out
+    assert "makespan on 2 GPUs: at least 0.0 min" in out
+
+
+def test_the_cost_of_a_plan_as_json(
+    run: Run, config: Path, url: str, opened: Store, tmp_path: Path
+) -> None:
+    record_steps(opened, plan_of(config), "prepare")
+    speeds, prices = tmp_path / "speeds.yaml", tmp_path / "prices.yaml"
+    about = "precision: fp32, examples_per_s: 10, source: a pilot, date: 2026-11-02"
+    speeds.write_text(
+        f"figures: [{{encoder: model, device: h100, form: classification, max_length: 256, {about}}}]",
+        encoding="utf-8",
+    )
+    prices.write_text(
+        "h100: {spot: 3600, currency: USD, source: a list, date: 2026-11-02}", encoding="utf-8"
+    )
+    placed = ("--place", "train.gpus=1", "--device", "h100")
+    tables = ("--throughput", speeds, "--prices", prices, "--quota", "1", "--deadline", "0.001")
+    done = run("plan", config, "--store", url, *placed, *tables, "--json")
+    cost = json.loads(done.out)["cost"]
+    # 3 trials of 2 epochs of 100 rows, and 100 dev rows three times as fast.
+    seconds = 3 * (2 * 100 / 10 + 100 / 30)
+    assert cost["costs"][0]["used"] == {"spot": round(seconds, 2)}
+    assert cost["left"]["gpu_hours"] == round(seconds / 3600, 3)
+    assert cost["quota"]["fits"] is False
+
+
+def test_a_wrong_price_file_is_the_users_mistake(
+    run: Run, config: Path, url: str, tmp_path: Path
+) -> None:
+    prices = tmp_path / "prices.yaml"
+    prices.write_text("h100: {spot: 1.5}", encoding="utf-8")
+    done = run("plan", config, "--store", url, "--prices", prices)
+    assert (done.status, done.out) == (2, "")
+    assert f"{prices}: h100.currency: is required but absent" in done.err
+
+
 def test_settings_of_the_command_line_enter_the_plan(run: Run, config: Path, url: str) -> None:
     out = run("plan", config, "--store", url, "--set", "target.seeds=[1,2,3]", "--json").out
     assert json.loads(out)["counts"]["train (target)"] == 6
@@ -152,8 +194,15 @@ def test_status_tells_recorded_failed_and_open_steps(
     assert {key for key, row in rows.items() if row["state"] == "recorded"} == set(recorded)
     assert rows[failed]["state"] == "failed"
     assert rows[failed]["error"] == "out of memory"
-    out = run("status", config, "--store", url).out
-    assert f"failed {made.steps[failed].folder}: out of memory" in out
+    assert (rows[failed]["tries"], rows[failed]["log"]) == (1, "")
+    chosen = next(key for key, s in made.steps.items() if failed in s.inputs.values())
+    assert (rows[chosen]["state"], rows[chosen]["blocked_by"]) == ("blocked", failed)
+    unhurt = [row for row in rows.values() if "baseline" in row["step"]]
+    assert {row["state"] for row in unhurt} == {"not done"}
+    lines = run("status", config, "--store", url).out.splitlines()
+    at = lines.index(f"failed {made.steps[failed].folder}: out of memory")
+    assert lines[at + 1] == "  tried once; log: none"
+    assert f"  blocked {made.steps[chosen].folder}" in lines[at:]
 
 
 def test_a_recorded_step_is_explained(run: Run, config: Path, url: str, opened: Store) -> None:
@@ -231,6 +280,57 @@ def test_a_failure_ends_with_status_1(run: Run, url: str, tmp_path: Path, comman
     assert done.err.startswith("xtransfer: ")
     assert done.err.count("\n") == 1
     assert "no record has a key that begins with '0123'" in done.err
+
+
+@pytest.mark.parametrize("out", ["small.yaml", "small.yaml/inner", "/proc/none/x"])
+def test_a_report_that_cannot_be_written_says_where(
+    run: Run, config: Path, url: str, monkeypatch: pytest.MonkeyPatch, out: str
+) -> None:
+    monkeypatch.chdir(config.parent)
+    done = run("report", config, "--store", url, "--out", out)
+    assert done.status == 1
+    assert done.err.startswith(f"xtransfer: {out}: ")
+
+
+@pytest.mark.parametrize("place", ["small.yaml", "small.yaml/inner"])
+def test_a_file_is_no_store(run: Run, config: Path, place: str) -> None:
+    done = run("store", "verify", "--store", config.parent / place)
+    assert done.status != 0
+    assert "small.yaml" in done.err
+
+
+def test_an_error_of_the_disk_has_one_line(run: Run, config: Path, url: str, opened: Store) -> None:
+    made = plan_of(config)
+    record_steps(opened, made, "train")
+    key = next(key for key, step in made.steps.items() if step.kind == "train")
+    done = run("export", key, "--out", "x" * 300, "--store", url)
+    assert done.status == 1
+    assert done.err == f"xtransfer: {'x' * 300}: File name too long\n"
+
+
+@pytest.mark.parametrize("encoder", ["absent", ""])
+def test_an_export_needs_the_folder_of_an_encoder_and_leaves_nothing_without(
+    run: Run, config: Path, url: str, opened: Store, tmp_path: Path, encoder: str
+) -> None:
+    made = plan_of(config)
+    record_steps(opened, made, "train")
+    key = next(key for key, step in made.steps.items() if step.kind == "train")
+    out = tmp_path / "new" / "model"
+    done = run("export", key, "--out", out, "--store", url, "--encoder", encoder)
+    assert done.status == 2
+    assert "--encoder" in done.err
+    assert not out.parent.exists()
+
+
+def test_an_error_quotes_no_control_characters_and_no_more_than_a_line(
+    run: Run, config: Path, url: str
+) -> None:
+    done = run("plan", config, "--store", url, "--only-\x1b[31m")
+    assert done.status == 2
+    done = run("explain", "\x1b[31m" + "x" * 9_000, "--store", url)
+    assert done.status == 1
+    assert "\x1b" not in done.err
+    assert len(done.err) < 2_000
 
 
 def test_debug_shows_where_an_error_came_from(monkeypatch: pytest.MonkeyPatch) -> None:

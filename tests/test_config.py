@@ -109,6 +109,32 @@ def test_the_placements_of_the_repository_are_good(path: Path) -> None:
         ("name=Bad Name", "name: must be 1 to 30 of a-z, 0-9, '-' and '_', beginning with"),
         ("encoder={}", "encoder: give either `name` (a folder or a hub repository) or `pretrain`"),
         ("training.precision=fp16", "training.precision: input should be 'fp32' or 'bf16'"),
+        ("target.languages.xnli=[../x]", "target.languages: '../x' is no language code"),
+        (
+            "tasks=[{name: own, like: mnli, languages: [../../x]}]",
+            "tasks[0].languages: '../../x' is no language code",
+        ),
+        (
+            "tasks=[{name: own, like: mnli, train_language: /etc/passwd}]",
+            "tasks[0].train_language: '/etc/passwd' is no language code",
+        ),
+        (
+            "intermediate.tasks=[{task: mnli, languages: [..]}]",
+            "intermediate.tasks[0].languages: '..' is no language code",
+        ),
+        (
+            "intermediate.tasks=[{task: mnli, text: {languages: [a/b]}}]",
+            "intermediate.tasks[0].text.languages: 'a/b' is no language code",
+        ),
+        ("training.adam_betas=[0.9, 1.0]", "training.adam_betas[1]: input should be less than 1"),
+        ("training.adam_epsilon=1e999", "training.adam_epsilon: input should be a finite number"),
+        ("target.seeds=[-1]", "target.seeds[0]: input should be greater than or equal to 0"),
+        ("data.holdout.squad_v1=0", "data.holdout.squad_v1: input should be greater than or"),
+        (
+            "intermediate.tasks=[{task: mnli, languages: [en, sw], spread: -1}]",
+            "intermediate.tasks[0]: `spread` is true, false or a number of examples",
+        ),
+        ("tasks=[{name: own, like: mnli, source: 5}]", "tasks[0].source: input should be"),
         ("training.warmup=1.5", "training.warmup: input should be less than 1"),
         ("retrieval.layer=1.5", "retrieval.layer: is an index (0, 1, ...) or a share"),
         ("retrieval.layer=-1", "retrieval.layer: is an index (0, 1, ...) or a share"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,7 @@ import pytest
 from xtransfer import leases
 from xtransfer.errors import StepBusy
 from xtransfer.leases import Lease, attempts, claim, holder, holding
+from xtransfer.machine import this_machine
 from xtransfer.store import Store
 
 KEY = "0123456789ab"
@@ -33,7 +35,28 @@ def clock() -> Clock:
 @pytest.fixture
 def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make every holder one of another machine, whose processes cannot be looked up."""
-    monkeypatch.setattr(leases, "_machine", lambda: "")
+    monkeypatch.setattr(leases, "this_machine", lambda: "")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"[]", b"{}", b"[" * 100_000, b'{"expires": "x"}', b"\xff"],
+)
+def test_a_damaged_attempt_holds_nothing_and_its_epoch_is_taken(store: Store, data: bytes) -> None:
+    store.write(f"leases/{KEY}/000004.json", data)
+    assert holder(store, KEY) is None
+    assert claim(store, KEY, seconds=60).attempt.epoch == 5
+
+
+@pytest.mark.parametrize(("field", "value"), [("expires", "soon"), ("epoch", 9), ("key", "x")])
+def test_an_attempt_that_says_something_else_holds_nothing(
+    store: Store, field: str, value: object
+) -> None:
+    lease = claim(store, KEY, seconds=60)
+    said = {**json.loads(store.read(lease.attempt.name)), field: value}
+    store.write(lease.attempt.name, json.dumps(said).encode())
+    assert holder(store, KEY) is None
+    assert claim(store, KEY, seconds=60).attempt.epoch == 2
 
 
 def states(store: Store) -> list[str]:
@@ -104,7 +127,7 @@ def test_a_heartbeat_renews(store: Store) -> None:
 
 
 def test_a_dead_process_of_this_machine_is_followed_at_once(store: Store) -> None:
-    if not leases._machine():
+    if not this_machine():
         pytest.skip("this system does not tell processes apart")
     lease = claim(store, KEY, seconds=3600)
     assert holder(store, KEY) is not None

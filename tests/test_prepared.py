@@ -136,9 +136,10 @@ def test_a_prepare_step_leaves_rows_and_examples_of_each_language(tmp_path: Path
         folder=out,
         report=lambda language, share: told.append((language, share)),
     )
-    counts = {"read": 7, "available": 7, "used": 7, "rows": 7, "skipped": {}}
+    counts = {"read": 7, "available": 7, "used": 7, "rows": 7, "skipped": {}, "tokens": 77}
     assert result["languages"]["en"] == counts
-    assert result["languages"]["de"] == {**counts, "read": 5, "available": 5, "used": 5, "rows": 5}
+    five = {"read": 5, "available": 5, "used": 5, "rows": 5, "tokens": 55}
+    assert result["languages"]["de"] == {**counts, **five}
     assert told == [("de", 0.5), ("en", 1.0)]
     assert sorted(path.name for path in out.iterdir()) == [
         "de.examples.jsonl",
@@ -179,6 +180,7 @@ def test_a_limit_and_a_held_out_dev_set_are_counted(tmp_path: Path) -> None:
             "available": available,
             "used": used,
             "rows": used,
+            "tokens": 8 * used,
             "skipped": {"label '-'": 10},
         }
         seen += [example["id"] for example in read_data_set(out, "en").examples]

@@ -18,7 +18,9 @@ HEAVY = (
     "deepspeed",
     "kubernetes",
     "matplotlib",
+    "mlflow",
     "ray",
+    "tensorboardX",
     "torch",
     "transformers",
 )

@@ -17,6 +17,7 @@ from xtransfer.search import (
     LOOK_EVERY_S,
     LOST_AT_MOST,
     REFUSED_AT_MOST,
+    FailureRelay,
     PlanSearcher,
     ProgressRelay,
 )
@@ -185,6 +186,36 @@ def test_a_trial_whose_process_died_has_failed(plan: Plan) -> None:
     assert list(driver.searcher.failed) == [key]
 
 
+def test_the_reason_of_a_death_is_told(plan: Plan) -> None:
+    driver = Driver(plan, why=lambda key: f"{key} was hung")
+    trial, key = driver.start_all()[0]
+    driver.searcher.on_trial_complete(trial, None, error=True)
+    assert driver.searcher.failed[key] == f"{key} was hung"
+
+
+class Trial:
+    """A trial of Tune's that failed, and the file in which Tune notes why."""
+
+    def __init__(self, file: Path | None) -> None:
+        self.config = {"key": "k"}
+        self.error_file = file and str(file)
+
+
+def test_the_error_of_the_last_attempt_is_passed_on(tmp_path: Path) -> None:
+    told: list[tuple[str, str]] = []
+    relay = FailureRelay(lambda *event: told.append(event))
+    file = tmp_path / "error.txt"
+    file.write_text("Failure # 1 (occurred at x)\nfirst\n")
+    relay.on_trial_error(None, Trial(file))
+    with file.open("a") as more:
+        more.write("Failure # 2 (occurred at y)\nlow on memory\nlast\n")
+    relay.on_trial_error(None, Trial(file))
+    relay.on_trial_error(None, Trial(None))
+    relay.on_trial_error(None, Trial(tmp_path / "absent"))
+    assert told == [("k", "first"), ("k", "low on memory\nlast"), ("k", ""), ("k", "")]
+    assert pickle.loads(pickle.dumps(relay)).ended is None
+
+
 def test_a_damaged_parent_is_done_again_before_its_child(plan: Plan) -> None:
     driver = Driver(plan, done=tuple(keys(plan, "prepare")))
     trial, child = next((t, k) for t, k in driver.start_all() if plan.steps[k].kind == "train")
@@ -336,7 +367,7 @@ def test_a_step_whose_process_died_is_tried_again_so_often(plan: Plan) -> None:
         driver.searcher.on_trial_complete(trial, error=True)
         driver.searcher.busy_until.clear()
         assert (key in driver.searcher.failed) == (tries == 3)
-    assert driver.searcher.failed[key] == "its process died; it was tried 3 times"
+    assert driver.searcher.failed[key] == "its process died"
     assert (key, "waiting", "its process died; it is tried again") in driver.events
 
 
@@ -350,7 +381,7 @@ def test_a_step_that_could_not_reach_the_store_is_tried_again(plan: Plan) -> Non
     again, same = driver.start()  # type: ignore[misc]
     assert same == key
     driver.searcher.on_trial_complete(again, result)
-    assert driver.searcher.failed[key] == "s3://b: no reply; it was tried 2 times"
+    assert driver.searcher.failed[key] == "s3://b: no reply"
 
 
 def test_a_step_that_left_its_machine_is_started_again_and_used_no_retry(plan: Plan) -> None:

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict
 
+from xtransfer.documents import parse_yaml
 from xtransfer.errors import ConfigError
-from xtransfer.settings import parse_yaml, read_settings, read_yaml
+from xtransfer.settings import read_settings, read_yaml
 
 
 class Leaf(BaseModel):

@@ -106,7 +106,7 @@ class Clock:
 
 def remote(bench: Workbench, monkeypatch: pytest.MonkeyPatch, clock: Clock) -> Workbench:
     """Return the bench of a driver on another machine, so that no process can be looked up."""
-    monkeypatch.setattr(leases, "_machine", lambda: "")
+    monkeypatch.setattr(leases, "this_machine", lambda: "")
     return replace(bench, clock=clock, scratch=bench.scratch.with_name("other"))
 
 

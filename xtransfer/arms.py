@@ -19,7 +19,7 @@ from typing import Any, Literal, cast
 
 from pydantic import Field, field_validator, model_validator
 
-from xtransfer.settings import Settings, check_name, distinct
+from xtransfer.settings import Settings, check_languages, check_name, distinct
 
 
 class Sampling(Settings):
@@ -58,6 +58,8 @@ class Text(Settings):
     holdout: int = Field(default=200, ge=1)
     """Paragraphs of each language that are kept to measure the loss on."""
 
+    _codes = field_validator("languages")(check_languages)
+
 
 class Arm(Settings):
     """One way to train between the encoder and the targets: a row of the result table.
@@ -80,6 +82,8 @@ class Arm(Settings):
     """Fields of the task's source that differ, such as `files` of a translation; of one task only."""
     sampling: Sampling = Sampling()
     text: Text | None = None
+
+    _codes = field_validator("languages", "dev_languages")(check_languages)
 
     @model_validator(mode="before")
     @classmethod
@@ -108,6 +112,8 @@ class Arm(Settings):
             raise ValueError(f"has a repeated task: {list(self.tasks)}")
         if self.source and len(self.tasks) != 1:
             raise ValueError("`source` needs exactly one task to belong to")
+        if self.spread < 0:
+            raise ValueError("`spread` is true, false or a number of examples")
         if self.spread and len(self.languages) < 2:
             raise ValueError("`spread` needs two or more `languages`")
         return self

@@ -7,16 +7,16 @@ seen as one that is at work or as one that is recorded, never as left over.
 from __future__ import annotations
 
 import hashlib
-import tempfile
 import time
 from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
+from xtransfer import journal
 from xtransfer.checkpoints import read_manifest
-from xtransfer.errors import IntegrityError, NotFound
+from xtransfer.errors import IntegrityError, NotFound, shown
+from xtransfer.folders import temporary_folder
 from xtransfer.identity import file_digest
 from xtransfer.leases import LEASES, Clock, holder
 from xtransfer.plan import VERSIONS
@@ -77,7 +77,7 @@ class Garbage:
 
 
 def audit(store: Store) -> Audit:
-    """Read every record and every object that records and checkpoints name.
+    """Read every record and every object that records and checkpoints name, plans and attempts too.
 
     Files of a step that somebody is at work on right now are no findings.
     """
@@ -94,6 +94,10 @@ def audit(store: Store) -> Audit:
     findings += [
         Finding(fault="unnamed", object=name, step="", what=why)
         for name, why in contents.unnamed.items()
+    ]
+    findings += [
+        Finding(fault="unreadable", object=name, step="", what=shown(what))
+        for name, what in journal.faults(store, contents.sizes)
     ]
     checkpoints, named = _check_checkpoints(store, contents.sizes)
     findings += checkpoints
@@ -216,8 +220,8 @@ def _check(
     def finding(fault: Fault, what: str) -> Finding:
         return Finding(fault=fault, object=file.object, step=record.folder, what=what)
 
-    with tempfile.TemporaryDirectory(prefix="xtransfer-") as folder:
-        path = Path(folder) / "object"
+    with temporary_folder() as folder:
+        path = folder / "object"
         try:
             store.download(file.object, path)
         except NotFound:

@@ -12,14 +12,15 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from xtransfer.errors import NotFound
+from xtransfer.folders import temporary_folder
 from xtransfer.identity import file_digest
 from xtransfer.store import Store
+from xtransfer.store.folder import enough_space
 
 log = logging.getLogger(__name__)
 
@@ -31,14 +32,19 @@ def save_checkpoint(
     state: Mapping[str, Any],
     tensors: Mapping[str, Any],
     kept: int = 2,
+    scratch: Path | None = None,
 ) -> None:
-    """Write a checkpoint of trial `key` and drop all but the last `kept`."""
+    """Write a checkpoint of trial `key` and drop all but the last `kept`.
+
+    The file is made in `scratch` first (None: the system's folder for temporary files).
+    """
     from safetensors.torch import save_file
 
     prefix = f"resume/{key}/{int(state['step']):09d}"
-    with tempfile.TemporaryDirectory(prefix="xtransfer-") as folder:
-        path = Path(folder) / "state.safetensors"
-        save_file(dict(tensors), path)
+    with temporary_folder(scratch) as folder:
+        path = folder / "state.safetensors"
+        with enough_space(path.parent):
+            save_file(dict(tensors), path)
         digest = file_digest(path)
         name = f"{prefix}/{digest[:16]}.safetensors"
         manifest = {
@@ -69,6 +75,11 @@ def load_checkpoint(store: Store, key: str) -> tuple[dict[str, Any], dict[str, A
     return None
 
 
+def newest_checkpoint(store: Store, key: str) -> str:
+    """Return the folder of the newest checkpoint of trial `key`, "" without one."""
+    return next((name.rpartition("/")[0] for name in _manifests(store, key)), "")
+
+
 def read_manifest(store: Store, name: str) -> dict[str, Any]:
     """Return the manifest `name` of a checkpoint.
 
@@ -77,7 +88,10 @@ def read_manifest(store: Store, name: str) -> dict[str, Any]:
         NotFound: when it is gone.
     """
     data = store.read(name)
-    manifest = json.loads(data)
+    try:
+        manifest = json.loads(data)
+    except RecursionError:
+        raise ValueError("the manifest is nested too deeply") from None
     if not isinstance(manifest, dict) or _sealed(manifest) != data:
         raise ValueError("the manifest was altered")
     if not str(manifest["object"]).startswith(f"{name.rsplit('/', 2)[0]}/"):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -18,11 +18,14 @@ from xtransfer.claims import Claim, check_claims, complete_claims
 from xtransfer.errors import ConfigError
 from xtransfer.judgement import Power, Statistics, Typology
 from xtransfer.selection import RULES, Rule
-from xtransfer.settings import Settings, check_name, distinct, read_settings
+from xtransfer.settings import Settings, check_languages, check_name, distinct, read_settings
 from xtransfer.tasks import TASKS, get_task
 from xtransfer.tasks.hub import HUB, NOT_ON_HUB, check_revisions, on_hub
 from xtransfer.tasks.task import Scoring, Source, Split, Task
 from xtransfer.tasks.user import check_user_tasks, complete_user_tasks, patched
+
+_Beta = Annotated[float, Field(ge=0, lt=1)]
+"""A rate of decay of Adam's running means."""
 
 
 class Pretrain(Settings):
@@ -95,7 +98,7 @@ class Data(Settings):
     `files` names."""
     revisions: Mapping[str, str] = Field(default_factory=dict)
     """Repository on the hub -> full commit hash, where it is not the recorded one."""
-    holdout: Mapping[str, int] = Field(default_factory=dict)
+    holdout: Mapping[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
     """Task -> examples of its training file that are kept as its dev set and not trained on. Span
     examples are held out by whole paragraphs."""
     limits: Limits = Limits()
@@ -145,7 +148,7 @@ class StageOverride(Settings):
 class Phase(Settings):
     """The grid of trials of each task or arm of a phase."""
 
-    seeds: tuple[int, ...] = (1,)
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = (1,)
     learning_rates: tuple[float, ...] = ()
     """Empty: the task's own default."""
     overrides: Mapping[str, StageOverride] = Field(default_factory=dict)
@@ -199,6 +202,13 @@ class Target(Phase):
     few_shot: Mapping[str, FewShot] = Field(default_factory=dict)
     """Target -> a further stage on examples of a target language, beside the zero-shot score."""
 
+    @field_validator("languages")
+    @classmethod
+    def _codes(cls, value: Mapping[str, tuple[str, ...]]) -> Mapping[str, tuple[str, ...]]:
+        for codes in value.values():
+            check_languages(codes)
+        return value
+
     @field_validator("tasks")
     @classmethod
     def _other_tasks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -219,7 +229,7 @@ class Training(Settings):
     """Share of the steps over which the learning rate rises linearly; it then falls to 0."""
     weight_decay: float = Field(default=0.01, ge=0)
     adam_epsilon: float = Field(default=1e-8, gt=0)
-    adam_betas: tuple[float, float] = (0.9, 0.999)
+    adam_betas: tuple[_Beta, _Beta] = (0.9, 0.999)
     clip: float = Field(default=1.0, gt=0)
     """Largest L2 norm of the gradient."""
     dropout: float | None = Field(default=None, ge=0, lt=1)
@@ -230,6 +240,13 @@ class Training(Settings):
     """Steps between two dev evaluations; the last step is always evaluated. None: only there."""
     patience: int = Field(default=30, ge=1)
     """Dev evaluations without improvement before a trial stops."""
+    on_nan: Literal["fail", "skip"] = "fail"
+    """What becomes of an optimizer step whose loss or gradient is not finite: it fails the trial, or it is
+    left out and noted. How often is put up with is a matter of placement (`train.skips_in_all`)."""
+
+    def identity(self) -> dict[str, Any]:
+        """Return what enters the keys of trials. That a step fails them does not: it leaves no record."""
+        return self.model_dump(mode="json", exclude={"on_nan"} if self.on_nan == "fail" else None)
 
 
 class Retrieval(Settings):

@@ -11,7 +11,9 @@
     └── StepError             a step of the plan failed
         ├── InputLost         ... because a parent's record or files are gone or damaged
         ├── StepBusy          ... because another process is at work on it
-        └── StepLeft          ... because its machine is about to go; its state is saved
+        ├── StepLeft          ... because its machine is about to go; its state is saved
+        ├── Diverged          ... because the training loss or the gradient was not finite
+        └── OutOfMemory       ... because memory did not suffice; it is tried again with less
 
 Each says where, what and what next, in this order, as one line.
 """
@@ -85,6 +87,14 @@ class StepBusy(StepError):
 
 class StepLeft(StepError):
     """The step saved its state and ended, because its machine is about to go: it goes on elsewhere."""
+
+
+class Diverged(StepError):
+    """The training loss or the gradient was not finite, and the step was not to be left out."""
+
+
+class OutOfMemory(StepError):
+    """Memory did not suffice for a trial, which can be tried again in smaller micro-batches."""
 
 
 def shown(text: str, *, most: int = 80) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -15,6 +14,7 @@ from typing import Any
 from xtransfer import __version__
 from xtransfer.checkpoints import drop_checkpoints
 from xtransfer.errors import DataError, InputLost, IntegrityError, StepError
+from xtransfer.folders import temporary_folder
 from xtransfer.identity import file_digest
 from xtransfer.leases import Clock, Lease, holding
 from xtransfer.placement import Placement
@@ -23,6 +23,8 @@ from xtransfer.quarantine import set_aside
 from xtransfer.records import Done, Record, commit, damage, fetch, read_record
 from xtransfer.selection import mean_scores, select
 from xtransfer.store import Store
+from xtransfer.store.folder import enough_space
+from xtransfer.watchdog import watched
 
 Telemetry = Callable[[Mapping[str, Any]], None]
 """Takes what a running step tells of itself: step, total, loss, examples_per_s, dev, stage."""
@@ -42,12 +44,23 @@ class Workbench:
     """The driver's name for what it runs, of which its notice to end is given (`xtransfer.leaving`)."""
     leaving: Callable[[], str] = lambda: ""
     """Why this process must end soon; empty while it need not."""
+    alive: Callable[[], None] = lambda: None
+    """Called while there is nothing to tell yet the work moves, so that it is not taken for hung."""
     clock: Clock = time.time
     """Of leases, Unix seconds."""
 
     def __post_init__(self) -> None:
         """Make the scratch folder: the driver's is not on every node."""
         self.scratch.mkdir(parents=True, exist_ok=True)
+
+    def watched_by(self, beat: Callable[[], None]) -> Workbench:
+        """Return this bench with a watchdog that is told of every move."""
+
+        def tell(facts: Mapping[str, Any]) -> None:
+            beat()
+            self.tell(facts)
+
+        return replace(self, tell=tell, alive=beat)
 
     def record(self, key: str) -> Record:
         """Return the record of a step of the plan.
@@ -74,6 +87,8 @@ class Workbench:
             return fetch(self.store, record, self.scratch / record.folder, names)
         except IntegrityError as error:
             raise InputLost(record.folder, str(error)) from error
+        finally:
+            self.alive()
 
     def trained(self, key: str) -> Record:
         """Return the record of the trial that a select step chose; a trial's own key also does."""
@@ -110,9 +125,11 @@ def _do(step: Step, bench: Workbench, lease: Lease) -> Record:
         bench.tell(facts)
 
     started = time.time()
-    with tempfile.TemporaryDirectory(prefix="xtransfer-", dir=bench.scratch) as temporary:
-        folder = Path(temporary)
-        done = WORK[step.kind](step, replace(bench, tell=tell), folder)
+    with (
+        enough_space(bench.scratch),
+        temporary_folder(bench.scratch) as folder,
+    ):
+        done = _work(step, replace(bench, tell=tell), folder)
         seconds = time.time() - started
         return commit(
             bench.store,
@@ -136,6 +153,14 @@ def _do(step: Step, bench: Workbench, lease: Lease) -> Record:
             folder,
             fence=lease.check,
         )
+
+
+def _work(step: Step, bench: Workbench, folder: Path) -> Done:
+    if step.kind in UNWATCHED:
+        return WORK[step.kind](step, bench, folder)
+    limit, store = bench.placement.hung_after_s, bench.store
+    with watched(step, store, silent_s=limit, scratch=bench.scratch) as beat:
+        return WORK[step.kind](step, bench.watched_by(beat), folder)
 
 
 def sound_record(store: Store, step: Step) -> Record | None:
@@ -179,9 +204,9 @@ def _pretrain(step: Step, bench: Workbench, folder: Path) -> Done:
         bench.tell({**shown, "total": spec["steps"], "examples_per_s": speed})
 
     _set_threads(bench)
-    with tempfile.TemporaryDirectory(prefix="xtransfer-") as data:
-        write_synthetic(spec["synthetic"], Path(data))
-        corpus = read_corpus(Path(data) / "text")
+    with temporary_folder(bench.scratch) as data:
+        write_synthetic(spec["synthetic"], data)
+        corpus = read_corpus(data / "text")
         settings = PretrainSpec(seed=spec["seed"], steps=spec["steps"], **spec["options"])
         pretrain(corpus, folder, spec=settings, report=report)
     return Done(result={"loss": last["loss"], "steps": spec["steps"]})
@@ -190,7 +215,9 @@ def _pretrain(step: Step, bench: Workbench, folder: Path) -> Done:
 def _prepare(step: Step, bench: Workbench, folder: Path) -> Done:
     from xtransfer.prepared import prepare
 
+    began = time.time()
     tokenizer = load_tokenizer(*encoder_place(step, bench))
+    ready = time.time()
 
     def report(language: str, share: float) -> None:
         bench.tell({"stage": language, "step": round(100 * share), "total": 100})
@@ -204,7 +231,7 @@ def _prepare(step: Step, bench: Workbench, folder: Path) -> Done:
         report=report,
         labels=None if trained is None else bench.record(trained).result["labels"],
     )
-    return Done(result=result)
+    return Done(result=result, timing={"start_s": ready - began})
 
 
 def _train(step: Step, bench: Workbench, folder: Path) -> Done:
@@ -213,11 +240,7 @@ def _train(step: Step, bench: Workbench, folder: Path) -> Done:
     return train_step(step, bench, folder)
 
 
-def _select(
-    step: Step,
-    bench: Workbench,
-    _: Path,
-) -> Done:
+def _select(step: Step, bench: Workbench, _: Path) -> Done:
     spec = step.spec
     candidates: list[dict[str, Any]] = []
     for role, key in step.inputs.items():
@@ -272,7 +295,7 @@ def _kept(result: Mapping[str, Any]) -> dict[str, Any]:
 def _evaluate(step: Step, bench: Workbench, folder: Path) -> Done:
     from xtransfer.train.evaluation import evaluate_step
 
-    return Done(result=evaluate_step(step, bench, folder))
+    return evaluate_step(step, bench, folder)
 
 
 WORK: Mapping[str, Work] = {
@@ -282,6 +305,8 @@ WORK: Mapping[str, Work] = {
     "select": _select,
     "evaluate": _evaluate,
 }
+UNWATCHED = ("select", "train")
+"""A selection takes no time and may be done by the driver; each worker of a trial watches itself."""
 
 
 def encoder_place(step: Step, bench: Workbench) -> tuple[str, str | None]:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
-import tempfile
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from xtransfer.errors import UserError
+from xtransfer.errors import UserError, XtransferError, shown
+from xtransfer.folders import temporary_folder
 from xtransfer.records import Record, fetch, find
+from xtransfer.results import check_result
 from xtransfer.store import Store
+from xtransfer.store.folder import disk_errors
 
 
 def export_model(store: Store, key: str, out: Path, *, encoder: str | None = None) -> str:
@@ -30,18 +36,20 @@ def export_model(store: Store, key: str, out: Path, *, encoder: str | None = Non
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(str(out), "exists and is not empty", "Give a new folder.")
     record = find(store, key)
+    check_result(record)
     if record.kind == "select":
         record = find(store, record.result["chosen"])
     if record.kind not in ("train", "pretrain"):
         raise UserError(
             record.folder, f"a {record.kind} step has no model", "Give a train or select step."
         )
-    with tempfile.TemporaryDirectory(prefix="xtransfer-") as temporary:
-        _write(store, record, out, encoder, Path(temporary))
+    with temporary_folder() as temporary:
+        _write(store, record, out, encoder, temporary)
     return str(out)
 
 
 def _write(store: Store, record: Record, out: Path, encoder: str | None, scratch: Path) -> None:
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     from xtransfer.execute import load_tokenizer
@@ -49,16 +57,18 @@ def _write(store: Store, record: Record, out: Path, encoder: str | None, scratch
     from xtransfer.train.model import apply_weights, load_encoder, read_weights
 
     base, revision = _base(store, record, encoder, scratch)
-    model = load_encoder(base, revision=revision)
+    try:
+        model = load_encoder(base, revision=revision)
+        tokenizer = load_tokenizer(base, revision)
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        raise XtransferError(
+            base, f"cannot be loaded as an encoder: {shown(str(error), most=200)}", _ENCODER
+        ) from error
     head: dict[str, Any] = {}
     if record.kind == "train":
         weights = read_weights(fetch(store, record, scratch / "trained", [WEIGHTS]) / WEIGHTS)
         apply_weights(model, weights)
         head = _heads(weights, record)
-    model.save_pretrained(out)
-    load_tokenizer(base, revision).save_pretrained(out)
-    if head:
-        save_file(head, out / "head.safetensors", metadata={"format": "pt"})
     about = {
         "key": record.key,
         "step": record.folder,
@@ -68,7 +78,29 @@ def _write(store: Store, record: Record, out: Path, encoder: str | None, scratch
         "environment": record.environment,
     }
     text = json.dumps(about, indent=1, sort_keys=True, ensure_ascii=False)
-    (out / "xtransfer.json").write_text(text + "\n", encoding="utf-8")
+    with _whole(out) as folder:
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        if head:
+            save_file(head, folder / "head.safetensors", metadata={"format": "pt"})
+        (folder / "xtransfer.json").write_text(text + "\n", encoding="utf-8")
+
+
+@contextmanager
+def _whole(out: Path) -> Iterator[Path]:
+    """Yield a folder beside `out` that takes its place at the end, or vanishes."""
+    out = out.absolute()
+    temporary = out.with_name(f".{out.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        with disk_errors(out):
+            temporary.mkdir(parents=True)
+            yield temporary
+            temporary.replace(out)  # onto an empty folder too
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+_ENCODER = "Give a folder with config.json, model.safetensors and tokenizer.json."
 
 
 def _heads(weights: dict[str, Any], record: Record) -> dict[str, Any]:
@@ -97,6 +129,8 @@ def _base(
         return str(fetch(store, at, scratch / "base")), None
     identity = at.spec["encoder"]
     if encoder is not None:
+        if not encoder or not Path(encoder).is_dir():
+            raise UserError(f"--encoder {encoder}", "no such folder", _ENCODER)
         return encoder, None
     if "hub" in identity:
         return identity["hub"], identity["revision"]

@@ -26,11 +26,12 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
-from functools import lru_cache
-from pathlib import Path
 from typing import Literal
 
+from pydantic import TypeAdapter, ValidationError
+
 from xtransfer.errors import NotFound, StepBusy, StoreError
+from xtransfer.machine import process_start, this_machine
 from xtransfer.store import Store
 
 LEASES = "leases"
@@ -74,9 +75,12 @@ class Attempt:
         """Say whether its holder may still be at work."""
         if self.state != "working" or not now <= self.expires <= now + LONGEST_S:
             return False
-        if not self.machine or self.machine != _machine():
+        if not self.machine or self.machine != this_machine():
             return True
-        return _process_start(self.pid) == self.process_start
+        return process_start(self.pid) == self.process_start
+
+
+_ATTEMPT = TypeAdapter(Attempt)
 
 
 @dataclass(kw_only=True)
@@ -145,9 +149,9 @@ def claim(store: Store, key: str, *, seconds: float, clock: Clock = time.time) -
         epoch=found[-1].epoch + 1 if found else 1,
         token=secrets.token_hex(8),
         host=socket.gethostname(),
-        machine=_machine(),
+        machine=this_machine(),
         pid=os.getpid(),
-        process_start=_process_start(os.getpid()),
+        process_start=process_start(),
         began=now,
         expires=now + seconds,
     )
@@ -206,6 +210,17 @@ def every_attempt(store: Store) -> dict[str, list[Attempt]]:
     return {key: sorted(own, key=lambda each: each.epoch) for key, own in every.items()}
 
 
+def parse_attempt(data: bytes, name: str) -> Attempt:
+    """Return the attempt that the object `name` holds; raise ValueError where it holds none."""
+    try:
+        found = _ATTEMPT.validate_json(data)
+    except ValidationError as error:
+        raise ValueError(error.errors(include_url=False, include_input=False)[0]["msg"]) from None
+    if found.name != name:
+        raise ValueError(f"holds {found.name}")
+    return found
+
+
 def _read(store: Store, name: str, key: str) -> Attempt | None:
     try:
         epoch = int(name.rsplit("/", 1)[1].removesuffix(".json"))
@@ -213,8 +228,8 @@ def _read(store: Store, name: str, key: str) -> Attempt | None:
     except (NotFound, ValueError):
         return None
     try:
-        return Attempt(**json.loads(data))
-    except (ValueError, TypeError):
+        return parse_attempt(data, name)
+    except ValueError:
         # Damaged: it holds nothing, but its epoch is taken. A live holder writes it anew soon.
         return Attempt(
             key=key, epoch=epoch, token="", host="", machine="", pid=0, process_start="",
@@ -232,22 +247,3 @@ def _busy(attempt: Attempt, now: float) -> StepBusy:
 
 def _text(attempt: Attempt) -> bytes:
     return json.dumps(asdict(attempt), indent=1).encode()
-
-
-@lru_cache(maxsize=1)
-def _machine() -> str:
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        return f"{boot}/{Path('/proc/self/ns/pid').stat().st_ino}"
-    except OSError:
-        return ""
-
-
-def _process_start(pid: int) -> str:
-    """Return when a process of this machine started, in its kernel's ticks; "" for a dead one."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
-    fields = stat.rpartition(")")[2].split()
-    return "" if fields[0] in ("Z", "X") else fields[19]

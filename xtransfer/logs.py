@@ -1,6 +1,6 @@
 """Logs in the store: what each step and each driver said, readable after the machines are gone.
 
-logs/{step key}/{time}-{host}-{pid}.log      one attempt at a step
+logs/{step key}/{time}-{host}-{pid}.log      one attempt at a step; `-hung` before `.log`: its stacks
 logs/{experiment}-{plan key}/{time}.log      one driver
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import threading
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -16,8 +17,15 @@ from typing import Any
 from xtransfer.errors import StoreError
 from xtransfer.store import Store
 
-FLUSH_EVERY_S = 30.0
-"""Most seconds that a line waits before it is in the store."""
+FLUSH_EVERY_S = 10.0
+"""Seconds that a line waits until it is put into the store, though nothing more is said: what a process that
+is killed said last before that is kept."""
+
+
+def log_name(folder: str, tail: str = "") -> str:
+    """Return the name of a new log of this process in the store."""
+    stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
+    return f"logs/{folder}/{stamp}-{socket.gethostname()}-{os.getpid()}{tail}.log"
 
 
 class StoreLog(logging.Handler):
@@ -26,21 +34,26 @@ class StoreLog(logging.Handler):
     Writing a log must never fail what it logs: a store that cannot be reached loses lines, no more.
     """
 
-    def __init__(self, store: Store, folder: str) -> None:
+    def __init__(self, store: Store, folder: str, *, flush_every_s: float = FLUSH_EVERY_S) -> None:
         super().__init__(logging.WARNING)
         self.store = store
-        stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
-        self.object = f"logs/{folder}/{stamp}-{socket.gethostname()}-{os.getpid()}.log"
+        self.object = log_name(folder)
         self.lines: list[str] = []
-        self.flushed = time.monotonic()
-        self.unsaved = False
+        self.flush_every_s = flush_every_s
+        self.saved = 0
+        """Lines that are in the store."""
+        self.timer: threading.Timer | None = None
+        self.guard = threading.Lock()
+        self.writing = threading.Lock()
 
     def write(self, text: str) -> None:
-        """Add one line, with the time before it."""
-        self.lines.append(f"{time.strftime('%H:%M:%S', time.gmtime())} {text}")
-        self.unsaved = True
-        if time.monotonic() - self.flushed > FLUSH_EVERY_S:
-            self.flush()
+        """Add one line, with the time before it. It does not wait for the store."""
+        with self.guard:
+            self.lines.append(f"{time.strftime('%H:%M:%S', time.gmtime())} {text}")
+            if self.timer is None:
+                self.timer = threading.Timer(self.flush_every_s, self.flush)
+                self.timer.daemon = True
+                self.timer.start()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Add a log record as a line."""
@@ -58,11 +71,31 @@ class StoreLog(logging.Handler):
 
     def flush(self) -> None:
         """Write all lines to the store."""
-        if not self.unsaved:
-            return
-        self.flushed = time.monotonic()
-        try:
-            self.store.write(self.object, ("\n".join(self.lines) + "\n").encode())
-        except StoreError:
-            return
-        self.unsaved = False
+        with self.writing:
+            with self.guard:
+                if self.timer is not None:
+                    self.timer.cancel()
+                    self.timer = None
+                lines = list(self.lines)
+            if len(lines) == self.saved:
+                return
+            try:
+                self.store.write(self.object, ("\n".join(lines) + "\n").encode())
+            except StoreError:
+                return
+            self.saved = len(lines)
+
+
+def kept_logs(store: Store, key: str) -> dict[str, str]:
+    """Return name -> text of the logs that drivers of a plan, or attempts at a step, left; oldest first.
+
+    Args:
+        store: where they are.
+        key: of the plan or the step.
+    """
+    names = sorted(
+        item.name
+        for item in store.list("logs/")
+        if item.name.split("/")[1].rpartition("-")[2] == key
+    )
+    return {name: store.read(name).decode(errors="replace") for name in names}

@@ -32,6 +32,10 @@ class TrainResources(Resources):
     """Seconds between two resumable checkpoints."""
     resume_kept: int = Field(default=2, ge=1)
     """Resumable checkpoints kept of a trial: the newest, and others in case it is damaged."""
+    skips_in_a_row: int = Field(default=3, ge=0)
+    """With `training.on_nan: skip`: optimizer steps left out one after the other before a trial fails ..."""
+    skips_in_all: int = Field(default=20, ge=0)
+    """... and in the whole trial."""
     compact_vocabulary: bool = True
     """Train only the embedding rows that the data uses: the same mathematics, less memory."""
     resize_every_s: float = Field(default=60.0, gt=0)
@@ -90,6 +94,22 @@ class S3(Settings):
     """Parts of one file in flight at once."""
 
 
+class Estimates(Settings):
+    """What `xtransfer plan` assumes where nothing was measured."""
+
+    utilisation: float = Field(default=0.3, gt=0, le=1)
+    """Share of a GPU's peak that a trial reaches. An assumption, unverified: no GPU was measured."""
+
+
+class Tracking(Settings):
+    """Where a run's steps are shown beside the store; what is down there delays or fails nothing."""
+
+    mlflow: str | None = None
+    """Tracking URI, such as `sqlite:///runs/mlflow.db` or `http://HOST:5000`; needs the extra `tracking`."""
+    tensorboard: str | None = None
+    """Folder for TensorBoard's event files."""
+
+
 class Placement(Settings):
     """Where and how the plan is worked off. Recorded, never hashed."""
 
@@ -105,9 +125,14 @@ class Placement(Settings):
     another driver waits after that one has fallen silent. Clocks must differ by less."""
     retries: int = Field(default=2, ge=0)
     """Times that a step whose process died is started again."""
+    hung_after_s: float | None = Field(default=1800.0, gt=0)
+    """Seconds after which a step that told nothing is taken for hung: its process ends, as if it had died.
+    None: never. It must be longer than reading and tokenising the largest data file takes."""
     grace_s: float = Field(default=45.0, gt=0)
     """Seconds that running trials have, when the driver is told to end by SIGTERM, to save their state."""
     s3: S3 = S3()
+    estimates: Estimates = Estimates()
+    tracking: Tracking = Tracking()
     scratch: str | None = None
     """Folder for downloaded files on each node; None: a temporary one."""
 

@@ -304,7 +304,7 @@ class _Builder:
             "seed": seed,
             "epochs": lesson.epochs,
             "batch_size": lesson.batch_size,
-            **training.model_dump(mode="json"),
+            **training.identity(),
             "keep": "last" if further else "best",
             "head": "kept" if further else "fresh",
             "encoder": self.inputs.encoder_id if parent is None else None,

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from xtransfer.data import cut, read_examples, source_digests, spread
 from xtransfer.data.examples import Rows as Found
 from xtransfer.data.examples import TaggingExample
 from xtransfer.errors import DataError
+from xtransfer.folders import temporary_folder
 from xtransfer.plan import Step
 from xtransfer.tasks.task import Hub, Source, Task
 
@@ -68,6 +68,7 @@ def prepare(
             result["labels"] = list(labels)
         for number, selection in enumerate(selections):
             language, taken = selection.language, selection.rows
+            report(language, number / len(spec["data"]))  # it is read, which may take a while
             encoded: Encoded = form.encode(
                 taken.examples,
                 tokenizer,
@@ -84,6 +85,7 @@ def prepare(
                 "available": selection.available,
                 "used": len(taken.examples),
                 "rows": len(encoded.columns["input_ids"]),
+                "tokens": sum(map(len, encoded.columns["input_ids"])),
                 "skipped": dict(taken.skipped),
                 **{name: count for name, count in encoded.counts.items() if count},
             }
@@ -269,9 +271,9 @@ def _data_root(step: Step) -> Iterator[Path]:
     if synthetic is None:
         yield Path(step.where["root"])
         return
-    with tempfile.TemporaryDirectory(prefix="xtransfer-") as folder:
-        write_synthetic(synthetic, Path(folder))
-        yield Path(folder)
+    with temporary_folder() as folder:
+        write_synthetic(synthetic, folder)
+        yield folder
 
 
 def write_synthetic(settings: dict[str, Any], root: Path) -> Any:

@@ -13,13 +13,12 @@ import json
 import logging
 import secrets
 import socket
-import tempfile
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 
 from xtransfer.errors import IntegrityError, NotFound
+from xtransfer.folders import temporary_folder
 from xtransfer.records import parse_record, record_name
 from xtransfer.store import Store, name_fault
 
@@ -85,8 +84,8 @@ def _objects(data: bytes, name: str) -> list[str]:
 def _move(store: Store, source: str, target: str) -> None:
     if name_fault(target):  # too long: what no record names is removed by `store gc`
         return
-    with tempfile.TemporaryDirectory(prefix="xtransfer-") as folder:
-        path = Path(folder) / "object"
+    with temporary_folder() as folder:
+        path = folder / "object"
         try:
             store.download(source, path)
         except NotFound:

@@ -14,7 +14,6 @@ import hashlib
 import json
 import re
 import secrets
-import tempfile
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -24,6 +23,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from xtransfer.errors import ConfigError, IntegrityError, NotFound, StoreError, XtransferError
+from xtransfer.folders import temporary_folder
 from xtransfer.identity import canonical_json, file_digest, key_of
 from xtransfer.store import Store, name_fault
 from xtransfer.store.folder import disk_errors, temporary_beside
@@ -150,7 +150,7 @@ def commit(
     attempt = f"{draft.folder}/{secrets.token_hex(4)}"
     paths = _files_below(folder) if folder else {}
     files = _each(lambda name: _upload(store, f"{attempt}/{name}", name, paths[name]), paths)
-    text = _sealed(draft.model_copy(update={"files": files}))
+    text = sealed(draft.model_copy(update={"files": files}))
     try:
         fence()
     except XtransferError:
@@ -267,9 +267,9 @@ def read_file(store: Store, record: Record, name: str) -> bytes:
 
 def damage(store: Store, record: Record) -> list[IntegrityError]:
     """Read every object that a record names, and return what is wrong with them."""
-    with tempfile.TemporaryDirectory(prefix="xtransfer-") as folder:
+    with temporary_folder() as folder:
         found = _each(
-            lambda pair: _fault(store, pair[1], Path(folder) / str(pair[0])),
+            lambda pair: _fault(store, pair[1], folder / str(pair[0])),
             enumerate(record.files),
         )
     return [fault for fault in found if fault is not None]
@@ -299,7 +299,7 @@ def parse_record(data: bytes, name: str, where: str) -> Record:
     if record.expected_key != record.key:
         what = f"what it says it computed has the key {record.expected_key}"
         raise IntegrityError(where, what, next_)
-    if record.seal and _sealed(record).encode() != data:
+    if record.seal and sealed(record).encode() != data:
         raise IntegrityError(where, "the record was altered after it was written", next_)
     return record
 
@@ -326,7 +326,7 @@ def _to_text(record: Record) -> str:
     return json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False) + "\n"
 
 
-def _sealed(record: Record) -> str:
+def sealed(record: Record) -> str:
     """Return the record's text with the seal that belongs to it."""
     bare = record.model_copy(update={"seal": ""})
     seal = hashlib.sha256(_to_text(bare).encode()).hexdigest()

@@ -33,10 +33,10 @@ class RememberedData:
         found: dict[str, Any] = {}
         for record in self._records:
             spec = record.spec
+            if (spec.get("task"), spec.get("split")) != (task.name, split):
+                continue
             identity = spec["data"].get(language)
-            if (spec["task"], spec["split"]) != (task.name, split) or not isinstance(
-                identity, list
-            ):
+            if not isinstance(identity, list):
                 continue
             if canonical_json(spec["source"]) == source and _names(identity) == names:
                 found[canonical_json(identity)] = identity

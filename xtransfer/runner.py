@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
 import secrets
 import shutil
 import signal
-import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from xtransfer.errors import IntegrityError, XtransferError
+from xtransfer.errors import IntegrityError, StoreError, XtransferError, shown
+from xtransfer.failures import DIED, forget, note_failure, note_of, reason
+from xtransfer.folders import private_folder, remove_orphans
 from xtransfer.gauges import Board, MeasuredBoard
 from xtransfer.leases import holder
 from xtransfer.placement import Placement, Resources
 from xtransfer.plan import Plan, Step
 from xtransfer.records import load_records, record_name
 from xtransfer.store import Store
+from xtransfer.tracking.feed import tracked
 
 log = logging.getLogger(__name__)
 
+SCRATCH, RAY = "xtransfer-run", "xt-ray"
+"""How the names of a driver's temporary folders begin."""
 DRIVER_MEMORY = 512 * 2**20
 """Bytes that the driver of a trial with several workers claims."""
 
@@ -68,6 +73,13 @@ def run_plan(plan: Plan, store: Store, placement: Placement, board: Board) -> Su
 
     A step whose parent failed is blocked; the rest goes on.
     """
+    for prefix in (SCRATCH, RAY):
+        remove_orphans(prefix)
+    with tracked(board, plan, store, placement.tracking) as everybody:
+        return _work(plan, store, placement, everybody)
+
+
+def _work(plan: Plan, store: Store, placement: Placement, board: Board) -> Summary:
     done, suspect = recorded(plan, store)
     for key in done:
         board.changed(key, "recorded", "")
@@ -75,6 +87,7 @@ def run_plan(plan: Plan, store: Store, placement: Placement, board: Board) -> Su
         return Summary(total=len(done), done_before=len(done), done_now=0, failed={}, blocked={})
     name = f"plans/{plan.experiment}-{plan.key}.json"
     store.write(name, json.dumps(plan.to_json()).encode())
+    forget(store, plan.steps.keys() - done)
     with _scratch(placement) as scratch, _ray(placement):
         if placement.ray.address != "local":
             board = MeasuredBoard(board, plan, placement, recorded=done)
@@ -105,7 +118,7 @@ def _tune(
 
     from xtransfer.execute import Workbench, run_step
     from xtransfer.leaving import ask_to_leave
-    from xtransfer.search import PlanSearcher, ProgressRelay
+    from xtransfer.search import FailureRelay, PlanSearcher, ProgressRelay
     from xtransfer.trial import run_trial
 
     def look(step: Step) -> str:
@@ -113,15 +126,30 @@ def _tune(
             return "recorded"
         return "busy" if holder(store, step.key) else "free"
 
+    said: dict[str, str] = {}
+
+    def why(key: str) -> str:
+        text = reason(said.pop(key, ""))
+        return _last_words(store, key) or text if text == DIED else text
+
+    def changed(key: str, state: str, text: str) -> None:
+        if state == "failed":
+            _note(store, plan.steps[key], text)
+        elif state == "waiting":
+            with contextlib.suppress(StoreError):
+                forget(store, [key])
+        board.changed(key, state, text)
+
     bench = Workbench(plan=plan, store=store, placement=placement, scratch=scratch)
     searcher = PlanSearcher(
         plan,
         done=done,
         work_inline=lambda step: _discard(run_step(step, bench)),
-        changed=board.changed,
+        changed=changed,
         look=look,
         suspect=suspect,
         retries=placement.retries,
+        why=why,
     )
 
     def resources(config: Mapping[str, Any]) -> Any:
@@ -146,8 +174,11 @@ def _tune(
         tune.with_resources(trainable, resources),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
+            scheduler=FailureRelay(said.__setitem__),
             num_samples=-1,  # until the searcher says so: a damaged step is sampled again
-            reuse_actors=True,
+            # A process that is kept for later keeps its CPU, for which the workers of a trial would wait
+            # for ever.
+            reuse_actors=placement.train.most_workers == 1,
             max_concurrent_trials=placement.concurrent,
         ),
         run_config=tune.RunConfig(
@@ -165,6 +196,21 @@ def _tune(
             "ray", str(error).splitlines()[0], "What is recorded is safe: the same command goes on."
         ) from error
     return searcher
+
+
+def _last_words(store: Store, key: str) -> str:
+    """Return what a process that ended itself has noted, "" for none."""
+    try:
+        return note_of(store, key)
+    except StoreError:
+        return ""
+
+
+def _note(store: Store, step: Step, text: str) -> None:
+    """Leave a note of a failure, unless the step has left one itself, with a traceback."""
+    with contextlib.suppress(StoreError):
+        if not note_of(store, step.key):
+            note_failure(store, step, text, "")
 
 
 def _bundles(step: Step, placement: Placement) -> list[dict[str, float]]:
@@ -194,7 +240,7 @@ def _scratch(placement: Placement) -> Iterator[Path]:
         path.mkdir(parents=True, exist_ok=True)
         yield path
         return
-    path = _private_folder("xtransfer-run")
+    path = private_folder(SCRATCH)
     try:
         yield path
     finally:
@@ -205,6 +251,8 @@ def _scratch(placement: Placement) -> Iterator[Path]:
 def _ray(placement: Placement) -> Iterator[None]:
     """Start a private Ray or join the cluster that the placement names."""
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
+    # The board tells of failures, in words; Tune would print tracebacks of Ray's own.
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
     os.environ.setdefault("TUNE_RESULT_BUFFER_LENGTH", "0")
     os.environ.setdefault("RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS", "0")
@@ -217,37 +265,49 @@ def _ray(placement: Placement) -> Iterator[None]:
     import ray
 
     options: dict[str, Any] = {"address": placement.ray.address}
-    if local:
-        # A Unix socket's path may have 107 characters, so Ray's folder must have a short name.
-        folder = _private_folder("xt-ray")
-        options |= {
-            "num_cpus": placement.ray.cpus,
-            "num_gpus": placement.ray.gpus,
-            "_temp_dir": str(folder),
-            "dashboard_host": "127.0.0.1",
-        }
-    try:
-        ray.init(**options, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise XtransferError(
-            f"ray {placement.ray.address}", f"no Ray cluster: {error}", "Check ray.address."
-        ) from None
-    try:
-        yield
-    finally:
-        ray.shutdown()
+    with ExitStack() as stack:
         if local:
-            shutil.rmtree(folder, ignore_errors=True)
+            options |= {
+                "num_cpus": placement.ray.cpus,
+                "num_gpus": placement.ray.gpus,
+                "_temp_dir": str(stack.enter_context(_ray_folder())),
+                "dashboard_host": "127.0.0.1",
+            }
+        try:
+            ray.init(**options, log_to_driver=False, logging_level=logging.ERROR)
+        except Exception as error:
+            next_ = "Check ray.address."
+            if local:
+                next_ = "Start again, when the machine is less busy or TMPDIR is another folder."
+            raise XtransferError(
+                f"ray {placement.ray.address}",
+                f"no Ray cluster: {shown(str(error), most=300)}",
+                next_,
+            ) from error
+        try:
+            yield
+        finally:
+            ray.shutdown()
 
 
-def _private_folder(prefix: str) -> Path:
-    """Make a folder for this process, and remove those of drivers that were killed."""
-    base = Path(tempfile.gettempdir())
-    for old in base.glob(f"{prefix}-*-*"):
-        pid = old.name.removeprefix(f"{prefix}-").split("-")[0]
-        if pid.isdigit() and not Path(f"/proc/{pid}").exists() and Path("/proc/self").exists():
-            shutil.rmtree(old, ignore_errors=True)
-    return Path(tempfile.mkdtemp(prefix=f"{prefix}-{os.getpid()}-"))
+@contextmanager
+def _ray_folder() -> Iterator[Path]:
+    """Yield a private Ray's folder: a Unix socket's path may have 107 characters, so its name is short.
+
+    The temporary files of Ray's processes are in it, too: what they leave when they are killed goes
+    with the folder.
+    """
+    folder = private_folder(RAY)
+    before = os.environ.get("TMPDIR")
+    os.environ["TMPDIR"] = str(folder)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        if before is None:
+            del os.environ["TMPDIR"]
+        else:
+            os.environ["TMPDIR"] = before
 
 
 def _discard(_: object) -> None:

@@ -10,12 +10,15 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from ray.tune import Callback
+from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
 from xtransfer.errors import InputLost, StepBusy, XtransferError
+from xtransfer.failures import DIED
 from xtransfer.plan import Plan, Step
 
 LOOK_EVERY_S = 2.0
@@ -41,6 +44,7 @@ class PlanSearcher(Searcher):
         look: says whether a step that is ready is "recorded" by now, "busy" elsewhere, or "free".
         suspect: keys whose records are damaged, so that having one does not mean done.
         retries: times that a step is started again whose process died or could not reach the store.
+        why: says of a step that ended without a report why it did.
     """
 
     def __init__(
@@ -53,6 +57,7 @@ class PlanSearcher(Searcher):
         look: Callable[[Step], str] = lambda step: "free",
         suspect: Iterable[str] = (),
         retries: int = 0,
+        why: Callable[[str], str] = lambda key: "",
     ) -> None:
         super().__init__(metric="finished", mode="max")
         self.plan = plan
@@ -65,6 +70,7 @@ class PlanSearcher(Searcher):
         self.work_inline = work_inline
         self.changed = changed
         self.look = look
+        self.why = why
         self.suspect = set(suspect)
         self.busy_until: dict[str, float] = {}
         self.refused: Counter[str] = Counter()
@@ -76,7 +82,8 @@ class PlanSearcher(Searcher):
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the driver's hooks out: Tune writes a copy of its search algorithm to disk."""
-        return {**self.__dict__, "work_inline": None, "changed": None, "look": None}
+        hooks = ("work_inline", "changed", "look", "why")
+        return {**self.__dict__, **dict.fromkeys(hooks)}
 
     @property
     def waiting(self) -> list[str]:
@@ -134,13 +141,12 @@ class PlanSearcher(Searcher):
             self._settle()
             return
         if result.get("again") or (not text and (error or not result.get("finished"))):
-            text = text or "its process died"
+            text = text or self.why(key) or DIED
             self.died[key] += 1
             if self.died[key] <= self.retries:
                 self.busy_until[key] = time.monotonic() + LOOK_EVERY_S
                 self.changed(key, "waiting", f"{text}; it is tried again")
                 return
-            text = f"{text}; it was tried {self.died[key]} times"
         if text:
             self._fail(key, text)
         else:
@@ -224,6 +230,34 @@ class PlanSearcher(Searcher):
                 else:
                     self.done.add(key)
                     self.changed(key, "done", "")
+
+
+class FailureRelay(FIFOScheduler):
+    """Hands what Ray says of every attempt that ended without a report to `ended(key, text)`.
+
+    It is told before the search algorithm is, unlike a callback.
+    """
+
+    def __init__(self, ended: Callable[[str, str], None]) -> None:
+        super().__init__()
+        self.ended = ended
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the driver's hook out, should Tune write a copy to disk."""
+        return {**self.__dict__, "ended": None}
+
+    def on_trial_error(self, tune_controller: Any, trial: Any) -> None:  # noqa: ARG002 - Tune's signature
+        """Pass on why an attempt ended."""
+        self.ended(trial.config["key"], _last_error(trial))
+
+
+def _last_error(trial: Any) -> str:
+    """Return what Ray said of a trial's last attempt: Tune adds each to a file of the driver's."""
+    try:
+        text = Path(trial.error_file or "").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+    return text.rpartition("Failure # ")[2].partition("\n")[2].strip()
 
 
 class ProgressRelay(Callback):

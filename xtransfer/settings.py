@@ -8,18 +8,18 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, TypeVar, cast, get_args, get_origin
 
-import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from xtransfer.errors import ConfigError, did_you_mean
+from xtransfer.documents import parse_yaml
+from xtransfer.errors import ConfigError, did_you_mean, shown
 
 S = TypeVar("S", bound=BaseModel)
 
 
 class Settings(BaseModel):
-    """Base of every section: strict types, no unknown keys, immutable."""
+    """Base of every section: strict types, no unknown keys, finite numbers, immutable."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 def check_name(value: str) -> str:
@@ -29,6 +29,14 @@ def check_name(value: str) -> str:
             "must be 1 to 30 of a-z, 0-9, '-' and '_', beginning with a letter "
             "(it becomes part of Kubernetes and store names)"
         )
+    return value
+
+
+def check_languages(value: tuple[str, ...]) -> tuple[str, ...]:
+    """Return language codes that can be part of a file's name, or raise ValueError."""
+    for code in value:
+        if not re.fullmatch(r"[A-Za-z0-9]{1,8}([-_][A-Za-z0-9]{1,8}){0,3}", code):
+            raise ValueError(f"{code!r} is no language code (it becomes part of file names)")
     return value
 
 
@@ -63,63 +71,6 @@ def read_settings(
     return _validate(model, raw, where)
 
 
-class _StrictLoader(yaml.SafeLoader):
-    """YAML without three traps: 1e-5 is a number, `no` is text, and 010 and 1:30 are text."""
-
-
-# PyYAML implements YAML 1.1, where `1e-5` is text, `no` (Norwegian) False, `010` 8 and `1:30` 90.
-_StrictLoader.yaml_implicit_resolvers = {
-    first: [
-        (tag, regexp) for tag, regexp in resolvers if not tag.endswith((":float", ":bool", ":int"))
-    ]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_StrictLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"[-+]?(\d+\.\d*([eE][-+]?\d+)?|\.\d+([eE][-+]?\d+)?|\d+[eE][-+]?\d+)$"),
-    list("-+.0123456789"),
-)
-_StrictLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:int", re.compile(r"[-+]?(0|[1-9][0-9]*)$"), list("-+0123456789")
-)
-_StrictLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:bool", re.compile(r"(true|false)$"), list("tf")
-)
-
-
-def _unique_mapping(loader: _StrictLoader, node: yaml.MappingNode) -> dict[Any, Any]:
-    seen: set[str] = set()
-    for key, _ in node.value:
-        if not isinstance(key, yaml.ScalarNode):
-            raise yaml.constructor.ConstructorError(
-                None, None, "a key must be text", key.start_mark
-            )
-        if key.value in seen:
-            raise yaml.constructor.ConstructorError(
-                None, None, f"key '{key.value}' appears twice", key.start_mark
-            )
-        seen.add(key.value)
-    return loader.construct_mapping(node, deep=True)
-
-
-_StrictLoader.add_constructor("tag:yaml.org,2002:map", _unique_mapping)
-
-
-# What PyYAML lets through when a value does not fit its tag, as in `!!bool maybe`.
-_MISFITS = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
-
-
-def parse_yaml(text: str, where: str) -> Any:
-    """Parse one YAML document safely; errors name `where` and the line."""
-    try:
-        return yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - derived from SafeLoader
-    except (yaml.YAMLError, *_MISFITS) as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or "a value does not fit its tag"
-        raise ConfigError(f"{where}{line}", f"not valid YAML: {problem}") from None
-
-
 def read_yaml(path: Path) -> dict[str, Any]:
     """Read a YAML file that holds a mapping."""
     try:
@@ -146,7 +97,7 @@ _STEP = re.compile(r"([A-Za-z0-9_-]+)|\[(\d+)\]")
 def _apply(raw: dict[str, Any], override: str, option: str) -> None:
     """Set one `a.b[0].c=value` in `raw`; the value is YAML."""
     path, equals, text = override.partition("=")
-    where = f"{option} {override}"
+    where = f"{option} {shown(override)}"
     steps: list[str | int] = []
     for part in path.split("."):
         found = list(_STEP.finditer(part))
@@ -205,16 +156,15 @@ def _explain(model: type[BaseModel], error: Any) -> tuple[str, str]:
     if error["type"] == "extra_forbidden":
         known = _fields_at(model, location[:-1])
         near = did_you_mean(str(location[-1]), known)
-        return f"unknown key '{location[-1]}'", near or (
+        return f"unknown key '{shown(str(location[-1]))}'", near or (
             f"Known: {', '.join(known)}." if known else ""
         )
     if error["type"] == "missing":
         return "is required but absent", ""
     if error["type"] == "value_error":
         return str(error["ctx"]["error"]), ""
-    shown = repr(error["input"])
-    shown = shown if len(shown) <= 60 else shown[:57] + "..."
-    return f"{error['msg'][0].lower()}{error['msg'][1:]}, not {shown}", ""
+    given = shown(repr(error["input"]), most=60)
+    return f"{error['msg'][0].lower()}{error['msg'][1:]}, not {given}", ""
 
 
 def _fields_at(model: type[BaseModel], location: Sequence[str | int]) -> list[str]:
@@ -235,5 +185,6 @@ def _fields_at(model: type[BaseModel], location: Sequence[str | int]) -> list[st
 def _dotted(location: Sequence[str | int]) -> str:
     text = ""
     for step in location:
-        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else str(step)
+        name = step if isinstance(step, int) else shown(step)
+        text += f"[{name}]" if isinstance(step, int) else f".{name}" if text else f"{name}"
     return text

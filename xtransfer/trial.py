@@ -8,7 +8,6 @@ import gc
 import json
 import logging
 import os
-import socket
 import time
 import traceback
 from collections.abc import Mapping
@@ -27,10 +26,11 @@ from xtransfer.errors import (
     XtransferError,
 )
 from xtransfer.execute import Workbench, run_step
+from xtransfer.failures import note_failure
 from xtransfer.leaving import Notice
 from xtransfer.logs import StoreLog
 from xtransfer.placement import Placement
-from xtransfer.plan import Plan, Step
+from xtransfer.plan import Plan
 from xtransfer.store import Store, StoreOptions, open_store
 
 TELL_EVERY_S = 1.0
@@ -63,6 +63,7 @@ def run_trial(
     log = StoreLog(store, step.key)
     logging.getLogger().addHandler(log)
     log.write(f"{step.folder} begins")
+    log.flush()  # a process that is killed flushes nothing
     notice = Notice(run)
     bench = Workbench(
         plan=_plan(store, plan_name),
@@ -95,7 +96,8 @@ def run_trial(
             str(error) if isinstance(error, XtransferError) else f"{type(error).__name__}: {error}"
         )
         log.write(f"failed\n{traceback.format_exc()}")
-        note_failure(store, step, text, traceback.format_exc())
+        with contextlib.suppress(StoreError):  # the driver hears of it by the report, too
+            note_failure(store, step, text, traceback.format_exc())
         tune.report({"finished": 0, "error": text, "user": isinstance(error, UserError)})
     else:
         log.write(f"recorded after {record.timing['seconds']:.1f} s")
@@ -110,19 +112,6 @@ def run_trial(
 def store_of(placement: Placement) -> Store:
     """Open the placement's store."""
     return open_store(placement.store, options=StoreOptions(**placement.s3.model_dump()))
-
-
-def note_failure(store: Store, step: Step, text: str, details: str) -> None:
-    """Leave a failed step's error and traceback in the store, beside where its record would be."""
-    note = {
-        "key": step.key,
-        "step": step.folder,
-        "error": text,
-        "traceback": details,
-        "host": socket.gethostname(),
-        "time": time.time(),
-    }
-    store.write(f"failures/{step.key}.json", json.dumps(note, indent=1).encode())
 
 
 def _keep_freed_memory() -> None:

@@ -65,6 +65,19 @@ def test_a_folder_in_place_of_a_file_is_an_error(tmp_path: Path) -> None:
         resolve_files(TASKS["xnli"], split="test", language="de", root=tmp_path)
 
 
+def test_a_link_below_the_root_is_the_users_own_doing(with_files, tmp_path: Path) -> None:
+    """Whoever can put a link below the root can also name the other folder as the root."""
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "a.tsv").write_text("x", encoding="utf-8")
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "linked").symlink_to(tmp_path / "elsewhere")
+    (found,) = resolve_files(
+        with_files("xnli", "test", "linked/a.tsv"), split="test", language="en", root=root
+    )
+    assert found.read_text(encoding="utf-8") == "x"
+
+
 def test_a_name_too_long_for_the_disk_is_named(with_files, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cannot be read: File name too long"):
         resolve_files(

@@ -56,6 +56,11 @@ class Elastic:
         """[step, workers from there on]."""
         return self.record.placement["workers_from_step"]
 
+    @property
+    def digests(self) -> tuple[str, ...]:
+        """SHA-256 of each file that the trial left."""
+        return tuple(sorted(file.sha256 for file in self.record.files))
+
 
 class Raylets:
     """A Ray cluster of this machine whose nodes come and go."""
@@ -194,6 +199,26 @@ def drain_and_move(store: Store, key: str, cluster: Raylets) -> list[Resize]:
     cluster.drain(seconds=60)
     cluster.add()
     return []
+
+
+ELASTIC: Mapping[str, tuple[str, Disturb]] = {
+    "undisturbed": ("2", lambda *_: []),
+    "killed": ("[1,2]", lose_and_regain),
+    "drained": ("[1,2]", drain_and_regain),
+}
+"""Name -> workers and what happens to their nodes."""
+
+
+def elastic_table(runs: Mapping[str, Elastic]) -> str:
+    """Return what came of the runs as aligned text."""
+    lines = [f"{'elastic':<14}{'seconds':>9}  weights       workers from step; down for"]
+    for name, run in runs.items():
+        sizes = ", ".join(f"{workers} from {step}" for step, workers in run.workers)
+        down = ", ".join(f"{each.what} {each.down_s:.0f} s" for each in run.resizes)
+        lines.append(
+            f"{name:<14}{run.seconds:>9.0f}  {run.digests[0][:12]}  {sizes}; {down or '-'}"
+        )
+    return "\n".join(lines)
 
 
 def _changed(

@@ -31,6 +31,9 @@ class Faults:
     stall: float = 0.005
     """Nothing is said for `stall_s`, then the connection is closed."""
     stall_s: float = 3.0
+    late: float = 0.0
+    """Passed on, and answered after `late_s`."""
+    late_s: float = 1.0
 
 
 @dataclass
@@ -50,7 +53,7 @@ class FaultProxy:
     def draw(self) -> str:
         """Return what happens to the next request."""
         at = self.random.random()
-        for name in ("error", "reset", "truncate", "stall"):
+        for name in ("error", "reset", "truncate", "stall", "late"):
             at -= getattr(self.faults, name)
             if at < 0:
                 return name
@@ -86,6 +89,8 @@ class FaultProxy:
         if fault == "reset" and early:
             _reset(writer)
             return
+        if fault == "late":
+            await asyncio.sleep(self.faults.late_s)
         reply = await self._ask(head, body)
         if fault == "reset":
             _reset(writer)

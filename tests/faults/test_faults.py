@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import random
 import shutil
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from tests.faults.campaign import corrupt_and_look, operate
+from tests.faults.driver import STEPS
+from tests.faults.kills import Moment, draw_moments, run_series
+from tests.faults.processes import below
 from tests.faults.proxy import Faults, fault_proxy
+from tests.faults.rounds import bench, undisturbed
+from tests.faults.watch import Watch
 from tests.s3_server import S3Server
 from tests.test_records import FILES, draft
-from xtransfer.records import commit
+from xtransfer.leases import holding
+from xtransfer.records import commit, record_name
 from xtransfer.store import open_store
 
 
@@ -39,3 +49,72 @@ def test_every_operation_succeeds_over_a_bad_network(
         rows = operate(s3_url, tmp_path, endpoint=proxy.url, rounds=15, seed=3)
     assert all(row.good == row.read == row.tried for row in rows), rows
     assert all(proxy.counts[name] for name in ("error", "reset", "truncate", "passed"))
+
+
+def test_moments_follow_from_the_seed_and_come_one_after_the_other() -> None:
+    victims = ["driver", "trial", "trial", "s3", "raylet"]
+    first, again, other = (draw_moments(victims, draw=random.Random(seed)) for seed in (4, 4, 5))
+    assert first == again != other
+    assert sorted(moment.victim for moment in first) == sorted(victims)
+    steps = [moment.step for moment in first]
+    assert steps == sorted(steps)
+    assert steps[-1] > STEPS / 2
+
+
+def test_only_a_process_s_own_descendants_are_found() -> None:
+    sleep = [sys.executable, "-c", "import time; time.sleep(60)"]
+    parent = subprocess.Popen([sys.executable, "-c", f"import subprocess; subprocess.run({sleep})"])
+    stranger = subprocess.Popen(sleep)
+    try:
+        deadline = time.monotonic() + 60
+        while len(found := below([parent.pid])) < 2 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert found[0].pid == parent.pid
+        (child,) = found[1:]
+        assert child.kill()
+        assert parent.wait(timeout=60) == 0  # its child was killed, and nothing else
+        assert not child.alive
+        assert not child.kill()
+        assert stranger.poll() is None
+    finally:
+        for process in (parent, stranger):
+            process.kill()
+            process.wait()
+
+
+def test_a_step_done_again_and_a_record_written_anew_are_noticed(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path / "store"))
+    with Watch(store) as watch:
+        record = commit(store, draft())
+        name = record_name(record.folder)
+        assert watch.wait(lambda: name in watch.records, ended=lambda: False)
+    for state in ("found", "failed"):
+        with holding(store, record.key, seconds=60) as lease:
+            lease.outcome = state
+        assert watch.repeated() == []
+    with holding(store, record.key, seconds=60) as lease:
+        lease.outcome = "done"
+    assert watch.repeated() == [name]
+    assert watch.rewritten() == []
+    store.write(name, store.read(name) + b" ")
+    assert watch.rewritten() == [name]
+    store.delete(name)
+    assert watch.rewritten() == [name]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("s3")  # skips, or fails, where there is no such service
+def test_a_run_whose_processes_are_killed_leaves_what_an_undisturbed_one_does() -> None:
+    with bench() as on:
+        expected = undisturbed("alone", on)
+        moments = [
+            Moment(victim=victim, step=step, training=training, pause_s=0.2, down_s=2)
+            for victim, step, training in (
+                ("driver", 3, False),
+                ("s3", 6, False),
+                ("trial", 8, True),
+            )
+        ]
+        series, _ = run_series("killed", moments, on, expected=expected)
+    assert series.fine, series
+    assert "driver" in {blow.moment.victim for blow in series.blows}

@@ -80,6 +80,12 @@ def test_the_validator_refuses_an_unknown_field(overlay: Overlay) -> None:
 
 
 @pytest.mark.parametrize("name", OVERLAYS)
+def test_rays_ports_ask_for_a_token(overlay: Overlay, name: str) -> None:
+    jobs = [manifest.body for manifest in overlay(name) if manifest.kind == "RayJob"]
+    assert [job["spec"]["rayClusterSpec"]["authOptions"]["mode"] for job in jobs] == ["token"]
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
 def test_pod_templates_are_pods(overlay: Overlay, name: str) -> None:
     validate = needed("kubernetes_validate")
     templates = pod_templates(the_job(overlay(name)))

@@ -603,6 +603,15 @@ def test_every_rule_has_a_case() -> None:
     assert cases | UNTESTED_HERE == {rule.name for rule in RULES}
 
 
+def test_a_rule_that_stumbles_over_a_value_is_broken_by_its_object(overlay: Overlay) -> None:
+    manifests = overlay("gpu")
+    cluster(manifests)["workerGroupSpecs"] = ["word"]
+    found = [finding for finding in check(manifests) if "another kind" in finding.what]
+    assert found
+    assert {finding.object for finding in found} == {f"RayJob/{job(manifests)['metadata']['name']}"}
+    assert all(finding.path == "$" and finding.rule and finding.remedy for finding in found)
+
+
 def test_one_image_is_found_too(overlay: Overlay) -> None:
     manifests = overlay("gpu")
     container(manifests, "submitter")["image"] = "other:1"

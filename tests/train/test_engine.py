@@ -56,6 +56,16 @@ def take_steps(engine: Engine, first: int, last: int) -> None:
         engine.step(0.01 * (step + 1))
 
 
+def take_spoiled_step(engine: Engine, number: int, spoiled: float) -> bool:
+    """Take step `number` with `spoiled` in one example of its first micro-batch."""
+    engine.module.train()
+    x = torch.randn(8, 6, generator=torch.Generator().manual_seed(number))
+    x[1, 2] = spoiled
+    for at, rows in enumerate((slice(0, 5), slice(5, 8))):
+        engine.backward((engine.forward(x=x[rows]) ** 2).sum(), last=at == 1)
+    return engine.step(0.01)
+
+
 def largest_difference(one: dict[str, Tensor], other: dict[str, Tensor]) -> float:
     assert one.keys() == other.keys()
     return max(float((one[name] - other[name]).abs().max()) for name in one)
@@ -134,6 +144,28 @@ def test_a_run_goes_on_from_weights_and_moments(kind: str, zero_stage: int) -> N
     tolerance = 0 if kind == "torch" else 1e-6
     assert largest_difference(resumed.weights(), undisturbed.weights()) <= tolerance
     resumed.close()
+
+
+@pytest.mark.parametrize("spoiled", [float("nan"), float("inf"), 1e30])
+@pytest.mark.parametrize(
+    ("kind", "zero_stage"),
+    [("torch", 0), *(pytest.param("deepspeed", n, marks=pytest.mark.slow) for n in range(4))],
+)
+def test_a_gradient_that_is_not_finite_changes_nothing(
+    kind: str, zero_stage: int, spoiled: float
+) -> None:
+    reference, engine = engine_of("torch"), engine_of(kind, zero_stage=zero_stage)
+    for each in (reference, engine):
+        take_steps(each, 0, 2)
+    weights, moments = engine.weights(), engine.moments()
+    assert not take_spoiled_step(engine, 2, spoiled)
+    assert largest_difference(engine.weights(), weights) == 0
+    assert largest_difference(engine.moments(), moments) == 0
+    for each in (reference, engine):
+        take_steps(each, 3, 6)  # as if that step had never been, in Adam's count of steps, too
+    assert largest_difference(reference.weights(), engine.weights()) < 1e-6
+    assert largest_difference(reference.moments(), engine.moments()) < 1e-6
+    engine.close()
 
 
 @pytest.mark.slow

@@ -12,9 +12,11 @@ import torch
 from torch import Tensor
 
 from tests.tiny import tiny_encoder, tiny_model, tiny_pairs
+from tests.train.faults import BAD_STEPS, SKIPPING, astray, train_astray
 from tests.train.workers import SPEC, as_one_of_two, train_alone, train_and_leave, train_tiny
-from xtransfer.errors import StepError, StepLeft
+from xtransfer.errors import Diverged, StepLeft
 from xtransfer.forms import FORMS
+from xtransfer.train import loop
 from xtransfer.train.context import Checkpoint, Context, Progress
 from xtransfer.train.loop import build_head, stream
 from xtransfer.train.prediction import predict
@@ -110,8 +112,104 @@ def test_a_loss_that_is_not_a_number_is_an_error() -> None:
     model = tiny_model(tiny_encoder())
     with torch.no_grad():
         model.heads[0].project.weight.fill_(float("nan"))
-    with pytest.raises(StepError, match="optimizer step 0: the training loss is nan"):
+    with pytest.raises(Diverged, match="optimizer step 0: the training loss is nan") as caught:
         train_tiny(SPEC, Context(pad_id=1), model=model)
+    assert "There was no dev evaluation before. Try a lower learning rate" in str(caught.value)
+
+
+@pytest.fixture
+def bad(monkeypatch: pytest.MonkeyPatch) -> dict[int, float]:
+    """Return what is added to the losses of which steps."""
+    steps = dict(BAD_STEPS)
+    monkeypatch.setattr(loop._Run, "_loss", astray(loop._Run._loss, steps))
+    return steps
+
+
+def test_a_bad_step_fails_a_trial_that_says_nothing_else(bad: dict[int, float]) -> None:
+    del bad[2]
+    with pytest.raises(Diverged) as caught:
+        train_tiny(SPEC, Context(pad_id=1), score=Script(50))
+    assert str(caught.value).startswith(
+        "optimizer step 5: the training loss is inf. "
+        "The best dev evaluation before was at step 4 (50.0)."
+    )
+
+
+def test_a_gradient_counts_as_the_loss_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    def spoil(model: Any, _: Any) -> None:
+        model.heads[0].project.weight.grad[0, 0] = float("inf")
+
+    step = loop.make_engine
+
+    def spoiled(module: Any, **options: Any) -> Any:
+        engine = step(module, **options)
+        take = engine.step
+
+        def once(rate: float) -> bool:
+            spoil(engine.module, rate)
+            return take(rate)
+
+        engine.step = once
+        return engine
+
+    monkeypatch.setattr(loop, "make_engine", spoiled)
+    with pytest.raises(Diverged, match="step 0: the norm of the gradient is not finite"):
+        train_tiny(SPEC, Context(pad_id=1))
+
+
+def test_bad_steps_are_left_out_and_noted(bad: dict[int, float]) -> None:
+    outcome = train_tiny(SKIPPING, Context(pad_id=1))
+    assert outcome.skipped_steps == sorted(bad)
+    assert outcome.steps == STEPS
+    assert all(np.isfinite(list(entry.values())).all() for entry in outcome.history)
+    kept: list[Checkpoint] = []
+    train_tiny(SKIPPING, Context(pad_id=1, save=kept.append, save_every_s=0.0))
+    for at in range(1, STEPS):
+        before, after = kept[at - 1].tensors, kept[at].tensors
+        assert same(before, after) == (at in bad), at
+
+
+def test_a_resumed_run_with_steps_left_out_equals_an_undisturbed_one(
+    bad: dict[int, float],
+) -> None:
+    kept: list[Checkpoint] = []
+    context = Context(pad_id=1, save=kept.append, save_every_s=0.0)
+    undisturbed = train_tiny(SKIPPING, context, dropout=0.2)
+    for checkpoint in kept:
+        resumed = train_tiny(SKIPPING, Context(pad_id=1, resume=checkpoint), dropout=0.2)
+        assert same(resumed.weights, undisturbed.weights), checkpoint.state["step"]
+        assert resumed.skipped_steps == sorted(bad)
+        assert resumed.history == undisturbed.history
+
+
+def test_a_trial_whose_steps_are_sound_does_not_depend_on_the_policy() -> None:
+    one, other = (train_tiny(spec, Context(pad_id=1)) for spec in (SPEC, SKIPPING))
+    assert same(one.weights, other.weights)
+    assert one.history == other.history
+
+
+@pytest.mark.parametrize(
+    ("limits", "message"),
+    [
+        ({"skips_in_a_row": 1}, "step 6: .* and 1 steps before it in a row and 2 in all were left"),
+        ({"skips_in_all": 1}, "step 5: .* and 0 steps before it in a row and 1 in all were left"),
+        ({"skips_in_all": 0}, "step 2: "),
+        ({"skips_in_a_row": 2, "skips_in_all": 3}, ""),
+    ],
+)
+@pytest.mark.usefixtures("bad")
+def test_only_so_many_steps_are_left_out(limits: dict[str, int], message: str) -> None:
+    context = Context(pad_id=1, **limits)  # type: ignore[arg-type]
+    if not message:
+        assert train_tiny(SKIPPING, context).skipped_steps == [2, 5, 6]
+        return
+    with pytest.raises(Diverged, match=message):
+        train_tiny(SKIPPING, context)
+
+
+def test_a_dev_score_that_is_not_a_number_is_an_error() -> None:
+    with pytest.raises(Diverged, match="optimizer step 4: the dev score is nan"):
+        train_tiny(SKIPPING, Context(pad_id=1), score=Script(float("nan")))
 
 
 def test_progress_is_reported_after_every_step_and_evaluation() -> None:
@@ -238,3 +336,20 @@ def test_a_trial_of_two_workers_goes_on_with_one_and_then_with_two(
         assert torch.allclose(resized["weights"][name], value, rtol=0, atol=tolerance), name
     if engine == "torch":
         assert resized["history"] == undisturbed["history"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("engine", "zero_stage"), [("torch", 0), *(("deepspeed", stage) for stage in range(4))]
+)
+def test_workers_leave_out_the_same_steps(
+    tmp_path: Path, bad: dict[int, float], engine: str, zero_stage: int
+) -> None:
+    """Only the last worker meets the bad losses."""
+    work = (str(tmp_path), zero_stage, train_astray, engine)
+    torch.multiprocessing.spawn(as_one_of_two, args=work, nprocs=2)
+    found = torch.load(tmp_path / "out", weights_only=True)
+    alone = train_tiny(SKIPPING, Context(pad_id=1))
+    assert alone.skipped_steps == sorted(bad) == found["skipped_steps"]
+    for name, value in alone.weights.items():
+        assert torch.allclose(found["weights"][name], value, atol=1e-5), name

@@ -133,7 +133,8 @@ def as_one_of_two(
     )
     outcome = work(context)
     if rank == 0 and outcome is not None:
-        torch.save({"weights": outcome.weights, "history": outcome.history}, Path(folder) / "out")
+        found = {name: getattr(outcome, name) for name in ("weights", "history", "skipped_steps")}
+        torch.save(found, Path(folder) / "out")
     torch.distributed.barrier()
     torch.distributed.destroy_process_group()
     # Now and then a thread of gloo is still there when the interpreter ends, which aborts the process.

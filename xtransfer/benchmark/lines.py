@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from xtransfer.data.files import read_lines
-from xtransfer.errors import DataError, did_you_mean
+from xtransfer.errors import DataError, did_you_mean, shown
 from xtransfer.tasks.task import Task
 
 Line = tuple[str, str]
@@ -136,10 +136,10 @@ def _label(line: Line, task: Task) -> str:
     where, text = line
     if text in task.labels:
         return text
-    what = f"unknown label '{text}'" if text else "the line is empty"
+    what = f"unknown label '{shown(text)}'" if text else "the line is empty"
     near = did_you_mean(text, task.labels)
-    shown = ", ".join(task.labels)
-    raise DataError(where, what, f"{near} Write one of: {shown}.".strip())
+    known = ", ".join(task.labels)
+    raise DataError(where, what, f"{near} Write one of: {known}.".strip())
 
 
 def _index(line: Line) -> str:
@@ -148,7 +148,7 @@ def _index(line: Line) -> str:
         return text
     raise DataError(
         where,
-        f"'{text}' is no line number",
+        f"'{shown(text)}' is no line number",
         "Write the 0-based line of the foreign sentence that was found.",
     )
 
@@ -158,12 +158,12 @@ def _choice(line: Line, task: Task) -> int:
     known = range(len(task.labels))
     try:
         row = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(where, f"not valid JSON ({error})", 'Write {"label": 0}.') from None
     label = cast("dict[str, Any]", row).get("label") if isinstance(row, dict) else None
     if type(label) is not int or label not in known:
-        shown = " or ".join(map(str, known))
-        raise DataError(where, f"has no 'label' that is {shown}", 'Write {"label": 0}.')
+        either = " or ".join(map(str, known))
+        raise DataError(where, f"has no 'label' that is {either}", 'Write {"label": 0}.')
     return label
 
 
@@ -190,7 +190,9 @@ def _pair(line: Line) -> tuple[str, str]:
     where, text = line
     source, tab, target = text.partition("\t")
     if not (source and tab and target) or "\t" in target:
-        raise DataError(where, f"{text!r} is not `foreign id<TAB>English id`", "Write such a pair.")
+        raise DataError(
+            where, f"'{shown(text)}' is not `foreign id<TAB>English id`", "Write such a pair."
+        )
     if source.startswith("en-") and not target.startswith("en-"):
         raise DataError(where, "the English id stands first", "Write the foreign id first.")
     return source, target

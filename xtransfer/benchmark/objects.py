@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from xtransfer.data.files import read_text
-from xtransfer.errors import DataError, did_you_mean
+from xtransfer.errors import DataError, did_you_mean, shown
 from xtransfer.tasks.task import Task
 
 Object = dict[str, Any]
@@ -39,7 +39,7 @@ def read_answers(labels: Path, predictions: Path) -> tuple[list[list[str]], list
     _same_ids(dict(questions), labels, found, predictions)
     for name, text in found.items():
         if not isinstance(text, str):
-            raise DataError(_at(predictions, name), f"the answer to '{name}' is not text")
+            raise DataError(_at(predictions, name), f"the answer to '{shown(name)}' is not text")
     return [texts for _, texts in questions], [found[name] for name, _ in questions]
 
 
@@ -129,7 +129,7 @@ def _lists(entries: Object, path: Path) -> dict[str, list[str]]:
             isinstance(each, str) for each in cast("list[Any]", ids)
         ):
             raise DataError(
-                _at(path, name), f"'{name}' has no list of ids", "Best first: [id, id]."
+                _at(path, name), f"'{shown(name)}' has no list of ids", "Best first: [id, id]."
             )
     return entries
 
@@ -146,19 +146,21 @@ def _questions(document: Any, path: Path) -> Iterator[tuple[str, list[str]]]:
                 answers = _items(_field(question, "answers", path), "answers", path)
                 texts = [_field(answer, "text", path) for answer in answers]
                 if not all(isinstance(text, str) for text in texts):
-                    raise DataError(_at(path, name), f"an answer to '{name}' is not text")
+                    raise DataError(_at(path, name), f"an answer to '{shown(name)}' is not text")
                 yield name, texts or [""]
 
 
 def _items(value: Any, name: str, path: Path) -> list[Any]:
     if not isinstance(value, list):
-        raise DataError(str(path), f"'{name}' is no list", "Is it in the JSON format of SQuAD?")
+        raise DataError(
+            str(path), f"'{shown(name)}' is no list", "Is it in the JSON format of SQuAD?"
+        )
     return cast("list[Any]", value)
 
 
 def _field(value: Any, name: str, path: Path) -> Any:
     if not isinstance(value, dict) or name not in value:
-        raise DataError(str(path), f"has no '{name}'", "Is it in the JSON format of SQuAD?")
+        raise DataError(str(path), f"has no '{shown(name)}'", "Is it in the JSON format of SQuAD?")
     return cast("Object", value)[name]
 
 
@@ -170,14 +172,14 @@ def _same_ids(
         near = did_you_mean(strange[0], gold)
         raise DataError(
             _at(predictions, strange[0]),
-            f"{labels} has no '{strange[0]}'{_more(len(strange))}",
+            f"{labels} has no '{shown(strange[0])}'{_more(len(strange))}",
             f"{near} Predict for the test set that the labels are of.".strip(),
         )
     absent = [name for name in gold if name not in found]
     if absent:
         raise DataError(
             str(predictions),
-            f"lacks '{absent[0]}'{_more(len(absent))} ({_at(labels, absent[0])})",
+            f"lacks '{shown(absent[0])}'{_more(len(absent))} ({_at(labels, absent[0])})",
             "Predict every example; the official evaluate.py would count it as wrong.",
         )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import sys
 from typing import Annotated
 
@@ -9,7 +11,10 @@ import typer
 
 from xtransfer import __version__
 from xtransfer.cli import benchmark, cluster, data, results, store, study
-from xtransfer.errors import XtransferError
+from xtransfer.errors import XtransferError, shown
+
+LONGEST_LINE = 1_500
+"""Characters of a line of an error."""
 
 app = typer.Typer(
     name="xtransfer",
@@ -23,6 +28,9 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command line; errors of the project's own end it with one line and their status."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names of files may be no text
     debug = "--debug" in sys.argv
     if debug:
         sys.argv.remove("--debug")
@@ -31,14 +39,28 @@ def main() -> None:
     except XtransferError as error:
         if debug:
             raise
-        print(f"xtransfer: {error}", file=sys.stderr)
+        _say(str(error))
         sys.exit(error.exit_status)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)
+    except OSError as error:
+        if debug:
+            raise
+        place = f"{error.filename}: " if error.filename else ""
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        what = "no space is left on the disk. Free some." if full else error.strerror or error
+        _say(f"{place}{what}")
+        sys.exit(1)
     except KeyboardInterrupt:
         print("xtransfer: interrupted. The same command goes on from here.", file=sys.stderr)
         sys.exit(130)
+
+
+def _say(message: str) -> None:
+    """Print an error; what it quotes of an input is cut, and cannot control the terminal."""
+    first, *more = (shown(line, most=LONGEST_LINE) for line in message.split("\n"))
+    print("\n".join([f"xtransfer: {first}", *more]), file=sys.stderr)
 
 
 def _version(value: bool) -> None:
@@ -64,6 +86,7 @@ for command in (
     results.explain,
     results.report,
     results.export,
+    results.track,
     benchmark.submission,
     benchmark.score,
     cluster.submit,

@@ -114,16 +114,28 @@ def logs(
         bool, typer.Option("--follow", "-f", help="Go on until the job ends.")
     ] = False,
     tail: Annotated[int | None, typer.Option("--tail", help="Only the last lines.", min=1)] = None,
+    store: Annotated[
+        str | None,
+        typer.Option("--store", help="Show what is kept in this store; the cluster may be gone."),
+    ] = None,
+    step: Annotated[
+        str | None, typer.Option("--step", help="With --store: every attempt at this step, by key.")
+    ] = None,
     context: Context = None,
     namespace: Namespace = None,
 ) -> None:
-    """Show the log of a job's driver, or of one of its pods. What steps log is in the store, too.
+    """Show the log of a job's driver, or of one of its pods; with --store, what drivers and steps left.
 
     Example: xtransfer logs configs/paper.yaml -n xtransfer --tail 50
     """
     from xtransfer.cluster import client
     from xtransfer.cluster.api import connect
 
+    if step is not None and store is None:
+        raise ConfigError("--step", "needs --store", "Steps log into the store.")
+    if store is not None:
+        _print_kept(store, step or _job_name(job).rpartition("-")[2], tail)
+        return
     api = connect(context, namespace)
     name = _job_name(job)
     client.job_named(api, name)
@@ -284,6 +296,23 @@ def status(
     for state, _, trouble in rows:
         for line in (*trouble, *([state.advice] if state.advice else [])):
             print(f"{state.name}: {line}")
+
+
+def _print_kept(url: str, key: str, tail: int | None) -> None:
+    """Print the logs in a store of a plan's drivers or of a step's attempts."""
+    from xtransfer.errors import NotFound
+    from xtransfer.logs import kept_logs
+    from xtransfer.store import open_store
+
+    found = kept_logs(open_store(url), key)
+    if not found:
+        raise NotFound(
+            url, f"no log of '{key}'", "A key has 12 hex digits: of a plan, or of a step."
+        )
+    for name, text in found.items():
+        _tell(name)
+        lines = text.splitlines()
+        print("\n".join(lines if tail is None else lines[-tail:]))
 
 
 def _objects(config: Path, sets: list[str] | None, overlay: Path, image: str | None) -> JobObjects:

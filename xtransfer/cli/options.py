@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -84,11 +84,29 @@ def open_at(placement: Placement) -> Store:
 
 def records_of(made: Plan, store: Store) -> dict[str, Record]:
     """Return key -> record of the plan's recorded steps; a damaged one counts as none, and is named."""
-    from xtransfer.records import load_records
-
     kinds = {step.kind for step in made.steps.values()}
-    found = load_records(store, kinds, damaged=_tell_damage)
+    found = records_in(made, store, kinds)
     return {key: record for key, record in found.items() if key in made.steps}
+
+
+def records_in(made: Plan, store: Store, kinds: Iterable[str] | None = None) -> dict[str, Record]:
+    """Return key -> record of a store, other plans' too, of all kinds or of some; damaged ones as above."""
+    from xtransfer.errors import IntegrityError
+    from xtransfer.plan import VERSIONS
+    from xtransfer.records import load_records
+    from xtransfer.results import check_result
+
+    metrics = {cell.key: made.tasks[cell.target].metric for cell in made.cells}
+    found: dict[str, Record] = {}
+    kinds = VERSIONS if kinds is None else kinds
+    for key, record in load_records(store, kinds, damaged=_tell_damage).items():
+        try:
+            check_result(record, metrics.get(key, ""))
+        except IntegrityError as error:
+            _tell_damage(error)
+            continue
+        found[key] = record
+    return found
 
 
 def _tell_damage(error: Exception) -> None:
@@ -98,20 +116,6 @@ def _tell_damage(error: Exception) -> None:
 def recorded_keys(made: Plan, store: Store) -> set[str]:
     """Return the keys of the plan's recorded steps."""
     return set(records_of(made, store))
-
-
-def failures_in(store: Store) -> dict[str, str]:
-    """Return key -> error of the steps whose last attempt failed."""
-    from xtransfer.errors import NotFound
-
-    found: dict[str, str] = {}
-    for item in store.list("failures/"):
-        try:
-            note = json.loads(store.read(item.name))
-            found[str(note["key"])] = str(note["error"])
-        except (ValueError, KeyError, TypeError, NotFound):  # damaged, or gone: a note only
-            continue
-    return found
 
 
 def command_of(config: Path, sets: list[str] | None) -> str:
@@ -129,12 +133,14 @@ def write_report(
     pictures: bool = False,
 ) -> str:
     """Write the report's files to `out`, or into the store; return where report.html is."""
+    from xtransfer.failures import noted
     from xtransfer.report.build import answer_of, collect_results, describe_run
     from xtransfer.report.study import study_of
     from xtransfer.report.tables import render
+    from xtransfer.store.folder import disk_errors, replacing
 
     records = records_of(made, store)
-    info = describe_run(experiment, made, records, failures_in(store))
+    info = describe_run(experiment, made, records, noted(store))
     results = collect_results(made, records)
     answer = answer_of(experiment, made, results, info, store=store, records=records)
     study = study_of(experiment, made, records, store=store, command=command)
@@ -145,9 +151,11 @@ def write_report(
 
         files |= draw_pictures(answer, study)
     if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
-        for name, data in files.items():
-            (out / name).write_bytes(data)
+        with disk_errors(out):
+            out.mkdir(parents=True, exist_ok=True)
+            for name, data in files.items():
+                with replacing(out / name) as temporary:
+                    temporary.write_bytes(data)
         return str(out / "report.html")
     prefix = f"reports/{experiment.name}-{made.key}"
     for name, data in files.items():

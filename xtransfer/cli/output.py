@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from xtransfer.config import Experiment
+    from xtransfer.costs.estimate import Estimate
+    from xtransfer.failures import Failure
     from xtransfer.placement import Placement
     from xtransfer.plan import Plan
 
@@ -28,6 +31,23 @@ def print_plan(made: Plan, done: set[str], missing: list[str], url: str) -> None
         print(f"missing inputs: {len(missing)}, the first: {missing[0]}")
 
 
+def print_estimate(found: Estimate, made: Plan) -> None:
+    """Print what is left of a plan: hours by phase, what they rest on, time, money and quota."""
+    from xtransfer.costs import words
+
+    if found.total.steps:
+        print()
+        print_table(["left", "steps", "GPU-hours", "CPU-hours", "unknown"], words.phase_rows(found))
+        print()
+        head = ["hours of", "steps", "hours", "basis", "figure", "number of examples"]
+        print_table(head, words.figure_rows(found))
+        for line in (*words.figure_lines(found), *words.unknown_lines(found, made)):
+            print(line)
+        print()
+    for line in words.summary_lines(found):
+        print(line)
+
+
 def print_resolved(experiment: Experiment, placement: Placement) -> None:
     """Print the settings as they are after defaults and overrides, as YAML."""
     import yaml
@@ -36,6 +56,23 @@ def print_resolved(experiment: Experiment, placement: Placement) -> None:
         print(f"# {title}")
         print(yaml.safe_dump(json.loads(section.model_dump_json()), sort_keys=False).rstrip())
         print()
+
+
+def failure_lines(failures: Iterable[Failure], *, most: int = 10) -> Iterator[str]:
+    """Yield what there is to say of failed steps: cause, tries, log, and what waits for them.
+
+    Args:
+        failures: of one plan.
+        most: steps that are named of those that wait for one step.
+    """
+    for failure in failures:
+        tries = "once" if failure.tries == 1 else f"{failure.tries} times"
+        yield f"failed {failure.step.folder}: {failure.error}"
+        yield f"  tried {tries}; log: {failure.log or 'none'}"
+        for step in failure.blocked[:most]:
+            yield f"  blocked {step.folder}"
+        if len(failure.blocked) > most:
+            yield f"  and {len(failure.blocked) - most} more are blocked"
 
 
 def print_json(value: Any) -> None:

@@ -116,6 +116,42 @@ def export(
     print(export_model(opened, key, out, encoder=encoder))
 
 
+def track(
+    config: Config,
+    placement: PlacementFile = None,
+    store: StoreUrl = None,
+    sets: Sets = None,
+    place: PlaceSets = None,
+    mlflow: Annotated[
+        str | None, typer.Option("--mlflow", help="Tracking URI; default: the placement's.")
+    ] = None,
+    tensorboard: Annotated[
+        str | None, typer.Option("--tensorboard", help="Folder; default: the placement's.")
+    ] = None,
+) -> None:
+    """Show every recorded step in MLflow and TensorBoard, once each: what `run` does meanwhile.
+
+    Example: xtransfer track configs/my.yaml --mlflow sqlite:///runs/mlflow.db
+    """
+    from xtransfer.errors import ConfigError
+    from xtransfer.tracking import catch_up, sinks_of
+
+    experiment, places = load(config, placement, store, sets, place)
+    given = {"mlflow": mlflow, "tensorboard": tensorboard}
+    changes = {name: value for name, value in given.items() if value is not None}
+    sinks = sinks_of(places.tracking.model_copy(update=changes), experiment.name)
+    if not sinks:
+        raise ConfigError(
+            "tracking", "names no tracker", "Give --mlflow URI or --tensorboard FOLDER."
+        )
+    opened = open_at(places)
+    made, _ = make_plan(experiment, lenient=True, store=opened)
+    records = records_of(made, opened)
+    for sink in sinks:
+        new, there = catch_up(sink, made, records)
+        print(f"{sink.name}: {new} steps are new, {there} were there")
+
+
 def _judged(experiment: Experiment, bootstrap: int | None, files: list[Path]) -> Experiment:
     """Return the experiment with another number of resamples and more claims."""
     from xtransfer.claims import check_claims, load_claims

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,14 +15,21 @@ from xtransfer.cli.options import (
     Sets,
     StoreUrl,
     command_of,
-    failures_in,
     load,
     make_plan,
     open_at,
     recorded_keys,
+    records_in,
     write_report,
 )
-from xtransfer.cli.output import print_json, print_plan, print_resolved, print_table
+from xtransfer.cli.output import (
+    failure_lines,
+    print_estimate,
+    print_json,
+    print_plan,
+    print_resolved,
+    print_table,
+)
 from xtransfer.errors import DataError
 
 if TYPE_CHECKING:
@@ -81,16 +89,54 @@ def plan(
     sets: Sets = None,
     place: PlaceSets = None,
     steps: Annotated[bool, typer.Option("--steps", help="List every step.")] = False,
+    device: Annotated[
+        str | None, typer.Option("--device", help="The GPUs, such as h100; default: as recorded.")
+    ] = None,
+    gpus: Annotated[
+        int | None, typer.Option("--gpus", min=1, help="Tell the makespan on N.")
+    ] = None,
+    cpus: Annotated[
+        int | None, typer.Option("--cpus", min=1, help="CPUs of the cluster; default: enough.")
+    ] = None,
+    throughput: Annotated[
+        Path | None, typer.Option("--throughput", help="Speeds that you know, a YAML file.")
+    ] = None,
+    prices: Annotated[
+        Path | None, typer.Option("--prices", help="Prices of devices an hour, a YAML file.")
+    ] = None,
+    quota: Annotated[
+        int | None, typer.Option("--quota", min=1, help="GPUs that you may use at once.")
+    ] = None,
+    deadline: Annotated[
+        float | None, typer.Option("--deadline", min=0, help="Hours until it has to be done.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what a run would do: steps by kind, and how many have records already.
+    """Show what a run would do, what is recorded already, and what the rest would take.
 
-    Example: xtransfer plan configs/paper.yaml --steps
+    Hours are by your own records, by --throughput, or estimated, and say which; what nothing is known
+    of is left out and named. A trial of several workers counts all their GPUs.
+
+    Example: xtransfer plan configs/paper.yaml --device h100 --gpus 8 --prices prices.yaml
     """
+    from xtransfer.costs.estimate import Question, estimate, to_json
+    from xtransfer.costs.tables import SpeedTable, load_prices, load_speeds
+
     experiment, places = load(config, placement, store, sets, place)
+    question = Question(
+        device=device,
+        gpus=gpus,
+        cpus=cpus,
+        quota=quota,
+        deadline_h=deadline,
+        speeds=SpeedTable() if throughput is None else load_speeds(throughput),
+        prices=None if prices is None else load_prices(prices),
+    )
     opened = open_at(places)
     made, missing = make_plan(experiment, lenient=True, store=opened)
-    done = recorded_keys(made, opened)
+    records = records_in(made, opened)
+    done = set(records) & set(made.steps)
+    found = estimate(made, records, places, question)
     if as_json:
         print_json(
             {
@@ -98,10 +144,12 @@ def plan(
                 "counts": made.counts(),
                 "recorded": sorted(done),
                 "missing": missing,
+                "cost": to_json(found),
             }
         )
         return
     print_plan(made, done, missing, opened.url)
+    print_estimate(found, made)
     if steps:
         print()
         print_table(
@@ -155,6 +203,7 @@ def run(
     made, missing = make_plan(experiment, lenient=True, store=opened)
     made = part_named(made, only)
     _check_inputs(made, missing, recorded_keys(made, opened), str(config))
+    from xtransfer.failures import failures
     from xtransfer.logs import StoreLog
     from xtransfer.progress import ProgressBoard
     from xtransfer.runner import on_terminate, run_plan
@@ -174,14 +223,11 @@ def run(
         f"{summary.done_now} are new, {len(summary.failed)} failed, {len(summary.blocked)} blocked.",
         soft_wrap=True,
     )
-    for key, text in summary.failed.items():
-        console.print(f"failed  {made.steps[key].folder}: {text}", soft_wrap=True, markup=False)
-    for key, culprit in summary.blocked.items():
-        console.print(
-            f"blocked {made.steps[key].folder}: {made.steps[culprit].folder} failed",
-            soft_wrap=True,
-            markup=False,
-        )
+    if summary.failed:
+        found = failures(made, opened, summary.failed, recorded=recorded_keys(made, opened))
+        for line in failure_lines(found):
+            console.print(line, soft_wrap=True, markup=False)
+        console.print("The same command tries these again, and nothing that is recorded.")
     print(written)
     if not summary.complete:
         raise typer.Exit(1)
@@ -195,7 +241,7 @@ def status(
     place: PlaceSets = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show which steps of an experiment are recorded, failed or not done, from the store alone.
+    """Show which steps of an experiment are recorded, failed, blocked or not done, from the store alone.
 
     Example: xtransfer status configs/quickstart.yaml --store s3://bucket/prefix
     """
@@ -203,22 +249,33 @@ def status(
     opened = open_at(places)
     made, _ = make_plan(experiment, lenient=True, store=opened)
     done = recorded_keys(made, opened)
-    failed = {key: note for key, note in failures_in(opened).items() if key in made.steps}
-    rows = [
-        {
+    from xtransfer.failures import failures, noted
+
+    notes = {
+        key: text for key, text in noted(opened).items() if key in made.steps and key not in done
+    }
+    found = {each.step.key: each for each in failures(made, opened, notes, recorded=done)}
+    blocked = {step.key: key for key, each in found.items() for step in each.blocked}
+    rows: list[dict[str, Any]] = []
+    for key, step in made.steps.items():
+        state = "recorded" if key in done else "failed" if key in found else "not done"
+        row = {
             "key": key,
             "step": step.folder,
             "phase": step.phase,
-            "state": "recorded" if key in done else "failed" if key in failed else "not done",
-            "error": "" if key in done else failed.get(key, ""),
+            "state": "blocked" if key in blocked else state,
+            "error": notes.get(key, ""),
         }
-        for key, step in made.steps.items()
-    ]
+        if key in found:
+            row |= {"tries": found[key].tries, "log": found[key].log}
+        if key in blocked:
+            row["blocked_by"] = blocked[key]
+        rows.append(row)
     if as_json:
         print_json(rows)
         return
     phases = list(dict.fromkeys(row["phase"] for row in rows))
-    states = ("recorded", "failed", "not done")
+    states = ("recorded", "failed", "blocked", "not done")
     print_table(
         ["phase", *states],
         [
@@ -226,9 +283,8 @@ def status(
             for phase in phases
         ],
     )
-    for row in rows:
-        if row["error"]:
-            print(f"failed {row['step']}: {row['error']}")
+    for line in failure_lines(found.values()):
+        print(line)
 
 
 def _check_inputs(made: Plan, missing: list[str], recorded: set[str], where: str) -> None:
@@ -242,5 +298,5 @@ def _check_inputs(made: Plan, missing: list[str], recorded: set[str], where: str
         raise DataError(where, f"nothing was started, for {count} not in order:{lines}")
 
 
-def _count(rows: list[dict[str, str]], **wanted: str) -> str:
+def _count(rows: list[dict[str, Any]], **wanted: str) -> str:
     return str(sum(all(row[name] == value for name, value in wanted.items()) for row in rows))

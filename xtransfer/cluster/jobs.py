@@ -14,6 +14,7 @@ from typing import Any
 
 from xtransfer.cluster.manifests import Body, Manifest, at, pod_templates
 from xtransfer.cluster.rules_ray import LONGEST_NAME
+from xtransfer.documents import parse_yaml
 from xtransfer.errors import ConfigError
 from xtransfer.identity import key_of
 
@@ -134,11 +135,12 @@ def surroundings(manifests: Sequence[Manifest]) -> list[Body]:
 
 def store_of(objects: JobObjects) -> str:
     """Return the store's URL that the job's placement names, empty where none is found."""
-    import yaml
-
     for body in objects.shared:
         for text in (body.get("data") or {}).values():
-            found = yaml.safe_load(text)
+            try:
+                found = parse_yaml(str(text), "")
+            except ConfigError:  # another file than a placement
+                continue
             if isinstance(found, dict) and "store" in found:
                 return str(found["store"])
     return ""

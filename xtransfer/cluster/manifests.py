@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-import yaml
-
+from xtransfer.documents import parse_documents
 from xtransfer.errors import ConfigError
 
 Body = dict[str, Any]
@@ -88,25 +87,22 @@ def parse_manifests(text: str, file: str) -> list[Manifest]:
     Raises:
         ConfigError: naming `file` and the document that is no Kubernetes object.
     """
-    try:
-        documents = list(yaml.safe_load_all(text))
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark else ""
-        raise ConfigError(f"{file}{line}", "not valid YAML") from None
     found: list[Manifest] = []
-    for number, document in enumerate(documents, 1):
+    for number, document in enumerate(parse_documents(text, file), 1):
         if document is None:
             continue
-        if not isinstance(document, dict) or not {"apiVersion", "kind"} <= document.keys():
-            raise ConfigError(
-                file,
-                f"document {number} is no Kubernetes object: it has no apiVersion and kind",
-                "Give rendered manifests, or a folder with a kustomization.yaml.",
-            )
-        body = cast("Body", document)
-        items = body["items"] if body["kind"] == "List" else [body]
-        found += [Manifest(file=file, body=item) for item in items]
+        where = f"document {number}"
+        body = _object(document, file, where)
+        if body["kind"] != "List":
+            found.append(Manifest(file=file, body=body))
+            continue
+        items = body.get("items")
+        if not isinstance(items, list):
+            raise ConfigError(file, f"{where} is a List without a list of `items`")
+        found += [
+            Manifest(file=file, body=_object(item, file, f"{where}, items[{index}]"))
+            for index, item in enumerate(cast("list[Any]", items))
+        ]
     return found
 
 
@@ -126,6 +122,23 @@ def read_manifests(path: Path) -> list[Manifest]:
             raise ConfigError(str(file), f"cannot be read: {error}") from None
         found += parse_manifests(text, str(file))
     return found
+
+
+def _object(value: Any, file: str, where: str) -> Body:
+    """Return a Kubernetes object; refuse what has not even the form of one."""
+    if not isinstance(value, dict) or not all(
+        isinstance(value.get(field), str) for field in ("apiVersion", "kind")
+    ):
+        raise ConfigError(
+            file,
+            f"{where} is no Kubernetes object: it has no apiVersion and kind",
+            "Give rendered manifests, or a folder with a kustomization.yaml.",
+        )
+    body = cast("Body", value)
+    for path in (("metadata",), ("metadata", "labels"), ("metadata", "annotations"), ("spec",)):
+        if not isinstance(at(body, *path) or {}, dict):
+            raise ConfigError(file, f"{where}: {'.'.join(path)} is no mapping")
+    return body
 
 
 def cluster_spec(body: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]] | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from xtransfer.cluster import rules_kueue, rules_pods, rules_ray, rules_space
 from xtransfer.cluster.manifests import Manifest
-from xtransfer.cluster.rules import Rule
+from xtransfer.cluster.rules import Hit, Rule
 
 RULES: tuple[Rule, ...] = (
     *rules_ray.RULES,
@@ -42,10 +42,14 @@ class Finding:
 
 
 def check(manifests: Sequence[Manifest]) -> list[Finding]:
-    """Return everything that the rules find, in the order of objects and rules."""
+    """Return everything that the rules find, in the order of objects and rules.
+
+    A rule that cannot be applied, since something that it looks at is of another kind than Kubernetes
+    has there, is broken by the object where that is.
+    """
     found: list[Finding] = []
     for rule in RULES:
-        for manifest, path, what in rule.look(manifests):
+        for manifest, path, what in _hits(rule, manifests):
             found.append(
                 Finding(
                     file=manifest.file,
@@ -58,6 +62,28 @@ def check(manifests: Sequence[Manifest]) -> list[Finding]:
                 )
             )
     return sorted(found)
+
+
+def _hits(rule: Rule, manifests: Sequence[Manifest]) -> list[Hit]:
+    try:
+        return list(rule.look(manifests))
+    except _MISFITS:
+        return [
+            (_culprit(rule, manifests), "$", "holds a value of another kind than belongs there")
+        ]
+
+
+def _culprit(rule: Rule, manifests: Sequence[Manifest]) -> Manifest:
+    """Return the object that a rule stumbles over, the first where it takes several together."""
+    for manifest in manifests:
+        try:
+            list(rule.look([manifest]))
+        except _MISFITS:
+            return manifest
+    return manifests[0]
+
+
+_MISFITS = (AttributeError, IndexError, KeyError, TypeError, ValueError)
 
 
 def errors_of(findings: Iterable[Finding]) -> list[Finding]:

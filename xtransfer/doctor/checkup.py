@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from xtransfer.doctor.needs import DataSet, absent_root, data_sets, meetings
 from xtransfer.doctor.overlaps import Comparison, Overlap, overlap_findings
 from xtransfer.doctor.survey import Survey, survey
 from xtransfer.errors import DataError
+from xtransfer.folders import temporary_folder
 from xtransfer.planner import build_plan
 from xtransfer.prepared import write_synthetic
 from xtransfer.tasks.task import Split, Task
@@ -110,9 +110,9 @@ def _root_of(experiment: Experiment) -> Iterator[Path | None]:
     if synthetic is None:
         yield None
         return
-    with tempfile.TemporaryDirectory(prefix="xtransfer-") as folder:
-        write_synthetic(synthetic.model_dump(), Path(folder))
-        yield Path(folder)
+    with temporary_folder() as folder:
+        write_synthetic(synthetic.model_dump(), folder)
+        yield folder
 
 
 class _NoDigests:

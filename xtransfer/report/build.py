@@ -15,7 +15,7 @@ from xtransfer.selection import Rule
 from xtransfer.store import Store
 from xtransfer.tasks.task import Task
 
-SIZES = ("read", "available", "used", "rows", "skipped")
+SIZES = ("read", "available", "used", "rows", "tokens", "skipped")
 """What a prepare step records of a language besides the inputs it had to cut, split or window."""
 
 

@@ -16,7 +16,7 @@ from xtransfer.retrieval.margin import Indices, Vectors, best_matches, best_thre
 from xtransfer.tasks.task import Task
 from xtransfer.train.batching import prediction_batches
 from xtransfer.train.context import Context
-from xtransfer.train.prediction import PREDICTION_TOKENS, DataSet, make_inputs
+from xtransfer.train.prediction import DataSet, make_inputs, tokens_at_once
 
 JsonDict = dict[str, Any]
 
@@ -105,7 +105,8 @@ def embed(
     shape = len(data.lengths), encoder.config.hidden_size
     out = {layer: np.zeros(shape, dtype=np.float32) for layer in layers}
     with torch.inference_mode():
-        for batch in prediction_batches(data.lengths, tokens=PREDICTION_TOKENS[context.device]):
+        for batch in prediction_batches(data.lengths, tokens=tokens_at_once(context)):
+            context.alive()
             inputs = make_inputs("bitext", data.rows, batch, context)
             hidden = encoder(**inputs, output_hidden_states=True).hidden_states
             mask = inputs["attention_mask"][..., None]

@@ -13,7 +13,7 @@ from xtransfer.errors import DataError
 from xtransfer.forms.retrieval import rank, scored
 from xtransfer.train.batching import prediction_batches
 from xtransfer.train.context import Context
-from xtransfer.train.prediction import PREDICTION_TOKENS, DataSet, make_inputs
+from xtransfer.train.prediction import DataSet, make_inputs, tokens_at_once
 
 JsonDict = dict[str, Any]
 
@@ -79,7 +79,8 @@ def embed_rows(
     model.eval()
     out: np.ndarray[Any, np.dtype[np.float32]] | None = None
     with torch.inference_mode():
-        for batch in prediction_batches(data.lengths, tokens=PREDICTION_TOKENS[context.device]):
+        for batch in prediction_batches(data.lengths, tokens=tokens_at_once(context)):
+            context.alive()
             vectors = model(**make_inputs("retrieval", data.rows, batch, context)).cpu().numpy()
             if out is None:
                 out = np.zeros((len(data.lengths), vectors.shape[1]), dtype=np.float32)

@@ -14,9 +14,15 @@ import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from xtransfer.errors import ConfigError
+from xtransfer.errors import ConfigError, shown
 from xtransfer.store.folder import FolderStore
-from xtransfer.store.interface import ObjectInfo, Store, StoreOptions, name_fault
+from xtransfer.store.interface import (
+    LONGEST_SEGMENT,
+    ObjectInfo,
+    Store,
+    StoreOptions,
+    name_fault,
+)
 from xtransfer.store.s3 import S3Store
 
 __all__ = ["ObjectInfo", "Store", "StoreOptions", "name_fault", "open_store"]
@@ -44,11 +50,20 @@ def open_store(url: str, *, options: StoreOptions = _DEFAULTS) -> Store:
     if scheme == "s3":
         return _open_s3(rest, options)
     if scheme != "file":
-        raise ConfigError(f"store {scheme}://", "unknown kind of store", _FORMS)
+        raise ConfigError(f"store {shown(scheme)}://", "unknown kind of store", _FORMS)
+    where = f"store '{shown(url)}'"
     if not rest or not rest.isprintable() or re.match(r"(file|s3):", rest):
-        raise ConfigError(f"store {url!r}", "names no folder", _FORMS)
-    folder = Path(rest).expanduser() if rest.startswith("~/") else Path(rest)
-    return FolderStore(root=folder.resolve())
+        raise ConfigError(where, "names no folder", _FORMS)
+    if any(len(part.encode()) > LONGEST_SEGMENT for part in rest.split("/")):
+        raise ConfigError(where, f"has a part longer than {LONGEST_SEGMENT} bytes", _FORMS)
+    try:
+        folder = Path(rest).expanduser() if rest.startswith("~/") else Path(rest)
+        root = folder.resolve()
+        if root.exists() and not root.is_dir():
+            raise ConfigError(str(root), "is a file, not the folder of a store", _FORMS)
+    except (OSError, RuntimeError) as error:  # links in a circle; no permission; no home
+        raise ConfigError(where, f"names no folder: {shown(str(error))}", _FORMS) from None
+    return FolderStore(root=root)
 
 
 def _open_s3(rest: str, options: StoreOptions) -> S3Store:
@@ -63,7 +78,8 @@ def _open_s3(rest: str, options: StoreOptions) -> S3Store:
             "Give the service's address by s3.endpoint_url or AWS_ENDPOINT_URL.",
         )
     if not _BUCKET.fullmatch(bucket):
-        raise ConfigError(f"store s3://{bucket}", f"'{bucket}' is no bucket name", _FORMS)
+        name = shown(bucket)
+        raise ConfigError(f"store s3://{name}", f"'{name}' is no bucket name", _FORMS)
     prefix = prefix.rstrip("/")
     fault = name_fault(prefix) if prefix else ""
     if fault:

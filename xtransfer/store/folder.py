@@ -10,7 +10,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -76,6 +76,8 @@ class FolderStore:
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         check_prefix(prefix, self.url)
         folder = prefix.rpartition("/")[0]
+        with disk_errors(self.root), suppress(FileNotFoundError):  # made by the first write
+            os.stat(self.root)  # noqa: PTH116 - raises where a parent is a file, is_dir() does not
         with disk_errors(self.root / folder):
             found = [info for info in self._walk(folder) if info.name.startswith(prefix)]
         return iter(sorted(found))
@@ -129,10 +131,12 @@ class FolderStore:
             if entry.is_dir(follow_symlinks=False):
                 yield from self._walk(name)
                 continue
-            try:
-                yield ObjectInfo(name, entry.stat().st_size)
-            except FileNotFoundError:  # deleted since the folder was read
-                continue
+            with disk_errors(Path(entry.path)):
+                try:
+                    size = entry.stat().st_size
+                except FileNotFoundError:  # deleted since the folder was read
+                    continue
+            yield ObjectInfo(name, size)
 
 
 def temporary_beside(path: Path) -> Path:
@@ -164,12 +168,43 @@ def disk_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if error.errno in FULL:
+            raise full_disk(path, error) from error
         what, next_ = _DISK_ERRORS.get(
             error.errno or 0, (f"the disk says: {error.strerror or error}", "")
         )
         raise StoreError(str(path), what, next_) from error
 
 
+def full_disk(path: Path, error: BaseException) -> StoreError:
+    """Return the error to raise where `path` could not be written for want of space."""
+    folder = next((each for each in (path, *path.parents) if each.is_dir()), path)
+    try:
+        usage = shutil.disk_usage(folder)
+        room = f": {usage.free / 2**20:.0f} of {usage.total / 2**20:.0f} MiB are free at {folder}"
+    except OSError:
+        room = ""
+    quota = isinstance(error, OSError) and error.errno == errno.EDQUOT
+    what = "the disk quota is used up" if quota else "no space is left on the disk"
+    return StoreError(
+        str(path), f"{what}{room}", "Free some and start again: what is recorded is safe."
+    )
+
+
+@contextmanager
+def enough_space(folder: Path) -> Iterator[None]:
+    """Turn what libraries raise when a disk is full into a StoreError about `folder`."""
+    try:
+        yield
+    except Exception as error:
+        full = isinstance(error, OSError) and error.errno in FULL
+        # safetensors writes in Rust and has an exception of its own.
+        if full or (type(error).__name__ == "SafetensorError" and "os error 28" in str(error)):
+            raise full_disk(folder, error) from error
+        raise
+
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
 _NO_FOLDER = ("a file stands where a folder is needed", "Move it away, or choose another folder.")
 _DISK_ERRORS = {
     errno.ENOENT: ("no such file", ""),
@@ -178,8 +213,6 @@ _DISK_ERRORS = {
     errno.EISDIR: ("is a folder, not a file", ""),
     errno.EACCES: ("permission denied", "Check the owner and the mode of the folder."),
     errno.EROFS: ("the file system is read-only", "Choose another folder."),
-    errno.ENOSPC: ("no space is left on the disk", "Free some and start again."),
-    errno.EDQUOT: ("the disk quota is used up", "Free some space and start again."),
     errno.EPERM: (
         "the file system refuses, perhaps because it has no hard links",
         "Choose a folder on a file system that has them (ext4, xfs, NFS).",

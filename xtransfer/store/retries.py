@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from xtransfer.store.interface import StoreOptions
-from xtransfer.store.s3_errors import plain, status_of
+from xtransfer.store.s3_errors import NO_SPACE, plain, status_of
 
 T = TypeVar("T")
 
@@ -20,6 +20,8 @@ PASSING = frozenset(
     "XAmzContentSHA256Mismatch 503".split()
 )
 """Codes of refusals that are about this request's fate, not about what it asked for."""
+LASTING = frozenset(NO_SPACE.split())
+"""Codes of refusals that stay, whatever their status."""
 
 
 def retried(function: Callable[[], T], options: StoreOptions) -> T:
@@ -52,14 +54,16 @@ def passing(error: Any) -> bool:
 
     So may what failed on the way (no connection, a reset, no reply in time, a reply cut short or
     altered), and what the service says it had no capacity for or failed at (429, 500 and above but for
-    501, and a few codes). What it refuses for good is not asked again, nor what cannot be asked at all.
+    501 and 507, and a few codes). What it refuses for good is not asked again, nor what cannot be asked at all.
     """
     from botocore import exceptions as boto
 
     if isinstance(error, boto.ClientError):
         status = status_of(error)
         code = str(error.response.get("Error", {}).get("Code", ""))
-        return status == 429 or (status >= 500 and status != 501) or code in PASSING
+        if code in LASTING or status in (501, 507):
+            return False
+        return status == 429 or status >= 500 or code in PASSING
     if isinstance(error, boto.SSLError):
         return "CERTIFICATE" not in str(error).upper()
     cut_short = (

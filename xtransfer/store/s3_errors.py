@@ -58,6 +58,8 @@ def _refusal(error: Any, store: str, where: str, service: str) -> StoreError:
     for codes, what, next_ in _REFUSALS:
         if code in codes.split():
             return StoreError(where, f"{what} ({code})", next_)
+    if status_of(error) == 507:
+        return StoreError(where, f"{_FULL[1]} ({code})", _FULL[2])
     if status_of(error) >= 500:
         return StoreError(where, f"{service} is overloaded or failing ({code})", "Try again later.")
     return StoreError(where, f"S3 refused: {plain(error)}")
@@ -65,6 +67,11 @@ def _refusal(error: Any, store: str, where: str, service: str) -> StoreError:
 
 _CREDENTIALS = (
     "Check AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the role of the node."
+)
+# The names that Ceph, MinIO and others give to full storage; AWS has no such limit.
+NO_SPACE = (
+    "InsufficientStorage QuotaExceeded BucketQuotaExceeded XMinioStorageFull "
+    "XMinioAdminBucketQuotaExceeded StorageFull 507"
 )
 # Codes that S3 replies with (a HEAD reply has only a status), what they mean, and what next.
 _REFUSALS = (
@@ -89,6 +96,11 @@ _REFUSALS = (
         "Let these credentials get, put, delete and list there, or use others.",
     ),
     (
+        NO_SPACE,
+        "the bucket's quota or the service's storage is used up",
+        "Free some (xtransfer store gc) or raise the quota, and start again: what is recorded is safe.",
+    ),
+    (
         "RequestTimeTooSkewed RequestInTheFuture",
         "this machine's clock differs from the service's",
         "Set the clock (timedatectl set-ntp true) and start again.",
@@ -104,6 +116,9 @@ _REFUSALS = (
         "Use one with conditional and multipart puts, such as AWS or SeaweedFS.",
     ),
 )
+
+
+_FULL = next(each for each in _REFUSALS if each[0] == NO_SPACE)
 
 
 def _redacted(text: str) -> str:

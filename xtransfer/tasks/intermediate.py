@@ -7,7 +7,7 @@ stride 128 is given for squad_v2 only and taken for squad_v1 too. An experiment 
 
 from __future__ import annotations
 
-from xtransfer.tasks.task import NO_ANSWER, Source, Stage, Task
+from xtransfer.tasks.task import NO_ANSWER, Size, Source, Stage, Task
 
 NLI = ("entailment", "neutral", "contradiction")
 
@@ -28,6 +28,10 @@ INTERMEDIATE = (
         ),
         as_intermediate=Stage(task="mnli", epochs=2, batch_size=24, max_length=256),
         max_length=256,
+        size=Size(
+            examples={"train": {"en": 392_702}, "dev": {"en": 9815}},
+            source="Williams et al. 2018; dev_matched",
+        ),
         note="Licences by genre: OANC, CC BY 3.0, CC BY-SA 3.0. Dev is dev_matched.",
     ),
     Task(
@@ -40,6 +44,10 @@ INTERMEDIATE = (
         ),
         as_intermediate=Stage(task="squad_v1", epochs=3, batch_size=8, max_length=384),
         max_length=384,
+        size=Size(
+            examples={"train": {"en": 87_599}, "dev": {"en": 10_570}},
+            source="Rajpurkar et al. 2016",
+        ),
         note="CC BY-SA 4.0. The paragraphs of XQuAD and LAReQA are in its dev set.",
     ),
     Task(
@@ -64,6 +72,10 @@ INTERMEDIATE = (
         ),
         as_intermediate=Stage(task="commonsenseqa", epochs=10, batch_size=4, max_length=256),
         max_length=256,
+        size=Size(
+            examples={"train": {"en": 9741}, "dev": {"en": 1221}},
+            source="counted in the published files",
+        ),
         note="MIT. The published test file has no answers.",
     ),
     Task(
@@ -79,6 +91,10 @@ INTERMEDIATE = (
         ),
         as_intermediate=Stage(task="qqp", epochs=3, batch_size=24, max_length=256),
         max_length=256,
+        size=Size(
+            examples={"train": {"en": 363_846}, "dev": {"en": 40_430}},
+            source="GLUE (Wang et al. 2019)",
+        ),
         note="Quora terms of service: non-commercial use only.",
     ),
     Task(
@@ -96,6 +112,9 @@ INTERMEDIATE = (
         ),
         as_intermediate=Stage(task="hellaswag", epochs=7, batch_size=24, max_length=256),
         max_length=256,
+        size=Size(
+            examples={"train": {"en": 39_905}, "dev": {"en": 10_042}}, source="Zellers et al. 2019"
+        ),
         note="MIT.",
     ),
     Task(
@@ -121,6 +140,9 @@ INTERMEDIATE = (
         ),
         as_intermediate=Stage(task="cosmosqa", epochs=15, batch_size=4, max_length=256),
         max_length=256,
+        size=Size(
+            examples={"train": {"en": 25_262}, "dev": {"en": 2985}}, source="Huang et al. 2019"
+        ),
         note="CC BY 4.0. The published test file has no answers.",
     ),
     Task(
@@ -144,6 +166,9 @@ INTERMEDIATE = (
             labels={"A": "1", "B": "2", "C": "3"},
         ),
         max_length=128,
+        size=Size(
+            examples={"train": {"en": 33_410}, "dev": {"en": 1954}}, source="Sap et al. 2019"
+        ),
         note="CC BY 4.0. First training stage of xcopa.",
     ),
     Task(
@@ -163,6 +188,10 @@ INTERMEDIATE = (
             },
         ),
         max_length=128,
+        size=Size(
+            examples={"train": {"en": 400}, "dev": {"en": 100}},
+            source="counted in the published files",
+        ),
         note="BSD-2. Second training stage of xcopa.",
     ),
     Task(
@@ -220,6 +249,10 @@ INTERMEDIATE = (
         ),
         as_intermediate=Stage(task="anli+", epochs=2, batch_size=24, max_length=256),
         max_length=256,
+        size=Size(
+            examples={"train": {"en": 1_104_934}, "dev": {"en": 22_857}},
+            source="the study, table of its tasks",
+        ),
         note="SNLI is CC BY-SA 4.0; ANLI is CC BY-NC 4.0: non-commercial use only.",
     ),
     Task(
@@ -233,6 +266,10 @@ INTERMEDIATE = (
         ),
         as_intermediate=Stage(task="squad_v2", epochs=3, batch_size=8, max_length=384),
         max_length=384,
+        size=Size(
+            examples={"train": {"en": 130_319}, "dev": {"en": 11_873}},
+            source="Rajpurkar et al. 2018",
+        ),
         note="CC BY-SA 4.0. Half of its dev questions have no answer in their paragraph.",
     ),
     Task(
@@ -247,6 +284,10 @@ INTERMEDIATE = (
         ),
         as_intermediate=Stage(task="ccg", epochs=15, batch_size=24, max_length=256),
         max_length=256,
+        size=Size(
+            examples={"train": {"en": 38_015}, "dev": {"en": 5484}},
+            source="the study, table of its tasks",
+        ),
         note="CCGbank (LDC2005T13) is licensed: bring its AUTO files, joined, or other supertagged "
         "files, the Parallel Meaning Bank's for example.",
     ),

@@ -8,7 +8,7 @@ XTREME sorts the English side, so that its two files are no longer parallel.
 from __future__ import annotations
 
 from xtransfer.tasks.intermediate import NLI
-from xtransfer.tasks.task import Source, Split, Stage, Task
+from xtransfer.tasks.task import Size, Source, Split, Stage, Task
 
 UPOS = tuple(
     "ADJ ADP ADV AUX CCONJ DET INTJ NOUN NUM PART PRON PROPN PUNCT SCONJ SYM VERB X".split()
@@ -39,6 +39,10 @@ TARGETS = (
         max_length=256,
         group="classification",
         benchmark="xtreme",
+        size=Size(
+            examples={"dev": {"*": 2490}, "test": {"*": 5010}},
+            source="counted in the published files",
+        ),
         note="CC BY-NC 4.0. XTREME's own test files carry no labels: bring labelled ones.",
     ),
     Task(
@@ -53,6 +57,7 @@ TARGETS = (
         group="qa",
         benchmark="xtreme",
         single_labelled_split=True,
+        size=Size(examples={"test": {"*": 1190}}, source="counted in the published files"),
         note="CC BY-SA 4.0. Its paragraphs are in SQuAD v1.1 dev, on which models are selected.",
     ),
     Task(
@@ -80,6 +85,53 @@ TARGETS = (
         max_length=256,
         group="tagging",
         benchmark="xtreme",
+        size=Size(
+            examples={
+                "train": {"en": 21_253},
+                "dev": {"en": 3974},
+                "test": {
+                    "af": 425,
+                    "ar": 1680,
+                    "bg": 1116,
+                    "de": 20_436,
+                    "el": 456,
+                    "en": 5440,
+                    "es": 3147,
+                    "et": 3760,
+                    "eu": 1799,
+                    "fa": 600,
+                    "fi": 4422,
+                    "fr": 5009,
+                    "he": 491,
+                    "hi": 2684,
+                    "hu": 449,
+                    "id": 1557,
+                    "it": 3518,
+                    "ja": 2372,
+                    "kk": 1047,
+                    "ko": 4276,
+                    "lt": 739,
+                    "mr": 47,
+                    "nl": 1471,
+                    "pl": 4942,
+                    "pt": 2681,
+                    "ro": 2272,
+                    "ru": 8976,
+                    "ta": 120,
+                    "te": 146,
+                    "th": 1000,
+                    "tl": 55,
+                    "tr": 4785,
+                    "uk": 892,
+                    "ur": 535,
+                    "vi": 800,
+                    "wo": 470,
+                    "yo": 100,
+                    "zh": 3455,
+                },
+            },
+            source="counted in the published files; de by Hu et al. 2020, table 1, unverified",
+        ),
         note="Each treebank has its own licence, most CC BY-SA or CC BY-NC-SA.",
     ),
     Task(
@@ -102,6 +154,22 @@ TARGETS = (
         group="retrieval",
         benchmark="xtreme",
         single_labelled_split=True,
+        size=Size(
+            examples={
+                "test": {
+                    "*": 2000,
+                    "jv": 410,
+                    "ml": 1374,
+                    "ta": 614,
+                    "te": 468,
+                    "ka": 1492,
+                    "th": 1096,
+                    "sw": 780,
+                    "kk": 1150,
+                }
+            },
+            source="counted in the published files, two sentences a pair",
+        ),
         note="CC BY 2.0 FR. Take LASER's files: XTREME sorts the English side.",
     ),
     Task(
@@ -123,6 +191,10 @@ TARGETS = (
         max_length=256,
         group="classification",
         benchmark="xtreme",
+        size=Size(
+            examples={"train": {"*": 49_401}, "dev": {"*": 2000}, "test": {"*": 2000}},
+            source="Yang et al. 2019",
+        ),
     ),
     Task(
         name="panx",
@@ -143,6 +215,10 @@ TARGETS = (
         max_length=256,
         group="tagging",
         benchmark="xtreme",
+        size=Size(
+            examples={"train": {"en": 20_000}, "dev": {"en": 10_000}},
+            source="counted in the published files",
+        ),
         note="XTREME's own test files carry no labels: bring labelled ones, or measure on dev.",
     ),
     Task(
@@ -161,6 +237,29 @@ TARGETS = (
         max_length=384,
         group="qa",
         benchmark="xtreme",
+        size=Size(
+            examples={
+                "dev": {
+                    "en": 1148,
+                    "de": 512,
+                    "es": 500,
+                    "ar": 517,
+                    "hi": 507,
+                    "vi": 511,
+                    "zh": 504,
+                },
+                "test": {
+                    "en": 11_590,
+                    "de": 4517,
+                    "es": 5253,
+                    "ar": 5335,
+                    "hi": 4918,
+                    "vi": 5495,
+                    "zh": 5137,
+                },
+            },
+            source="dev counted; test by Lewis et al. 2020, unverified",
+        ),
         note="CC BY-SA 3.0. Question and context are in the same language.",
     ),
     Task(
@@ -181,6 +280,34 @@ TARGETS = (
         group="qa",
         benchmark="xtreme",
         single_labelled_split=True,
+        size=Size(
+            examples={
+                "train": {"en": 3696},
+                "dev": {
+                    "en": 440,
+                    "ar": 921,
+                    "bn": 113,
+                    "fi": 782,
+                    "id": 565,
+                    "ko": 276,
+                    "ru": 812,
+                    "sw": 499,
+                    "te": 669,
+                },
+                "test": {
+                    "en": 440,
+                    "ar": 921,
+                    "bn": 113,
+                    "fi": 782,
+                    "id": 565,
+                    "ko": 276,
+                    "ru": 812,
+                    "sw": 499,
+                    "te": 669,
+                },
+            },
+            source="counted in the published files",
+        ),
         note="Apache-2.0. One labelled split: the English dev set is part of the test set.",
     ),
     Task(
@@ -207,6 +334,10 @@ TARGETS = (
         max_length=128,
         group="classification",
         benchmark="xtreme-r",
+        size=Size(
+            examples={"dev": {"*": 100}, "test": {"*": 500}},
+            source="counted in the published files",
+        ),
         note="CC BY 4.0.",
     ),
     Task(

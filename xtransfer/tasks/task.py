@@ -92,6 +92,15 @@ class Stage(Record):
     """Tokens by which two windows of one overlong input overlap (span tasks)."""
 
 
+class Size(Record):
+    """How many examples the published files hold: what a plan is reckoned with before they are read."""
+
+    examples: Mapping[Split, Mapping[str, int]]
+    """Split -> language, or `*` for any -> examples."""
+    source: str
+    """Where the numbers are from."""
+
+
 class Task(Record):
     """A data set with its form, metric, languages and the stages that train for it."""
 
@@ -122,5 +131,7 @@ class Task(Record):
     benchmark: Literal["xtreme", "xtreme-r", ""] = ""
     single_labelled_split: bool = False
     """True for XQuAD, TyDiQA and Tatoeba: any selection on target-language data is contamination."""
+    size: Size | None = None
+    """Of the files that `source` names; None where it is not known."""
     note: str = ""
     """Licence or provenance that a user must know; shown by `xtransfer tasks`."""

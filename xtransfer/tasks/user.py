@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from xtransfer.errors import ConfigError
 from xtransfer.metrics import METRICS_OF
-from xtransfer.settings import read_yaml
+from xtransfer.settings import check_languages, read_yaml
 from xtransfer.tasks import TASKS, get_task
 from xtransfer.tasks.task import Source, Task
 
@@ -66,6 +66,15 @@ def check_user_tasks(tasks: tuple[Task, ...], book: Mapping[str, Task], where: s
                 f"a {task.form} task has no metric '{task.metric}'",
                 f"It has: {', '.join(known)}.",
             )
+        for field, codes in (
+            ("languages", task.languages),
+            ("more_languages", task.more_languages),
+            ("train_language", (task.train_language,)),
+        ):
+            try:
+                check_languages(codes)
+            except ValueError as error:
+                raise ConfigError(f"{place}.{field}", str(error)) from None
         if task.form in _LABELLED and not task.labels and not task.labels_from_data:
             raise ConfigError(f"{place}.labels", f"a {task.form} task needs its labels")
         if task.labels_from_data and (task.form != "tagging" or task.stages is not None):
@@ -114,8 +123,10 @@ def _complete(entry: dict[str, Any], where: str) -> dict[str, Any]:
     if like is not None:
         base = get_task(str(like), f"{where}.like")
         inherited = base.model_dump(exclude_defaults=True)
-        source: dict[str, Any] = {**inherited["source"], **(entry.pop("source", None) or {})}
-        entry = {**_renamed(inherited, base.name, name), **entry, "source": source}
+        entry = {**_renamed(inherited, base.name, name), **entry}
+        own: Any = entry.get("source") or {}
+        if isinstance(own, dict):  # what is none is refused with the rest of the record
+            entry["source"] = {**inherited["source"], **cast("dict[str, Any]", own)}
     if isinstance(entry.get("as_intermediate"), dict):
         entry["as_intermediate"] = {"task": name, **entry["as_intermediate"]}
     if isinstance(entry.get("stages"), list | tuple):
@@ -128,7 +139,9 @@ def _complete(entry: dict[str, Any], where: str) -> dict[str, Any]:
 
 def _renamed(inherited: dict[str, Any], old: str, new: str) -> dict[str, Any]:
     """Return a record whose stages train on itself, where the old one's did."""
-    out = {key: value for key, value in inherited.items() if key not in ("benchmark", "group")}
+    out = {
+        key: value for key, value in inherited.items() if key not in ("benchmark", "group", "size")
+    }
     for stage in (inherited.get("as_intermediate"), *inherited.get("stages", ())):
         if stage is not None and stage["task"] == old:
             stage["task"] = new

@@ -46,14 +46,28 @@ class Context:
     pad_id: int = 0
     report: Callable[[Progress], None] = lambda progress: None
     """Called on every rank after the same steps."""
+    alive: Callable[[], None] = lambda: None
+    """Called as the work moves, more often than `report`, and by every rank for itself."""
+    prediction_tokens: int | None = None
+    """Tokens, padding included, in one prediction batch of one worker; None: as the device can take."""
     save: Callable[[Checkpoint], None] = lambda checkpoint: None
-    """Called on rank 0 with a checkpoint to keep."""
+    """Called on rank 0 with a checkpoint to keep; its tensors are copies that the loop does not touch again,
+    so it may be written after the call."""
     save_every_s: float = float("inf")
     leaving: Callable[[], str] = lambda: ""
     """Why this process must end soon; empty while it need not. Asked after every step."""
+    skips_in_a_row: int = 3
+    """Most optimizer steps left out one after the other, where the specification lets any be ..."""
+    skips_in_all: int = 20
+    """... and in all."""
     resume: Checkpoint | None = None
 
 
 def device_of(gpus: float) -> str:
     """Return the torch device of a step that was given so many GPUs."""
     return "cuda" if gpus > 0 and torch.cuda.is_available() else "cpu"
+
+
+def device_name(device: str) -> str:
+    """Return what a torch device is, as its maker calls it; `cpu` for the processor."""
+    return torch.cuda.get_device_name() if device == "cuda" else device

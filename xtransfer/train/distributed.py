@@ -15,7 +15,6 @@ import json
 import logging
 import os
 import secrets
-import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -26,8 +25,9 @@ from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.tune.integration.ray_train import TuneReportCallback
 
-from xtransfer.errors import InputLost, NotFound, StepError, StepLeft
+from xtransfer.errors import InputLost, NotFound, OutOfMemory, StepError, StepLeft
 from xtransfer.execute import Workbench
+from xtransfer.folders import temporary_folder
 from xtransfer.identity import file_digest
 from xtransfer.leaving import Notice
 from xtransfer.plan import Step
@@ -51,6 +51,7 @@ def train_on_workers(step: Step, bench: Workbench, folder: Path) -> None:
         StepError: when the workers failed and were not to be started again.
         InputLost: when they found what a parent left damaged.
         StepLeft: when this process must go.
+        OutOfMemory: when another call would go on in smaller micro-batches.
     """
     os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", str(START_WITHIN_S))
     while not _fetch_outcome(bench.store, step.key, folder):
@@ -60,7 +61,7 @@ def train_on_workers(step: Step, bench: Workbench, folder: Path) -> None:
             _trainer(step, bench).fit()
         except ray.train.TrainingFailedError as error:
             cause = _innermost(error)
-            if isinstance(cause, InputLost):
+            if isinstance(cause, InputLost | OutOfMemory):
                 raise cause from error
             raise StepError(step.folder, _first_line(cause)) from error
 
@@ -99,8 +100,7 @@ def _work(config: Mapping[str, Any]) -> None:
     notice = Notice(bench.run)
     bench = replace(bench, tell=_Barrier(), leaving=notice.reason)
     rank, world_size = context.get_world_rank(), context.get_world_size()
-    with tempfile.TemporaryDirectory(prefix="xtransfer-") as temporary:
-        folder = Path(temporary)
+    with temporary_folder(bench.scratch) as folder:
         try:
             run_worker(step, bench, folder, rank=rank, world_size=world_size)
         except StepLeft as left:
@@ -158,12 +158,19 @@ def _object(key: str, name: str) -> str:
 
 
 def _innermost(error: Exception) -> BaseException:
-    """Return the innermost cause of a failed training run."""
+    """Return the innermost cause of a failed training run: of several workers', one with a name.
+
+    When one worker fails, the others lose their connection to it, and fail of that.
+    """
     failures = getattr(error, "worker_failures", None) or {}
-    cause: BaseException = next(iter(failures.values()), error)
-    while cause.__cause__ is not None and not isinstance(cause, InputLost):
-        cause = cause.__cause__
-    return cause
+    causes = [_cause(each) for each in failures.values()] or [_cause(error)]
+    return next((each for each in causes if isinstance(each, StepError)), causes[0])
+
+
+def _cause(error: BaseException) -> BaseException:
+    while error.__cause__ is not None and not isinstance(error, StepError):
+        error = error.__cause__
+    return error
 
 
 def _first_line(cause: BaseException) -> str:

@@ -33,8 +33,12 @@ class Engine(Protocol):
         """
         ...
 
-    def step(self, learning_rate: float) -> None:
-        """Clip the gradient, update the weights and clear the gradient."""
+    def step(self, learning_rate: float) -> bool:
+        """Clip the gradient, update the weights and clear the gradient.
+
+        Where the norm of the whole gradient is not finite, weights and moments stay as they are and the
+        answer is False: on all workers alike, since they share that norm.
+        """
         ...
 
     def weights(self) -> dict[str, Tensor]:
@@ -104,7 +108,7 @@ class TorchEngine:
         """Add the gradient of `loss`."""
         loss.backward()
 
-    def step(self, learning_rate: float) -> None:
+    def step(self, learning_rate: float) -> bool:
         """Sum the gradients over workers, clip, update."""
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         if self.world_size > 1:
@@ -112,11 +116,14 @@ class TorchEngine:
                 if parameter.grad is None:
                     parameter.grad = torch.zeros_like(parameter)
                 torch.distributed.all_reduce(parameter.grad)
-        nn.utils.clip_grad_norm_(parameters, self.clip)
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate
-        self.optimizer.step()
+        norm = nn.utils.clip_grad_norm_(parameters, self.clip)
+        finite = bool(torch.isfinite(norm))
+        if finite:
+            for group in self.optimizer.param_groups:
+                group["lr"] = learning_rate
+            self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
+        return finite
 
     def weights(self) -> dict[str, Tensor]:
         """Return every parameter, fp32, on the CPU."""
@@ -162,6 +169,7 @@ class DeepSpeedEngine:
         deepspeed.init_distributed(dist_backend=torch.distributed.get_backend(), verbose=False)
         self.world_size = world_size
         self.zero_stage = zero_stage
+        self.clip = clip
         for head, words in getattr(module, "tied", list)():
             # ZeRO 3 gathers a weight for the module that owns it; others must ask.
             deepspeed.zero.register_external_parameter(head, words)
@@ -172,7 +180,8 @@ class DeepSpeedEngine:
             config={
                 "train_micro_batch_size_per_gpu": 1,
                 "gradient_accumulation_steps": 1,
-                "gradient_clipping": clip,
+                # Without ZeRO, DeepSpeed clips and steps whatever the norm is: `step` clips there.
+                "gradient_clipping": clip if zero_stage else 0.0,
                 "zero_optimization": {
                     "stage": zero_stage,
                     # DeepSpeed allocates this many elements anew in every step: 2 GB by default.
@@ -197,11 +206,16 @@ class DeepSpeedEngine:
         if not last:
             self.engine.step()  # counts the micro-batch; weights change on the boundary only
 
-    def step(self, learning_rate: float) -> None:
+    def step(self, learning_rate: float) -> bool:
         """Clip, update, clear."""
         for group in self.engine.optimizer.param_groups:
             group["lr"] = learning_rate
+        if self.zero_stage:
+            self.engine.step()  # leaves a step out by itself, and says so
+            return not self.engine.optimizer.overflow
+        finite = self._clip()
         self.engine.step()
+        return finite
 
     def weights(self) -> dict[str, Tensor]:
         """Gather every parameter."""
@@ -250,6 +264,18 @@ class DeepSpeedEngine:
                     delattr(parameter, name)
         self.optimizer.state.clear()
         self.optimizer.param_groups.clear()
+
+    def _clip(self) -> bool:
+        """Clip the whole gradient; drop it where its norm is not finite, so that AdamW does nothing."""
+        from deepspeed.runtime.utils import clip_grad_norm_
+
+        parameters = list(self.module.parameters())
+        norm = clip_grad_norm_(parameters, max_norm=self.clip, mpu=self.engine.mpu)
+        finite = bool(torch.isfinite(torch.as_tensor(norm)))
+        if not finite:
+            for parameter in parameters:
+                parameter.grad = None
+        return finite
 
     def _fill_state(self, steps: int) -> None:
         """Create AdamW's state now instead of at the first step.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +11,9 @@ from torch import Tensor
 
 from xtransfer.plan import Step
 from xtransfer.prepared import read_data_set
+from xtransfer.records import Done
 from xtransfer.train.assembly import WEIGHTS, make_head
-from xtransfer.train.context import Context, device_of
+from xtransfer.train.context import Context, device_name, device_of
 from xtransfer.train.model import (
     TransferModel,
     apply_weights,
@@ -25,11 +27,12 @@ if TYPE_CHECKING:
     from xtransfer.records import Record
 
 
-def evaluate_step(step: Step, bench: Workbench, folder: Path) -> dict[str, Any]:
+def evaluate_step(step: Step, bench: Workbench, folder: Path) -> Done:
     """Score the model that an evaluate step names in every language."""
     from xtransfer.evaluate import evaluate
     from xtransfer.execute import encoder_place
 
+    began = time.time()
     spec = step.spec
     torch.set_num_threads(max(1, int(bench.placement.evaluate.cpus)))
     name, revision = encoder_place(step, bench)
@@ -49,16 +52,18 @@ def evaluate_step(step: Step, bench: Workbench, folder: Path) -> dict[str, Any]:
         head.load_state_dict(head_weights(weights))
         model = TransferModel(encoder, [head], bf16=bf16)
     device = device_of(bench.placement.evaluate.gpus)
-    context = Context(device=device, pad_id=encoder.config.pad_token_id or 0)
+    context = Context(device=device, pad_id=encoder.config.pad_token_id or 0, alive=bench.alive)
     sets = {
         role: bench.files(bench.record(step.inputs[role]))
         for role in ("test", "dev", "pool")
         if role in step.inputs
     }
+    model = model.to(device)
+    ready = time.time()
     result = evaluate(
         spec,
         task,
-        model=model.to(device),
+        model=model,
         context=context,
         data=lambda language: read_data_set(sets["test"], language),
         dev=(lambda language: read_data_set(sets["dev"], language)) if "dev" in sets else None,
@@ -69,7 +74,11 @@ def evaluate_step(step: Step, bench: Workbench, folder: Path) -> dict[str, Any]:
         ),
         null_threshold=None if trained is None else threshold_of(trained, bench),
     )
-    return {**result, "model": None if trained is None else trained.key}
+    return Done(
+        result={**result, "model": None if trained is None else trained.key},
+        timing={"start_s": ready - began},
+        placement={"device": device_name(device)},
+    )
 
 
 def threshold_of(trained: Record, bench: Workbench) -> float | None:

@@ -7,6 +7,8 @@ are the same run.
 
 from __future__ import annotations
 
+import logging
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -17,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from xtransfer.errors import StepError, StepLeft
+from xtransfer.errors import Diverged, StepLeft
 from xtransfer.forms import FORMS
 from xtransfer.forms.encoding import Rows
 from xtransfer.train.batching import Indices, learning_rate, split_batch
@@ -30,6 +32,8 @@ from xtransfer.train.prediction import make_inputs
 
 AGREE_EVERY = 10
 """Optimizer steps between two times that several workers agree on whether to save."""
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +56,8 @@ class TrialSpec:
     keep: Literal["best", "last"] = "best"
     """Which weights are the outcome: the best on the dev sets, or those after the last step, for which no
     dev set is scored."""
+    on_nan: Literal["fail", "skip"] = "fail"
+    """Whether an optimizer step whose loss or gradient is not finite fails the trial or is left out."""
 
 
 @dataclass(kw_only=True)
@@ -69,6 +75,8 @@ class State:
     loss_steps: int = 0
     workers: list[list[int]] = field(default_factory=list)
     """[step, workers from there on], whenever it began or went on with another number of them."""
+    skipped_steps: list[int] = field(default_factory=list)
+    """Steps, counted from 0, that left weights and moments as they were."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +95,11 @@ class Outcome:
     """Steps that drew from each part."""
     workers: list[list[int]]
     """[step, workers from there on]."""
-    examples_per_s: float
+    timing: dict[str, float]
+    """Of this process, which may have gone on from a checkpoint: rows trained on (`examples`) and how many
+    a second (`examples_per_s`); rows predicted for dev evaluations, and the seconds of that."""
+    skipped_steps: list[int] = field(default_factory=list)
+    """Optimizer steps, counted from 0, that were left out."""
 
 
 def train(
@@ -104,7 +116,8 @@ def train(
     with `context.resume` they are replaced by the checkpoint's.
 
     Raises:
-        StepError: when the loss is not finite.
+        Diverged: when a loss or gradient is not finite and that step is not to be left out, or too many
+            were; and when a dev score is not a number.
         StepLeft: when `context.leaving` gave a reason; the state is saved.
     """
     torch.use_deterministic_algorithms(context.device == "cpu")
@@ -151,6 +164,9 @@ def stream(seed: int, step: int, role: str, rank: int = 0) -> int:
     return int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0] >> 1)
 
 
+_CALMER = "Try a lower learning rate, more warm-up or fp32"
+
+
 class _Run:
     def __init__(
         self,
@@ -170,10 +186,13 @@ class _Run:
         self.last_save = time.monotonic()
         self.examples = 0
         self.seconds = 0.0
+        self.dev_examples = 0
+        self.dev_seconds = 0.0
 
     def restore(self, checkpoint: Checkpoint) -> None:
         self.state = State(**checkpoint.state)
-        self.engine.load_moments(checkpoint.tensors, steps=self.state.step)
+        taken = self.state.step - len(self.state.skipped_steps)
+        self.engine.load_moments(checkpoint.tensors, steps=taken)
         self.best = {
             name.removeprefix("best/"): tensor
             for name, tensor in checkpoint.tensors.items()
@@ -208,7 +227,13 @@ class _Run:
             history=state.history,
             draws=draws.tolist(),
             workers=state.workers,
-            examples_per_s=self.examples / self.seconds if self.seconds else 0.0,
+            skipped_steps=state.skipped_steps,
+            timing={
+                "examples": self.examples,
+                "examples_per_s": self.examples / self.seconds if self.seconds else 0.0,
+                "dev_examples": self.dev_examples,
+                "dev_s": self.dev_seconds,
+            },
         )
 
     def _step(self) -> None:
@@ -234,23 +259,23 @@ class _Run:
                 loss = self._loss(number, draw.rows, some) / whole * part.weight
                 if not len(rows):
                     loss = loss * 0.0
-                self.engine.backward(loss, last=not left)
                 loss_sum += float(loss.detach())
+                if not left and not math.isfinite(loss_sum):
+                    # A loss may be infinite and its gradient finite. Gradients are summed over the
+                    # workers: one that is not a number keeps all of them from this step.
+                    loss = loss * math.nan
+                self.engine.backward(loss, last=not left)
+                context.alive()
         loss_sum = self._sum(loss_sum)
-        if not np.isfinite(loss_sum):
-            raise StepError(
-                f"optimizer step {state.step}",
-                f"the training loss is {loss_sum}",
-                f"The last good dev evaluation was at step {state.best_step}; "
-                "try a lower learning rate or fp32.",
-            )
         rate = learning_rate(
             state.step, peak=self.spec.learning_rate, total=self.total, warmup=self.spec.warmup
         )
-        self.engine.step(rate)
+        if self.engine.step(rate):
+            state.loss_sum += loss_sum
+            state.loss_steps += 1
+        else:
+            self._leave_out(loss_sum)
         state.step += 1
-        state.loss_sum += loss_sum
-        state.loss_steps += 1
         self.examples += len(draw.chosen)
         self.seconds += time.perf_counter() - began
         self._report(loss_sum)
@@ -269,6 +294,35 @@ class _Run:
                 context.world_size,
             )
         }
+
+    def _leave_out(self, loss: float) -> None:
+        """Note that this step changed nothing, or raise where the trial is not to go on."""
+        state, context = self.state, self.context
+        what = (
+            "the norm of the gradient is not finite"
+            if math.isfinite(loss)
+            else f"the training loss is {loss}"
+        )
+        skipped = [*state.skipped_steps, state.step]
+        row = next(n for n in range(1, len(skipped) + 2) if state.step - n not in skipped)
+        where = f"optimizer step {state.step}"
+        if self.spec.on_nan == "fail":
+            raise Diverged(where, what, f"{self._last_good()} {_CALMER}, or training.on_nan=skip.")
+        if row > context.skips_in_a_row or len(skipped) > context.skips_in_all:
+            raise Diverged(
+                where,
+                f"{what}, and {row - 1} steps before it in a row and {len(skipped) - 1} in all were "
+                "left out already",
+                f"{self._last_good()} {_CALMER}, or raise train.skips_in_a_row and train.skips_in_all.",
+            )
+        state.skipped_steps = skipped
+        log.warning("%s is left out: %s", where, what)
+
+    def _last_good(self) -> str:
+        if self.state.best_step < 0:
+            return "There was no dev evaluation before."
+        score, step = self.state.best_score, self.state.best_step
+        return f"The best dev evaluation before was at step {step} ({score:.1f})."
 
     def _loss(self, number: int, rows: Rows, chosen: Indices) -> Tensor:
         form = self.parts[number].form
@@ -291,6 +345,9 @@ class _Run:
         state = self.state
         scores = self._scores(set(range(len(self.parts))))
         value = main_score(self.parts, scores)
+        if not math.isfinite(value):
+            where, what = f"optimizer step {state.step}", f"the dev score is {value}"
+            raise Diverged(where, what, f"{self._last_good()} {_CALMER}.")
         state.history.append(
             {
                 "step": state.step,
@@ -310,10 +367,13 @@ class _Run:
 
     def _scores(self, numbers: set[int]) -> dict[int, dict[str, float]]:
         """Score the given parts; the same on every worker."""
+        began = time.perf_counter()
         found = {
             number: self.parts[number].evaluate(self.engine.module, self.context, head=number)
             for number in sorted(numbers)
         }
+        self.dev_seconds += time.perf_counter() - began
+        self.dev_examples += sum(self.parts[number].dev_rows for number in numbers)
         return self._broadcast(found)
 
     def _save_or_leave(self) -> None:
@@ -342,6 +402,7 @@ class _Run:
         tensors = {f"weights/{name}": value for name, value in self.engine.weights().items()}
         tensors |= self.engine.moments()
         tensors |= {f"best/{name}": value for name, value in self.best.items()}
+        self.context.alive()
         if self.context.rank == 0:
             self.context.save(Checkpoint(state=asdict(self.state), tensors=tensors))
         self.last_save = time.monotonic()

@@ -19,7 +19,7 @@ from xtransfer.forms.encoding import Ragged, Rows
 from xtransfer.train.batching import Indices, epoch_batches, prediction_batches, steps_per_epoch
 from xtransfer.train.context import Context
 from xtransfer.train.mixture import language_shares
-from xtransfer.train.prediction import PREDICTION_TOKENS, DataSet, make_inputs, predict
+from xtransfer.train.prediction import DataSet, make_inputs, predict, tokens_at_once
 
 Score = Callable[[str, DataSet, list[Any]], Mapping[str, float]]
 """Language, dev set and predictions -> scores by name."""
@@ -85,6 +85,11 @@ class TaskPart:
         return len(self.train.lengths)
 
     @property
+    def dev_rows(self) -> int:
+        """Rows of all dev sets."""
+        return sum(len(data.lengths) for data in self.dev.values())
+
+    @property
     def input_ids(self) -> list[Ragged]:
         """Return every column of token ids that the part reads."""
         return [_ids(each) for each in (self.train, *self.dev.values())]
@@ -147,6 +152,11 @@ class TextPart:
         return sum(len(data.lengths) for data in self.train.values())
 
     @property
+    def dev_rows(self) -> int:
+        """Rows of all dev sets."""
+        return sum(len(data.lengths) for data in self.dev.values())
+
+    @property
     def shares(self) -> dict[str, float]:
         """Return the probability of each language."""
         sizes = {language: len(data.lengths) for language, data in self.train.items()}
@@ -181,7 +191,7 @@ class TextPart:
         everything = np.arange(len(data.lengths))
         random = np.random.default_rng(_HELD_OUT)
         rows = self._masked({"input_ids": _ids(data)}, random, everything)
-        batches = prediction_batches(data.lengths, tokens=PREDICTION_TOKENS[context.device])
+        batches = prediction_batches(data.lengths, tokens=tokens_at_once(context))
         mine = batches[context.rank :: context.world_size]
         was_training = module.training
         module.eval()
@@ -190,6 +200,7 @@ class TextPart:
             for at in range(-(-len(batches) // context.world_size)):
                 batch = mine[at] if at < len(mine) else batches[0]
                 logits = module(head=head, **make_inputs(self.form, rows, batch, context))
+                context.alive()
                 if at < len(mine):
                     gold = mlm.gold_tensors(rows, batch)["gold"].to(logits.device)
                     total[0] += float(mlm.loss(logits, {"gold": gold}))

@@ -66,7 +66,7 @@ def predict(
     """
     was_training = module.training
     module.eval()
-    batches = prediction_batches(data.lengths, tokens=PREDICTION_TOKENS[context.device])
+    batches = prediction_batches(data.lengths, tokens=tokens_at_once(context))
     mine = batches[context.rank :: context.world_size]
     split = getattr(FORMS[form], "split_logits", _one_logit_tensor_a_row)
     found: dict[int, Tensor] = {}
@@ -76,6 +76,7 @@ def predict(
             batch = mine[at] if at < len(mine) else batches[0]
             inputs = make_inputs(form, data.rows, batch, context)
             logits = module(head=head, **inputs).float().cpu()
+            context.alive()
             if at < len(mine):
                 parts = split(logits, data.rows, batch)
                 found.update({int(row): part for row, part in zip(batch, parts, strict=True)})
@@ -87,6 +88,11 @@ def predict(
     if context.rank != 0:
         return None
     return [found[row] for row in range(len(data.lengths))]
+
+
+def tokens_at_once(context: Context) -> int:
+    """Return how many tokens, padding included, a prediction batch may have."""
+    return context.prediction_tokens or PREDICTION_TOKENS[context.device]
 
 
 def make_inputs(

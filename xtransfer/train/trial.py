@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import logging
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors.torch import save_file
 
-from xtransfer.checkpoints import load_checkpoint, save_checkpoint
+from xtransfer.checkpoints import load_checkpoint, newest_checkpoint, save_checkpoint
+from xtransfer.errors import Diverged, OutOfMemory
 from xtransfer.plan import Step
 from xtransfer.records import Done
+from xtransfer.store.folder import enough_space
 from xtransfer.train.assembly import (
     WEIGHTS,
     Start,
@@ -23,31 +28,91 @@ from xtransfer.train.assembly import (
     renumbered,
 )
 from xtransfer.train.batching import decay_product, learning_rate
-from xtransfer.train.context import Checkpoint, Context, Progress, device_of
+from xtransfer.train.context import Checkpoint, Context, Progress, device_name, device_of
 from xtransfer.train.loop import Outcome, TrialSpec, train
+from xtransfer.train.memory import SmallerBites, out_of_memory, ran_out, read_bites
 from xtransfer.train.mixture import Mixture
 from xtransfer.train.model import export_weights, words_name
 from xtransfer.train.parts import TaskPart, TextPart
+from xtransfer.train.prediction import tokens_at_once
+from xtransfer.train.saving import BackgroundSaver
+from xtransfer.watchdog import watched
 
 if TYPE_CHECKING:
     from xtransfer.execute import Workbench
 
+log = logging.getLogger(__name__)
+
 OUTCOME = "outcome.json"
-"""Result and timing of a trial, until they are in its record."""
+"""What a trial came to, until it is in its record."""
 
 
 def train_step(step: Step, bench: Workbench, folder: Path) -> Done:
-    """Run the trial that a train step names; write its exported weights into `folder`."""
+    """Run the trial that a train step names; write its exported weights into `folder`.
+
+    One that runs out of memory goes on once in smaller micro-batches, from its last checkpoint.
+    """
+    try:
+        return _run(step, bench, folder)
+    except OutOfMemory as error:
+        log.warning("%s", error)
+    # Outside of the clause above the error is gone, and with it the frames that hold tensors.
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    return _run(step, bench, folder)
+
+
+def _run(step: Step, bench: Workbench, folder: Path) -> Done:
     if bench.placement.train.most_workers > 1:
         from xtransfer.train.distributed import train_on_workers
 
         train_on_workers(step, bench, folder)
-        return _read_outcome(folder)
-    return _read_outcome(run_worker(step, bench, folder, rank=0, world_size=1))
+    else:
+        run_worker(step, bench, folder, rank=0, world_size=1)
+    return _read_outcome(folder)
 
 
-def run_worker(step: Step, bench: Workbench, folder: Path, *, rank: int, world_size: int) -> Path:
-    """Train as one worker of `world_size`; rank 0 leaves weights and outcome in `folder`."""
+def run_worker(step: Step, bench: Workbench, folder: Path, *, rank: int, world_size: int) -> None:
+    """Train as one worker of `world_size`; rank 0 leaves weights and outcome in `folder`.
+
+    Raises:
+        OutOfMemory: when memory did not suffice and another call would go on in smaller micro-batches.
+        Diverged: as `train` does; it names the last checkpoint.
+    """
+    asked = bench.placement.train.micro_batch
+    bites = read_bites(bench.store, step, asked)
+    limit, store = bench.placement.hung_after_s, bench.store
+    with (
+        enough_space(bench.scratch),
+        watched(step, store, silent_s=limit, scratch=bench.scratch) as beat,
+    ):
+        try:
+            _train(
+                step, bench.watched_by(beat), folder, rank=rank, world_size=world_size, bites=bites
+            )
+        except Diverged as error:
+            kept = newest_checkpoint(store, step.key)
+            says = (
+                f"The last checkpoint is {store.url}/{kept}." if kept else "There is no checkpoint."
+            )
+            raise Diverged(error.where, error.what, f"{error.next} {says}") from None
+        except (RuntimeError, MemoryError) as error:
+            if not ran_out(error):
+                raise
+            shards = max(bench.placement.train.most_workers, world_size)
+            raise out_of_memory(error, store, step, asked=asked, now=bites, shards=shards) from None
+
+
+def _train(
+    step: Step,
+    bench: Workbench,
+    folder: Path,
+    *,
+    rank: int,
+    world_size: int,
+    bites: SmallerBites | None,
+) -> None:
     began = time.time()
     placement = bench.placement.train
     torch.set_num_threads(max(1, int(placement.cpus)))
@@ -67,6 +132,16 @@ def run_worker(step: Step, bench: Workbench, folder: Path, *, rank: int, world_s
             for part in parts
         ]
     words = words_name(model)
+    saver = BackgroundSaver(
+        lambda checkpoint: save_checkpoint(
+            bench.store,
+            step.key,
+            state=checkpoint.state,
+            tensors=checkpoint.tensors,
+            kept=placement.resume_kept,
+            scratch=bench.scratch,
+        )
+    )
     context = Context(
         rank=rank,
         world_size=world_size,
@@ -74,24 +149,26 @@ def run_worker(step: Step, bench: Workbench, folder: Path, *, rank: int, world_s
         device=device_of(placement.gpus),
         engine=placement.engine,
         zero_stage=placement.zero_stage,
-        micro_batch=placement.micro_batch,
+        micro_batch=bites.micro_batch if bites else placement.micro_batch,
         pad_id=model.encoder.config.pad_token_id or 0,
         report=lambda progress: bench.tell(_facts(progress)),
-        save=lambda checkpoint: save_checkpoint(
-            bench.store,
-            step.key,
-            state=checkpoint.state,
-            tensors=checkpoint.tensors,
-            kept=placement.resume_kept,
-        ),
+        alive=bench.alive,
+        save=saver.save,
         save_every_s=placement.resume_every_s,
         leaving=bench.leaving,
+        skips_in_a_row=placement.skips_in_a_row,
+        skips_in_all=placement.skips_in_all,
         resume=_resume(step.key, bench),
     )
     if placement.engine == "deepspeed":
         ensure_process_group()
+    if bites:
+        context = replace(context, prediction_tokens=tokens_at_once(context) // 2)
     ready = time.time()
-    outcome = train(spec, context, model=model, parts=parts, mixture=mixture)
+    try:
+        outcome = train(spec, context, model=model, parts=parts, mixture=mixture)
+    finally:
+        saver.flush()  # before this process leaves, and before the step is recorded
     if rank == 0:
         _write_outcome(
             folder,
@@ -101,8 +178,11 @@ def run_worker(step: Step, bench: Workbench, folder: Path, *, rank: int, world_s
             words=words,
             parts=_parts_json(parts, mixture, outcome),
             timing={"start_s": ready - began, "train_s": time.time() - ready},
+            placement={
+                "device": device_name(context.device),
+                **(bites.facts() if bites else {}),
+            },
         )
-    return folder
 
 
 def trial_spec(spec: Mapping[str, Any]) -> TrialSpec:
@@ -157,10 +237,13 @@ def _write_outcome(
     words: str,
     parts: list[dict[str, Any]],
     timing: dict[str, float],
+    placement: dict[str, Any],
 ) -> None:
+    skipped = set(outcome.skipped_steps)
     rates = [
         learning_rate(at, peak=spec.learning_rate, total=outcome.total_steps, warmup=spec.warmup)
         for at in range(outcome.best_step)
+        if at not in skipped
     ]
     weights = export_weights(
         outcome.weights,
@@ -181,17 +264,14 @@ def _write_outcome(
         "trained_tokens": len(start.tokens),
         **_null_threshold(outcome),
     }
+    if spec.on_nan == "skip":
+        result["skipped_steps"] = outcome.skipped_steps
     if start.text_head:
         result["text_head"] = start.text_head
-    (folder / OUTCOME).write_text(
-        json.dumps(
-            {
-                "result": result,
-                "timing": {**timing, "examples_per_s": outcome.examples_per_s},
-                "placement": {"workers_from_step": outcome.workers},
-            }
-        )
-    )
+    timing = {**timing, **outcome.timing}
+    placement = {"workers_from_step": outcome.workers, **placement}
+    found = {"result": result, "timing": timing, "placement": placement}
+    (folder / OUTCOME).write_text(json.dumps(found))
 
 
 def _null_threshold(outcome: Outcome) -> dict[str, float]:
@@ -208,6 +288,6 @@ def _null_threshold(outcome: Outcome) -> dict[str, float]:
 
 def _read_outcome(folder: Path) -> Done:
     path = folder / OUTCOME
-    outcome = json.loads(path.read_text())
+    done = Done(**json.loads(path.read_text()))
     path.unlink()
-    return Done(**outcome)
+    return done

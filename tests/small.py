@@ -1,0 +1,80 @@
+"""An experiment of one classification task on made-up reviews, small enough to be run in a test."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+from tests.tiny import tiny_encoder, tiny_tokenizer
+from xtransfer.config import load_experiment
+from xtransfer.execute import Workbench, run_step
+from xtransfer.fingerprints import Fingerprints
+from xtransfer.placement import Placement
+from xtransfer.plan import Step
+from xtransfer.planner import build_plan
+from xtransfer.store import open_store
+
+GOOD, BAD = ("cat", "dog", "bird"), ("old", "under", "near")
+TASK = {
+    "name": "reviews",
+    "form": "classification",
+    "metric": "accuracy",
+    "labels": ["bad", "good"],
+    "languages": ["en"],
+    "source": {
+        "format": "tsv",
+        "files": {split: [f"{split}.tsv"] for split in ("train", "dev", "test")},
+        "columns": {"text_a": "0", "label": "1"},
+    },
+    "stages": [{"epochs": 2, "batch_size": 8, "max_length": 32}],
+}
+
+
+def write_small(folder: Path, **training: Any) -> Path:
+    """Write encoder, data and experiment into `folder`; return the experiment's path."""
+    tokenizer = tiny_tokenizer()
+    tokenizer.save_pretrained(folder / "encoder")
+    tiny_encoder(vocabulary=len(tokenizer)).save_pretrained(folder / "encoder")
+    for split, count in (("train", 30), ("dev", 12), ("test", 12)):
+        draw = random.Random(count)
+        rows = []
+        for _ in range(count):
+            label = draw.choice(["good", "bad"])
+            words = draw.choices(GOOD if label == "good" else BAD, k=4)
+            rows.append(f"{' '.join(words)}\t{label}\n")
+        (folder / f"{split}.tsv").write_text("".join(rows), encoding="utf-8")
+    path = folder / "experiment.yaml"
+    settings = {
+        "name": "small",
+        "encoder": {"name": str(folder / "encoder")},
+        "data": {"root": str(folder)},
+        "tasks": [TASK],
+        "target": {"tasks": ["reviews"], "seeds": [1], "learning_rates": [0.01]},
+        "training": {"eval_every": 2, "adam_epsilon": 1e-4, **training},
+    }
+    path.write_text(json.dumps(settings), encoding="utf-8")
+    return path
+
+
+def small_bench(folder: Path, train: dict[str, Any], **training: Any) -> tuple[Workbench, Step]:
+    """Return a bench on which all that precedes the one trial is done, and the trial.
+
+    Args:
+        folder: an empty one.
+        train: the placement's section of that name.
+        training: the experiment's section of that name.
+    """
+    experiment = load_experiment(write_small(folder, **training))
+    plan = build_plan(experiment, Fingerprints(experiment))
+    bench = Workbench(
+        plan=plan,
+        store=open_store(f"file://{folder}/store"),
+        placement=Placement.model_validate({"train": {"engine": "torch", **train}}),
+        scratch=folder / "scratch",
+    )
+    (trial,) = [step for step in plan.steps.values() if step.kind == "train"]
+    for key in trial.inputs.values():
+        run_step(plan.steps[key], bench)
+    return bench, trial

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from tests.command import Run
+from xtransfer.errors import StoreError
+from xtransfer.logs import StoreLog, kept_logs
+from xtransfer.store import Store, open_store
+
+PLAN = "0123456789ab"
+
+
+@pytest.fixture
+def opened(tmp_path: Path) -> Store:
+    return open_store(f"file://{tmp_path}/store")
+
+
+class Watched(StoreLog):
+    """A log that says when it was flushed."""
+
+    flushed = threading.Event()
+
+    def flush(self) -> None:
+        super().flush()
+        self.flushed.set()
+
+
+def test_a_line_reaches_the_store_though_nothing_follows_it(opened: Store) -> None:
+    log = Watched(opened, f"study-{PLAN}", flush_every_s=0.01)
+    log.write("the last words")
+    assert log.flushed.wait(60)
+    (text,) = kept_logs(opened, PLAN).values()
+    assert text.endswith(" the last words\n")
+
+
+def test_a_killed_process_leaves_what_it_said(opened: Store) -> None:
+    code = (
+        "import sys, time\n"
+        "from xtransfer.logs import StoreLog\n"
+        "from xtransfer.store import open_store\n"
+        "log = StoreLog(open_store(sys.argv[1]), 'abc', flush_every_s=0.01)\n"
+        "log.write('about to hang')\n"
+        "while not log.saved: time.sleep(0.01)\n"
+        "print('saved', flush=True)\n"
+        "time.sleep(600)\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, opened.url], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "saved\n"
+        os.kill(process.pid, signal.SIGKILL)
+    (text,) = kept_logs(opened, "abc").values()
+    assert text.endswith(" about to hang\n")
+
+
+def test_flushing_writes_all_lines_once(opened: Store) -> None:
+    log = StoreLog(opened, "abc", flush_every_s=600)
+    log.write("one")
+    log.flush()
+    log.write("two")
+    log.flush()
+    log.flush()
+    (text,) = kept_logs(opened, "abc").values()
+    assert [line.partition(" ")[2] for line in text.splitlines()] == ["one", "two"]
+    assert log.timer is None
+
+
+def test_a_store_that_is_down_loses_no_line_that_it_can_take_later(
+    opened: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = StoreLog(opened, "abc", flush_every_s=600)
+
+    def refuse(*_: object) -> None:
+        raise StoreError("store", "is down")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(opened), "write", refuse)
+        log.write("one")
+        log.flush()
+    assert not kept_logs(opened, "abc")
+    log.flush()
+    assert len(kept_logs(opened, "abc")) == 1
+
+
+def test_kept_logs_are_shown_without_a_cluster(run: Run, opened: Store) -> None:
+    for folder, lines in ((f"my-study-{PLAN}", ("begun", "done")), ("ffff00001111", ("trained",))):
+        log = StoreLog(opened, folder, flush_every_s=600)
+        for line in lines:
+            log.write(line)
+        log.flush()
+    done = run("logs", f"xt-my-study-{PLAN}", "--store", opened.url, "--tail", "1")
+    assert done.status == 0
+    assert done.out.endswith(" done\n")
+    assert "begun" not in done.out
+    assert f"logs/my-study-{PLAN}/" in done.err
+    step = run("logs", f"xt-my-study-{PLAN}", "--store", opened.url, "--step", "ffff00001111")
+    assert step.out.endswith(" trained\n")
+    missing = run("logs", "xt-my-study-000000000000", "--store", opened.url)
+    assert (missing.status, missing.out) == (1, "")
+    assert "no log of '000000000000'" in missing.err
+    assert run("logs", "xt-x", "--step", "abc").status == 2

@@ -1,0 +1,40 @@
+"""What the driver does around a run; whole runs are in `tests/integration/`."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from xtransfer import runner
+from xtransfer.errors import XtransferError
+from xtransfer.placement import Placement
+
+
+def test_a_private_ray_keeps_its_temporary_files_in_a_folder_that_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.delenv("TMPDIR", raising=False)
+    with runner._ray_folder() as folder:
+        assert folder.parent == tmp_path
+        assert os.environ["TMPDIR"] == str(folder)
+        (folder / "left").write_text("by a process of Ray's")
+    assert "TMPDIR" not in os.environ
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow  # it imports Ray
+def test_a_folder_whose_name_is_too_long_for_sockets_is_an_error_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = tmp_path / ("long" * 20)
+    long.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(long))
+    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN"):  # which it would set for good
+        monkeypatch.setenv(name, "token")
+    with pytest.raises(XtransferError, match=r"107 bytes.*TMPDIR"), runner._ray(Placement()):
+        pass
+    assert not list(long.iterdir())

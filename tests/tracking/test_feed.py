@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from tests.costs.timed import of_kind, plan_of
+from tests.test_gauges import Told
+from tests.tracking.shown import HISTORY, Shown, record_all
+from xtransfer.errors import ConfigError, XtransferError
+from xtransfer.placement import Placement, Tracking
+from xtransfer.plan import Plan
+from xtransfer.runner import run_plan
+from xtransfer.store import Store, open_store
+from xtransfer.tracking import catch_up, sinks_of
+from xtransfer.tracking.facts import LONGEST, facts_of
+from xtransfer.tracking.feed import Feed, TrackingBoard
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Plan:
+    return plan_of(tmp_path)
+
+
+@pytest.fixture
+def opened(tmp_path: Path) -> Store:
+    return open_store(f"file://{tmp_path}/store")
+
+
+def shown_by(feed: Feed, keys: list[str]) -> None:
+    """Have a feed show some steps, to its end."""
+    for key in keys:
+        feed.put(key)
+    feed.put(None)  # pyright: ignore[reportArgumentType]
+    feed.start()
+    feed.join()
+
+
+def test_a_trial_is_shown_with_all_that_it_was(plan: Plan, opened: Store) -> None:
+    records = record_all(opened, plan)
+    step = of_kind(plan, "train", "mnli-after-mnli")[0]
+    facts = facts_of(records[step.key], step)
+    assert facts.series["loss"] == ((4, 1.5), (8, 1.25))
+    assert facts.series["dev accuracy"] == ((4, 40.0), (8, 50.0))
+    assert facts.scores["score"] == 50
+    assert facts.scores["timing train_s"] == 15
+    assert facts.params["learning_rate"] == "1e-05"
+    assert facts.tags["parent start"] == step.inputs["start"]
+    assert (facts.tags["key"], facts.tags["phase"]) == (step.key, "target")
+    assert facts.ended - facts.started == 20
+
+
+def test_an_evaluation_is_shown_by_language_and_on_average(plan: Plan, opened: Store) -> None:
+    records = record_all(opened, plan)
+    step = of_kind(plan, "evaluate", "pawsx-after-mnli")[0]
+    scores = facts_of(records[step.key], step).scores
+    assert (scores["de accuracy"], scores["mean accuracy"]) == (45, 45)
+
+
+def test_a_long_parameter_is_cut(plan: Plan, opened: Store) -> None:
+    records = record_all(opened, plan)
+    step = of_kind(plan, "prepare", "mnli-train")[0]
+    long = records[step.key].model_copy(update={"spec": {"labels": ["x" * LONGEST]}})
+    assert len(facts_of(long, step).params["labels"]) == LONGEST
+
+
+def test_a_board_hands_on_what_is_done_and_passes_all_on(plan: Plan, opened: Store) -> None:
+    record_all(opened, plan)
+    sink, told = Shown(), Told()
+    feed = Feed(sink, plan, opened)
+    board = TrackingBoard(told, [feed])
+    first, second, third = list(plan.steps)[:3]
+    board.changed(first, "recorded", "")
+    board.changed(second, "running", "")
+    board.told(second, {"step": 1})
+    board.changed(second, "done", "")
+    board.changed(third, "failed", "why")
+    shown_by(feed, [second])  # told twice, shown once
+    assert [each.key for each in sink.facts] == [first, second]
+    assert told.lines[1:3] == [(second, "running", ""), (second, {"step": 1})]
+    assert len(told.lines) == 5
+
+
+def test_a_tracker_that_fails_is_tried_again_and_told_of_once(
+    plan: Plan, opened: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    record_all(opened, plan)
+    sink = Shown(fails=3)
+    keys = list(plan.steps)
+    with caplog.at_level(logging.WARNING):
+        shown_by(Feed(sink, plan, opened, retry_s=0), keys)
+    assert [each.key for each in sink.facts] == keys
+    (line,) = caplog.messages
+    assert line == (
+        "shown: ConnectionError: the tracker is down; it is tried again, and the run goes on"
+    )
+
+
+def test_a_run_does_not_wait_for_a_tracker_that_is_down(
+    plan: Plan, opened: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    record_all(opened, plan)
+    feed = Feed(Shown(fails=10**9), plan, opened, retry_s=10**6)
+    feed.put(next(iter(plan.steps)))
+    feed.start()
+    feed.failing.wait()
+    feed.end(wait_s=10**6)  # would hang here
+    feed.join()
+    assert "`xtransfer track` does it" in caplog.messages[-1]
+
+
+def test_a_run_shows_what_is_recorded_and_survives_a_server_that_is_not_there(
+    plan: Plan, opened: Store, tmp_path: Path
+) -> None:
+    pytest.importorskip("mlflow")
+    record_all(opened, plan)
+    tracking = Tracking(mlflow="http://127.0.0.1:9", tensorboard=str(tmp_path / "board"))
+    summary = run_plan(plan, opened, Placement(tracking=tracking), Told())
+    assert summary.complete
+    there = {path.name for path in (tmp_path / "board").glob("*/*/*")}
+    assert there == {step.folder.partition("/")[2] for step in plan.steps.values()}
+
+
+def test_catching_up_is_done_once(plan: Plan, opened: Store) -> None:
+    records = record_all(opened, plan)
+    sink = Shown()
+    some = dict(list(records.items())[:5])
+    assert catch_up(sink, plan, some) == (5, 0)
+    assert catch_up(sink, plan, records) == (len(plan.steps) - 5, 5)
+    assert catch_up(sink, plan, records) == (0, len(plan.steps))
+    assert len(sink.facts) == len(plan.steps)
+    assert len(HISTORY) == 2
+
+
+def test_catching_up_with_a_tracker_that_is_down_says_so(plan: Plan, opened: Store) -> None:
+    records = record_all(opened, plan)
+    with pytest.raises(XtransferError, match="shown: ConnectionError: the tracker is down"):
+        catch_up(Shown(fails=1), plan, records)
+
+
+def test_what_is_not_installed_is_named_before_anything_starts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("xtransfer.tracking.find_spec", lambda name: None)
+    assert sinks_of(Tracking(), "e") == []
+    with pytest.raises(
+        ConfigError, match=r"tracking.mlflow: mlflow is not installed.*\[tracking\]"
+    ):
+        sinks_of(Tracking(mlflow="sqlite:///x.db"), "e")

@@ -1,0 +1,234 @@
+"""Trials from their specification to their record: what is left out, and what does not fit."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.small import small_bench
+from tests.train.faults import astray
+from xtransfer.checkpoints import newest_checkpoint
+from xtransfer.errors import Diverged, OutOfMemory, StepError
+from xtransfer.execute import Workbench, run_step
+from xtransfer.plan import Step
+from xtransfer.records import Record
+from xtransfer.train import loop, memory
+from xtransfer.train.assembly import WEIGHTS
+from xtransfer.train.model import read_weights
+from xtransfer.train.trial import run_worker
+
+SAVE = {"resume_every_s": 1e-9}
+STEPS = 8  # 2 epochs of 30 rows in batches of 8
+
+
+def weights_of(bench: Workbench, record: Record) -> dict[str, torch.Tensor]:
+    return read_weights(bench.files(record, [WEIGHTS]) / WEIGHTS)
+
+
+class Small:
+    """Memory in which `most` rows have room; the allocation that fails is a real one."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, most: int, *, after: int = 0) -> None:
+        self.most, self.after = most, after
+        self.rows: list[tuple[int, int]] = []
+        whole = loop._Run._loss
+
+        def loss(run: Any, number: int, rows: Any, chosen: Any) -> torch.Tensor:
+            self.rows.append((run.state.step, len(chosen)))
+            if len(chosen) > self.most and run.state.step >= self.after:
+                torch.empty(2**50)
+            return whole(run, number, rows, chosen)
+
+        monkeypatch.setattr(loop._Run, "_loss", loss)
+
+
+# --- what is not finite --------------------------------------------------------------------------
+
+
+def test_a_trial_that_went_astray_names_its_last_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench, trial = small_bench(tmp_path, SAVE)
+    monkeypatch.setattr(loop._Run, "_loss", astray(loop._Run._loss, {5: math.nan}))
+    with pytest.raises(Diverged, match="optimizer step 5: the training loss is nan") as caught:
+        run_step(trial, bench)
+    kept = newest_checkpoint(bench.store, trial.key)
+    assert kept == f"resume/{trial.key}/000000005"
+    assert str(caught.value).endswith(f"The last checkpoint is {bench.store.url}/{kept}.")
+    assert bench.store.exists(f"{kept}/manifest.json")
+
+
+def test_steps_left_out_are_recorded_and_decay_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows outside of the compact vocabulary decay by a formula; it must know of the steps, too."""
+    monkeypatch.setattr(loop._Run, "_loss", astray(loop._Run._loss, {1: math.inf}))
+    found: list[dict[str, Any]] = []
+    for compact in (True, False):
+        folder = tmp_path / str(compact)
+        folder.mkdir()
+        bench, trial = small_bench(
+            folder, {"compact_vocabulary": compact}, on_nan="skip", weight_decay=0.5, warmup=0.0
+        )
+        record = run_step(trial, bench)
+        assert record.result["skipped_steps"] == [1]
+        assert record.result["best_step"] > 1
+        found.append(weights_of(bench, record))
+    compacted, whole = found
+    assert float(compacted["token_decay"]) < 0.999
+    base = small_base(tmp_path / "True")
+    rebuilt = base * float(compacted["token_decay"])
+    rebuilt[compacted["token_ids"].long()] = compacted["token_rows"]
+    expected = base * float(whole["token_decay"])
+    expected[whole["token_ids"].long()] = whole["token_rows"]
+    assert torch.allclose(rebuilt, expected, atol=1e-6)
+
+
+def small_base(folder: Path) -> torch.Tensor:
+    """Return the embedding of the encoder."""
+    from transformers import AutoModel
+
+    model = AutoModel.from_pretrained(folder / "encoder", add_pooling_layer=False)
+    return model.get_input_embeddings().weight.detach().clone()
+
+
+def test_a_sound_trial_says_nothing_of_steps_left_out(tmp_path: Path) -> None:
+    bench, trial = small_bench(tmp_path, {})
+    record = run_step(trial, bench)
+    assert "skipped_steps" not in record.result
+    assert "micro_batch" not in record.placement
+
+
+# --- out of memory -------------------------------------------------------------------------------
+
+
+def test_what_is_out_of_memory() -> None:
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(2**50)
+    assert memory.ran_out(caught.value)
+    with pytest.raises(MemoryError) as raised:
+        bytearray(2**62)
+    assert memory.ran_out(raised.value)
+    assert memory.ran_out(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"))
+    assert memory.ran_out(RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling"))
+    assert not memory.ran_out(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
+    assert not memory.ran_out(ValueError("out of memory"))
+
+
+@pytest.mark.parametrize(("asked", "used"), [(None, 8), (4, 4)])
+def test_a_trial_goes_on_in_half_the_bites(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any, asked: int | None, used: int
+) -> None:
+    undisturbed, trial = small_bench(tmp_path / "a", {"micro_batch": asked})
+    expected = run_step(trial, undisturbed)
+    bench, trial = small_bench(tmp_path / "b", {"micro_batch": asked, **SAVE})
+    small = Small(monkeypatch, used // 2, after=3)
+    with caplog.at_level(logging.WARNING):
+        record = run_step(trial, bench)
+    note = record.placement["micro_batch"]
+    assert (note["asked"], note["micro_batch"]) == (asked, used // 2)
+    assert note["why"].startswith(f"out of memory with micro-batches of {used} (")
+    assert "can't allocate memory" in note["why"]
+    assert f"It goes on with micro-batches of {used // 2}." in caplog.text
+    # From the checkpoint, not from the start; and nothing but the size of the bites is new.
+    assert sorted({step for step, _ in small.rows}) == list(range(STEPS))
+    again = small.rows[next(i for i, row in enumerate(small.rows) if row == (3, used)) + 1 :]
+    assert again[0] == (3, used // 2)
+    assert max(count for _, count in again) == used // 2
+    mine, theirs = weights_of(bench, record), weights_of(undisturbed, expected)
+    assert all(torch.allclose(mine[name], theirs[name], atol=1e-5) for name in theirs)
+    assert not list(bench.store.list(f"resume/{trial.key}/"))
+
+
+def test_a_second_time_it_says_what_to_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench, trial = small_bench(tmp_path, SAVE)
+    small = Small(monkeypatch, 2)
+    with pytest.raises(StepError, match="out of memory with micro-batches of 4") as caught:
+        run_step(trial, bench)
+    assert not isinstance(caught.value, OutOfMemory)
+    assert "Set train.micro_batch below 4, or give a trial more memory" in str(caught.value)
+    assert [count for _, count in small.rows] == [6, 3]  # the first batch is the small one
+    # The same command does not try the larger bites again, another setting starts anew.
+    with pytest.raises(StepError, match="micro-batches of 4"):
+        run_step(trial, bench)
+    assert [count for _, count in small.rows] == [6, 3, 3]
+    train = bench.placement.train.model_copy(update={"micro_batch": 6})
+    other = bench.placement.model_copy(update={"train": train})
+    small.rows.clear()
+    small.most = 3
+    record = run_step(trial, replace(bench, placement=other))
+    assert record.placement["micro_batch"] == {
+        "asked": 6,
+        "micro_batch": 3,
+        "why": record.placement["micro_batch"]["why"],
+    }
+    assert [count for _, count in small.rows[:3]] == [6, 3, 3]
+
+
+def test_a_single_example_cannot_be_divided(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench, trial = small_bench(tmp_path, {"micro_batch": 1})
+    Small(monkeypatch, 0)
+    with pytest.raises(StepError, match=r"micro-batches of 1 .* Give a trial more memory"):
+        run_step(trial, bench)
+
+
+def test_every_worker_finds_the_note_that_one_has_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray Train starts all workers of a trial again when one has failed."""
+    bench, trial = small_bench(tmp_path, {"micro_batch": 8})
+    with monkeypatch.context() as patched:
+        Small(patched, 4)
+        with pytest.raises(OutOfMemory):
+            run_worker(trial, bench, tmp_path, rank=0, world_size=1)
+    note = json.loads(bench.store.read(f"resume/{trial.key}/memory.json"))
+    assert note["micro_batch"] == 4
+    small = Small(monkeypatch, 4)
+    run_worker(trial, bench, tmp_path, rank=0, world_size=1)
+    assert max(count for _, count in small.rows) == 4
+
+
+@pytest.mark.parametrize("share", [1, 2])
+def test_a_share_of_the_batch_is_what_is_halved(tmp_path: Path, share: int) -> None:
+    bench, trial = small_bench(tmp_path, {})
+    error = memory.out_of_memory(
+        MemoryError(), bench.store, trial, asked=None, now=None, shards=share
+    )
+    assert isinstance(error, OutOfMemory)
+    bites = memory.read_bites(bench.store, trial, None)
+    assert bites is not None
+    assert bites.micro_batch == 4 // share
+
+
+def test_whole_batches_are_not_divided(tmp_path: Path) -> None:
+    bench, trial = small_bench(tmp_path, {})
+    parts = [{**trial.spec["parts"][0], "form": "retrieval"}]
+    ranking = Step(kind="train", name="r", spec={**trial.spec, "parts": parts}, phase="target")
+    error = memory.out_of_memory(
+        MemoryError(), bench.store, ranking, asked=None, now=None, shards=1
+    )
+    assert "Its batches cannot be divided: lower batch_size or max_length" in str(error)
+    assert not bench.store.exists(f"resume/{ranking.key}/memory.json")
+
+
+def test_other_errors_are_left_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench, trial = small_bench(tmp_path, {})
+
+    def broken(*_: Any) -> Any:
+        raise RuntimeError("shapes cannot be multiplied")
+
+    monkeypatch.setattr(loop._Run, "_loss", broken)
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        run_step(trial, bench)
+    assert not bench.store.exists(f"resume/{trial.key}/memory.json")

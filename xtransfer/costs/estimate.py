@@ -1,0 +1,315 @@
+"""What is left of a plan: time, money, and whether it fits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from xtransfer.costs.amounts import data_sizes
+from xtransfer.costs.devices import CPU, device_named
+from xtransfer.costs.durations import Duration, Knowledge, Needs, duration_of, needs_of
+from xtransfer.costs.measured import Measurements
+from xtransfer.costs.schedule import Capacity, Job, critical_path, lower_bound, simulate
+from xtransfer.costs.tables import Price, Prices, SpeedTable
+from xtransfer.placement import Placement
+from xtransfer.plan import Plan
+from xtransfer.records import Record
+
+HOUR = 3600.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """What the user wants to know, beyond the plan itself."""
+
+    device: str | None = None
+    """Of the GPUs; None: that of the newest records."""
+    gpus: int | None = None
+    cpus: int | None = None
+    """None: as many as it takes, or those of the placement's private cluster."""
+    quota: int | None = None
+    """GPUs that may be used at once."""
+    deadline_h: float | None = None
+    speeds: SpeedTable = field(default_factory=SpeedTable)
+    prices: Prices | None = None
+
+
+@dataclass(kw_only=True)
+class Group:
+    """Steps that are counted together."""
+
+    steps: int = 0
+    gpu_s: float = 0.0
+    cpu_s: float = 0.0
+    """Of steps without a GPU."""
+    unknown: int = 0
+    """Steps of unknown time, which are in no sum."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """What a number of device hours costs."""
+
+    device: str
+    price: Price
+    hours: float
+    held_hours: float | None
+    """Were all GPUs paid for from the first step to the last."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit:
+    """Whether a plan fits what one may use, and by how much not."""
+
+    gpus: int
+    largest: float
+    """GPUs that one step takes."""
+    fits: bool
+    makespan_s: float | None
+    over_s: float | None
+    """Makespan beyond the deadline; negative: to spare. None without a deadline or a makespan."""
+    short_gpu_s: float
+    """GPU time that the quota has too little of until the deadline, whatever the order."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """All that can be told before a run.
+
+    Times of trials are upper bounds, as early stopping is left out; sums leave steps of unknown time out.
+    """
+
+    trials: int
+    trials_recorded: int
+    steps: int
+    recorded: int
+    device: str | None
+    phases: Mapping[str, Group]
+    total: Group
+    durations: Mapping[str, Duration]
+    """Key -> duration of each step that is left."""
+    needs: Mapping[str, Needs]
+    critical_s: float
+    critical: tuple[str, ...]
+    """Keys of the longest chain of steps in time."""
+    gpus: float | None
+    makespan_s: float | None
+    """None: not asked, or a step finds no room."""
+    bound_s: float | None
+    fit: Fit | None
+    costs: tuple[Cost, ...] = field(default=())
+
+    @property
+    def figures(self) -> list[tuple[Duration, Group]]:
+        """What the durations rest on: one step's for all alike, and the steps that rest on it."""
+        found: dict[tuple[str, ...], tuple[Duration, Group]] = {}
+        for key, duration in self.durations.items():
+            if duration.seconds != 0.0:
+                alike = (duration.trust, duration.about, duration.source, duration.examples)
+                _, group = found.setdefault(alike, (duration, Group()))
+                _count(group, duration, self.needs[key])
+        return list(found.values())
+
+
+def estimate(
+    plan: Plan,
+    records: Mapping[str, Record],
+    placement: Placement,
+    question: Question,
+) -> Estimate:
+    """Return what is left of a plan.
+
+    Args:
+        plan: of the experiment.
+        records: key -> all records of the store, those of other plans too.
+        placement: says what a step takes.
+        question: the user's.
+    """
+    measurements = Measurements(records, plan.steps)
+    device = device_named(question.device) if question.device else measurements.newest_gpu
+    known = Knowledge(
+        measurements=measurements,
+        table=question.speeds,
+        utilisation=placement.estimates.utilisation,
+        sizes=data_sizes(plan, records),
+        device=device,
+    )
+    gpus = question.gpus if question.gpus is not None else question.quota
+    if gpus is None:
+        gpus = placement.ray.gpus
+    left = [step for key, step in plan.steps.items() if key not in records]
+    needs = {step.key: needs_of(step, placement, gpus) for step in left}
+    durations = {step.key: duration_of(step, plan, needs[step.key], known) for step in left}
+    phases: dict[str, Group] = {}
+    total = Group()
+    for step in left:
+        for group in (phases.setdefault(step.phase, Group()), total):
+            _count(group, durations[step.key], needs[step.key])
+    jobs = [
+        Job(
+            key=step.key,
+            parents=tuple(key for key in dict.fromkeys(step.inputs.values()) if key in needs),
+            seconds=durations[step.key].seconds or 0.0,
+            gpus=needs[step.key].gpus,
+            cpus=needs[step.key].cpus,
+            counted=step.kind != "select",
+        )
+        for step in left
+    ]
+    capacity = Capacity(
+        gpus=gpus,
+        cpus=question.cpus if question.cpus is not None else placement.ray.cpus,
+        steps=placement.concurrent,
+    )
+    asked = capacity.gpus is not None or capacity.cpus is not None
+    schedule = simulate(jobs, capacity) if asked else None
+    critical_s, critical = critical_path(jobs)
+    trials = [key for key, step in plan.steps.items() if step.kind == "train"]
+    found = Estimate(
+        trials=len(trials),
+        trials_recorded=sum(key in records for key in trials),
+        steps=len(plan.steps),
+        recorded=len(plan.steps) - len(left),
+        device=device,
+        phases=phases,
+        total=total,
+        durations=durations,
+        needs=needs,
+        critical_s=critical_s,
+        critical=tuple(critical),
+        gpus=gpus,
+        makespan_s=None if schedule is None else schedule.makespan,
+        bound_s=lower_bound(jobs, capacity) if asked else None,
+        fit=_fit(question, jobs, capacity),
+    )
+    return replace(found, costs=tuple(_costs(found, question.prices)))
+
+
+def _count(group: Group, duration: Duration, needs: Needs) -> None:
+    group.steps += 1
+    if duration.seconds is None:
+        group.unknown += 1
+    elif needs.gpus:
+        group.gpu_s += duration.seconds * needs.gpus
+    else:
+        group.cpu_s += duration.seconds * needs.cpus
+
+
+def _fit(question: Question, jobs: list[Job], capacity: Capacity) -> Fit | None:
+    """Say whether the plan fits a quota and a deadline."""
+    most = question.quota if question.quota is not None else question.gpus
+    if most is None or (question.quota is None and question.deadline_h is None):
+        return None
+    schedule = simulate(jobs, replace(capacity, gpus=most))
+    largest = max((job.gpus for job in jobs), default=0.0)
+    makespan = None if schedule is None else schedule.makespan
+    deadline = None if question.deadline_h is None else question.deadline_h * HOUR
+    over = None if makespan is None or deadline is None else makespan - deadline
+    asked = question.gpus or 0
+    work = sum(job.gpus * job.seconds for job in jobs)
+    return Fit(
+        gpus=most,
+        largest=largest,
+        fits=makespan is not None and asked <= most and (over is None or over <= 0),
+        makespan_s=makespan,
+        over_s=over,
+        short_gpu_s=0.0 if deadline is None else max(0.0, work - most * deadline),
+    )
+
+
+def _costs(found: Estimate, prices: Prices | None) -> Iterable[Cost]:
+    """Yield what the GPUs cost, and the CPUs of steps without one, as far as there are prices."""
+    if prices is None:
+        return
+    held = None
+    if found.makespan_s is not None and found.gpus:
+        held = found.makespan_s * found.gpus / HOUR
+    if found.device in prices.root and found.total.gpu_s:
+        assert found.device is not None
+        yield Cost(
+            device=found.device,
+            price=prices.root[found.device],
+            hours=found.total.gpu_s / HOUR,
+            held_hours=held,
+        )
+    if CPU in prices.root and found.total.cpu_s:
+        yield Cost(
+            device=CPU, price=prices.root[CPU], hours=found.total.cpu_s / HOUR, held_hours=None
+        )
+
+
+def to_json(found: Estimate) -> dict[str, Any]:
+    """Return an estimate as JSON; hours have three digits after the point."""
+    return {
+        "trials": found.trials,
+        "trials_recorded": found.trials_recorded,
+        "steps": found.steps,
+        "recorded": found.recorded,
+        "device": found.device,
+        "early_stopping": "ignored: times of trials are upper bounds",
+        "complete": not found.total.unknown,
+        "phases": {name: _group(group) for name, group in found.phases.items()},
+        "left": _group(found.total),
+        "figures": [
+            {
+                "basis": each.trust,
+                "about": each.about,
+                "source": each.source,
+                "examples": each.examples,
+                **_group(group),
+            }
+            for each, group in found.figures
+        ],
+        "durations": {
+            key: {"seconds": each.seconds, "basis": each.trust}
+            for key, each in found.durations.items()
+        },
+        "critical_path": {"hours": hours(found.critical_s), "steps": list(found.critical)},
+        "gpus": found.gpus,
+        "makespan_hours": hours(found.makespan_s),
+        "lower_bound_hours": hours(found.bound_s),
+        "quota": None
+        if found.fit is None
+        else {
+            "gpus": found.fit.gpus,
+            "fits": found.fit.fits,
+            "largest_step_gpus": found.fit.largest,
+            "makespan_hours": hours(found.fit.makespan_s),
+            "over_hours": hours(found.fit.over_s),
+            "short_gpu_hours": hours(found.fit.short_gpu_s),
+        },
+        "costs": [_cost(each) for each in found.costs],
+    }
+
+
+def amounts(cost: Cost, hours_: float) -> dict[str, float]:
+    """Return what some hours cost at each price that there is."""
+    prices = {"spot": cost.price.spot, "on_demand": cost.price.on_demand}
+    return {name: round(price * hours_, 2) for name, price in prices.items() if price is not None}
+
+
+def hours(seconds: float | None) -> float | None:
+    """Return seconds as hours."""
+    return None if seconds is None else round(seconds / HOUR, 3)
+
+
+def _group(group: Group) -> dict[str, Any]:
+    return {
+        "steps": group.steps,
+        "gpu_hours": hours(group.gpu_s),
+        "cpu_hours": hours(group.cpu_s),
+        "unknown_steps": group.unknown,
+    }
+
+
+def _cost(cost: Cost) -> dict[str, Any]:
+    return {
+        "device": cost.device,
+        "hours": round(cost.hours, 3),
+        "currency": cost.price.currency,
+        "used": amounts(cost, cost.hours),
+        "held": None if cost.held_hours is None else amounts(cost, cost.held_hours),
+        "source": cost.price.source,
+        "date": cost.price.date.isoformat(),
+    }

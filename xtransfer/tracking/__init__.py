@@ -1,0 +1,93 @@
+"""Finished steps shown in MLflow and TensorBoard, from their records.
+
+The store stays the truth: what is shown can be thrown away and made anew by `xtransfer track`. Each step
+is there once, by its key.
+
+facts    what of a record is shown
+runs     an MLflow run a step
+events   a folder of TensorBoard's event files a step
+feed     steps handed on while a plan is worked off
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Protocol
+
+from xtransfer.errors import ConfigError, XtransferError
+from xtransfer.placement import Tracking
+from xtransfer.plan import Plan
+from xtransfer.records import Record
+from xtransfer.tracking.facts import Facts, facts_of
+
+
+class Sink(Protocol):
+    """Where steps are shown. Only its methods connect anywhere, and any of them may fail."""
+
+    name: str
+    """For messages."""
+
+    def known(self) -> set[str]:
+        """Return the keys of the steps that are there, whole."""
+        ...
+
+    def show(self, facts: Facts) -> None:
+        """Show a step that is not there."""
+        ...
+
+
+def sinks_of(tracking: Tracking, experiment: str) -> list[Sink]:
+    """Return where an experiment's steps are to be shown; connects nowhere yet.
+
+    Raises:
+        ConfigError: when what is asked for is not installed.
+    """
+    from xtransfer.tracking.events import EventFiles
+    from xtransfer.tracking.runs import MlflowRuns
+
+    found: list[Sink] = []
+    if tracking.mlflow is not None:
+        _need("mlflow", "tracking.mlflow")
+        found.append(MlflowRuns(tracking.mlflow, experiment))
+    if tracking.tensorboard is not None:
+        _need("tensorboardX", "tracking.tensorboard")
+        found.append(EventFiles(Path(tracking.tensorboard), experiment))
+    return found
+
+
+def catch_up(sink: Sink, plan: Plan, records: Mapping[str, Record]) -> tuple[int, int]:
+    """Show every recorded step of a plan that is not there; return how many are new, and were there.
+
+    Raises:
+        XtransferError: where the sink cannot be reached or refuses.
+    """
+    wanted = [key for key in plan.steps if key in records]
+    try:
+        there = sink.known()
+        new = [key for key in wanted if key not in there]
+        for key in new:
+            sink.show(facts_of(records[key], plan.steps[key]))
+    except Exception as error:
+        raise XtransferError(
+            sink.name, f"{type(error).__name__}: {first_line(error)}", "What is there stays."
+        ) from error
+    return len(new), len(wanted) - len(new)
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's text."""
+    return next(iter(str(error).strip().splitlines()), "")
+
+
+def names_of(sinks: Iterable[Sink]) -> str:
+    """Return the names of some sinks, for a message."""
+    return " and ".join(sink.name for sink in sinks)
+
+
+def _need(module: str, setting: str) -> None:
+    if find_spec(module) is None:
+        raise ConfigError(
+            setting, f"{module} is not installed", "pip install 'xtransfer[tracking]'"
+        )
