@@ -223,10 +223,10 @@ def test_a_report_is_written(
     made = plan_of(config)
     record_steps(opened, made, "prepare", "evaluate")
     done = run("report", config, "--store", url, "--out", tmp_path / "report")
-    assert done.out == f"{tmp_path}/report/report.md\n"
+    assert done.out == f"{tmp_path}/report/report.html\n"
     assert "45.0" in (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
     done = run("report", config, "--store", url)
-    assert done.out.strip() == f"{url}/reports/small-{made.key}/report.md"
+    assert done.out.strip() == f"{url}/reports/small-{made.key}/report.html"
     assert opened.exists(f"reports/small-{made.key}/report.md")
     rows = json.loads(run("report", config, "--store", url, "--json").out)
     assert {row["value"] for row in rows} == {40.0, 45.0}

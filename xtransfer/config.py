@@ -16,7 +16,7 @@ from pydantic import Field, field_validator, model_validator
 from xtransfer.arms import Arm, FewShot
 from xtransfer.claims import Claim, check_claims, complete_claims
 from xtransfer.errors import ConfigError
-from xtransfer.judgement import Statistics, Typology
+from xtransfer.judgement import Power, Statistics, Typology
 from xtransfer.selection import RULES, Rule
 from xtransfer.settings import Settings, check_languages, check_name, distinct, read_settings
 from xtransfer.tasks import TASKS, get_task
@@ -304,6 +304,7 @@ class Experiment(Settings):
     """Printed at the head of the report."""
     statistics: Statistics = Statistics()
     typology: Typology = Typology()
+    power: Power = Power()
     claims: tuple[Claim, ...] = ()
     """What the report is to decide: claims, or files of them named relative to the experiment."""
 

@@ -31,3 +31,12 @@ class Typology(Settings):
     """Distance of a language from an arm that was trained in several."""
     low_resource: float | tuple[str, ...] = 5.0
     """Languages with less GiB than this in CC-100 (XLM-R's text; a choice of ours), or named ones."""
+
+
+class Power(Settings):
+    """What the report's estimate of energy assumes; without any of it there is no estimate."""
+
+    cpu_watts: float | None = Field(default=None, gt=0)
+    """Drawn by one reserved CPU, its share of the rest of the machine included."""
+    gpu_watts: float | None = Field(default=None, gt=0)
+    """Drawn by one reserved GPU."""

@@ -23,6 +23,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from typing import Literal
@@ -36,6 +37,8 @@ from xtransfer.store import Store
 LEASES = "leases"
 LONGEST_S = 86_400.0
 """No lease lasts longer: what says so is damaged, or was written by a clock that is far off."""
+_THREADS = 8
+"""Small objects in flight at once: what takes time is the way to the store."""
 
 Clock = Callable[[], float]
 State = Literal["working", "done", "found", "failed"]
@@ -193,6 +196,18 @@ def attempts(store: Store, key: str) -> list[Attempt]:
     """Return all attempts at the step `key`, in order."""
     found = [_read(store, info.name, key) for info in store.list(f"{LEASES}/{key}/")]
     return [attempt for attempt in found if attempt is not None]
+
+
+def every_attempt(store: Store) -> dict[str, list[Attempt]]:
+    """Return step key -> all attempts at it, in order."""
+    names = [info.name for info in store.list(f"{LEASES}/")]
+    with ThreadPoolExecutor(_THREADS) as pool:
+        found = list(pool.map(lambda name: _read(store, name, name.split("/")[1]), names))
+    every: dict[str, list[Attempt]] = {}
+    for attempt in found:
+        if attempt is not None:
+            every.setdefault(attempt.key, []).append(attempt)
+    return {key: sorted(own, key=lambda each: each.epoch) for key, own in every.items()}
 
 
 def parse_attempt(data: bytes, name: str) -> Attempt:

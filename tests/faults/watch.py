@@ -23,7 +23,7 @@ class Left:
     """What a finished run leaves that must not depend on how it went."""
 
     report: dict[str, bytes]
-    """File of the report -> its bytes."""
+    """File of the report -> its bytes, without report.html: it tells what each run took and lost."""
     files: dict[str, str]
     """Step's folder and file -> SHA-256: weights, predictions, prepared data."""
     results: dict[str, str]
@@ -116,7 +116,9 @@ def what_is_left(store: Store) -> Left:
     records = load_records(store, KINDS)
     return Left(
         report={
-            info.name.rsplit("/", 1)[1]: store.read(info.name) for info in store.list("reports/")
+            info.name.rsplit("/", 1)[1]: store.read(info.name)
+            for info in store.list("reports/")
+            if not info.name.endswith("/report.html")
         },
         files={
             f"{record.folder}/{file.name}": file.sha256

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -117,10 +118,24 @@ def recorded_keys(made: Plan, store: Store) -> set[str]:
     return set(records_of(made, store))
 
 
-def write_report(experiment: Experiment, made: Plan, store: Store, out: Path | None) -> str:
-    """Write the report's files to `out`, or into the store; return where report.md is."""
+def command_of(config: Path, sets: list[str] | None) -> str:
+    """Return an experiment's file and settings as a command takes them."""
+    return shlex.join([str(config), *(part for each in sets or () for part in ("--set", each))])
+
+
+def write_report(
+    experiment: Experiment,
+    made: Plan,
+    store: Store,
+    out: Path | None,
+    *,
+    command: str,
+    pictures: bool = False,
+) -> str:
+    """Write the report's files to `out`, or into the store; return where report.html is."""
     from xtransfer.failures import noted
     from xtransfer.report.build import answer_of, collect_results, describe_run
+    from xtransfer.report.study import study_of
     from xtransfer.report.tables import render
     from xtransfer.store.folder import disk_errors, replacing
 
@@ -128,15 +143,21 @@ def write_report(experiment: Experiment, made: Plan, store: Store, out: Path | N
     info = describe_run(experiment, made, records, noted(store))
     results = collect_results(made, records)
     answer = answer_of(experiment, made, results, info, store=store, records=records)
-    files = render(results, experiment=info, answer=answer)
+    study = study_of(experiment, made, records, store=store, command=command)
+    texts = render(results, experiment=info, answer=answer, study=study)
+    files = {name: text.encode() for name, text in texts.items()}
+    if pictures:
+        from xtransfer.report.pictures import draw_pictures
+
+        files |= draw_pictures(answer, study)
     if out is not None:
         with disk_errors(out):
             out.mkdir(parents=True, exist_ok=True)
-            for name, text in files.items():
+            for name, data in files.items():
                 with replacing(out / name) as temporary:
-                    temporary.write_text(text, encoding="utf-8")
-        return str(out / "report.md")
+                    temporary.write_bytes(data)
+        return str(out / "report.html")
     prefix = f"reports/{experiment.name}-{made.key}"
-    for name, text in files.items():
-        store.write(f"{prefix}/{name}", text.encode())
-    return f"{store.url}/{prefix}/report.md"
+    for name, data in files.items():
+        store.write(f"{prefix}/{name}", data)
+    return f"{store.url}/{prefix}/report.html"

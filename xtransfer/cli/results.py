@@ -14,6 +14,7 @@ from xtransfer.cli.options import (
     PlaceSets,
     Sets,
     StoreUrl,
+    command_of,
     load,
     make_plan,
     open_at,
@@ -73,6 +74,9 @@ def report(
         list[Path] | None,
         typer.Option("--claims", help="A file of claims to decide, too; may be repeated."),
     ] = None,
+    png: Annotated[
+        bool, typer.Option("--png", help="Write its tables and drawings as PNG files, too.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Write the report of what is recorded so far; a partial run gives a report that says so.
@@ -88,7 +92,8 @@ def report(
 
         print_json(results_json(collect_results(made, records_of(made, opened))))
         return
-    print(write_report(experiment, made, opened, out))
+    given = command_of(config, sets)
+    print(write_report(experiment, made, opened, out, command=given, pictures=png))
 
 
 def export(

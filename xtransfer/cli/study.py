@@ -14,6 +14,7 @@ from xtransfer.cli.options import (
     PlaceSets,
     Sets,
     StoreUrl,
+    command_of,
     load,
     make_plan,
     open_at,
@@ -216,7 +217,7 @@ def run(
             summary = run_plan(made, opened, places.model_copy(update={"store": opened.url}), board)
     finally:
         log.flush()
-    written = write_report(experiment, made, opened, None)
+    written = write_report(experiment, made, opened, None, command=command_of(config, sets))
     console.print(
         f"{summary.done_before} of {summary.total} steps were recorded before, "
         f"{summary.done_now} are new, {len(summary.failed)} failed, {len(summary.blocked)} blocked.",

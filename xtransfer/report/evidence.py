@@ -96,6 +96,11 @@ class Evidence:
     """Why some scores have no draws."""
     train_languages: Mapping[str, str] = field(default_factory=dict[str, str])
     """Target -> language of its training data, in which nothing is zero-shot."""
+    _noises: dict[tuple[str, tuple[str, ...]], list[Array] | None] = field(
+        default_factory=dict[tuple[str, tuple[str, ...]], "list[Array] | None"],
+        init=False, repr=False, compare=False,
+    )  # fmt: skip
+    """Of all arms of a target, whose draws one look at any arm needs."""
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -156,15 +161,16 @@ class Evidence:
 
     def _noise(self, target: str, after: str, languages: Sequence[str] | None) -> Array | None:
         own = self._of(target)
-        found = seed_noise(
-            [each.values[:, _columns(each, languages)].mean(axis=1) for each in own],
-            [number_of(each.after) for each in own],
-            draws=self.settings.bootstrap,
-            seed=[self.settings.seed, number_of(target, "seeds")],
-        )
-        if found is None:
-            return None
-        return found[[each.after for each in own].index(after)]
+        place = (target, tuple(own[0].languages if languages is None else languages))
+        if place not in self._noises:
+            self._noises[place] = seed_noise(
+                [each.values[:, _columns(each, languages)].mean(axis=1) for each in own],
+                [number_of(each.after) for each in own],
+                draws=self.settings.bootstrap,
+                seed=[self.settings.seed, number_of(target, "seeds")],
+            )
+        found = self._noises[place]
+        return None if found is None else found[[each.after for each in own].index(after)]
 
     def _of(self, target: str) -> list[Sample]:
         return [each for (name, _), each in self.samples.items() if name == target]
@@ -207,8 +213,18 @@ def gather(
         samples=samples,
         settings=settings,
         problems=tuple(problems),
-        train_languages=_train_languages(plan),
+        train_languages=train_languages(plan),
     )
+
+
+def train_languages(plan: Plan) -> dict[str, str]:
+    """Return target -> language of its training data, in which nothing is zero-shot."""
+    found: dict[str, str] = {}
+    for cell in plan.cells:
+        stages = plan.tasks[cell.target].stages
+        if stages:
+            found[cell.target] = plan.tasks[stages[-1].task].train_language
+    return found
 
 
 def _samples(
@@ -313,12 +329,3 @@ def _jointly(figures: Sequence[Figure]) -> Seeds:
 def _columns(sample: Sample, languages: Sequence[str] | None) -> list[int]:
     wanted = sample.languages if languages is None else languages
     return [at for at, name in enumerate(sample.languages) if name in wanted]
-
-
-def _train_languages(plan: Plan) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for cell in plan.cells:
-        stages = plan.tasks[cell.target].stages
-        if stages:
-            found[cell.target] = plan.tasks[stages[-1].task].train_language
-    return found

@@ -1,4 +1,4 @@
-"""A report as files: report.md to read; report.json, scores.csv and table.csv to compute with.
+"""A report as files: report.html and report.md to read; report.json, scores.csv and table.csv to compute with.
 
 The same results give the same bytes: everything is sorted, numbers have a fixed form, and no time
 or place of writing is kept.
@@ -12,11 +12,17 @@ from collections.abc import Iterable, Sequence
 
 from xtransfer.report.answer import Answer, answer_json
 from xtransfer.report.markdown import report_page, selection_text
+from xtransfer.report.page import render_page
 from xtransfer.report.results import ReportInfo, Result, Table, tabulate
+from xtransfer.report.study import Study
 
 
 def render(
-    results: Sequence[Result], *, experiment: ReportInfo, answer: Answer | None = None
+    results: Sequence[Result],
+    *,
+    experiment: ReportInfo,
+    answer: Answer | None = None,
+    study: Study | None = None,
 ) -> dict[str, str]:
     """Return the report's files: name -> text.
 
@@ -24,6 +30,7 @@ def render(
     scores.csv  every result with every metric, one number a row
     table.csv   target x intermediate task: mean over languages then seeds, sd, difference
     report.json the answer with everything, where there is one
+    report.html all of it as one page, where it is known what was done
 
     Raises:
         XtransferError: the results contradict each other, see `tabulate`.
@@ -35,7 +42,12 @@ def render(
         "scores.csv": _scores_csv(results),
         "table.csv": _table_csv(table),
     }
-    return files if answer is None else {**files, "report.json": answer_json(answer)}
+    if answer is None:
+        return files
+    files["report.json"] = answer_json(answer)
+    if study is not None:
+        files["report.html"] = render_page(answer, study, experiment)
+    return files
 
 
 def _scores_csv(results: Sequence[Result]) -> str:

@@ -1,0 +1,99 @@
+"""report.html in a browser, where there is one: Chromium, and Node with playwright and axe-core.
+
+apt-get install chromium nodejs npm
+npm install --prefix FOLDER playwright axe-core
+NODE_PATH=FOLDER/node_modules pytest tests/report/test_looks.py
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.report.studies import small_study
+from xtransfer.report.page import render_page
+
+pytestmark = pytest.mark.slow
+LOOK = Path(__file__).with_name("look.cjs")
+
+
+@pytest.fixture(scope="module")
+def browser() -> str:
+    """Return the path of Chromium; skip where it or what drives it is absent."""
+    found = shutil.which("chromium") or shutil.which("chromium-browser")
+    places = [Path(each) for each in os.environ.get("NODE_PATH", "").split(os.pathsep) if each]
+    there = all(any((p / name).is_dir() for p in places) for name in ("playwright", "axe-core"))
+    if found is None or shutil.which("node") is None or not there:
+        pytest.skip("no chromium, or no node with playwright and axe-core in NODE_PATH")
+    return found
+
+
+def look(browser: str, page: str, folder: Path) -> list[dict[str, Any]]:
+    path = folder / "report.html"
+    path.write_text(page, encoding="utf-8")
+    done = subprocess.run(
+        ["node", str(LOOK), str(path), str(folder / "shots"), browser],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def looks(browser: str, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    made = small_study()
+    page = render_page(made.answer, made.study, made.info)
+    return look(browser, page, tmp_path_factory.mktemp("looks"))
+
+
+def test_nothing_is_fetched_and_nothing_goes_wrong(looks: list[dict[str, Any]]) -> None:
+    assert [(each["width"], each["scheme"]) for each in looks] == [
+        (width, scheme) for width in (360, 1024, 1920) for scheme in ("light", "dark")
+    ]
+    for each in looks:
+        assert each["messages"] == []
+        assert len(each["requests"]) == 1
+
+
+def test_the_page_never_scrolls_sideways(looks: list[dict[str, Any]]) -> None:
+    assert [each["sideways"] for each in looks] == [0] * 6
+
+
+def test_axe_finds_nothing(looks: list[dict[str, Any]]) -> None:
+    for each in looks:
+        assert each["checks"] > 20
+        assert each["violations"] == []
+
+
+def test_the_keyboard_opens_a_record_and_comes_back(looks: list[dict[str, Any]]) -> None:
+    for each in looks:
+        assert each["moved"] == each["back"] == 2
+        assert each["opened"]
+        assert each["closed"]
+        assert each["focus"] == "record-head"
+        assert "xtransfer explain" in each["dialog"]
+        assert "--only model:" in each["dialog"]
+
+
+def test_everything_is_unfolded_in_print(looks: list[dict[str, Any]]) -> None:
+    printed = [each for each in looks if "folded" in each]
+    assert [each["folded"] for each in printed] == [0]
+    assert printed[0]["buttons"] == 0
+
+
+def test_axe_would_find_something(browser: str, tmp_path: Path) -> None:
+    made = small_study(drawn=False)
+    page = render_page(made.answer, made.study, made.info)
+    worse = page.replace("</main>", '<button type="button"></button></main>')
+    assert worse != page
+    found = look(browser, worse, tmp_path)
+    assert {v["id"] for v in found[0]["violations"]} == {"button-name"}

@@ -1,0 +1,117 @@
+"""report.html: the whole answer as one file that needs no network, and opens the records behind it.
+
+The same answer and records give the same bytes. Scripts and styles stand in the page; its policy lets
+nothing else run, and lets nothing be fetched.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from xtransfer.report.answer import Answer
+from xtransfer.report.page import charts, findings, svg, tables
+from xtransfer.report.page.embedded import records_json
+from xtransfer.report.results import ReportInfo
+from xtransfer.report.scatter import dots_of
+from xtransfer.report.study import Study
+
+_FOLDER = Path(__file__).parent
+SHOWN_MISSING = 12
+"""Missing things that are named at once; more are folded away."""
+
+LONGEST_TABLE = 40
+"""Rows of a table that is shown at once; a longer one is folded away."""
+
+
+def render_page(answer: Answer, study: Study, info: ReportInfo) -> str:
+    """Return report.html.
+
+    Args:
+        answer: what the experiment answers.
+        study: what was done for it, with the records.
+        info: chances of guessing, and targets with a single labelled split.
+    """
+    style, script = _part("page.css"), _part("page.js")
+    policy = "; ".join(
+        (
+            "default-src 'none'",
+            f"style-src {_digest(style)}",
+            f"script-src {_digest(script)}",
+            "base-uri 'none'",
+            "form-action 'none'",
+        )
+    )
+    return _environment().get_template("page.html.jinja").render(
+        answer=answer,
+        study=study,
+        info=info,
+        policy=policy,
+        style=Markup(style),  # noqa: S704 (a file of ours)
+        script=Markup(script),  # noqa: S704 (a file of ours)
+        records=Markup(records_json(study.records)),  # noqa: S704 (has no "<")
+        shown_missing=SHOWN_MISSING,
+        longest=LONGEST_TABLE,
+        most_points=charts.MOST_POINTS,
+        **_parts(answer, study),
+    )  # fmt: skip
+
+
+def _parts(answer: Answer, study: Study) -> dict[str, Any]:
+    """Return tables and drawings by the names that the template has for them."""
+    dots = dots_of(answer, study.train_languages)
+    return {
+        "definitions": Markup(svg.definitions()),  # noqa: S704 (constant)
+        "series": charts.series_of(answer),
+        "main": tables.main_table(answer),
+        "main_legend": tables.main_scale(answer).legend(),
+        "gains": tables.gain_table(answer),
+        "power": tables.power_table(answer),
+        "language_tables": tables.language_tables(answer, study),
+        "language_legend": tables.language_scale(answer).legend(),
+        "steps": tables.step_table(answer),
+        "claims": [findings.claim_table(claim, at) for at, claim in enumerate(answer.claims)],
+        "groups": findings.group_table(answer),
+        "regressions": findings.regression_table(answer),
+        "dots": findings.dot_table(answer, dots),
+        "choices": findings.choice_tables(study),
+        "costs": findings.cost_table(study),
+        "published": findings.published_table(answer, study),
+        "seed_charts": _drawn(charts.seed_charts(answer)),
+        "distance_charts": _drawn(charts.distance_charts(answer, dots)),
+        "curve_charts": [
+            (learned, what, Markup(drawing))  # noqa: S704 (escaped where it is drawn)
+            for learned, what, drawing in charts.curve_charts(answer, study)
+        ],
+    }
+
+
+def _drawn(found: list[tuple[str, str]]) -> list[tuple[str, Markup]]:
+    return [(name, Markup(drawing)) for name, drawing in found]  # noqa: S704 (escaped where it is drawn)
+
+
+@cache
+def _environment() -> Environment:
+    return Environment(
+        loader=FileSystemLoader(_FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+@cache
+def _part(name: str) -> str:
+    return (_FOLDER / name).read_text(encoding="utf-8")
+
+
+def _digest(text: str) -> str:
+    digest = hashlib.sha256(text.encode()).digest()
+    return f"'sha256-{base64.b64encode(digest).decode()}'"
