@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,13 @@ from xtransfer.store import open_store
 from xtransfer.train.assembly import WEIGHTS
 from xtransfer.train.model import read_weights
 
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        "XTRANSFER_LIMITS" not in os.environ,
+        reason="hangs and dies for minutes: set XTRANSFER_LIMITS",
+    ),
+]
 
 SITE = Path(__file__).parent / "site"
 CHECKOUT = Path(__file__).parents[2]
