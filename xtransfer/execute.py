@@ -254,6 +254,7 @@ def _select(step: Step, bench: Workbench, _: Path) -> Done:
             "seed": record.spec["seed"],
             "best_step": record.result["best_step"],
             **_kept(record.result),
+            **({"rung": record.result["stopped_at"]} if "stopped_at" in record.result else {}),
         }
         judge = step.inputs.get(role.replace("trial-", "dev-"))
         if judge is not None:

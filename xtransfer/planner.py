@@ -85,7 +85,7 @@ class _Builder:
                 lesson, rate, seed, start=None, after=BASELINE, phase="intermediate", sweep=arm.name
             )
             for seed in phase.seeds
-            for rate in phase.learning_rates or (lesson.learning_rate,)
+            for rate in phase.rates(lesson.learning_rate)
         ]
         key = self._select(lesson, trials, phase.rule, after=BASELINE, phase="intermediate")
         return _Start(key=key, name=lesson.name, selected_on=_chosen_on(lesson, phase.rule))
@@ -151,7 +151,7 @@ class _Builder:
                 rule = "best_dev"  # the model of a stage before the last cannot do the target yet
             dev_languages = tuple(sorted(phase.dev_languages.get(task.name, languages)))
             selected_on.append(_chosen_on(lesson, rule, task, dev_languages))
-            rates = phase.learning_rates or (lesson.learning_rate,)
+            rates = phase.rates(lesson.learning_rate)
             trials = {
                 seed: [
                     self._train(
@@ -309,6 +309,8 @@ class _Builder:
             "head": "kept" if further else "fresh",
             "encoder": self.inputs.encoder_id if parent is None else None,
         }
+        if not further:
+            spec |= self._rivals(phase, lesson, seed)
         return self._add(
             Step(
                 kind="train",
@@ -320,6 +322,15 @@ class _Builder:
                 sweep=sweep,
             )
         )
+
+    def _rivals(self, phase: PhaseName, lesson: Lesson, seed: int) -> dict[str, Any]:
+        """Return what a trial's key says of the trials that may have it stopped: those of its selection."""
+        settings = self.experiment.target if phase == "target" else self.experiment.intermediate
+        rates = settings.rates(lesson.learning_rate)
+        seeds = (seed,) if settings.select_per_seed else settings.seeds
+        if settings.asha is None or len(rates) * len(seeds) == 1:
+            return {}
+        return {"asha": settings.asha.identity(rates, seeds)}
 
     def _select(
         self,

@@ -118,7 +118,8 @@ def _tune(
 
     from xtransfer.execute import Workbench, run_step
     from xtransfer.leaving import ask_to_leave
-    from xtransfer.search import FailureRelay, PlanSearcher, ProgressRelay
+    from xtransfer.search import PlanSearcher, ProgressRelay
+    from xtransfer.sweeps.scheduler import SweepScheduler
     from xtransfer.trial import run_trial
 
     def look(step: Step) -> str:
@@ -174,7 +175,7 @@ def _tune(
         tune.with_resources(trainable, resources),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
-            scheduler=FailureRelay(said.__setitem__),
+            scheduler=SweepScheduler(said.__setitem__, plan=plan, store=store),
             num_samples=-1,  # until the searcher says so: a damaged step is sampled again
             # A process that is kept for later keeps its CPU, for which the workers of a trial would wait
             # for ever.
