@@ -17,6 +17,7 @@ from xtransfer.arms import Arm, FewShot
 from xtransfer.claims import Claim, check_claims, complete_claims
 from xtransfer.errors import ConfigError
 from xtransfer.judgement import Power, Statistics, Typology
+from xtransfer.pruning.settings import Pruning
 from xtransfer.selection import RULES, Rule
 from xtransfer.settings import Settings, check_languages, check_name, distinct, read_settings
 from xtransfer.sweeps.settings import Asha, Search, check_sweeps
@@ -306,6 +307,8 @@ class Experiment(Settings):
     """The user's own tasks: records like the built-in ones, or files that hold one."""
     intermediate: Intermediate = Intermediate()
     target: Target
+    pruning: Pruning | None = None
+    """Which pairs of intermediate and target task are trained; None: all of them."""
     training: Training = Training()
     retrieval: Retrieval = Retrieval()
     notes: tuple[str, ...] = ()

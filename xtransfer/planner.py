@@ -3,6 +3,8 @@
 prepare ──────────────┐
 (pretrain ─┐)         v
            └──> train (intermediate sweep) ──> select ──> train (target sweep) ──> select ──> evaluate
+
+With pruning, `estimate` and `prune` stand between the first selection and the target sweep.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from xtransfer.config import Experiment, Phase
 from xtransfer.inputs import Fingerprints, InputSteps
 from xtransfer.lessons import Lesson, LessonPart
 from xtransfer.plan import BASELINE, Cell, PhaseName, Plan, Step
+from xtransfer.pruning.steps import PruningSteps
 from xtransfer.selection import Rule
 from xtransfer.tasks.task import Stage, Task
 from xtransfer.tasks.user import patched
@@ -48,7 +51,10 @@ class _Builder:
         self.book = experiment.book
         self.used: dict[str, Task] = {}
         self.steps: dict[str, Step] = {}
+        self.touched: dict[str, None] = {}
+        """Keys of the steps that what is planned now needs."""
         self.inputs = InputSteps(experiment, fingerprints, self._add)
+        self.pruning = PruningSteps(experiment.pruning, self._add)
 
     def build(self) -> Plan:
         experiment = self.experiment
@@ -59,17 +65,20 @@ class _Builder:
             cell
             for target in experiment.target.tasks
             for name, start in starts.items()
-            for cell in self._target(self._task(target), name, start)
+            for cell in self._pair(self._task(target), name, start)
         ]
+        gates = self.pruning.gates()
         return Plan(
             experiment=experiment.name,
             steps=self.steps,
             cells=tuple(cells),
             tasks=self.used,
+            gates=gates,
         )
 
     def _add(self, step: Step) -> str:
         self.steps.setdefault(step.key, step)
+        self.touched[step.key] = None
         return step.key
 
     def _task(self, name: str) -> Task:
@@ -127,6 +136,28 @@ class _Builder:
             batch_size=stage.batch_size,
             learning_rate=rate,
         )
+
+    def _pair(self, task: Task, arm: str, start: _Start) -> list[Cell]:
+        """Plan a target after an arm, and its estimate where it may be pruned."""
+        estimate = None
+        arms = len(self.experiment.intermediate.tasks)
+        if task.stages and start.key is not None:
+            lesson = self._stage_lesson(
+                _overridden(task.stages[-1], self.experiment.target, task.name)
+            )
+            (part,) = lesson.parts
+            if self.pruning.prunes(part.task.form, arms):
+                estimate = self.pruning.estimate(
+                    lesson,
+                    model=start.key,
+                    data=self.inputs.part_data(part)[f"train {part.task.name}"],
+                    after=start.name,
+                    where=self.inputs.encoder_where,
+                )
+        self.touched = {}
+        cells = list(self._target(task, arm, start))
+        self.pruning.pair(task.name, arm, estimate, list(self.touched))
+        return cells
 
     def _target(self, task: Task, arm: str, start: _Start) -> Iterator[Cell]:
         phase = self.experiment.target

@@ -52,6 +52,15 @@ class _Selected(_Result):
     chosen: Key
 
 
+class _Estimated(_Result):
+    estimate: float
+
+
+class _Pruned(_Result):
+    kept: list[Key] = Field(min_length=1)
+    estimates: Mapping[Key, float]
+
+
 class _Scored(_Result):
     metrics: Mapping[str, float]
     examples: int = Field(ge=1)
@@ -66,6 +75,8 @@ RESULTS: Mapping[str, type[_Result]] = {
     "prepare": _Prepared,
     "train": _Trained,
     "select": _Selected,
+    "estimate": _Estimated,
+    "prune": _Pruned,
     "evaluate": _Evaluated,
 }
 

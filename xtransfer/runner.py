@@ -46,11 +46,13 @@ class Summary:
     """Key -> error."""
     blocked: Mapping[str, str]
     """Key -> key of the failed ancestor."""
+    pruned: int = 0
+    """Steps without a record that pruning has left out."""
 
     @property
     def complete(self) -> bool:
-        """Whether every step has a record."""
-        return self.done_before + self.done_now == self.total
+        """Whether every step has a record, or needs none."""
+        return self.done_before + self.done_now + self.pruned == self.total
 
 
 def recorded(plan: Plan, store: Store) -> tuple[set[str], set[str]]:
@@ -100,6 +102,7 @@ def _work(plan: Plan, store: Store, placement: Placement, board: Board) -> Summa
         done_now=len(searcher.done) - len(done),
         failed=dict(searcher.failed),
         blocked=dict(searcher.blocked),
+        pruned=len(searcher.pruned),
     )
 
 
@@ -147,6 +150,7 @@ def _tune(
         done=done,
         work_inline=lambda step: _discard(run_step(step, bench)),
         changed=changed,
+        kept=lambda step: bench.record(step.key).result["kept"],
         look=look,
         suspect=suspect,
         retries=placement.retries,
@@ -169,7 +173,7 @@ def _tune(
         placement=placement.model_dump(),
         scratch=str(scratch),
     )
-    if len(searcher.done) == len(plan.steps):
+    if len(searcher.done | searcher.pruned) == len(plan.steps):
         return searcher
     tuner = tune.Tuner(
         tune.with_resources(trainable, resources),
@@ -224,6 +228,7 @@ def _bundles(step: Step, placement: Placement) -> list[dict[str, float]]:
         "train": placement.train,
         "pretrain": placement.train,
         "evaluate": placement.evaluate,
+        "estimate": placement.evaluate,
     }.get(step.kind, placement.prepare)
     if step.kind == "train" and placement.train.most_workers > 1:
         return [{"memory": DRIVER_MEMORY}]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -25,16 +26,31 @@ SEARCH = (
 pytestmark = pytest.mark.slow
 
 
-def run(store: str) -> None:
-    sets = [word for each in SEARCH for word in ("--set", each)]
+PRUNED = (
+    "intermediate.tasks=[commonsenseqa, squad_v1]",
+    "intermediate.learning_rates=[1e-3]",
+    "intermediate.overrides.all.epochs=1",
+    "pruning={keep: 1, examples: 40}",
+    "target.tasks=[xnli]",
+    "target.languages={xnli: [qa]}",
+)
+
+
+def command(name: str, store: str, settings: tuple[str, ...], *options: str) -> str:
+    sets = [word for each in settings for word in ("--set", each)]
     done = subprocess.run(
-        [sys.executable, "-m", "xtransfer", "run", str(CONFIG), "--store", store, *sets],
+        [sys.executable, "-m", "xtransfer", name, str(CONFIG), "--store", store, *sets, *options],
         capture_output=True,
         text=True,
         timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stderr
+    return done.stdout + done.stderr
+
+
+def run(store: str) -> None:
+    command("run", store, SEARCH)
 
 
 def trials_of(store: str) -> dict[str, Record]:
@@ -61,3 +77,34 @@ def test_what_was_ruled_can_be_ruled_again_and_is_not(tmp_path: Path) -> None:
         shutil.rmtree(tmp_path / "store" / record.folder)
     run(store)
     assert trials_of(store)[again.key].result == again.result
+
+
+def test_a_pruned_pair_is_not_trained_and_is_reported(tmp_path: Path) -> None:
+    store = f"file://{tmp_path}/store"
+    said = command("run", store, PRUNED)
+    found = load_records(open_store(store), ("estimate", "prune", "train"))
+    (prune,) = [record for record in found.values() if record.kind == "prune"]
+    estimates = {key: record for key, record in found.items() if record.kind == "estimate"}
+    assert prune.result["estimates"] == {
+        key: record.result["estimate"] for key, record in estimates.items()
+    }
+    (kept,) = prune.result["kept"]
+    assert kept == max(estimates, key=lambda key: estimates[key].result["estimate"])
+    (other,) = estimates.keys() - {kept}
+    trained = [record.name for record in found.values() if record.kind == "train"]
+    # The two intermediate trials, and the target's after the baseline and after the one that is kept.
+    assert len(trained) == 4
+    after = [name for name in trained if "-after-" in name]
+    assert after == [f"{estimates[kept].name}-lr0.001-seed1"]
+    # Its trial, selection and evaluation.
+    assert ", 0 failed, 0 blocked, 3 pruned." in said
+    steps = json.loads(command("status", store, PRUNED, "--json"))
+    assert sum(step["state"] == "pruned" for step in steps) == 3
+    assert {step["state"] for step in steps} == {"recorded", "pruned"}
+    (report,) = (tmp_path / "store" / "reports").glob("*/report.md")
+    text = report.read_text(encoding="utf-8")
+    name = estimates[other].name.removeprefix("mnli-after-")
+    value = estimates[other].result["estimate"]
+    assert f"xnli after {name}: pruned, LogME {value:.4f}" in text
+    again = command("run", store, PRUNED)
+    assert "0 are new, 0 failed, 0 blocked, 3 pruned." in again

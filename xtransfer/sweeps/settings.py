@@ -45,7 +45,7 @@ class Search(Settings):
     @model_validator(mode="after")
     def _range(self) -> Search:
         if self.kind == "grid":
-            if self.model_fields_set - {"kind"}:
+            if self.low is not None or self.high is not None:
                 raise ValueError("a grid has no range: its values are the phase's `learning_rates`")
         elif self.low is None or self.high is None:
             raise ValueError(f"{self.kind} needs `low` and `high`, the range of learning rates")
