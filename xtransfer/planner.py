@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from xtransfer.arms import Arm
@@ -90,11 +91,11 @@ class _Builder:
         phase = self.experiment.intermediate
         lesson = self._lesson(arm)
         trials = [
-            self._train(
-                lesson, rate, seed, start=None, after=BASELINE, phase="intermediate", sweep=arm.name
-            )
+            key
             for seed in phase.seeds
-            for rate in phase.rates(lesson.learning_rate)
+            for key in self._trials(
+                lesson, seed, start=None, after=BASELINE, phase="intermediate", sweep=arm.name
+            )
         ]
         key = self._select(lesson, trials, phase.rule, after=BASELINE, phase="intermediate")
         return _Start(key=key, name=lesson.name, selected_on=_chosen_on(lesson, phase.rule))
@@ -182,20 +183,15 @@ class _Builder:
                 rule = "best_dev"  # the model of a stage before the last cannot do the target yet
             dev_languages = tuple(sorted(phase.dev_languages.get(task.name, languages)))
             selected_on.append(_chosen_on(lesson, rule, task, dev_languages))
-            rates = phase.rates(lesson.learning_rate)
             trials = {
-                seed: [
-                    self._train(
-                        lesson,
-                        rate,
-                        seed,
-                        start=groups[seed],
-                        after=start.name,
-                        phase="target",
-                        sweep=sweep,
-                    )
-                    for rate in rates
-                ]
+                seed: self._trials(
+                    lesson,
+                    seed,
+                    start=groups[seed],
+                    after=start.name,
+                    phase="target",
+                    sweep=sweep,
+                )
                 for seed in groups
             }
             pool = [key for keys in trials.values() for key in keys]
@@ -292,10 +288,30 @@ class _Builder:
                 )
                 yield replace(cell, key=scored, few_shot=count)
 
+    def _trials(
+        self,
+        lesson: Lesson,
+        seed: int,
+        *,
+        start: str | None,
+        after: str,
+        phase: PhaseName,
+        sweep: str,
+    ) -> list[str]:
+        """Plan the trials of one seed of a sweep."""
+        settings = self.experiment.target if phase == "target" else self.experiment.intermediate
+        plan = partial(
+            self._train, lesson, seed=seed, start=start, after=after, phase=phase, sweep=sweep
+        )
+        keys = [plan(rate) for rate in settings.rates(lesson.learning_rate)]
+        for about, known in settings.search.suggested(len(keys)):
+            keys.append(plan(None, suggestion=(about, keys[:known])))
+        return keys
+
     def _train(
         self,
         lesson: Lesson,
-        rate: float,
+        rate: float | None,
         seed: int,
         *,
         start: str | None,
@@ -303,8 +319,21 @@ class _Builder:
         phase: PhaseName,
         sweep: str,
         further: bool = False,
+        suggestion: tuple[dict[str, Any], list[str]] | None = None,
     ) -> str:
-        """Plan one trial; `further`: it goes on with the head of its start, and keeps its last weights."""
+        """Plan one trial.
+
+        Args:
+            lesson: what it learns from.
+            rate: its learning rate; None: it is suggested when the trial begins.
+            seed: of the trial.
+            start: key of the selection that it goes on from; None: the encoder.
+            after: name of what that was trained on.
+            phase: of the study.
+            sweep: that it belongs to.
+            further: it goes on with the head of its start, and keeps its last weights.
+            suggestion: how its learning rate is found, and the trials that are known then.
+        """
         training = self.experiment.training
         inputs: dict[str, str] = {}
         parts: list[dict[str, Any]] = []
@@ -340,12 +369,20 @@ class _Builder:
             "head": "kept" if further else "fresh",
             "encoder": self.inputs.encoder_id if parent is None else None,
         }
+        name = f"{lesson.name}{_after(after)}"
+        if suggestion is not None:
+            about, earlier = suggestion
+            spec["tpe"] = about
+            inputs |= {f"earlier-{index:03d}": key for index, key in enumerate(earlier)}
+            name += f"-tpe{about['number']}-seed{seed}"
+        else:
+            name += f"-lr{rate:g}-seed{seed}"
         if not further:
             spec |= self._rivals(phase, lesson, seed)
         return self._add(
             Step(
                 kind="train",
-                name=f"{lesson.name}{_after(after)}-lr{rate:g}-seed{seed}",
+                name=name,
                 spec=spec,
                 inputs=inputs,
                 where={"encoder": dict(self.inputs.encoder_where)},

@@ -16,6 +16,7 @@ from xtransfer.leases import Attempt, every_attempt
 from xtransfer.plan import INLINE, Plan, Step
 from xtransfer.records import Record
 from xtransfer.report.evidence import train_languages
+from xtransfer.results import learning_rate_of
 from xtransfer.store import Store
 
 PHASES = ("encoder", "data", "intermediate", "target", "evaluation")
@@ -225,7 +226,7 @@ def _curves(
                     sweep=step.sweep,
                     phase=step.phase,
                     seed=step.spec["seed"],
-                    learning_rate=step.spec["learning_rate"],
+                    learning_rate=learning_rate_of(record),
                     metric=" and ".join(dict.fromkeys(p["metric"] for p in step.spec["parts"])),
                     points=points,
                     keys=(key,),
