@@ -70,6 +70,8 @@ class Candidate:
     """On the split of the choice; None: it has none."""
     chosen: bool
     keys: tuple[str, ...]
+    rung: int | None = None
+    """Percent of its training at which the trial was stopped; None where it was not."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -197,6 +199,7 @@ def _choices(plan: Plan, records: Mapping[str, Record]) -> tuple[Choice, ...]:
                         score=each["score"],
                         chosen=each["key"] == chosen,
                         keys=(each["key"],),
+                        rung=each.get("rung"),
                     )
                     for each in record.result.get("candidates", ())
                 ),
