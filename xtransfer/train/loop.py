@@ -379,6 +379,9 @@ class _Run:
     def _save_or_leave(self) -> None:
         """Save when it is time, and leave when this or another worker must.
 
+        Where the store is slower than checkpoints are due, training does not wait for it: the next one
+        begins after the last one is written.
+
         Raises:
             StepLeft: on all workers alike, after saving.
         """
@@ -386,9 +389,10 @@ class _Run:
             return
         due = time.monotonic() - self.last_save >= self.context.save_every_s
         asked = self.context.leaving() if self.state.step < self.total else ""
-        wishes = self._gather((asked, due))
-        reason = next((asked for asked, _ in wishes if asked), "")
-        if reason or any(due for _, due in wishes):
+        wishes = self._gather((asked, due, self.context.saving()))
+        reason = next((asked for asked, _, _ in wishes if asked), "")
+        due, saving = (any(each[place] for each in wishes) for place in (1, 2))
+        if reason or (due and not saving):
             self._save()
         if reason:
             raise StepLeft(

@@ -154,6 +154,7 @@ def _train(
         report=lambda progress: bench.tell(_facts(progress)),
         alive=bench.alive,
         save=saver.save,
+        saving=saver.busy,
         save_every_s=placement.resume_every_s,
         leaving=bench.leaving,
         skips_in_a_row=placement.skips_in_a_row,
