@@ -9,8 +9,10 @@ from __future__ import annotations
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +149,23 @@ def drain_and_move(store: Store, key: str, cluster: Nodes) -> list[Resize]:
     cluster.drain(seconds=60)
     cluster.add()
     return []
+
+
+def run_apart(folder: Path, *, nodes: int = 2, **how: Any) -> Elastic:
+    """Run on raylets of its own, in a process of its own: Ray keeps the first token that one sees.
+
+    Args:
+        folder: of Ray's own files.
+        nodes: to begin with.
+        how: arguments of `run_elastic`.
+    """
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+        return process.submit(_run_on_raylets, folder, nodes, how).result()
+
+
+def _run_on_raylets(folder: Path, nodes: int, how: Mapping[str, Any]) -> Elastic:
+    with raylets(folder, nodes=nodes) as cluster:
+        return run_elastic(cluster=cluster, **how)
 
 
 ELASTIC: Mapping[str, tuple[str, Disturb]] = {

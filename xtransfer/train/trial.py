@@ -147,7 +147,7 @@ def _train(
         world_size=world_size,
         shards=placement.most_workers,
         device=device_of(placement.gpus),
-        engine=placement.engine,
+        engine=placement.chosen_engine,
         zero_stage=placement.zero_stage,
         micro_batch=bites.micro_batch if bites else placement.micro_batch,
         pad_id=model.encoder.config.pad_token_id or 0,
@@ -161,7 +161,7 @@ def _train(
         skips_in_all=placement.skips_in_all,
         resume=_resume(step.key, bench),
     )
-    if placement.engine == "deepspeed":
+    if context.engine == "deepspeed":
         ensure_process_group()
     if bites:
         context = replace(context, prediction_tokens=tokens_at_once(context) // 2)
