@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import subprocess
@@ -26,11 +25,6 @@ from xtransfer.store import open_store
 
 pytestmark = pytest.mark.slow
 
-by_hand = pytest.mark.skipif(
-    "XTRANSFER_RAYLETS" not in os.environ,
-    reason="takes raylets away for minutes; set XTRANSFER_RAYLETS, or run make faults PARTS=elastic",
-)
-
 EPOCHS = 80
 SET = f"target.overrides.all.epochs={EPOCHS}"
 ALONE = ("run", str(CONFIG), "--set", SET, "--place", "train.engine=torch")
@@ -46,7 +40,7 @@ def logged(url: str, key: str) -> str:
     return "".join(store.read(item.name).decode() for item in store.list(f"logs/{key}/"))
 
 
-@by_hand
+@pytest.mark.slowest
 def test_a_trial_goes_on_with_one_worker_when_a_node_is_killed(short_folder: Path) -> None:
     two = f"file://{short_folder / 'two'}"
     done = subprocess.run(
@@ -71,7 +65,6 @@ def test_a_trial_goes_on_with_one_worker_when_a_node_is_killed(short_folder: Pat
     assert run.digests == tuple(sorted(file.sha256 for file in trained(two).files))
 
 
-@by_hand
 def test_a_trial_leaves_a_node_that_is_drained_and_needs_no_retry_for_it(
     short_folder: Path,
 ) -> None:
