@@ -33,9 +33,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     wanted = bool(config.getoption("--slowest"))
-    chosen = [item for item in items if ("slowest" in item.keywords) == wanted]
-    config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
-    items[:] = chosen
+    left_out = [item for item in items if ("slowest" in item.keywords) != wanted]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if ("slowest" in item.keywords) == wanted]
 
 
 @pytest.fixture(scope="session")
