@@ -19,14 +19,14 @@ from xtransfer.store.folder import disk_errors
 
 
 def export_model(store: Store, key: str, out: Path, *, encoder: str | None = None) -> str:
-    """Write the encoder, tokenizer and head of a train or select step to `out`.
+    """Write the encoder, tokenizer and head of a train, select or average step to `out`.
 
     `AutoModel.from_pretrained(out, add_pooling_layer=False)` loads the encoder with its whole
     vocabulary; the head is beside it in `head.safetensors`, and `xtransfer.json` says what it is.
 
     Args:
         store: where the records are.
-        key: key, or its first digits, of a pretrain, train or select step.
+        key: key, or its first digits, of a pretrain, train, select or average step.
         out: folder to write; it must be empty or absent.
         encoder: folder of the base encoder, if it is no longer where the run had it.
 
@@ -39,9 +39,11 @@ def export_model(store: Store, key: str, out: Path, *, encoder: str | None = Non
     check_result(record)
     if record.kind == "select":
         record = find(store, record.result["chosen"])
-    if record.kind not in ("train", "pretrain"):
+    if record.kind not in ("train", "average", "pretrain"):
         raise UserError(
-            record.folder, f"a {record.kind} step has no model", "Give a train or select step."
+            record.folder,
+            f"a {record.kind} step has no model",
+            "Give a train, select or average step.",
         )
     with temporary_folder() as temporary:
         _write(store, record, out, encoder, temporary)
@@ -65,10 +67,10 @@ def _write(store: Store, record: Record, out: Path, encoder: str | None, scratch
             base, f"cannot be loaded as an encoder: {shown(str(error), most=200)}", _ENCODER
         ) from error
     head: dict[str, Any] = {}
-    if record.kind == "train":
+    if record.kind != "pretrain":
         weights = read_weights(fetch(store, record, scratch / "trained", [WEIGHTS]) / WEIGHTS)
         apply_weights(model, weights)
-        head = _heads(weights, record)
+        head = _heads(weights, _trial_of(store, record))
     about = {
         "key": record.key,
         "step": record.folder,
@@ -113,6 +115,13 @@ def _heads(weights: dict[str, Any], record: Record) -> dict[str, Any]:
             _, number, rest = name.split(".", 2)
             out[rest if len(names) == 1 else f"{names[int(number)]}.{rest}"] = value
     return out
+
+
+def _trial_of(store: Store, record: Record) -> Record:
+    """Return the trial whose heads a model has: of an average, the first of those averaged."""
+    while record.kind != "train":
+        record = find(store, record.result.get("chosen") or record.inputs["trial-000"])
+    return record
 
 
 def _base(
