@@ -130,11 +130,15 @@ def test_a_resumed_trial_keeps_the_same_checkpoints() -> None:
 # --- a whole plan --------------------------------------------------------------------------------
 
 
-def run_small(folder: Path, **average: Any) -> tuple[Experiment, Workbench, dict[str, Record]]:
-    """Run the small experiment with two seeds and averages, in this process."""
-    path = write_small(folder)
+def run_small(
+    folder: Path, *, long: bool = False, **average: Any
+) -> tuple[Experiment, Workbench, dict[str, Record]]:
+    """Run the small experiment with two seeds and averages, in this process; `long`: until it learns."""
+    path = write_small(folder, **({"eval_every": 8, "adam_epsilon": 1e-8} if long else {}))
     raw = json.loads(path.read_text())
     raw["target"] |= {"seeds": [1, 2], "average": average}
+    if long:
+        raw["target"]["overrides"] = {"reviews": {"epochs": 12}}
     path.write_text(json.dumps(raw))
     experiment = load_experiment(path)
     bench = Workbench(
@@ -194,7 +198,8 @@ def test_the_heads_of_averaged_seeds_start_alike(tmp_path: Path) -> None:
     for alike in (True, False):
         folder = tmp_path / str(alike)
         folder.mkdir()
-        _, bench, records = run_small(folder, **({"seeds": True} if alike else {"checkpoints": 2}))
+        average: dict[str, Any] = {"seeds": True} if alike else {"checkpoints": 2}
+        _, bench, records = run_small(folder, long=False, **average)
         heads: list[dict[str, Tensor]] = []
         for key, record in records.items():
             if record.kind == "train":
