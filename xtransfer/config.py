@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from xtransfer.arms import Arm, FewShot
+from xtransfer.averaging import Average
 from xtransfer.claims import Claim, check_claims, complete_claims
 from xtransfer.errors import ConfigError
 from xtransfer.judgement import Power, Statistics, Typology
@@ -201,6 +202,8 @@ class Target(Phase):
     """Target -> languages whose dev sets the rule `target_dev` takes; none: those that are scored."""
     few_shot: Mapping[str, FewShot] = Field(default_factory=dict)
     """Target -> a further stage on examples of a target language, beside the zero-shot score."""
+    average: Average | None = None
+    """Averages of weights that are scored beside the selected models."""
 
     @field_validator("languages")
     @classmethod
@@ -396,6 +399,13 @@ def _check_targets(experiment: Experiment, where: str) -> None:
             known = (*task.languages, *task.more_languages)
             _check_languages(languages, known, place, f"'{name}' has no language")
     _check_rules(experiment, where)
+    if target.average is not None and not target.select_per_seed:
+        what = "averages the models of seeds, and `select_per_seed: false` lets one trial go on"
+        raise ConfigError(f"{where}.average", what, "Leave one of them out.")
+    if target.average is not None and target.average.seeds and len(target.seeds) < 2:
+        raise ConfigError(
+            f"{where}.average.seeds", "there is one seed, and no mean of one", "Add seeds."
+        )
     for name, few in target.few_shot.items():
         place = f"{where}.few_shot.{name}"
         task = get_task(name, place, book)

@@ -16,7 +16,7 @@ from typing import Any, Literal
 from xtransfer.identity import key_of
 from xtransfer.tasks.task import Task
 
-Kind = Literal["pretrain", "prepare", "train", "select", "evaluate"]
+Kind = Literal["pretrain", "prepare", "train", "select", "average", "evaluate"]
 PhaseName = Literal["data", "encoder", "intermediate", "target", "evaluation"]
 
 VERSIONS: Mapping[Kind, int] = {
@@ -24,6 +24,7 @@ VERSIONS: Mapping[Kind, int] = {
     "prepare": 1,
     "train": 2,
     "select": 1,
+    "average": 1,
     "evaluate": 2,
 }
 """Raised when a step of this kind would compute something else from the same specification."""

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 from xtransfer.arms import Arm
+from xtransfer.averaging import averages_of
 from xtransfer.config import Experiment, Phase
 from xtransfer.inputs import Fingerprints, InputSteps
 from xtransfer.lessons import Lesson, LessonPart
@@ -152,6 +154,7 @@ class _Builder:
             dev_languages = tuple(sorted(phase.dev_languages.get(task.name, languages)))
             selected_on.append(_chosen_on(lesson, rule, task, dev_languages))
             rates = phase.learning_rates or (lesson.learning_rate,)
+            last = each is task.stages[-1]
             trials = {
                 seed: [
                     self._train(
@@ -162,6 +165,7 @@ class _Builder:
                         after=start.name,
                         phase="target",
                         sweep=sweep,
+                        more=phase.average.of_trials() if phase.average and last else {},
                     )
                     for rate in rates
                 ]
@@ -200,6 +204,20 @@ class _Builder:
             assert model is not None
             draw = phase.seeds[0] if seed is None else seed
             yield from self._few_shot(task, cell, model, test, after=start.name, seed=draw)
+            if phase.average and seed == phase.seeds[-1]:
+                models = {each: key for each, key in groups.items() if key is not None}
+                name = f"{lesson.name}{_after(start.name)}"
+                for found in averages_of(phase.average, models, name):
+                    tail = found.step.name.removeprefix(name)
+                    key = self._add(found.step)
+                    key = self._evaluate(task, languages, key, test, after=start.name, tail=tail)
+                    yield Cell(
+                        target=task.name,
+                        intermediate=f"{arm}, {found.label}",
+                        seed=found.seed,
+                        key=key,
+                        selected_on=f"{selected}; weights: {found.label}",
+                    )
 
     def _stage_lesson(self, stage: Stage) -> Lesson:
         """Return a target's stage as a lesson of one part."""
@@ -272,8 +290,12 @@ class _Builder:
         phase: PhaseName,
         sweep: str,
         further: bool = False,
+        more: Mapping[str, Any] = MappingProxyType({}),
     ) -> str:
-        """Plan one trial; `further`: it goes on with the head of its start, and keeps its last weights."""
+        """Plan one trial; `further`: it goes on with the head of its start, and keeps its last weights.
+
+        `more`: what its specification has beyond the usual.
+        """
         training = self.experiment.training
         inputs: dict[str, str] = {}
         parts: list[dict[str, Any]] = []
@@ -308,6 +330,7 @@ class _Builder:
             "keep": "last" if further else "best",
             "head": "kept" if further else "fresh",
             "encoder": self.inputs.encoder_id if parent is None else None,
+            **more,
         }
         return self._add(
             Step(

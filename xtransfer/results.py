@@ -52,6 +52,14 @@ class _Selected(_Result):
     chosen: Key
 
 
+class _AveragedPart(_Result):
+    key: Key
+
+
+class _Averaged(_Result):
+    averaged: list[_AveragedPart] = Field(min_length=1)
+
+
 class _Scored(_Result):
     metrics: Mapping[str, float]
     examples: int = Field(ge=1)
@@ -66,6 +74,7 @@ RESULTS: Mapping[str, type[_Result]] = {
     "prepare": _Prepared,
     "train": _Trained,
     "select": _Selected,
+    "average": _Averaged,
     "evaluate": _Evaluated,
 }
 

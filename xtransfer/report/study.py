@@ -312,7 +312,7 @@ def _held(record: Record) -> tuple[float, float, bool]:
     """Return the CPUs and GPUs that a step reserved, and whether their number varied."""
     if record.kind == "select":
         return 0.0, 0.0, False  # the driver's own work
-    kind = "train" if record.kind in ("train", "pretrain") else record.kind
+    kind = {"pretrain": "train", "average": "prepare"}.get(record.kind, record.kind)
     place: Mapping[str, Any] = record.placement.get(kind, {})
     workers: Any = place.get("workers", 1)
     varied = not isinstance(workers, int)

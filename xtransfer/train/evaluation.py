@@ -87,6 +87,6 @@ def threshold_of(trained: Record, bench: Workbench) -> float | None:
     A few-shot stage scores no dev set, but goes on with the head of its start, and so with its odds.
     """
     found = trained.result.get("null_threshold")
-    if found is not None or trained.spec["head"] != "kept":
+    if found is not None or trained.spec.get("head") != "kept":
         return found
     return threshold_of(bench.trained(trained.inputs["start"]), bench)
