@@ -19,6 +19,8 @@ from xtransfer.errors import Diverged, OutOfMemory
 from xtransfer.plan import Step
 from xtransfer.records import Done
 from xtransfer.store.folder import enough_space
+from xtransfer.sweeps.rungs import rulings_of, rungs_of
+from xtransfer.sweeps.waiting import ruled
 from xtransfer.train.assembly import (
     WEIGHTS,
     Start,
@@ -71,7 +73,11 @@ def _run(step: Step, bench: Workbench, folder: Path) -> Done:
         train_on_workers(step, bench, folder)
     else:
         run_worker(step, bench, folder, rank=0, world_size=1)
-    return _read_outcome(folder)
+    done = _read_outcome(folder)
+    if rungs_of(step):
+        rulings = rulings_of(bench.store, step)
+        done.result["rulings"] = [each.model_dump(exclude={"key"}) for each in rulings]
+    return done
 
 
 def run_worker(step: Step, bench: Workbench, folder: Path, *, rank: int, world_size: int) -> None:
@@ -160,6 +166,8 @@ def _train(
         leaving=bench.leaving,
         skips_in_a_row=placement.skips_in_a_row,
         skips_in_all=placement.skips_in_all,
+        rungs=rungs_of(step),
+        goes_on=lambda rung, best: ruled(step, bench, rung=rung, score=best).goes_on,
         resume=_resume(step.key, bench),
     )
     if context.engine == "deepspeed":
@@ -263,6 +271,8 @@ def _write_outcome(
         "trained_tokens": len(start.tokens),
         **_null_threshold(outcome),
     }
+    if outcome.stopped_at is not None:
+        result["stopped_at"] = outcome.stopped_at
     if spec.on_nan == "skip":
         result["skipped_steps"] = outcome.skipped_steps
     if outcome.snapshots.scores:
