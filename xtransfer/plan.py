@@ -90,6 +90,22 @@ class Cell:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Probe:
+    """A measurement of a model that is no score of a target (`xtransfer.analyses`)."""
+
+    kind: Literal["forgetting", "alignment"]
+    key: str
+    """Key of the evaluate step."""
+    task: str
+    """The task whose data are used."""
+    after: str
+    """The arm that the model was trained in, or `baseline`."""
+    target: str
+    """The target that it was trained for then; empty: none."""
+    seed: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """All steps of an experiment, parents before children, and the table they fill."""
 
@@ -99,6 +115,7 @@ class Plan:
     cells: tuple[Cell, ...]
     tasks: Mapping[str, Task]
     """Every task that the plan uses, the user's own included, by name."""
+    probes: tuple[Probe, ...] = ()
 
     @property
     def key(self) -> str:
@@ -121,6 +138,7 @@ class Plan:
             "steps": [{**asdict(step), "key": step.key} for step in self.steps.values()],
             "cells": [asdict(cell) for cell in self.cells],
             "tasks": [task.model_dump(mode="json") for task in self.tasks.values()],
+            "probes": [asdict(probe) for probe in self.probes],
         }
 
     @staticmethod
@@ -135,4 +153,5 @@ class Plan:
             steps={step.key: step for step in steps},
             cells=tuple(Cell(**raw) for raw in value["cells"]),
             tasks={raw["name"]: Task.model_validate(raw) for raw in value["tasks"]},
+            probes=tuple(Probe(**raw) for raw in value.get("probes", ())),
         )

@@ -108,4 +108,9 @@ def part(plan: Plan, keys: Iterable[str]) -> Plan:
             needed.add(key)
             left += plan.steps[key].inputs.values()
     steps: dict[str, Step] = {key: step for key, step in plan.steps.items() if key in needed}
-    return replace(plan, steps=steps, cells=tuple(c for c in plan.cells if c.key in needed))
+    return replace(
+        plan,
+        steps=steps,
+        cells=tuple(cell for cell in plan.cells if cell.key in needed),
+        probes=tuple(probe for probe in plan.probes if probe.key in needed),
+    )
