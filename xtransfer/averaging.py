@@ -60,6 +60,16 @@ class Averaged:
     """Stands behind the arm's name in the table."""
 
 
+def row_name(arm: str, label: str) -> str:
+    """Return the name of an average's row in the table."""
+    return f"{arm}, {label}"
+
+
+def is_average(row: str) -> bool:
+    """Tell whether a row of the table is an average's; no arm has a comma in its name."""
+    return ", " in row
+
+
 def averages_of(average: Average, models: Mapping[int, str], name: str) -> Iterator[Averaged]:
     """Yield the averages of one target after one arm, parents first.
 

@@ -14,12 +14,13 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
+from xtransfer.analyses import Common, Model, plan_analyses
 from xtransfer.arms import Arm
-from xtransfer.averaging import averages_of
+from xtransfer.averaging import averages_of, row_name
 from xtransfer.config import Experiment, Phase
 from xtransfer.inputs import Fingerprints, InputSteps
 from xtransfer.lessons import Lesson, LessonPart
-from xtransfer.plan import BASELINE, Cell, PhaseName, Plan, Step
+from xtransfer.plan import BASELINE, Cell, PhaseName, Plan, Probe, Step
 from xtransfer.pruning.steps import PruningSteps
 from xtransfer.selection import Rule
 from xtransfer.tasks.task import Stage, Task
@@ -55,6 +56,8 @@ class _Builder:
         self.steps: dict[str, Step] = {}
         self.touched: dict[str, None] = {}
         """Keys of the steps that what is planned now needs."""
+        self.models: list[Model] = []
+        """What targets are scored with, without averages and few-shot stages."""
         self.inputs = InputSteps(experiment, fingerprints, self._add)
         self.pruning = PruningSteps(experiment.pruning, self._add)
 
@@ -69,13 +72,39 @@ class _Builder:
             for name, start in starts.items()
             for cell in self._pair(self._task(target), name, start)
         ]
-        gates = self.pruning.gates()
+        probes = tuple(self._analyses(starts))
         return Plan(
             experiment=experiment.name,
             steps=self.steps,
             cells=tuple(cells),
             tasks=self.used,
-            gates=gates,
+            gates=self.pruning.gates(self.steps),
+            probes=probes,
+        )
+
+    def _analyses(self, starts: Mapping[str, _Start]) -> Iterator[Probe]:
+        inputs = self.inputs
+
+        def pairs(task: Task, languages: tuple[str, ...]) -> tuple[tuple[str, ...], str]:
+            scored = self.experiment.target.languages.get(task.name, task.languages)
+            languages = tuple(sorted(languages or scored))
+            length = self._test_length(task)
+            return languages, inputs.prepare(task, "test", languages, max_length=length)
+
+        return plan_analyses(
+            self.experiment.analyses,
+            Common(
+                add=self._add,
+                encoder=inputs.encoder,
+                encoder_id=inputs.encoder_id,
+                where=inputs.encoder_where,
+                precision=self.experiment.training.precision,
+            ),
+            arms=[Model(after=arm, key=each.key, name=each.name) for arm, each in starts.items()],
+            models=self.models,
+            steps=self.steps,
+            task=self._task,
+            pairs=pairs,
         )
 
     def _add(self, step: Step) -> str:
@@ -233,6 +262,8 @@ class _Builder:
             )
             yield cell
             assert model is not None
+            name = f"{task.name}-after-{start.name}{tail}"
+            self.models.append(Model(after=arm, target=task.name, seed=seed, key=model, name=name))
             draw = phase.seeds[0] if seed is None else seed
             yield from self._few_shot(task, cell, model, test, after=start.name, seed=draw)
             if phase.average and seed == phase.seeds[-1]:
@@ -244,7 +275,7 @@ class _Builder:
                     key = self._evaluate(task, languages, key, test, after=start.name, tail=tail)
                     yield Cell(
                         target=task.name,
-                        intermediate=f"{arm}, {found.label}",
+                        intermediate=row_name(arm, found.label),
                         seed=found.seed,
                         key=key,
                         selected_on=f"{selected}; weights: {found.label}",

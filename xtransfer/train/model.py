@@ -156,9 +156,9 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     return load_file(path)
 
 
-def head_weights(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return the weights of the first head among exported ones, by their names inside it."""
-    prefix = "heads.0."
+def head_weights(weights: dict[str, Tensor], number: int = 0) -> dict[str, Tensor]:
+    """Return the weights of one head among exported ones, by their names inside it."""
+    prefix = f"heads.{number}."
     return {
         name.removeprefix(prefix): value
         for name, value in weights.items()
