@@ -13,7 +13,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from xtransfer.analyses import Analyses
 from xtransfer.arms import Arm, FewShot
+from xtransfer.averaging import Average
 from xtransfer.claims import Claim, check_claims, complete_claims
 from xtransfer.errors import ConfigError
 from xtransfer.judgement import Power, Statistics, Typology
@@ -210,6 +212,8 @@ class Target(Phase):
     """Target -> languages whose dev sets the rule `target_dev` takes; none: those that are scored."""
     few_shot: Mapping[str, FewShot] = Field(default_factory=dict)
     """Target -> a further stage on examples of a target language, beside the zero-shot score."""
+    average: Average | None = None
+    """Averages of weights that are scored beside the selected models."""
 
     @field_validator("languages")
     @classmethod
@@ -313,6 +317,7 @@ class Experiment(Settings):
     retrieval: Retrieval = Retrieval()
     notes: tuple[str, ...] = ()
     """Printed at the head of the report."""
+    analyses: Analyses = Analyses()
     statistics: Statistics = Statistics()
     typology: Typology = Typology()
     power: Power = Power()
@@ -420,6 +425,14 @@ def _check_targets(experiment: Experiment, where: str) -> None:
             known = (*task.languages, *task.more_languages)
             _check_languages(languages, known, place, f"'{name}' has no language")
     _check_rules(experiment, where)
+    _check_analyses(experiment, where.removesuffix(": target"))
+    if target.average is not None and not target.select_per_seed:
+        what = "averages the models of seeds, and `select_per_seed: false` lets one trial go on"
+        raise ConfigError(f"{where}.average", what, "Leave one of them out.")
+    if target.average is not None and target.average.seeds and len(target.seeds) < 2:
+        raise ConfigError(
+            f"{where}.average.seeds", "there is one seed, and no mean of one", "Add seeds."
+        )
     for name, few in target.few_shot.items():
         place = f"{where}.few_shot.{name}"
         task = get_task(name, place, book)
@@ -429,6 +442,25 @@ def _check_targets(experiment: Experiment, where: str) -> None:
             raise ConfigError(place, f"'{name}' is not trained for, so it has no few-shot stage")
         scored = target.languages.get(name, task.languages)
         _check_languages(few.languages, scored, f"{place}.languages", f"'{name}' is not scored in")
+
+
+def _check_analyses(experiment: Experiment, where: str) -> None:
+    alignment = experiment.analyses.alignment
+    if alignment is None:
+        return
+    place = f"{where}: analyses.alignment"
+    task = get_task(alignment.task, f"{place}.task", experiment.book)
+    if task.form != "bitext" or task.metric != "accuracy":
+        raise ConfigError(f"{place}.task", f"'{task.name}' has no sentence pairs", "Give tatoeba.")
+    if experiment.data.synthetic is None:
+        known = (*task.languages, *task.more_languages)
+        _check_languages(
+            alignment.languages, known, f"{place}.languages", f"'{task.name}' has no language"
+        )
+    for name in alignment.targets:
+        if name not in experiment.target.tasks or not experiment.book[name].stages:
+            what = f"'{name}' is no target that is trained for"
+            raise ConfigError(f"{place}.targets", what, "Name some of target.tasks.")
 
 
 def _check_rules(experiment: Experiment, where: str) -> None:

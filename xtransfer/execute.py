@@ -313,11 +313,18 @@ def _evaluate(step: Step, bench: Workbench, folder: Path) -> Done:
     return evaluate_step(step, bench, folder)
 
 
+def _average(step: Step, bench: Workbench, folder: Path) -> Done:
+    from xtransfer.train.averaging import average_step
+
+    return average_step(step, bench, folder)
+
+
 WORK: Mapping[str, Work] = {
     "pretrain": _pretrain,
     "prepare": _prepare,
     "train": _train,
     "select": _select,
+    "average": _average,
     "estimate": _estimate,
     "prune": _prune,
     "evaluate": _evaluate,

@@ -10,25 +10,36 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from xtransfer.card import Card, Provenance, model_card
 from xtransfer.errors import UserError, XtransferError, shown
 from xtransfer.folders import temporary_folder
-from xtransfer.records import Record, fetch, find
+from xtransfer.plan import VERSIONS, Plan
+from xtransfer.records import Record, fetch, find, load_records
 from xtransfer.results import check_result
 from xtransfer.store import Store
 from xtransfer.store.folder import disk_errors
 
 
-def export_model(store: Store, key: str, out: Path, *, encoder: str | None = None) -> str:
-    """Write the encoder, tokenizer and head of a train or select step to `out`.
+def export_model(
+    store: Store,
+    key: str,
+    out: Path,
+    *,
+    encoder: str | None = None,
+    provenance: Provenance | None = None,
+) -> str:
+    """Write the encoder, tokenizer and head of a train, select or average step to `out`.
 
     `AutoModel.from_pretrained(out, add_pooling_layer=False)` loads the encoder with its whole
-    vocabulary; the head is beside it in `head.safetensors`, and `xtransfer.json` says what it is.
+    vocabulary; the head is beside it in `head.safetensors`, `xtransfer.json` says what it is, and README.md is its model
+    card.
 
     Args:
         store: where the records are.
-        key: key, or its first digits, of a pretrain, train or select step.
+        key: key, or its first digits, of a pretrain, train, select or average step.
         out: folder to write; it must be empty or absent.
         encoder: folder of the base encoder, if it is no longer where the run had it.
+        provenance: what the model card says beyond the records.
 
     Raises:
         UserError: when `out` holds something, or the step has no model.
@@ -39,16 +50,53 @@ def export_model(store: Store, key: str, out: Path, *, encoder: str | None = Non
     check_result(record)
     if record.kind == "select":
         record = find(store, record.result["chosen"])
-    if record.kind not in ("train", "pretrain"):
+    if record.kind not in ("train", "average", "pretrain"):
         raise UserError(
-            record.folder, f"a {record.kind} step has no model", "Give a train or select step."
+            record.folder,
+            f"a {record.kind} step has no model",
+            "Give a train, select or average step.",
         )
     with temporary_folder() as temporary:
-        _write(store, record, out, encoder, temporary)
+        _write(store, record, out, encoder, temporary, provenance or Provenance())
     return str(out)
 
 
-def _write(store: Store, record: Record, out: Path, encoder: str | None, scratch: Path) -> None:
+def model_of(plan: Plan, target: str, after: str, seed: int | None) -> str:
+    """Return the key of the model that a target is scored with.
+
+    Args:
+        plan: of the experiment.
+        target: its name.
+        after: the row: an intermediate task, `baseline`, or one of its averages.
+        seed: of the target trial; None: the first.
+
+    Raises:
+        UserError: when the plan has no such row, or scores the bare encoder there.
+    """
+    rows = [c for c in plan.cells if c.target == target and not c.few_shot]
+    for cell in rows:
+        if cell.intermediate == after and seed in (None, cell.seed):
+            model = plan.steps[cell.key].inputs.get("model")
+            if model is None:
+                what = "is scored with the encoder as it is"
+                raise UserError(f"{target} after {after}", what, "There is nothing to export.")
+            return model
+    known = sorted({f"'{c.intermediate}' seed {c.seed}" for c in rows})
+    raise UserError(
+        f"{target} after {after}{'' if seed is None else f', seed {seed}'}",
+        "the experiment has no such row",
+        f"It has: {', '.join(known)}." if known else "See its target.tasks.",
+    )
+
+
+def _write(
+    store: Store,
+    record: Record,
+    out: Path,
+    encoder: str | None,
+    scratch: Path,
+    provenance: Provenance,
+) -> None:
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
@@ -65,10 +113,10 @@ def _write(store: Store, record: Record, out: Path, encoder: str | None, scratch
             base, f"cannot be loaded as an encoder: {shown(str(error), most=200)}", _ENCODER
         ) from error
     head: dict[str, Any] = {}
-    if record.kind == "train":
+    if record.kind != "pretrain":
         weights = read_weights(fetch(store, record, scratch / "trained", [WEIGHTS]) / WEIGHTS)
         apply_weights(model, weights)
-        head = _heads(weights, record)
+        head = _heads(weights, _trial_of(store, record))
     about = {
         "key": record.key,
         "step": record.folder,
@@ -77,6 +125,8 @@ def _write(store: Store, record: Record, out: Path, encoder: str | None, scratch
         "score": record.result.get("score"),
         "environment": record.environment,
     }
+    records = load_records(store, VERSIONS, damaged=lambda _: None)
+    card = model_card(Card(record=record, records=records, provenance=provenance))
     text = json.dumps(about, indent=1, sort_keys=True, ensure_ascii=False)
     with _whole(out) as folder:
         model.save_pretrained(folder)
@@ -84,6 +134,7 @@ def _write(store: Store, record: Record, out: Path, encoder: str | None, scratch
         if head:
             save_file(head, folder / "head.safetensors", metadata={"format": "pt"})
         (folder / "xtransfer.json").write_text(text + "\n", encoding="utf-8")
+        (folder / "README.md").write_text(card, encoding="utf-8")
 
 
 @contextmanager
@@ -113,6 +164,13 @@ def _heads(weights: dict[str, Any], record: Record) -> dict[str, Any]:
             _, number, rest = name.split(".", 2)
             out[rest if len(names) == 1 else f"{names[int(number)]}.{rest}"] = value
     return out
+
+
+def _trial_of(store: Store, record: Record) -> Record:
+    """Return the trial whose heads a model has: of an average, the first of those averaged."""
+    while record.kind != "train":
+        record = find(store, record.result.get("chosen") or record.inputs["trial-000"])
+    return record
 
 
 def _base(

@@ -20,7 +20,7 @@ from xtransfer.identity import key_of
 from xtransfer.pruning.gates import Gate
 from xtransfer.tasks.task import Task
 
-Kind = Literal["pretrain", "prepare", "train", "select", "estimate", "prune", "evaluate"]
+Kind = Literal["pretrain", "prepare", "train", "select", "average", "estimate", "prune", "evaluate"]
 PhaseName = Literal["data", "encoder", "intermediate", "target", "evaluation"]
 
 VERSIONS: Mapping[Kind, int] = {
@@ -28,6 +28,7 @@ VERSIONS: Mapping[Kind, int] = {
     "prepare": 1,
     "train": 2,
     "select": 1,
+    "average": 1,
     "estimate": 1,
     "prune": 1,
     "evaluate": 2,
@@ -98,6 +99,22 @@ class Cell:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Probe:
+    """A measurement of a model that is no score of a target (`xtransfer.analyses`)."""
+
+    kind: Literal["forgetting", "alignment"]
+    key: str
+    """Key of the evaluate step."""
+    task: str
+    """The task whose data are used."""
+    after: str
+    """The arm that the model was trained in, or `baseline`."""
+    target: str
+    """The target that it was trained for then; empty: none."""
+    seed: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """All steps of an experiment, parents before children, and the table they fill."""
 
@@ -109,6 +126,7 @@ class Plan:
     """Every task that the plan uses, the user's own included, by name."""
     gates: tuple[Gate, ...] = ()
     """Which steps wait for what a prune step keeps."""
+    probes: tuple[Probe, ...] = ()
 
     @property
     def key(self) -> str:
@@ -132,6 +150,7 @@ class Plan:
             "cells": [asdict(cell) for cell in self.cells],
             "tasks": [task.model_dump(mode="json") for task in self.tasks.values()],
             **({"gates": [asdict(gate) for gate in self.gates]} if self.gates else {}),
+            "probes": [asdict(probe) for probe in self.probes],
         }
 
     @staticmethod
@@ -147,4 +166,5 @@ class Plan:
             cells=tuple(Cell(**raw) for raw in value["cells"]),
             tasks={raw["name"]: Task.model_validate(raw) for raw in value["tasks"]},
             gates=tuple(Gate.from_json(raw) for raw in value.get("gates", ())),
+            probes=tuple(Probe(**raw) for raw in value.get("probes", ())),
         )

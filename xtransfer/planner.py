@@ -12,13 +12,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
+from xtransfer.analyses import Common, Model, plan_analyses
 from xtransfer.arms import Arm
+from xtransfer.averaging import averages_of, row_name
 from xtransfer.config import Experiment, Phase
 from xtransfer.inputs import Fingerprints, InputSteps
 from xtransfer.lessons import Lesson, LessonPart
-from xtransfer.plan import BASELINE, Cell, PhaseName, Plan, Step
+from xtransfer.plan import BASELINE, Cell, PhaseName, Plan, Probe, Step
 from xtransfer.pruning.steps import PruningSteps
 from xtransfer.selection import Rule
 from xtransfer.tasks.task import Stage, Task
@@ -54,6 +57,8 @@ class _Builder:
         self.steps: dict[str, Step] = {}
         self.touched: dict[str, None] = {}
         """Keys of the steps that what is planned now needs."""
+        self.models: list[Model] = []
+        """What targets are scored with, without averages and few-shot stages."""
         self.inputs = InputSteps(experiment, fingerprints, self._add)
         self.pruning = PruningSteps(experiment.pruning, self._add)
 
@@ -68,13 +73,39 @@ class _Builder:
             for name, start in starts.items()
             for cell in self._pair(self._task(target), name, start)
         ]
-        gates = self.pruning.gates()
+        probes = tuple(self._analyses(starts))
         return Plan(
             experiment=experiment.name,
             steps=self.steps,
             cells=tuple(cells),
             tasks=self.used,
-            gates=gates,
+            gates=self.pruning.gates(self.steps),
+            probes=probes,
+        )
+
+    def _analyses(self, starts: Mapping[str, _Start]) -> Iterator[Probe]:
+        inputs = self.inputs
+
+        def pairs(task: Task, languages: tuple[str, ...]) -> tuple[tuple[str, ...], str]:
+            scored = self.experiment.target.languages.get(task.name, task.languages)
+            languages = tuple(sorted(languages or scored))
+            length = self._test_length(task)
+            return languages, inputs.prepare(task, "test", languages, max_length=length)
+
+        return plan_analyses(
+            self.experiment.analyses,
+            Common(
+                add=self._add,
+                encoder=inputs.encoder,
+                encoder_id=inputs.encoder_id,
+                where=inputs.encoder_where,
+                precision=self.experiment.training.precision,
+            ),
+            arms=[Model(after=arm, key=each.key, name=each.name) for arm, each in starts.items()],
+            models=self.models,
+            steps=self.steps,
+            task=self._task,
+            pairs=pairs,
         )
 
     def _add(self, step: Step) -> str:
@@ -183,6 +214,7 @@ class _Builder:
                 rule = "best_dev"  # the model of a stage before the last cannot do the target yet
             dev_languages = tuple(sorted(phase.dev_languages.get(task.name, languages)))
             selected_on.append(_chosen_on(lesson, rule, task, dev_languages))
+            last = each is task.stages[-1]
             trials = {
                 seed: self._trials(
                     lesson,
@@ -191,6 +223,7 @@ class _Builder:
                     after=start.name,
                     phase="target",
                     sweep=sweep,
+                    more=phase.average.of_trials() if phase.average and last else {},
                 )
                 for seed in groups
             }
@@ -225,8 +258,24 @@ class _Builder:
             )
             yield cell
             assert model is not None
+            name = f"{task.name}-after-{start.name}{tail}"
+            self.models.append(Model(after=arm, target=task.name, seed=seed, key=model, name=name))
             draw = phase.seeds[0] if seed is None else seed
             yield from self._few_shot(task, cell, model, test, after=start.name, seed=draw)
+            if phase.average and seed == phase.seeds[-1]:
+                models = {each: key for each, key in groups.items() if key is not None}
+                name = f"{lesson.name}{_after(start.name)}"
+                for found in averages_of(phase.average, models, name):
+                    tail = found.step.name.removeprefix(name)
+                    key = self._add(found.step)
+                    key = self._evaluate(task, languages, key, test, after=start.name, tail=tail)
+                    yield Cell(
+                        target=task.name,
+                        intermediate=row_name(arm, found.label),
+                        seed=found.seed,
+                        key=key,
+                        selected_on=f"{selected}; weights: {found.label}",
+                    )
 
     def _stage_lesson(self, stage: Stage) -> Lesson:
         """Return a target's stage as a lesson of one part."""
@@ -297,11 +346,19 @@ class _Builder:
         after: str,
         phase: PhaseName,
         sweep: str,
+        more: Mapping[str, Any] = MappingProxyType({}),
     ) -> list[str]:
         """Plan the trials of one seed of a sweep."""
         settings = self.experiment.target if phase == "target" else self.experiment.intermediate
         plan = partial(
-            self._train, lesson, seed=seed, start=start, after=after, phase=phase, sweep=sweep
+            self._train,
+            lesson,
+            seed=seed,
+            start=start,
+            after=after,
+            phase=phase,
+            sweep=sweep,
+            more=more,
         )
         keys = [plan(rate) for rate in settings.rates(lesson.learning_rate)]
         for about, known in settings.search.suggested(len(keys)):
@@ -319,6 +376,7 @@ class _Builder:
         phase: PhaseName,
         sweep: str,
         further: bool = False,
+        more: Mapping[str, Any] = MappingProxyType({}),
         suggestion: tuple[dict[str, Any], list[str]] | None = None,
     ) -> str:
         """Plan one trial.
@@ -332,6 +390,7 @@ class _Builder:
             phase: of the study.
             sweep: that it belongs to.
             further: it goes on with the head of its start, and keeps its last weights.
+            more: what its specification has beyond the usual.
             suggestion: how its learning rate is found, and the trials that are known then.
         """
         training = self.experiment.training
@@ -368,6 +427,7 @@ class _Builder:
             "keep": "last" if further else "best",
             "head": "kept" if further else "fresh",
             "encoder": self.inputs.encoder_id if parent is None else None,
+            **more,
         }
         name = f"{lesson.name}{_after(after)}"
         if suggestion is not None:

@@ -52,6 +52,14 @@ class _Selected(_Result):
     chosen: Key
 
 
+class _AveragedPart(_Result):
+    key: Key
+
+
+class _Averaged(_Result):
+    averaged: list[_AveragedPart] = Field(min_length=1)
+
+
 class _Estimated(_Result):
     estimate: float
 
@@ -81,6 +89,7 @@ RESULTS: Mapping[str, type[_Result]] = {
     "prepare": _Prepared,
     "train": _Trained,
     "select": _Selected,
+    "average": _Averaged,
     "estimate": _Estimated,
     "prune": _Pruned,
     "evaluate": _Evaluated,

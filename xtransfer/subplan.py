@@ -114,10 +114,11 @@ def part(plan: Plan, keys: Iterable[str]) -> Plan:
     return replace(
         plan,
         steps=steps,
-        cells=tuple(c for c in plan.cells if c.key in needed),
+        cells=tuple(cell for cell in plan.cells if cell.key in needed),
         gates=tuple(
             replace(gate, steps=tuple(key for key in gate.steps if key in needed))
             for gate in plan.gates
             if needed & set(gate.steps)
         ),
+        probes=tuple(probe for probe in plan.probes if probe.key in needed),
     )

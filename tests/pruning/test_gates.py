@@ -113,6 +113,18 @@ def test_the_baseline_and_what_is_shared_stand_behind_no_gate(plan: Plan) -> Non
         assert (key in behind) == gated, step.folder
 
 
+def test_an_analysis_of_a_pair_goes_with_it() -> None:
+    plan = plan_of(KEEP, "analyses={forgetting: true}")
+    behind = gates_of(plan.gates)
+    for probe in plan.probes:
+        gates = {(gate.target, gate.intermediate) for gate in behind.get(probe.key, ())}
+        prunable = probe.target in ("xnli", "udpos")
+        assert gates == ({(probe.target, probe.after)} if prunable else set())
+    left = without_pruned(plan, recorded(plan, ("estimate", "prune")))
+    assert {p.after for p in left.probes if p.target == "udpos"} == {BEST}
+    assert all(p.key in left.steps for p in left.probes)
+
+
 def test_a_plan_with_gates_survives_json(plan: Plan) -> None:
     again = Plan.from_json(json.loads(json.dumps(plan.to_json())))
     assert again.gates == plan.gates

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -99,8 +101,23 @@ def report(
 
 
 def export(
-    key: Annotated[str, typer.Argument(help="Key of a train or select step.")],
+    key: Annotated[
+        str,
+        typer.Argument(help="Key of a train, select or average step; with --config, or a target."),
+    ],
     out: Annotated[Path, typer.Option("--out", help="Folder to write.")],
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", help="Its experiment: the model card then has means over seeds."),
+    ] = None,
+    after: Annotated[
+        str,
+        typer.Option("--after", help="Of a target: the row of the table, as it is named there."),
+    ] = "baseline",
+    seed: Annotated[
+        int | None, typer.Option("--seed", help="Of a target: default is the first.")
+    ] = None,
+    sets: Sets = None,
     placement: PlacementFile = None,
     store: StoreUrl = None,
     place: PlaceSets = None,
@@ -108,14 +125,33 @@ def export(
         str | None, typer.Option("--encoder", help="Folder of the base encoder, if it has moved.")
     ] = None,
 ) -> None:
-    """Write a trained model as a Hugging Face folder that `from_pretrained` loads.
+    """Write a trained model as a Hugging Face folder that `from_pretrained` loads, with a model card.
 
     Example: xtransfer export 3fa1 --out model --store file://runs/demo
+    Example: xtransfer export xnli --config configs/quickstart.yaml --after squad_v1 --out model
     """
-    from xtransfer.export import export_model
+    from xtransfer.card import Provenance
+    from xtransfer.export import export_model, model_of
 
-    opened = open_at(place_at(placement, store, place))
-    print(export_model(opened, key, out, encoder=encoder))
+    said = f"xtransfer {shlex.join(sys.argv[1:])}"
+    if config is None:
+        opened = open_at(place_at(placement, store, place))
+        print(
+            export_model(opened, key, out, encoder=encoder, provenance=Provenance(exported_by=said))
+        )
+        return
+    experiment, places = load(config, placement, store, sets, place)
+    opened = open_at(places)
+    made, _ = make_plan(experiment, lenient=True, store=opened)
+    if key in experiment.target.tasks:
+        key = model_of(made, key, after, seed)
+    provenance = Provenance(
+        plan=made,
+        tasks=experiment.book,
+        trained_by=f"xtransfer run {command_of(config, sets)} --store {places.store}",
+        exported_by=said,
+    )
+    print(export_model(opened, key, out, encoder=encoder, provenance=provenance))
 
 
 def track(

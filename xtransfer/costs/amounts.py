@@ -71,7 +71,9 @@ def amount_of(step: Node, sizes: Mapping[str, DataSize]) -> Amount | None:
     Early stopping is left out: a trial that stops early does less.
     """
     if step.kind == "evaluate":
-        data = [sizes.get(step.inputs[role]) for role in step.inputs if role != "model"]
+        data = [
+            sizes.get(step.inputs[role]) for role in ("test", "dev", "pool") if role in step.inputs
+        ]
         known = [each for each in data if each is not None]
         if len(known) < len(data):
             return None

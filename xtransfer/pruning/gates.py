@@ -111,5 +111,6 @@ def without_pruned(plan: Plan, records: Mapping[str, Record]) -> Plan:
         plan,
         steps={key: step for key, step in plan.steps.items() if key not in dropped},
         cells=tuple(cell for cell in plan.cells if cell.key not in dropped),
+        probes=tuple(probe for probe in plan.probes if probe.key not in dropped),
         gates=(),
     )

@@ -74,8 +74,12 @@ class PruningSteps:
         else:
             self.pairs[target, arm] = _Pair(estimate=estimate, touched=touched)
 
-    def gates(self) -> tuple[Gate, ...]:
-        """Plan the prune step of each target, and return what stands before the steps of its pairs."""
+    def gates(self, steps: Mapping[str, Step]) -> tuple[Gate, ...]:
+        """Plan the prune step of each target, and return what stands before the steps of its pairs.
+
+        Args:
+            steps: of the plan, parents before children. Those that hang on a pair's steps go with it.
+        """
         found: list[Gate] = []
         for target in dict.fromkeys(target for target, _ in self.pairs):
             arms = {arm: pair for (name, arm), pair in self.pairs.items() if name == target}
@@ -86,7 +90,9 @@ class PruningSteps:
                     intermediate=arm,
                     estimate=pair.estimate,
                     prune=prune,
-                    steps=tuple(key for key in pair.touched if key not in self.free),
+                    steps=_with_dependents(
+                        [key for key in pair.touched if key not in self.free], steps
+                    ),
                 )
                 for arm, pair in arms.items()
             ]
@@ -104,3 +110,12 @@ class PruningSteps:
                 phase="target",
             )
         )
+
+
+def _with_dependents(keys: Collection[str], steps: Mapping[str, Step]) -> tuple[str, ...]:
+    """Return the keys, and those of the steps that need any of them."""
+    found = dict.fromkeys(keys)
+    for key, step in steps.items():
+        if any(parent in found for parent in step.inputs.values()):
+            found[key] = None
+    return tuple(found)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from xtransfer.config import Experiment
 from xtransfer.plan import BASELINE, Plan
+from xtransfer.report.analyses import Analysed
 from xtransfer.report.evidence import Evidence, Figure, Seeds, mean_of
 from xtransfer.report.results import ReportInfo, Table
 from xtransfer.report.typology import TypologyAnswer, relate
@@ -138,6 +139,8 @@ class Answer:
     powers: tuple[PowerNote, ...]
     claims: tuple[ClaimResult, ...]
     typology: TypologyAnswer | None
+    analysed: Analysed = field(default_factory=Analysed)
+    """What was measured beside scores."""
 
     @property
     def tested(self) -> bool:

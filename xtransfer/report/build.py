@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from xtransfer.config import Experiment, Phase
 from xtransfer.plan import BASELINE, Cell, Plan, Step
 from xtransfer.pruning.gates import without_pruned
 from xtransfer.records import Record
+from xtransfer.report.analyses import analyse
 from xtransfer.report.answer import Answer, build_answer
 from xtransfer.report.evidence import gather
 from xtransfer.report.results import ReportInfo, Result, tabulate
@@ -208,7 +210,12 @@ def _missing(plan: Plan, records: Mapping[str, Record], failures: Mapping[str, s
         for cell in plan.cells
         if cell.key not in records
     ]
-    return missing
+    unmeasured = dict.fromkeys(
+        f"{probe.kind} ({probe.task}) after {probe.target or probe.after}: not measured yet"
+        for probe in plan.probes
+        if probe.key not in records
+    )
+    return [*missing, *unmeasured]
 
 
 def _place(cell: Cell) -> str:
@@ -251,7 +258,8 @@ def answer_of(
     evidence = gather(
         plan, zero_shot, experiment.statistics, info.languages, store=store, records=records
     )
-    return build_answer(experiment, plan, evidence, tabulate(zero_shot, info.languages), info)
+    answer = build_answer(experiment, plan, evidence, tabulate(zero_shot, info.languages), info)
+    return replace(answer, analysed=analyse(plan, records or {}))
 
 
 def results_json(results: list[Result]) -> list[dict[str, Any]]:

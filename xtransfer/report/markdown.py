@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from statistics import fmean
 
+from xtransfer.report.analysis_sections import analysis_sections
 from xtransfer.report.answer import Answer
 from xtransfer.report.grid import NONE, grid, number, signed
 from xtransfer.report.results import (
@@ -55,6 +56,7 @@ def report_page(
             statistics_section(answer),
             claims_section(answer),
             typology_section(answer),
+            *analysis_sections(answer.analysed),
         ]
     for target in table.targets:
         parts.append(_languages(table, info, target))

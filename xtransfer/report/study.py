@@ -316,7 +316,8 @@ def held_by(record: Record) -> tuple[float, float, bool]:
     """Return the CPUs and GPUs that a step reserved, and whether their number varied."""
     if record.kind in INLINE:
         return 0.0, 0.0, False  # the driver's own work
-    kind = {"pretrain": "train", "estimate": "evaluate"}.get(record.kind, record.kind)
+    same = {"pretrain": "train", "average": "prepare", "estimate": "evaluate"}
+    kind = same.get(record.kind, record.kind)
     place: Mapping[str, Any] = record.placement.get(kind, {})
     workers: Any = place.get("workers", 1)
     varied = not isinstance(workers, int)

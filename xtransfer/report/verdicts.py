@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from xtransfer.averaging import is_average
 from xtransfer.claims import (
     COMPARISONS,
     Best,
@@ -307,7 +308,9 @@ class _Judge:
         return list(targets)
 
     def _arms(self, among: Any) -> list[str]:
-        return list(self.evidence.arms) if among == "all" else list(among)
+        if among != "all":
+            return list(among)
+        return [arm for arm in self.evidence.arms if not is_average(arm)]
 
     def _lacking(self, target: str, arm: str) -> str:
         if arm not in (*self.evidence.arms, BASELINE):

@@ -155,7 +155,7 @@ def make_model(
             encoder,
             part.form,
             vocabulary if isinstance(part, TextPart) else len(part.labels),
-            seed=spec.seed,
+            seed=spec.seed if spec.head_seed is None else spec.head_seed,
             number=number,
         )
         for number, part in enumerate(parts)

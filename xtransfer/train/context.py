@@ -57,6 +57,9 @@ class Context:
     save: Callable[[Checkpoint], None] = lambda checkpoint: None
     """Called on rank 0 with a checkpoint to keep; its tensors are copies that the loop does not touch again,
     so it may be written after the call."""
+    saving: Callable[[], bool] = lambda: False
+    """Whether a checkpoint is still being written: the next one that is due waits for that, unless this
+    process must end."""
     save_every_s: float = float("inf")
     leaving: Callable[[], str] = lambda: ""
     """Why this process must end soon; empty while it need not. Asked after every step."""

@@ -131,7 +131,7 @@ def _stay() -> str:
 
 def _hand_over(store: Store, key: str, folder: Path) -> None:
     """Put rank 0's files into the store; the trial's own process may be on another node."""
-    digests = {name: file_digest(folder / name) for name in (WEIGHTS, OUTCOME)}
+    digests = {path.name: file_digest(path) for path in sorted(folder.iterdir())}
     for name in digests:
         store.upload(_object(key, name), folder / name)
     store.write(_object(key, DIGESTS), json.dumps(digests).encode())
@@ -141,7 +141,9 @@ def _fetch_outcome(store: Store, key: str, folder: Path) -> bool:
     """Fetch what rank 0 handed over, now or before the last driver was lost; False without it."""
     try:
         digests = json.loads(store.read(_object(key, DIGESTS)))
-        for name in (WEIGHTS, OUTCOME):
+        for name in {WEIGHTS, OUTCOME, *digests}:
+            if Path(name).name != name:
+                raise ValueError(f"{name} is no name of a file")
             store.download(_object(key, name), folder / name)
             if file_digest(folder / name) != digests[name]:
                 raise ValueError(f"{name} is damaged")

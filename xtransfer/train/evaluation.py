@@ -12,6 +12,7 @@ from torch import Tensor
 from xtransfer.plan import Step
 from xtransfer.prepared import read_data_set
 from xtransfer.records import Done
+from xtransfer.retrieval.alignment import align
 from xtransfer.train.assembly import WEIGHTS, make_head
 from xtransfer.train.context import Context, device_name, device_of
 from xtransfer.train.model import (
@@ -46,10 +47,18 @@ def evaluate_step(step: Step, bench: Workbench, folder: Path) -> Done:
         apply_weights(encoder, weights)
     bf16 = spec["precision"] == "bf16"
     task = bench.plan.tasks[spec["task"]]
+    analysis = spec.get("analysis") or {}
+    judged = trained
+    if "head" in step.inputs:  # forgetting: the encoder of one model with the head of another
+        judged = bench.trained(step.inputs["head"])
+        weights = read_weights(bench.files(judged, [WEIGHTS]) / WEIGHTS)
+    if "labels" in step.inputs:
+        found = tuple(bench.record(step.inputs["labels"]).result["labels"])
+        task = task.model_copy(update={"labels": found})
     model: Any = encoder
     if task.form != "bitext":
-        head = make_head(encoder, spec["form"], len(spec["labels"]))
-        head.load_state_dict(head_weights(weights))
+        head = make_head(encoder, spec["form"], len(task.labels))
+        head.load_state_dict(head_weights(weights, analysis.get("head", 0)))
         model = TransferModel(encoder, [head], bf16=bf16)
     device = device_of(bench.placement.evaluate.gpus)
     context = Context(device=device, pad_id=encoder.config.pad_token_id or 0, alive=bench.alive)
@@ -60,6 +69,11 @@ def evaluate_step(step: Step, bench: Workbench, folder: Path) -> Done:
     }
     model = model.to(device)
     ready = time.time()
+    if analysis.get("kind") == "alignment":
+        result = align(
+            encoder, spec["languages"], lambda x: read_data_set(sets["test"], x), context
+        )
+        return _done(result, trained, ready - began, device)
     result = evaluate(
         spec,
         task,
@@ -72,11 +86,15 @@ def evaluate_step(step: Step, bench: Workbench, folder: Path) -> Done:
         report=lambda language, share: bench.tell(
             {"stage": language, "step": round(100 * share), "total": 100}
         ),
-        null_threshold=None if trained is None else threshold_of(trained, bench),
+        null_threshold=None if judged is None else threshold_of(judged, bench),
     )
+    return _done(result, trained, ready - began, device)
+
+
+def _done(result: dict[str, Any], trained: Record | None, start_s: float, device: str) -> Done:
     return Done(
         result={**result, "model": None if trained is None else trained.key},
-        timing={"start_s": ready - began},
+        timing={"start_s": start_s},
         placement={"device": device_name(device)},
     )
 
@@ -87,6 +105,6 @@ def threshold_of(trained: Record, bench: Workbench) -> float | None:
     A few-shot stage scores no dev set, but goes on with the head of its start, and so with its odds.
     """
     found = trained.result.get("null_threshold")
-    if found is not None or trained.spec["head"] != "kept":
+    if found is not None or trained.spec.get("head") != "kept":
         return found
     return threshold_of(bench.trained(trained.inputs["start"]), bench)

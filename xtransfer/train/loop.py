@@ -29,6 +29,7 @@ from xtransfer.train.mixture import Mixture, draw_numbers, schedule
 from xtransfer.train.model import TransferModel
 from xtransfer.train.parts import TaskPart, TextPart
 from xtransfer.train.prediction import make_inputs
+from xtransfer.train.snapshots import Snapshots
 
 AGREE_EVERY = 10
 """Optimizer steps between two times that several workers agree on whether to save."""
@@ -58,6 +59,10 @@ class TrialSpec:
     dev set is scored."""
     on_nan: Literal["fail", "skip"] = "fail"
     """Whether an optimizer step whose loss or gradient is not finite fails the trial or is left out."""
+    snapshots: Mapping[str, Any] | None = None
+    """`count` and `which` ("last" or "best") of the dev evaluations whose weights are kept, too."""
+    head_seed: int | None = None
+    """What heads are drawn from; None: the trial's own seed."""
 
 
 @dataclass(kw_only=True)
@@ -77,6 +82,8 @@ class State:
     """[step, workers from there on], whenever it began or went on with another number of them."""
     skipped_steps: list[int] = field(default_factory=list)
     """Steps, counted from 0, that left weights and moments as they were."""
+    snapshots: list[list[float]] = field(default_factory=list)
+    """[step, dev score] of the evaluations whose weights are kept beside the best."""
     rung: int = 0
     """The last rung at which it was ruled whether the trial goes on, percent."""
 
@@ -102,6 +109,8 @@ class Outcome:
     a second (`examples_per_s`); rows predicted for dev evaluations, and the seconds of that."""
     skipped_steps: list[int] = field(default_factory=list)
     """Optimizer steps, counted from 0, that were left out."""
+    snapshots: Snapshots = field(default_factory=lambda: Snapshots(None))
+    """Further weights that were asked for."""
     stopped_at: int | None = None
     """The rung at which the trial was stopped, percent; None where it was not."""
 
@@ -184,6 +193,7 @@ class _Run:
         self.parts = parts
         self.state = State()
         self.best: dict[str, Tensor] = {}
+        self.snapshots = Snapshots(spec.snapshots)
         self.total = mixture.steps
         self.order = schedule(mixture.shares, mixture.steps, seed=spec.seed)
         self.numbers = draw_numbers(self.order)
@@ -203,6 +213,7 @@ class _Run:
             for name, tensor in checkpoint.tensors.items()
             if name.startswith("best/")
         }
+        self.snapshots.restore(self.state.snapshots, checkpoint.tensors)
 
     def run(self) -> Outcome:
         state = self.state
@@ -234,6 +245,7 @@ class _Run:
             draws=draws.tolist(),
             workers=state.workers,
             skipped_steps=state.skipped_steps,
+            snapshots=self.snapshots,
             stopped_at=self.stopped_at,
             timing={
                 "examples": self.examples,
@@ -363,10 +375,15 @@ class _Run:
             }
         )
         state.loss_sum, state.loss_steps = 0.0, 0
-        if value > state.best_score:
+        better, wanted = value > state.best_score, self.snapshots.wants(value)
+        weights = self.engine.weights() if better or wanted else {}
+        if wanted:
+            self.snapshots.add(state.step, value, weights)
+            state.snapshots = [[at, score] for at, score in self.snapshots.scores.items()]
+        if better:
             state.best_score, state.best_step = value, state.step
             state.evaluations_since_best = 0
-            self.best = self.engine.weights()
+            self.best = weights
         else:
             state.evaluations_since_best += 1
             state.stopped_early = state.evaluations_since_best >= self.spec.patience
@@ -404,6 +421,9 @@ class _Run:
     def _save_or_leave(self) -> None:
         """Save when it is time, and leave when this or another worker must.
 
+        Where the store is slower than checkpoints are due, training does not wait for it: the next one
+        begins after the last one is written.
+
         Raises:
             StepLeft: on all workers alike, after saving.
         """
@@ -411,9 +431,10 @@ class _Run:
             return
         due = time.monotonic() - self.last_save >= self.context.save_every_s
         asked = self.context.leaving() if self.state.step < self.total else ""
-        wishes = self._gather((asked, due))
-        reason = next((asked for asked, _ in wishes if asked), "")
-        if reason or any(due for _, due in wishes):
+        wishes = self._gather((asked, due, self.context.saving()))
+        reason = next((asked for asked, _, _ in wishes if asked), "")
+        due, saving = (any(each[place] for each in wishes) for place in (1, 2))
+        if reason or (due and not saving):
             self._save()
         if reason:
             raise StepLeft(
@@ -427,6 +448,7 @@ class _Run:
         tensors = {f"weights/{name}": value for name, value in self.engine.weights().items()}
         tensors |= self.engine.moments()
         tensors |= {f"best/{name}": value for name, value in self.best.items()}
+        tensors |= self.snapshots.tensors()
         self.context.alive()
         if self.context.rank == 0:
             self.context.save(Checkpoint(state=asdict(self.state), tensors=tensors))

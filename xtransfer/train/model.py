@@ -16,6 +16,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from xtransfer.train.linear import use_onednn
+
 DROPOUT_FIELDS = (
     "hidden_dropout_prob",
     "attention_probs_dropout_prob",
@@ -51,6 +53,7 @@ class TransferModel(nn.Module):
         self.encoder: Any = encoder
         self.heads = nn.ModuleList(heads)
         self.bf16 = bf16
+        use_onednn(self)
 
     def forward(
         self, *, head: int = 0, positions: Tensor | None = None, **inputs: Tensor
@@ -156,9 +159,9 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     return load_file(path)
 
 
-def head_weights(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return the weights of the first head among exported ones, by their names inside it."""
-    prefix = "heads.0."
+def head_weights(weights: dict[str, Tensor], number: int = 0) -> dict[str, Tensor]:
+    """Return the weights of one head among exported ones, by their names inside it."""
+    prefix = f"heads.{number}."
     return {
         name.removeprefix(prefix): value
         for name, value in weights.items()

@@ -39,6 +39,7 @@ from xtransfer.train.model import export_weights, words_name
 from xtransfer.train.parts import TaskPart, TextPart
 from xtransfer.train.prediction import tokens_at_once
 from xtransfer.train.saving import BackgroundSaver
+from xtransfer.train.snapshots import snapshot_file
 from xtransfer.watchdog import watched
 
 if TYPE_CHECKING:
@@ -157,13 +158,14 @@ def _train(
         world_size=world_size,
         shards=placement.most_workers,
         device=device_of(placement.gpus),
-        engine=placement.engine,
+        engine=placement.chosen_engine,
         zero_stage=placement.zero_stage,
         micro_batch=bites.micro_batch if bites else placement.micro_batch,
         pad_id=model.encoder.config.pad_token_id or 0,
         report=lambda progress: bench.tell(_facts(progress)),
         alive=bench.alive,
         save=saver.save,
+        saving=saver.busy,
         save_every_s=placement.resume_every_s,
         leaving=bench.leaving,
         skips_in_a_row=placement.skips_in_a_row,
@@ -172,7 +174,7 @@ def _train(
         goes_on=lambda rung, best: ruled(step, bench, rung=rung, score=best).goes_on,
         resume=_resume(step.key, bench),
     )
-    if placement.engine == "deepspeed":
+    if context.engine == "deepspeed":
         ensure_process_group()
     if bites:
         context = replace(context, prediction_tokens=tokens_at_once(context) // 2)
@@ -253,20 +255,17 @@ def _write_outcome(
     placement: dict[str, Any],
     suggestion: Suggestion | None = None,
 ) -> None:
-    skipped = set(outcome.skipped_steps)
-    rates = [
-        learning_rate(at, peak=spec.learning_rate, total=outcome.total_steps, warmup=spec.warmup)
-        for at in range(outcome.best_step)
-        if at not in skipped
-    ]
-    weights = export_weights(
-        outcome.weights,
-        words=words,
-        tokens=start.tokens,
-        decay=decay_product(rates, spec.weight_decay),
-        before=start.before,
-    )
-    save_file(weights, folder / WEIGHTS)
+    kept = {WEIGHTS: (outcome.best_step, outcome.weights)}
+    kept |= {snapshot_file(at): (at, each) for at, each in outcome.snapshots.weights.items()}
+    for name, (at, trained) in kept.items():
+        weights = export_weights(
+            trained,
+            words=words,
+            tokens=start.tokens,
+            decay=_decay(spec, outcome, at),
+            before=start.before,
+        )
+        save_file(weights, folder / name)
     result = {
         "score": outcome.best_score,
         "best_step": outcome.best_step,
@@ -284,12 +283,26 @@ def _write_outcome(
         result["stopped_at"] = outcome.stopped_at
     if spec.on_nan == "skip":
         result["skipped_steps"] = outcome.skipped_steps
+    if outcome.snapshots.scores:
+        scores = outcome.snapshots.scores
+        result["snapshots"] = [{"step": at, "score": score} for at, score in scores.items()]
     if start.text_head:
         result["text_head"] = start.text_head
     timing = {**timing, **outcome.timing}
     placement = {"workers_from_step": outcome.workers, **placement}
     found = {"result": result, "timing": timing, "placement": placement}
     (folder / OUTCOME).write_text(json.dumps(found))
+
+
+def _decay(spec: TrialSpec, outcome: Outcome, steps: int) -> float:
+    """Return what decay alone made of a weight without a gradient in the first `steps` steps."""
+    skipped = set(outcome.skipped_steps)
+    rates = [
+        learning_rate(at, peak=spec.learning_rate, total=outcome.total_steps, warmup=spec.warmup)
+        for at in range(steps)
+        if at not in skipped
+    ]
+    return decay_product(rates, spec.weight_decay)
 
 
 def _null_threshold(outcome: Outcome) -> dict[str, float]:

@@ -15,8 +15,9 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from xtransfer.report.analysis_sections import ALIGNMENT_NOTE, FORGETTING_NOTE, RETRIEVAL_NOTE
 from xtransfer.report.answer import Answer
-from xtransfer.report.page import charts, findings, svg, tables
+from xtransfer.report.page import analyses, charts, findings, svg, tables
 from xtransfer.report.page.embedded import records_json
 from xtransfer.report.results import ReportInfo
 from xtransfer.report.scatter import dots_of
@@ -59,6 +60,11 @@ def render_page(answer: Answer, study: Study, info: ReportInfo) -> str:
         shown_missing=SHOWN_MISSING,
         longest=LONGEST_TABLE,
         most_points=charts.MOST_POINTS,
+        notes={
+            "forgetting": FORGETTING_NOTE,
+            "alignment": ALIGNMENT_NOTE,
+            "retrieval": RETRIEVAL_NOTE,
+        },
         **_parts(answer, study),
     )  # fmt: skip
 
@@ -83,6 +89,14 @@ def _parts(answer: Answer, study: Study) -> dict[str, Any]:
         "choices": findings.choice_tables(study),
         "costs": findings.cost_table(study),
         "published": findings.published_table(answer, study),
+        "forgetting": analyses.forgetting_table(answer.analysed),
+        "alignment": analyses.alignment_tables(answer.analysed),
+        "layers": analyses.retrieval_table(answer.analysed),
+        "shots": analyses.shot_table(answer.analysed),
+        "alignment_charts": _drawn(
+            analyses.alignment_charts(answer.analysed, charts.series_of(answer))
+        ),
+        "shot_charts": _drawn(analyses.shot_charts(answer.analysed, charts.series_of(answer))),
         "seed_charts": _drawn(charts.seed_charts(answer)),
         "distance_charts": _drawn(charts.distance_charts(answer, dots)),
         "curve_charts": [

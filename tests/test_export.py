@@ -1,0 +1,108 @@
+"""A recorded model as others use it: loaded by transformers, with its head and its model card."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from statistics import fmean, stdev
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModel, AutoTokenizer
+
+from tests.command import Run
+from tests.train.test_averaging import run_small
+from xtransfer.execute import Workbench
+from xtransfer.forms import classification
+from xtransfer.predictions import read_predictions
+from xtransfer.records import Record
+from xtransfer.report.build import collect_results
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Workbench, dict[str, Record]]:
+    folder = tmp_path_factory.mktemp("small")
+    _, bench, records = run_small(folder, long=True, checkpoints=2, seeds=True)
+    return folder, bench, records
+
+
+def predicted(model: Path, texts: list[str]) -> list[str]:
+    """Return the labels of texts by the exported files alone."""
+    encoder = AutoModel.from_pretrained(model, add_pooling_layer=False).eval()
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    head = classification.Head(encoder.config.hidden_size, 2, 0.0).eval()
+    head.load_state_dict(load_file(model / "head.safetensors"))
+    with torch.no_grad():
+        states = encoder(**tokenizer(texts, return_tensors="pt", padding=True)).last_hidden_state
+        return [["bad", "good"][int(row.argmax())] for row in head(states)]
+
+
+@pytest.mark.parametrize("row", ["baseline", "baseline, mean of last 2 over seeds"])
+def test_transformers_predicts_what_was_recorded(
+    run: Run, small: tuple[Path, Workbench, dict[str, Record]], tmp_path: Path, row: str
+) -> None:
+    folder, bench, records = small
+    out = tmp_path / "model"
+    done = run(
+        "export", "reviews", "--config", folder / "experiment.yaml", "--after", row, "--out", out,
+        "--store", bench.store.url,
+    )  # fmt: skip
+    assert done.status == 0, done.err
+    cell = next(cell for cell in bench.plan.cells if cell.intermediate == row)
+    recorded = read_predictions(bench.store, records[cell.key], "en")
+    texts = [line.split("\t")[0] for line in (folder / "test.tsv").read_text().splitlines()]
+    assert len(texts) == len(recorded) == 12
+    assert predicted(out, texts) == list(recorded.values())
+    assert len(set(recorded.values())) == 2
+
+
+def test_the_card_has_scores_keys_licences_and_the_command(
+    run: Run, small: tuple[Path, Workbench, dict[str, Record]], tmp_path: Path
+) -> None:
+    folder, bench, records = small
+    out, config = tmp_path / "model", folder / "experiment.yaml"
+    done = run("export", "reviews", "--config", config, "--out", out, "--store", bench.store.url)
+    assert done.status == 0, done.err
+    card = (out / "README.md").read_text()
+    values = [
+        each.value
+        for each in collect_results(bench.plan, records)
+        if each.intermediate == "baseline"
+    ]
+    assert f"{fmean(values):.1f} ± {stdev(values):.1f}, n=2" in card
+    about = json.loads((out / "xtransfer.json").read_text())
+    assert f"key `{about['key']}`" in card
+    cell = next(cell for cell in bench.plan.cells if cell.seed == 1)
+    assert f"`{cell.key}`" in card
+    assert "| reviews | trained on, selected on, scored on | unverified" in card
+    assert f"Trained by: `xtransfer run {config} --store {bench.store.url}`" in card
+    assert f"Exported by: `xtransfer export reviews --config {config} --out {out}" in card
+    assert card.startswith("---\nlibrary_name: transformers\n")
+    assert 'language: ["en"]' in card
+
+
+def test_without_an_experiment_the_card_has_this_models_scores_only(
+    run: Run, small: tuple[Path, Workbench, dict[str, Record]], tmp_path: Path
+) -> None:
+    _, bench, records = small
+    key = next(key for key, record in records.items() if record.kind == "select")
+    done = run("export", key, "--out", tmp_path / "model", "--store", bench.store.url)
+    assert done.status == 0, done.err
+    card = (tmp_path / "model" / "README.md").read_text()
+    assert "| reviews | test | accuracy | en |" in card
+    assert ", n=" not in card
+    assert "Trained by" not in card
+
+
+def test_a_row_that_is_not_there_is_named(
+    run: Run, small: tuple[Path, Workbench, dict[str, Record]], tmp_path: Path
+) -> None:
+    folder, bench, _ = small
+    done = run(
+        "export", "reviews", "--config", folder / "experiment.yaml", "--after", "mnli",
+        "--out", tmp_path / "model", "--store", bench.store.url,
+    )  # fmt: skip
+    assert done.status == 2
+    assert "reviews after mnli: the experiment has no such row" in done.err
+    assert "'baseline' seed 1" in done.err

@@ -1,0 +1,100 @@
+"""Averages of weights: what an experiment asks for, and the steps that it becomes.
+
+    checkpoints   the last or best k dev evaluations of the trial that a selection chose
+    seeds         the models of all seeds of a target; of each the mean of its checkpoints, where asked for
+
+An average is chosen by no dev score and by no test score, so zero-shot transfer may have it (Schmidt et al.
+2023, "Free Lunch", ACL; checkpoints and runs). Runs average only where their heads agree on what each
+unit means. Here that is by one rule: the heads of all seeds start from the same draw (`head_seed`), and
+the seeds differ in their data order and dropout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from xtransfer.plan import Step
+from xtransfer.settings import Settings
+
+
+class Average(Settings):
+    """Which weights of a target's trials are averaged, and scored as rows of their own."""
+
+    checkpoints: int | None = Field(default=None, ge=2)
+    """k: checkpoints of each selected trial, taken where its dev set is scored (`training.eval_every`)."""
+    which: Literal["last", "best"] = "last"
+    """The last k, or the k with the highest dev scores; of equal ones the earlier."""
+    seeds: bool = False
+    """Average the models of all seeds."""
+    head_seed: int = Field(default=0, ge=0)
+    """What the heads of all seeds are drawn from, where seeds are averaged."""
+
+    @model_validator(mode="after")
+    def _something(self) -> Average:
+        if self.checkpoints is None and not self.seeds:
+            raise ValueError("asks for nothing: give `checkpoints`, or `seeds: true`, or both")
+        return self
+
+    def of_trials(self) -> dict[str, Any]:
+        """Return what of this changes the trials themselves, and so enters their keys."""
+        found: dict[str, Any] = {}
+        if self.checkpoints is not None:
+            found["snapshots"] = {"count": self.checkpoints, "which": self.which}
+        if self.seeds:
+            found["head_seed"] = self.head_seed
+        return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Averaged:
+    """An average that is to be scored."""
+
+    step: Step
+    seed: int | None
+    """Of the trial whose checkpoints they are; None: over seeds."""
+    label: str
+    """Stands behind the arm's name in the table."""
+
+
+def row_name(arm: str, label: str) -> str:
+    """Return the name of an average's row in the table."""
+    return f"{arm}, {label}"
+
+
+def is_average(row: str) -> bool:
+    """Tell whether a row of the table is an average's; no arm has a comma in its name."""
+    return ", " in row
+
+
+def averages_of(average: Average, models: Mapping[int, str], name: str) -> Iterator[Averaged]:
+    """Yield the averages of one target after one arm, parents first.
+
+    Args:
+        average: what is asked for.
+        models: seed -> key of the select step whose trial goes on.
+        name: of the trials, readable.
+    """
+    runs = dict(models)
+    label = ""
+    if average.checkpoints is not None:
+        label = f"mean of {average.which} {average.checkpoints}"
+        spec = {"of": "checkpoints", "count": average.checkpoints, "which": average.which}
+        for seed, model in models.items():
+            short = f"{name}-{average.which}{average.checkpoints}-seed{seed}"
+            step = _step(short, spec, [model])
+            runs[seed] = step.key
+            yield Averaged(step=step, seed=seed, label=label)
+    if average.seeds:
+        short = f"{name}-{average.which}{average.checkpoints}-seeds" if label else f"{name}-seeds"
+        step = _step(short, {"of": "runs", "count": len(runs)}, list(runs.values()))
+        over = f"{label} over seeds" if label else "mean over seeds"
+        yield Averaged(step=step, seed=None, label=over)
+
+
+def _step(name: str, spec: Mapping[str, Any], parents: Sequence[str]) -> Step:
+    inputs = {f"trial-{at:03d}": key for at, key in enumerate(parents)}
+    return Step(kind="average", name=name, spec=spec, inputs=inputs, phase="target")
