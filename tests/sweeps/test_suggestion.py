@@ -12,6 +12,7 @@ import pytest
 
 from tests.small import small_bench
 from tests.sweeps.test_settings import plan_of, trials
+from xtransfer import card
 from xtransfer.audit import audit
 from xtransfer.execute import Workbench, run_step
 from xtransfer.plan import Step
@@ -138,6 +139,7 @@ def test_a_suggested_trial_is_recorded_with_what_it_was_suggested_from(
     candidates = run_step(choice, bench).result["candidates"]
     assert [each["learning_rate"] for each in candidates] == [learning_rate_of(r) for r in records]
     assert audit(bench.store).findings == ()
+    assert f"| {learning_rate_of(records[3]):g} |" in card._stages(records)
 
 
 def test_a_trial_that_is_started_again_takes_what_was_suggested(

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from xtransfer.errors import NotFound
 from xtransfer.identity import key_of
-from xtransfer.plan import Step
+from xtransfer.plan import VERSIONS, Step
 from xtransfer.store import Store
 
 RUNGS = "rungs"
@@ -65,7 +65,7 @@ def sweep_key(step: Step) -> str:
     spec = {
         name: value for name, value in step.spec.items() if name not in ("learning_rate", "seed")
     }
-    return key_of({"spec": spec, "inputs": step.inputs})
+    return key_of({"version": VERSIONS[step.kind], "spec": spec, "inputs": step.inputs})
 
 
 def read_ruling(store: Store, step: Step, rung: int) -> Ruling | None:
