@@ -264,11 +264,12 @@ def test_every_pruned_pair_is_reported_with_its_estimate(plan: Plan) -> None:
     assert left.saved_h == pytest.approx(8 * 0.5 * 2)
     assert left.spent_h == pytest.approx(6 * 0.5)
     notes = search_notes(experiment_of(KEEP), plan, records)
-    assert "pruning left out 4 pairs and 8 trials, about 8 GPU-hours" in notes[0]
-    assert notes[1] == (
+    assert notes[0] == ("pruning does not concern xquad, tatoeba: all intermediate tasks are kept")
+    assert "pruning left out 4 pairs and 8 trials, about 8 GPU-hours" in notes[1]
+    assert notes[2] == (
         "xnli after squad_v1: pruned, LogME -0.9000; the lowest that is kept has -0.5000"
     )
-    assert len(notes) == 5
+    assert len(notes) == 6
 
 
 def test_ties_are_decided_by_name() -> None:

@@ -128,6 +128,12 @@ def search_notes(experiment: Experiment, plan: Plan, records: Mapping[str, Recor
                 "score of the trial that was chosen"
             )
         notes.append(text)
+    gated = {gate.target for gate in plan.gates}
+    others = [target for target in experiment.target.tasks if target not in gated]
+    if experiment.pruning is not None and others:
+        notes.append(
+            f"pruning does not concern {', '.join(others)}: all intermediate tasks are kept"
+        )
     left = leaving_of(plan, records)
     if left is not None:
         saved = "an unknown number of" if left.saved_h is None else f"about {left.saved_h:.3g}"
