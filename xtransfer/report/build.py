@@ -85,7 +85,13 @@ def describe_run(
         encoder_notes=encoder.notes,
         cuts=_cuts(plan, records),
         missing=_missing(plan, records, failures or {}),
-        notes=(*experiment.notes, *_seeds(experiment), *_mixtures(plan, records), *remarks),
+        notes=(
+            *experiment.notes,
+            *_seeds(experiment),
+            *_adapters(experiment, records),
+            *_mixtures(plan, records),
+            *remarks,
+        ),
         languages={
             target: experiment.target.languages.get(target, plan.tasks[target].languages)
             for target in experiment.target.tasks
@@ -165,6 +171,24 @@ def _seeds(experiment: Experiment) -> list[str]:
         )
     own = experiment.target.rules.items()
     return notes + [f"{target}: selected by {_RULES[rule]}" for target, rule in own]
+
+
+def _adapters(experiment: Experiment, records: Mapping[str, Record]) -> list[str]:
+    """Say what of the weights was trained, where it was not all."""
+    lora = experiment.training.lora
+    if lora is None:
+        return []
+    counts = [
+        record.result["trained_weights"]
+        for record in records.values()
+        if "trained_weights" in record.result
+    ]
+    shares = sorted(100 * each["trained"] / each["all"] for each in counts)
+    many = ""
+    if shares:
+        low, high = f"{shares[0]:.2g}", f"{shares[-1]:.2g}"
+        many = f": {low if low == high else f'{low} to {high}'} % of a trial's weights, its head included"
+    return [f"trained by {lora.text()}{many}; all other weights of the encoder stayed as they were"]
 
 
 def _mixtures(plan: Plan, records: Mapping[str, Record]) -> list[str]:
