@@ -63,6 +63,7 @@ check: $(STAMP)
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 faults: $(STAMP)
+	$(if $(PARTS),,OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --slowest)
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.faults $(PARTS) --seed $(SEED)
 
 # Results under runs/ are kept: they are expensive.

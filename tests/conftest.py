@@ -28,6 +28,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="rewrite the golden files that differ; review the change before committing it",
     )
+    parser.addoption("--slowest", action="store_true", help="run only the tests marked slowest")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    wanted = bool(config.getoption("--slowest"))
+    left_out = [item for item in items if ("slowest" in item.keywords) != wanted]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if ("slowest" in item.keywords) == wanted]
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ TASK = {
 }
 
 
-def write_small(folder: Path, **training: Any) -> Path:
+def write_small(folder: Path, *, target: Mapping[str, Any] | None = None, **training: Any) -> Path:
     """Write encoder, data and experiment into `folder`; return the experiment's path."""
     tokenizer = tiny_tokenizer()
     tokenizer.save_pretrained(folder / "encoder")
@@ -51,22 +52,29 @@ def write_small(folder: Path, **training: Any) -> Path:
         "encoder": {"name": str(folder / "encoder")},
         "data": {"root": str(folder)},
         "tasks": [TASK],
-        "target": {"tasks": ["reviews"], "seeds": [1], "learning_rates": [0.01]},
+        "target": {"tasks": ["reviews"], "seeds": [1], "learning_rates": [0.01], **(target or {})},
         "training": {"eval_every": 2, "adam_epsilon": 1e-4, **training},
     }
     path.write_text(json.dumps(settings), encoding="utf-8")
     return path
 
 
-def small_bench(folder: Path, train: dict[str, Any], **training: Any) -> tuple[Workbench, Step]:
-    """Return a bench on which all that precedes the one trial is done, and the trial.
+def small_bench(
+    folder: Path,
+    train: dict[str, Any],
+    *,
+    target: Mapping[str, Any] | None = None,
+    **training: Any,
+) -> tuple[Workbench, Step]:
+    """Return a bench on which all that precedes the trials is done, and the first trial.
 
     Args:
         folder: an empty one.
         train: the placement's section of that name.
+        target: what differs in the experiment's section of that name.
         training: the experiment's section of that name.
     """
-    experiment = load_experiment(write_small(folder, **training))
+    experiment = load_experiment(write_small(folder, target=target, **training))
     plan = build_plan(experiment, Fingerprints(experiment))
     bench = Workbench(
         plan=plan,
@@ -74,7 +82,7 @@ def small_bench(folder: Path, train: dict[str, Any], **training: Any) -> tuple[W
         placement=Placement.model_validate({"train": {"engine": "torch", **train}}),
         scratch=folder / "scratch",
     )
-    (trial,) = [step for step in plan.steps.values() if step.kind == "train"]
+    trial = next(step for step in plan.steps.values() if step.kind == "train")
     for key in trial.inputs.values():
         run_step(plan.steps[key], bench)
     return bench, trial

@@ -33,6 +33,7 @@ IMPURE = (
     "xtransfer.leaving",
     "xtransfer.retrieval",
     "xtransfer.search",
+    "xtransfer.sweeps.scheduler",
     "xtransfer.train",
     "xtransfer.trial",
 )

@@ -96,3 +96,11 @@ def test_a_mean_over_fewer_seeds_is_no_rival() -> None:
 def test_a_grid_without_any_score_chooses_nothing() -> None:
     with pytest.raises(StepError, match="no candidate"):
         select("best_dev", [{**GRID[0], "score": None}], incomplete="allow")
+
+
+def test_a_trial_that_was_stopped_never_wins_over_one_that_went_further() -> None:
+    stopped = {**candidate("a", 90.0), "rung": 25}
+    later = {**candidate("b", 80.0, seed=2), "rung": 50}
+    whole = candidate("c", 10.0, seed=3)
+    assert select("best_dev", [stopped, later, whole])["key"] == "c"
+    assert select("best_dev", [stopped, later])["key"] == "b"

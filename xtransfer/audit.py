@@ -23,10 +23,11 @@ from xtransfer.plan import VERSIONS
 from xtransfer.quarantine import QUARANTINE, set_aside_at
 from xtransfer.records import OutputFile, Record, key_in, parse_record
 from xtransfer.store import Store
+from xtransfer.sweeps.rungs import RUNGS
 
 Fault = Literal["missing", "truncated", "grown", "altered", "swapped", "unnamed", "unreadable"]
 
-OTHERS = ("failures", LEASES, "logs", "plans", QUARANTINE, "reports")
+OTHERS = ("failures", LEASES, "logs", "plans", QUARANTINE, "reports", RUNGS)
 """Folders of a store whose objects no record names."""
 RESUME = "resume"
 DAY_S = 86_400.0

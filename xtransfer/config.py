@@ -20,8 +20,10 @@ from xtransfer.averaging import Average
 from xtransfer.claims import Claim, check_claims, complete_claims
 from xtransfer.errors import ConfigError
 from xtransfer.judgement import Power, Statistics, Typology
+from xtransfer.pruning.settings import Pruning
 from xtransfer.selection import RULES, Rule
 from xtransfer.settings import Settings, check_languages, check_name, distinct, read_settings
+from xtransfer.sweeps.settings import Asha, Search, check_sweeps
 from xtransfer.tasks import TASKS, get_task
 from xtransfer.tasks.hub import HUB, NOT_ON_HUB, check_revisions, on_hub
 from xtransfer.tasks.task import Scoring, Source, Split, Task
@@ -154,6 +156,9 @@ class Phase(Settings):
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = (1,)
     learning_rates: tuple[float, ...] = ()
     """Empty: the task's own default."""
+    search: Search = Search()
+    asha: Asha | None = None
+    """Whether trials are stopped that fall behind; None: every one runs to its end."""
     overrides: Mapping[str, StageOverride] = Field(default_factory=dict)
     """Task or arm -> changed stage values; `all` applies first, then the task's, then the arm's."""
     select_per_seed: bool
@@ -163,6 +168,10 @@ class Phase(Settings):
     """How the trial that goes on is chosen, see `xtransfer.selection`."""
     incomplete: Literal["refuse", "allow"] = "refuse"
     """What a selection does with a grid that lacks trials."""
+
+    def rates(self, default: float) -> tuple[float, ...]:
+        """Return the learning rates of a sweep whose task has this one by default."""
+        return self.search.rates(self.learning_rates, default)
 
     @field_validator("seeds", "learning_rates")
     @classmethod
@@ -307,6 +316,8 @@ class Experiment(Settings):
     """The user's own tasks: records like the built-in ones, or files that hold one."""
     intermediate: Intermediate = Intermediate()
     target: Target
+    pruning: Pruning | None = None
+    """Which pairs of intermediate and target task are trained; None: all of them."""
     training: Training = Training()
     retrieval: Retrieval = Retrieval()
     notes: tuple[str, ...] = ()
@@ -364,6 +375,19 @@ def _check_tasks(experiment: Experiment, where: str) -> None:
         for name in names:
             get_task(name, f"{where}: {section}", experiment.book)
     _check_hub(experiment, where)
+    target = experiment.target
+    for name, phase, rules in (
+        ("intermediate", experiment.intermediate, [experiment.intermediate.rule]),
+        ("target", target, [target.rule, *target.rules.values()]),
+    ):
+        check_sweeps(
+            phase.search,
+            phase.asha,
+            grid=phase.learning_rates,
+            rules=rules,
+            eval_every=experiment.training.eval_every,
+            where=f"{where}: {name}",
+        )
 
 
 def _check_arms(experiment: Experiment, where: str) -> None:

@@ -18,7 +18,8 @@ from xtransfer.folders import temporary_folder
 from xtransfer.identity import file_digest
 from xtransfer.leases import Clock, Lease, holding
 from xtransfer.placement import Placement
-from xtransfer.plan import VERSIONS, Plan, Step
+from xtransfer.plan import INLINE, VERSIONS, Plan, Step
+from xtransfer.pruning.rule import best
 from xtransfer.quarantine import set_aside
 from xtransfer.records import Done, Record, commit, damage, fetch, read_record
 from xtransfer.selection import mean_scores, select
@@ -254,6 +255,7 @@ def _select(step: Step, bench: Workbench, _: Path) -> Done:
             "seed": record.spec["seed"],
             "best_step": record.result["best_step"],
             **_kept(record.result),
+            **({"rung": record.result["stopped_at"]} if "stopped_at" in record.result else {}),
         }
         judge = step.inputs.get(role.replace("trial-", "dev-"))
         if judge is not None:
@@ -292,6 +294,17 @@ def _kept(result: Mapping[str, Any]) -> dict[str, Any]:
     return {name: result[name] for name in ("null_threshold",) if name in result}
 
 
+def _estimate(step: Step, bench: Workbench, folder: Path) -> Done:
+    from xtransfer.train.features import estimate_step
+
+    return estimate_step(step, bench, folder)
+
+
+def _prune(step: Step, bench: Workbench, _: Path) -> Done:
+    estimates = {key: bench.record(key).result["estimate"] for key in step.inputs.values()}
+    return Done(result={"kept": best(estimates, step.spec["keep"]), "estimates": estimates})
+
+
 def _evaluate(step: Step, bench: Workbench, folder: Path) -> Done:
     from xtransfer.train.evaluation import evaluate_step
 
@@ -310,10 +323,12 @@ WORK: Mapping[str, Work] = {
     "train": _train,
     "select": _select,
     "average": _average,
+    "estimate": _estimate,
+    "prune": _prune,
     "evaluate": _evaluate,
 }
-UNWATCHED = ("select", "train")
-"""A selection takes no time and may be done by the driver; each worker of a trial watches itself."""
+UNWATCHED = (*INLINE, "train")
+"""What takes no time, and trials, each worker of which watches itself."""
 
 
 def encoder_place(step: Step, bench: Workbench) -> tuple[str, str | None]:

@@ -110,7 +110,7 @@ class MeasuredBoard:
 
     def _show(self) -> None:
         counts: dict[str, int] = dict.fromkeys(
-            ("recorded", "done", "running", "waiting", "failed", "blocked"), 0
+            ("recorded", "done", "running", "waiting", "failed", "blocked", "pruned"), 0
         )
         for state in self.states.values():
             counts[state] = counts.get(state, 0) + 1
@@ -123,7 +123,7 @@ class MeasuredBoard:
         kind = self.plan.steps[key].kind
         if kind in ("train", "pretrain"):
             return self.placement.train.gpus * self.placement.train.most_workers
-        return self.placement.evaluate.gpus if kind == "evaluate" else 0.0
+        return self.placement.evaluate.gpus if kind in ("evaluate", "estimate") else 0.0
 
 
 def _ray_gauges() -> Publish:

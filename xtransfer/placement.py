@@ -24,7 +24,9 @@ class TrainResources(Resources):
     workers: int | tuple[int, int] = 1
     """Data-parallel workers; `cpus` and `gpus` are for each. [fewest, most]: as many of these as there is
     room for, fewer when a node is lost and more when one comes; the global batch stays as it is."""
-    engine: Literal["deepspeed", "torch"] = "deepspeed"
+    engine: Literal["auto", "deepspeed", "torch"] = "auto"
+    """What optimizes. auto: DeepSpeed where a trial may have several workers, whose state it shards, and
+    plain torch where it has one: the same AdamW, without the copies that sharding takes."""
     zero_stage: Literal[0, 1, 2, 3] = 0
     micro_batch: int | None = Field(default=None, ge=1)
     """Most examples in one forward pass of one worker; None: the worker's whole share."""
@@ -54,6 +56,13 @@ class TrainResources(Resources):
     def most_workers(self) -> int:
         """Return the largest number of workers of one trial."""
         return self.workers if isinstance(self.workers, int) else self.workers[1]
+
+    @property
+    def chosen_engine(self) -> Literal["deepspeed", "torch"]:
+        """Return the engine to use; it stays the same when workers come and go."""
+        if self.engine != "auto":
+            return self.engine
+        return "deepspeed" if self.most_workers > 1 else "torch"
 
 
 class RayCluster(Settings):

@@ -4,6 +4,9 @@
     (pretrain ─┐)         v
                └──> train (intermediate sweep) ──> select ──> train (target sweep) ──> select ──> evaluate
 
+With pruning, steps that some pair of tasks alone needs wait for the target's prune step, which may leave
+them out (`xtransfer.pruning.gates`).
+
 A step's key hashes what is computed: its kind and version, its specification and its parents' keys.
 """
 
@@ -14,9 +17,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from xtransfer.identity import key_of
+from xtransfer.pruning.gates import Gate
 from xtransfer.tasks.task import Task
 
-Kind = Literal["pretrain", "prepare", "train", "select", "average", "evaluate"]
+Kind = Literal["pretrain", "prepare", "train", "select", "average", "estimate", "prune", "evaluate"]
 PhaseName = Literal["data", "encoder", "intermediate", "target", "evaluation"]
 
 VERSIONS: Mapping[Kind, int] = {
@@ -25,9 +29,14 @@ VERSIONS: Mapping[Kind, int] = {
     "train": 2,
     "select": 1,
     "average": 1,
+    "estimate": 1,
+    "prune": 1,
     "evaluate": 2,
 }
 """Raised when a step of this kind would compute something else from the same specification."""
+
+INLINE: tuple[Kind, ...] = ("select", "prune")
+"""Kinds of step that only choose: they take no time and no resources, and the driver does them itself."""
 
 BASELINE = "baseline"
 
@@ -115,6 +124,8 @@ class Plan:
     cells: tuple[Cell, ...]
     tasks: Mapping[str, Task]
     """Every task that the plan uses, the user's own included, by name."""
+    gates: tuple[Gate, ...] = ()
+    """Which steps wait for what a prune step keeps."""
     probes: tuple[Probe, ...] = ()
 
     @property
@@ -138,6 +149,7 @@ class Plan:
             "steps": [{**asdict(step), "key": step.key} for step in self.steps.values()],
             "cells": [asdict(cell) for cell in self.cells],
             "tasks": [task.model_dump(mode="json") for task in self.tasks.values()],
+            **({"gates": [asdict(gate) for gate in self.gates]} if self.gates else {}),
             "probes": [asdict(probe) for probe in self.probes],
         }
 
@@ -153,5 +165,6 @@ class Plan:
             steps={step.key: step for step in steps},
             cells=tuple(Cell(**raw) for raw in value["cells"]),
             tasks={raw["name"]: Task.model_validate(raw) for raw in value["tasks"]},
+            gates=tuple(Gate.from_json(raw) for raw in value.get("gates", ())),
             probes=tuple(Probe(**raw) for raw in value.get("probes", ())),
         )

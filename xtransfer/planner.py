@@ -3,6 +3,8 @@
 prepare ──────────────┐
 (pretrain ─┐)         v
            └──> train (intermediate sweep) ──> select ──> train (target sweep) ──> select ──> evaluate
+
+With pruning, `estimate` and `prune` stand between the first selection and the target sweep.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from xtransfer.config import Experiment, Phase
 from xtransfer.inputs import Fingerprints, InputSteps
 from xtransfer.lessons import Lesson, LessonPart
 from xtransfer.plan import BASELINE, Cell, PhaseName, Plan, Probe, Step
+from xtransfer.pruning.steps import PruningSteps
 from xtransfer.selection import Rule
 from xtransfer.tasks.task import Stage, Task
 from xtransfer.tasks.user import patched
@@ -51,9 +54,12 @@ class _Builder:
         self.book = experiment.book
         self.used: dict[str, Task] = {}
         self.steps: dict[str, Step] = {}
+        self.touched: dict[str, None] = {}
+        """Keys of the steps that what is planned now needs."""
         self.models: list[Model] = []
         """What targets are scored with, without averages and few-shot stages."""
         self.inputs = InputSteps(experiment, fingerprints, self._add)
+        self.pruning = PruningSteps(experiment.pruning, self._add)
 
     def build(self) -> Plan:
         experiment = self.experiment
@@ -64,7 +70,7 @@ class _Builder:
             cell
             for target in experiment.target.tasks
             for name, start in starts.items()
-            for cell in self._target(self._task(target), name, start)
+            for cell in self._pair(self._task(target), name, start)
         ]
         probes = tuple(self._analyses(starts))
         return Plan(
@@ -72,6 +78,7 @@ class _Builder:
             steps=self.steps,
             cells=tuple(cells),
             tasks=self.used,
+            gates=self.pruning.gates(self.steps),
             probes=probes,
         )
 
@@ -102,6 +109,7 @@ class _Builder:
 
     def _add(self, step: Step) -> str:
         self.steps.setdefault(step.key, step)
+        self.touched[step.key] = None
         return step.key
 
     def _task(self, name: str) -> Task:
@@ -117,7 +125,7 @@ class _Builder:
                 lesson, rate, seed, start=None, after=BASELINE, phase="intermediate", sweep=arm.name
             )
             for seed in phase.seeds
-            for rate in phase.learning_rates or (lesson.learning_rate,)
+            for rate in phase.rates(lesson.learning_rate)
         ]
         key = self._select(lesson, trials, phase.rule, after=BASELINE, phase="intermediate")
         return _Start(key=key, name=lesson.name, selected_on=_chosen_on(lesson, phase.rule))
@@ -160,6 +168,28 @@ class _Builder:
             learning_rate=rate,
         )
 
+    def _pair(self, task: Task, arm: str, start: _Start) -> list[Cell]:
+        """Plan a target after an arm, and its estimate where it may be pruned."""
+        estimate = None
+        arms = len(self.experiment.intermediate.tasks)
+        if task.stages and start.key is not None:
+            lesson = self._stage_lesson(
+                _overridden(task.stages[-1], self.experiment.target, task.name)
+            )
+            (part,) = lesson.parts
+            if self.pruning.prunes(part.task.form, arms):
+                estimate = self.pruning.estimate(
+                    lesson,
+                    model=start.key,
+                    data=self.inputs.part_data(part)[f"train {part.task.name}"],
+                    after=start.name,
+                    where=self.inputs.encoder_where,
+                )
+        self.touched = {}
+        cells = list(self._target(task, arm, start))
+        self.pruning.pair(task.name, arm, estimate, list(self.touched))
+        return cells
+
     def _target(self, task: Task, arm: str, start: _Start) -> Iterator[Cell]:
         phase = self.experiment.target
         languages = tuple(sorted(phase.languages.get(task.name, task.languages)))
@@ -183,8 +213,8 @@ class _Builder:
                 rule = "best_dev"  # the model of a stage before the last cannot do the target yet
             dev_languages = tuple(sorted(phase.dev_languages.get(task.name, languages)))
             selected_on.append(_chosen_on(lesson, rule, task, dev_languages))
-            rates = phase.learning_rates or (lesson.learning_rate,)
             last = each is task.stages[-1]
+            rates = phase.rates(lesson.learning_rate)
             trials = {
                 seed: [
                     self._train(
@@ -364,6 +394,8 @@ class _Builder:
             "encoder": self.inputs.encoder_id if parent is None else None,
             **more,
         }
+        if not further:
+            spec |= self._rivals(phase, lesson, seed)
         return self._add(
             Step(
                 kind="train",
@@ -375,6 +407,15 @@ class _Builder:
                 sweep=sweep,
             )
         )
+
+    def _rivals(self, phase: PhaseName, lesson: Lesson, seed: int) -> dict[str, Any]:
+        """Return what a trial's key says of the trials that may have it stopped: those of its selection."""
+        settings = self.experiment.target if phase == "target" else self.experiment.intermediate
+        rates = settings.rates(lesson.learning_rate)
+        seeds = (seed,) if settings.select_per_seed else settings.seeds
+        if settings.asha is None or len(rates) * len(seeds) == 1:
+            return {}
+        return {"asha": settings.asha.identity(rates, seeds)}
 
     def _select(
         self,

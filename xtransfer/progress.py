@@ -16,7 +16,7 @@ from rich.text import Text
 
 from xtransfer.plan import Plan
 
-STATES = ("recorded", "done", "running", "waiting", "failed", "blocked")
+STATES = ("recorded", "done", "running", "waiting", "failed", "blocked", "pruned")
 COLUMNS = {"step": 9, "loss": 6, "dev": 5, "examples/s": 10, "left": 6}
 """Columns of the live table -> characters that they need."""
 PLAIN_EVERY_S = 15.0
@@ -105,7 +105,7 @@ class ProgressBoard:
     def render(self) -> Group:
         """Return the live table."""
         counts = self.counts()
-        finished = counts["recorded"] + counts["done"]
+        finished = counts["recorded"] + counts["done"] + counts["pruned"]
         head = Text(
             f"{self.plan.experiment}  {self.clock().strip()}  "
             + "  ".join(f"{count} {state}" for state, count in counts.items() if count)

@@ -60,6 +60,15 @@ class _Averaged(_Result):
     averaged: list[_AveragedPart] = Field(min_length=1)
 
 
+class _Estimated(_Result):
+    estimate: float
+
+
+class _Pruned(_Result):
+    kept: list[Key] = Field(min_length=1)
+    estimates: Mapping[Key, float]
+
+
 class _Scored(_Result):
     metrics: Mapping[str, float]
     examples: int = Field(ge=1)
@@ -75,6 +84,8 @@ RESULTS: Mapping[str, type[_Result]] = {
     "train": _Trained,
     "select": _Selected,
     "average": _Averaged,
+    "estimate": _Estimated,
+    "prune": _Pruned,
     "evaluate": _Evaluated,
 }
 

@@ -46,11 +46,13 @@ class Summary:
     """Key -> error."""
     blocked: Mapping[str, str]
     """Key -> key of the failed ancestor."""
+    pruned: int = 0
+    """Steps without a record that pruning has left out."""
 
     @property
     def complete(self) -> bool:
-        """Whether every step has a record."""
-        return self.done_before + self.done_now == self.total
+        """Whether every step has a record, or needs none."""
+        return self.done_before + self.done_now + self.pruned == self.total
 
 
 def recorded(plan: Plan, store: Store) -> tuple[set[str], set[str]]:
@@ -100,6 +102,7 @@ def _work(plan: Plan, store: Store, placement: Placement, board: Board) -> Summa
         done_now=len(searcher.done) - len(done),
         failed=dict(searcher.failed),
         blocked=dict(searcher.blocked),
+        pruned=len(searcher.pruned),
     )
 
 
@@ -118,7 +121,8 @@ def _tune(
 
     from xtransfer.execute import Workbench, run_step
     from xtransfer.leaving import ask_to_leave
-    from xtransfer.search import FailureRelay, PlanSearcher, ProgressRelay
+    from xtransfer.search import PlanSearcher, ProgressRelay
+    from xtransfer.sweeps.scheduler import SweepScheduler
     from xtransfer.trial import run_trial
 
     def look(step: Step) -> str:
@@ -146,6 +150,7 @@ def _tune(
         done=done,
         work_inline=lambda step: _discard(run_step(step, bench)),
         changed=changed,
+        kept=lambda step: bench.record(step.key).result["kept"],
         look=look,
         suspect=suspect,
         retries=placement.retries,
@@ -168,13 +173,13 @@ def _tune(
         placement=placement.model_dump(),
         scratch=str(scratch),
     )
-    if len(searcher.done) == len(plan.steps):
+    if len(searcher.done | searcher.pruned) == len(plan.steps):
         return searcher
     tuner = tune.Tuner(
         tune.with_resources(trainable, resources),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
-            scheduler=FailureRelay(said.__setitem__),
+            scheduler=SweepScheduler(said.__setitem__, plan=plan, store=store),
             num_samples=-1,  # until the searcher says so: a damaged step is sampled again
             # A process that is kept for later keeps its CPU, for which the workers of a trial would wait
             # for ever.
@@ -223,6 +228,7 @@ def _bundles(step: Step, placement: Placement) -> list[dict[str, float]]:
         "train": placement.train,
         "pretrain": placement.train,
         "evaluate": placement.evaluate,
+        "estimate": placement.evaluate,
     }.get(step.kind, placement.prepare)
     if step.kind == "train" and placement.train.most_workers > 1:
         return [{"memory": DRIVER_MEMORY}]

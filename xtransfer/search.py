@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,8 @@ from ray.tune.search import Searcher
 
 from xtransfer.errors import InputLost, StepBusy, XtransferError
 from xtransfer.failures import DIED
-from xtransfer.plan import Plan, Step
+from xtransfer.plan import INLINE, Plan, Step
+from xtransfer.pruning.gates import gates_of, is_dropped
 
 LOOK_EVERY_S = 2.0
 """Seconds between two looks at a step that is busy elsewhere."""
@@ -39,7 +40,8 @@ class PlanSearcher(Searcher):
     Args:
         plan: the whole plan.
         done: keys that have records already.
-        work_inline: does a selection step, leaving its record.
+        work_inline: does a selection or prune step, leaving its record.
+        kept: returns the keys of the estimates that a prune step that is done keeps.
         changed: told (key, state, error text) whenever a step starts, ends, fails or is blocked.
         look: says whether a step that is ready is "recorded" by now, "busy" elsewhere, or "free".
         suspect: keys whose records are damaged, so that having one does not mean done.
@@ -53,6 +55,7 @@ class PlanSearcher(Searcher):
         *,
         done: Iterable[str],
         work_inline: Callable[[Step], None],
+        kept: Callable[[Step], Collection[str]] = lambda step: (),
         changed: Callable[[str, str, str], None] = lambda key, state, text: None,
         look: Callable[[Step], str] = lambda step: "free",
         suspect: Iterable[str] = (),
@@ -68,6 +71,10 @@ class PlanSearcher(Searcher):
         self.lost: Counter[str] = Counter()
         self.awaits: dict[str, set[str]] = {}
         self.work_inline = work_inline
+        self.keeps = kept
+        self.gates = gates_of(plan.gates)
+        self.kept: dict[str, Collection[str]] = {}
+        self.pruned: set[str] = set()
         self.changed = changed
         self.look = look
         self.why = why
@@ -82,12 +89,12 @@ class PlanSearcher(Searcher):
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the driver's hooks out: Tune writes a copy of its search algorithm to disk."""
-        hooks = ("work_inline", "changed", "look", "why")
+        hooks = ("work_inline", "keeps", "changed", "look", "why")
         return {**self.__dict__, **dict.fromkeys(hooks)}
 
     @property
     def waiting(self) -> list[str]:
-        """Keys of the steps that are neither done, running, failed nor blocked."""
+        """Keys of the steps that are neither done, running, failed, blocked nor pruned."""
         busy = set(self.running.values())
         return [
             key
@@ -96,6 +103,7 @@ class PlanSearcher(Searcher):
             and key not in busy
             and key not in self.failed
             and key not in self.blocked
+            and key not in self.pruned
         ]
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
@@ -182,8 +190,12 @@ class PlanSearcher(Searcher):
         return all(key in self.done for key in self._needs(step))
 
     def _needs(self, step: Step) -> set[str]:
-        """Return the keys of a step's parents, and of remoter ancestors that it found damaged."""
-        return {*step.inputs.values(), *self.awaits.get(step.key, ())}
+        """Return the keys of what a step waits for.
+
+        These are its parents, remoter ancestors that it found damaged, and what may yet prune it.
+        """
+        gates = (gate.prune for gate in self.gates.get(step.key, ()))
+        return {*step.inputs.values(), *self.awaits.get(step.key, ()), *gates}
 
     def _lose(self, key: str, folder: str, text: str) -> bool:
         """Take an ancestor of `key` for not done; False when it was done again too often already."""
@@ -208,8 +220,14 @@ class PlanSearcher(Searcher):
 
     def _settle(self) -> None:
         """Do every selection that is ready, then mark what can never run. Parents come first."""
-        for key, step in self.plan.steps.items():
+        for key, step in self._in_order():
             if key in self.done or key in self.failed or key in self.blocked:
+                self._learn(step)
+                continue
+            if is_dropped(self.gates.get(key, ()), self.kept):
+                if key not in self.pruned:
+                    self.pruned.add(key)
+                    self.changed(key, "pruned", "")
                 continue
             culprit = next(
                 (p for p in self._needs(step) if p in self.failed or p in self.blocked), None
@@ -217,7 +235,7 @@ class PlanSearcher(Searcher):
             if culprit is not None:
                 self.blocked[key] = self.blocked.get(culprit, culprit)
                 self.changed(key, "blocked", self.failed[self.blocked[key]])
-            elif step.kind == "select" and self._ready(step):
+            elif step.kind in INLINE and self._ready(step):
                 try:
                     self.work_inline(step)
                 except StepBusy:  # another driver is just choosing
@@ -230,6 +248,28 @@ class PlanSearcher(Searcher):
                 else:
                     self.done.add(key)
                     self.changed(key, "done", "")
+                    self._learn(step)
+
+    def _in_order(self) -> list[tuple[str, Step]]:
+        """Return the steps in an order in which every parent and every prune step precedes its own."""
+        last = [key for key in self.plan.steps if key in self.gates]
+        first = [key for key in self.plan.steps if key not in self.gates]
+        return [(key, self.plan.steps[key]) for key in (*first, *last)]
+
+    def _learn(self, step: Step) -> None:
+        """Take note of what a prune step keeps, once it is done."""
+        if step.kind != "prune" or step.key in self.kept or step.key not in self.done:
+            return
+        try:
+            self.kept[step.key] = self.keeps(step)
+        except InputLost as error:
+            self.done.discard(step.key)
+            self.suspect.add(step.key)
+            self.lost[step.key] += 1
+            if self.lost[step.key] > LOST_AT_MOST:
+                self._fail(step.key, str(error))
+            else:
+                self.changed(step.key, "waiting", f"damaged, to be done again: {error}")
 
 
 class FailureRelay(FIFOScheduler):

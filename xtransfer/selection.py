@@ -6,7 +6,8 @@
     target_dev       the highest mean score on the target's dev sets in its own languages: an oracle, which
                      zero-shot transfer does not have, and labelled so wherever its scores stand
 
-A tie goes to the lower learning rate, then the lower seed, then the smaller key, so that the outcome never
+A trial that ASHA stopped never wins over one that went further, whatever their scores: of those that went
+furthest, the rule chooses. A tie goes to the lower learning rate, then the lower seed, then the smaller key, so that the outcome never
 depends on the order in which trials ended. A grid that lacks a trial is refused unless the rule is told to
 take it as it is.
 """
@@ -22,6 +23,8 @@ from xtransfer.errors import StepError
 Rule = Literal["best_dev", "mean_over_seeds", "target_dev"]
 RULES: tuple[Rule, ...] = get_args(Rule)
 Candidate = Mapping[str, Any]
+WHOLE = 100
+"""Percent of its training that a trial went which was not stopped."""
 
 
 def select(
@@ -36,7 +39,8 @@ def select(
     Args:
         rule: one of `RULES`.
         candidates: each with `key`, `score` (None: the trial has none), `learning_rate` and `seed`; for
-            `target_dev`, `score` is already that on the target's dev sets.
+            `target_dev`, `score` is already that on the target's dev sets. One that was stopped has
+            `rung`, the percent of its training at which it was.
         seed: with `mean_over_seeds`, the seed of the trial that goes on; None: the best of its rate.
         incomplete: refuse: every learning rate must have a score with every seed. allow: trials without
             a score are left out, and `mean_over_seeds` compares the rates that have most seeds.
@@ -78,8 +82,9 @@ def _of_best_rate(candidates: Sequence[Candidate]) -> list[Candidate]:
     return [each for each in candidates if each["learning_rate"] == best]
 
 
-def _order(each: Candidate) -> tuple[float, float, int, str]:
-    return (-each["score"], each["learning_rate"], each["seed"], each["key"])
+def _order(each: Candidate) -> tuple[int, float, float, int, str]:
+    reached = each.get("rung", WHOLE)
+    return (-reached, -each["score"], each["learning_rate"], each["seed"], each["key"])
 
 
 def _check_grid(candidates: Sequence[Candidate]) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from xtransfer.errors import ConfigError, did_you_mean
 from xtransfer.plan import Plan, Step
+from xtransfer.pruning.gates import gates_of
 
 
 def part_named(plan: Plan, name: str | None) -> Plan:
@@ -101,16 +102,23 @@ def evaluation_of(plan: Plan, model: str) -> Plan:
 def part(plan: Plan, keys: Iterable[str]) -> Plan:
     """Return a plan of some steps and all that they come from, in the order of the whole plan."""
     needed: set[str] = set()
+    gates = gates_of(plan.gates)
     left = list(keys)
     while left:
         key = left.pop()
         if key not in needed:
             needed.add(key)
             left += plan.steps[key].inputs.values()
+            left += [gate.prune for gate in gates.get(key, ())]
     steps: dict[str, Step] = {key: step for key, step in plan.steps.items() if key in needed}
     return replace(
         plan,
         steps=steps,
         cells=tuple(cell for cell in plan.cells if cell.key in needed),
+        gates=tuple(
+            replace(gate, steps=tuple(key for key in gate.steps if key in needed))
+            for gate in plan.gates
+            if needed & set(gate.steps)
+        ),
         probes=tuple(probe for probe in plan.probes if probe.key in needed),
     )

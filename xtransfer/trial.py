@@ -136,7 +136,10 @@ def _release_memory() -> None:
 
 
 class _Throttle:
-    """Passes on at most one report a second and logs one in fifteen; the first comes through."""
+    """Passes on at most one report a second and logs one in fifteen.
+
+    The first comes through, and so does every one of a rung, which its trial waits to hear of.
+    """
 
     def __init__(self, log: StoreLog) -> None:
         self.log = log
@@ -145,7 +148,7 @@ class _Throttle:
 
     def __call__(self, facts: Mapping[str, Any]) -> None:
         now = time.monotonic()
-        if now - self.last >= TELL_EVERY_S:
+        if now - self.last >= TELL_EVERY_S or facts.get("rung") is not None:
             self.last = now
             if now - self.logged >= LOG_EVERY_S or facts.get("dev") is not None:
                 self.logged = now

@@ -159,7 +159,7 @@ def _train_ours(
     tokenizer: Any,  # noqa: ARG001 - as the peer's
     precision: str,
 ) -> float:
-    """Train by the project's own loop with DeepSpeed, as a trial on one worker does."""
+    """Train by the project's own loop, as a trial on one worker does."""
     from xtransfer.prepared import read_rows, write_rows
     from xtransfer.train.assembly import Inputs, make_model, renumbered
     from xtransfer.train.context import Context, Progress
@@ -167,7 +167,6 @@ def _train_ours(
     from xtransfer.train.mixture import Mixture
     from xtransfer.train.parts import TaskPart
     from xtransfer.train.prediction import DataSet
-    from xtransfer.train.trial import ensure_process_group
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "rows.arrow"
@@ -196,14 +195,13 @@ def _train_ours(
     start = make_model(inputs, spec, [part], compacted=True, kept=False)
     size = start.model.encoder.config.vocab_size
     part = part.renumbered(lambda each: renumbered(each, start.tokens, size))
-    ensure_process_group()
     times: list[float] = []
 
     def note(_: Progress) -> None:
         times.append(time.perf_counter())
 
     context = Context(
-        engine="deepspeed", pad_id=start.model.encoder.config.pad_token_id or 0, report=note
+        engine="torch", pad_id=start.model.encoder.config.pad_token_id or 0, report=note
     )
     mixture = Mixture(steps=SKIPPED + load.steps, shares=(1.0,))
     train(spec, context, model=start.model, parts=[part], mixture=mixture)

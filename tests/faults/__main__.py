@@ -75,13 +75,14 @@ def malformed(seed: int, _: Path) -> bool:
 
 def elastic(_: int, folder: Path) -> bool:
     """Take nodes from a trial; say whether its weights are those of one that kept them."""
-    from tests.faults.elastic import ELASTIC, elastic_table, raylets, run_elastic
+    from tests.faults.elastic import ELASTIC, elastic_table, run_apart
 
-    runs = {}
-    for name, (workers, disturb) in ELASTIC.items():
-        with raylets(folder / name) as cluster:
-            url = f"file://{folder}/store-{name}"
-            runs[name] = run_elastic(url, cluster, workers=workers, disturb=disturb)
+    runs = {
+        name: run_apart(
+            folder / name, url=f"file://{folder}/store-{name}", workers=workers, disturb=disturb
+        )
+        for name, (workers, disturb) in ELASTIC.items()
+    }
     print(elastic_table(runs))
     return len({run.digests for run in runs.values()}) == 1
 

@@ -6,16 +6,17 @@ driver is the command line, in a process of its own, which joins them.
 
 from __future__ import annotations
 
-import os
-import secrets
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from tests.faults.nodes import Nodes, joined
 from tests.integration.test_pipeline import command
 from xtransfer.checkpoints import read_manifest
 from xtransfer.config import load_experiment
@@ -27,8 +28,6 @@ from xtransfer.store import Store, open_store
 
 CONFIG = Path(__file__).with_name("elastic.yaml")
 WAIT_S = 240.0
-TOKEN = secrets.token_hex(16)
-"""Of every cluster: Ray reads it once in the life of a process."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,72 +61,23 @@ class Elastic:
         return tuple(sorted(file.sha256 for file in self.record.files))
 
 
-class Raylets:
-    """A Ray cluster of this machine whose nodes come and go."""
-
-    def __init__(self, folder: Path) -> None:
-        from ray.cluster_utils import Cluster
-
-        self.folder = folder
-        Path("/tmp/ray").mkdir(exist_ok=True)  # where Ray notes the address, whatever its folder
-        self.cluster = Cluster(
-            initialize_head=True,
-            head_node_args={"num_cpus": 0, "temp_dir": str(folder), "include_dashboard": False},
-        )
-        self.nodes: list[Any] = []
-
-    @property
-    def address(self) -> str:
-        return self.cluster.address
-
-    def add(self) -> None:
-        """Start a raylet with one CPU, and with too little memory for a trial's own process."""
-        self.nodes.append(self.cluster.add_node(num_cpus=1, memory=100 * 2**20))
-
-    def kill(self) -> None:
-        """Kill -9 the newest node's processes."""
-        self.cluster.remove_node(self.nodes.pop(), allow_graceful=False)
-
-    def drain(self, *, seconds: int) -> None:
-        """Tell Ray that the newest node is about to be preempted."""
-        from ray._raylet import GcsClient
-        from ray.core.generated.autoscaler_pb2 import DRAIN_NODE_REASON_PREEMPTION
-
-        deadline = int((time.time() + seconds) * 1000)
-        accepted, reason = GcsClient(address=self.address).drain_node(
-            self.nodes[-1].node_id, DRAIN_NODE_REASON_PREEMPTION, "a test", deadline
-        )
-        assert accepted, reason
-
-
 @contextmanager
-def raylets(folder: Path, *, nodes: int = 2) -> Iterator[Raylets]:
-    """Run a cluster with a head without CPUs and `nodes` of one CPU each; it asks for a token."""
-    before = {name: os.environ.get(name) for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN")}
-    os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN}
-    try:
-        found = Raylets(folder)
-        try:
-            for _ in range(nodes):
-                found.add()
-            yield found
-        finally:
-            found.cluster.shutdown()
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})
+def raylets(folder: Path, *, nodes: int = 2) -> Iterator[Nodes]:
+    """Run a head without CPUs and nodes with too little memory for a trial's own process."""
+    with joined(folder, cpus=0, nodes=nodes, node={"memory": 100 * 2**20}) as found:
+        yield found
 
 
-Disturb = Callable[[Store, str, Raylets], list[Resize]]
+Disturb = Callable[[Store, str, Nodes], list[Resize]]
 
 
 def run_elastic(
     url: str,
-    cluster: Raylets,
+    cluster: Nodes,
     *,
     workers: str,
     engine: str = "torch",
-    disturb: Disturb = lambda *_: [],
+    disturb: Disturb,
     epochs: int = 160,
     more: Mapping[str, str] | None = None,
 ) -> Elastic:
@@ -171,13 +121,18 @@ def run_elastic(
     return Elastic(record=record, resizes=resizes, seconds=record.timing["seconds"])
 
 
-def lose(store: Store, key: str, cluster: Raylets) -> list[Resize]:
+def leave_alone(*_: object) -> list[Resize]:
+    """Change no node."""
+    return []
+
+
+def lose(store: Store, key: str, cluster: Nodes) -> list[Resize]:
     """Kill a node under way, of two; the trial goes on with one worker."""
     until(lambda: state_of(store, key).get("step", 0) >= 100, "100 steps with two workers")
     return [_changed(store, key, cluster.kill, "node killed", workers=1)]
 
 
-def lose_and_regain(store: Store, key: str, cluster: Raylets) -> list[Resize]:
+def lose_and_regain(store: Store, key: str, cluster: Nodes) -> list[Resize]:
     """Kill a node under way; when the trial goes on with one worker, add a node."""
     (lost,) = lose(store, key, cluster)
     at = state_of(store, key)["step"]
@@ -185,7 +140,7 @@ def lose_and_regain(store: Store, key: str, cluster: Raylets) -> list[Resize]:
     return [lost, _changed(store, key, cluster.add, "node added", workers=2)]
 
 
-def drain_and_regain(store: Store, key: str, cluster: Raylets) -> list[Resize]:
+def drain_and_regain(store: Store, key: str, cluster: Nodes) -> list[Resize]:
     """Announce the preemption of a node under way; when the trial has left it, replace it."""
     until(lambda: state_of(store, key).get("step", 0) >= 100, "100 steps with two workers")
     left = _changed(store, key, lambda: cluster.drain(seconds=60), "node drained", workers=1)
@@ -193,7 +148,7 @@ def drain_and_regain(store: Store, key: str, cluster: Raylets) -> list[Resize]:
     return [left, _changed(store, key, cluster.add, "node added", workers=2)]
 
 
-def drain_and_move(store: Store, key: str, cluster: Raylets) -> list[Resize]:
+def drain_and_move(store: Store, key: str, cluster: Nodes) -> list[Resize]:
     """Announce the preemption of the node that the trial's one process is on, and add another."""
     until(lambda: state_of(store, key).get("step", 0) >= 100, "100 steps")
     cluster.drain(seconds=60)
@@ -201,8 +156,25 @@ def drain_and_move(store: Store, key: str, cluster: Raylets) -> list[Resize]:
     return []
 
 
+def run_apart(folder: Path, *, nodes: int = 2, **how: Any) -> Elastic:
+    """Run on raylets of its own, in a process of its own: Ray keeps the first token that one sees.
+
+    Args:
+        folder: of Ray's own files.
+        nodes: to begin with.
+        how: arguments of `run_elastic`.
+    """
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+        return process.submit(_run_on_raylets, folder, nodes, how).result()
+
+
+def _run_on_raylets(folder: Path, nodes: int, how: Mapping[str, Any]) -> Elastic:
+    with raylets(folder, nodes=nodes) as cluster:
+        return run_elastic(cluster=cluster, **how)
+
+
 ELASTIC: Mapping[str, tuple[str, Disturb]] = {
-    "undisturbed": ("2", lambda *_: []),
+    "undisturbed": ("2", leave_alone),
     "killed": ("[1,2]", lose_and_regain),
     "drained": ("[1,2]", drain_and_regain),
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import subprocess
@@ -14,8 +13,7 @@ from tests.faults.elastic import (
     CONFIG,
     drain_and_move,
     lose,
-    raylets,
-    run_elastic,
+    run_apart,
     state_of,
     trained_key,
     until,
@@ -26,11 +24,6 @@ from xtransfer.records import Record, load_records
 from xtransfer.store import open_store
 
 pytestmark = pytest.mark.slow
-
-by_hand = pytest.mark.skipif(
-    "XTRANSFER_RAYLETS" not in os.environ,
-    reason="takes raylets away for minutes; set XTRANSFER_RAYLETS, or run make faults PARTS=elastic",
-)
 
 EPOCHS = 80
 SET = f"target.overrides.all.epochs={EPOCHS}"
@@ -47,7 +40,7 @@ def logged(url: str, key: str) -> str:
     return "".join(store.read(item.name).decode() for item in store.list(f"logs/{key}/"))
 
 
-@by_hand
+@pytest.mark.slowest
 def test_a_trial_goes_on_with_one_worker_when_a_node_is_killed(short_folder: Path) -> None:
     two = f"file://{short_folder / 'two'}"
     done = subprocess.run(
@@ -58,14 +51,13 @@ def test_a_trial_goes_on_with_one_worker_when_a_node_is_killed(short_folder: Pat
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    with raylets(short_folder / "ray") as cluster:
-        run = run_elastic(
-            f"file://{short_folder / 'store'}",
-            cluster,
-            workers="[1,2]",
-            disturb=lose,
-            epochs=EPOCHS,
-        )
+    run = run_apart(
+        short_folder / "ray",
+        url=f"file://{short_folder / 'store'}",
+        workers="[1,2]",
+        disturb=lose,
+        epochs=EPOCHS,
+    )
     (first, second) = run.workers
     assert (first, second[1]) == ([0, 2], 1)
     assert second[0] >= 100
@@ -73,15 +65,19 @@ def test_a_trial_goes_on_with_one_worker_when_a_node_is_killed(short_folder: Pat
     assert run.digests == tuple(sorted(file.sha256 for file in trained(two).files))
 
 
-@by_hand
 def test_a_trial_leaves_a_node_that_is_drained_and_needs_no_retry_for_it(
     short_folder: Path,
 ) -> None:
     url = f"file://{short_folder / 'store'}"
-    with raylets(short_folder / "ray", nodes=1) as cluster:
-        run = run_elastic(
-            url, cluster, workers="1", disturb=drain_and_move, epochs=EPOCHS, more={"retries": "0"}
-        )
+    run = run_apart(
+        short_folder / "ray",
+        nodes=1,
+        url=url,
+        workers="1",
+        disturb=drain_and_move,
+        epochs=EPOCHS,
+        more={"retries": "0"},
+    )
     tried = attempts(open_store(url), run.record.key)
     assert [attempt.state for attempt in tried] == ["failed", "done"]
     assert "its node is being drained" in logged(url, run.record.key)

@@ -353,3 +353,56 @@ def test_workers_leave_out_the_same_steps(
     assert alone.skipped_steps == sorted(bad) == found["skipped_steps"]
     for name, value in alone.weights.items():
         assert torch.allclose(found["weights"][name], value, atol=1e-5), name
+
+
+class Rungs:
+    """Rules at rungs as told, and notes what it was asked."""
+
+    def __init__(self, *stops: int) -> None:
+        self.stops = stops
+        self.asked: list[tuple[int, float]] = []
+
+    def __call__(self, rung: int, best: float) -> bool:
+        self.asked.append((rung, best))
+        return rung not in self.stops
+
+
+def test_a_trial_is_asked_about_at_each_rung_once() -> None:
+    """Of 10 steps, those 3, 6, 9 and 10 are scored: 30, 60, 90 and 100 percent."""
+    rule, told = Rungs(), list[Progress]()
+    spec = replace(SPEC, eval_every=3)
+    context = Context(pad_id=1, rungs=(10, 25, 50, 80), goes_on=rule, report=told.append)
+    outcome = train_tiny(spec, context, score=Script(10, 30, 20, 40))
+    assert rule.asked == [(25, 10), (50, 30), (80, 30)]
+    assert [(each.rung, each.best) for each in told if each.rung] == rule.asked
+    assert (outcome.steps, outcome.stopped_at, outcome.stopped_early) == (10, None, False)
+
+
+def test_a_trial_that_is_stopped_keeps_its_best_weights() -> None:
+    spec = replace(SPEC, eval_every=3)
+    whole = train_tiny(replace(spec, patience=1), Context(pad_id=1), score=Script(30, 10))
+    context = Context(pad_id=1, rungs=(25, 50), goes_on=Rungs(50))
+    outcome = train_tiny(spec, context, score=Script(30, 10))
+    assert (outcome.steps, outcome.total_steps) == (6, STEPS)
+    assert (outcome.stopped_at, outcome.stopped_early) == (50, True)
+    assert (outcome.best_score, outcome.best_step) == (30, 3)
+    assert same(outcome.weights, whole.weights)
+
+
+def test_a_resumed_trial_is_not_asked_about_a_rung_it_has_passed() -> None:
+    spec = replace(SPEC, eval_every=3)
+    kept: list[Checkpoint] = []
+    context = Context(
+        pad_id=1, save=kept.append, save_every_s=0.0, rungs=(25, 50), goes_on=Rungs(50)
+    )
+    undisturbed = train_tiny(spec, context, score=Script(30, 10))
+    assert [each.state["step"] for each in kept] == [1, 2, 3, 4, 5]
+    for checkpoint in kept:
+        rule = Rungs(50)
+        script = Script(10) if checkpoint.state["step"] >= 3 else Script(30, 10)
+        context = Context(pad_id=1, resume=checkpoint, rungs=(25, 50), goes_on=rule)
+        resumed = train_tiny(spec, context, score=script)
+        assert [rung for rung, _ in rule.asked][-1:] == [50]
+        assert len(rule.asked) == (1 if checkpoint.state["step"] >= 3 else 2)
+        assert same(resumed.weights, undisturbed.weights)
+        assert (resumed.steps, resumed.stopped_at) == (6, 50)

@@ -11,9 +11,9 @@ import torch
 
 from tests.train.workers import SPEC, train_tiny
 from xtransfer.checkpoints import load_checkpoint, save_checkpoint
-from xtransfer.errors import StoreError
+from xtransfer.errors import StepLeft, StoreError
 from xtransfer.store import open_store
-from xtransfer.train.context import Checkpoint, Context
+from xtransfer.train.context import Checkpoint, Context, Progress
 from xtransfer.train.saving import BackgroundSaver
 
 KEY = "0123456789ab"
@@ -64,6 +64,55 @@ def test_one_checkpoint_at_a_time_is_in_flight_in_the_order_they_came() -> None:
     saver.flush()
     assert gate.most == 1
     assert gate.written == list(range(5))
+
+
+def test_a_saver_is_busy_while_it_writes() -> None:
+    gate = Gate()
+    saver = BackgroundSaver(gate)
+    assert not saver.busy()
+    saver.save(checkpoint(1))
+    gate.entered.acquire()
+    assert saver.busy()
+    gate.open.release()
+    saver.flush()
+    assert not saver.busy()
+
+
+def test_training_does_not_wait_for_a_store_slower_than_checkpoints_are_due() -> None:
+    saved: list[int] = []
+    slow_until = 5
+
+    def busy() -> bool:
+        return bool(saved) and saved[-1] < told[-1].step < saved[-1] + slow_until
+
+    told: list[Progress] = []
+    train_tiny(
+        SPEC,
+        Context(
+            pad_id=1,
+            report=told.append,
+            save=lambda each: saved.append(each.state["step"]),
+            saving=busy,
+            save_every_s=0.0,
+        ),
+    )
+    assert saved == list(range(1, told[-1].total + 1, slow_until))
+
+
+def test_who_must_leave_saves_whatever_is_being_written() -> None:
+    saved: list[int] = []
+    told: list[Progress] = []
+    context = Context(
+        pad_id=1,
+        report=told.append,
+        save=lambda each: saved.append(each.state["step"]),
+        saving=lambda: True,
+        save_every_s=0.0,
+        leaving=lambda: "told" if told[-1].step == 3 else "",
+    )
+    with pytest.raises(StepLeft):
+        train_tiny(SPEC, context)
+    assert saved == [3]
 
 
 @pytest.mark.parametrize("error", [StoreError("s3://b", "refuses"), OSError(28, "disk full")])

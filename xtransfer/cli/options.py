@@ -134,13 +134,16 @@ def write_report(
 ) -> str:
     """Write the report's files to `out`, or into the store; return where report.html is."""
     from xtransfer.failures import noted
+    from xtransfer.pruning.gates import without_pruned
     from xtransfer.report.build import answer_of, collect_results, describe_run
     from xtransfer.report.study import study_of
     from xtransfer.report.tables import render
     from xtransfer.store.folder import disk_errors, replacing
 
     records = records_of(made, store)
+    prefix = f"reports/{experiment.name}-{made.key}"
     info = describe_run(experiment, made, records, noted(store))
+    made = without_pruned(made, records)
     results = collect_results(made, records)
     answer = answer_of(experiment, made, results, info, store=store, records=records)
     study = study_of(experiment, made, records, store=store, command=command)
@@ -157,7 +160,6 @@ def write_report(
                 with replacing(out / name) as temporary:
                     temporary.write_bytes(data)
         return str(out / "report.html")
-    prefix = f"reports/{experiment.name}-{made.key}"
     for name, data in files.items():
         store.write(f"{prefix}/{name}", data)
     return f"{store.url}/{prefix}/report.html"

@@ -20,6 +20,7 @@ from xtransfer.cli.options import (
     open_at,
     recorded_keys,
     records_in,
+    records_of,
     write_report,
 )
 from xtransfer.cli.output import (
@@ -121,6 +122,7 @@ def plan(
     """
     from xtransfer.costs.estimate import Question, estimate, to_json
     from xtransfer.costs.tables import SpeedTable, load_prices, load_speeds
+    from xtransfer.pruning.gates import without_pruned
 
     experiment, places = load(config, placement, store, sets, place)
     question = Question(
@@ -135,6 +137,7 @@ def plan(
     opened = open_at(places)
     made, missing = make_plan(experiment, lenient=True, store=opened)
     records = records_in(made, opened)
+    made = without_pruned(made, records)
     done = set(records) & set(made.steps)
     found = estimate(made, records, places, question)
     if as_json:
@@ -220,7 +223,8 @@ def run(
     written = write_report(experiment, made, opened, None, command=command_of(config, sets))
     console.print(
         f"{summary.done_before} of {summary.total} steps were recorded before, "
-        f"{summary.done_now} are new, {len(summary.failed)} failed, {len(summary.blocked)} blocked.",
+        f"{summary.done_now} are new, {len(summary.failed)} failed, {len(summary.blocked)} blocked"
+        f"{f', {summary.pruned} pruned' if summary.pruned else ''}.",
         soft_wrap=True,
     )
     if summary.failed:
@@ -248,8 +252,12 @@ def status(
     experiment, places = load(config, placement, store, sets, place)
     opened = open_at(places)
     made, _ = make_plan(experiment, lenient=True, store=opened)
-    done = recorded_keys(made, opened)
+    records = records_of(made, opened)
+    done = set(records)
     from xtransfer.failures import failures, noted
+    from xtransfer.pruning.gates import dropped_steps
+
+    dropped = dropped_steps(made, records) - done
 
     notes = {
         key: text for key, text in noted(opened).items() if key in made.steps and key not in done
@@ -259,6 +267,7 @@ def status(
     rows: list[dict[str, Any]] = []
     for key, step in made.steps.items():
         state = "recorded" if key in done else "failed" if key in found else "not done"
+        state = "pruned" if key in dropped else state
         row = {
             "key": key,
             "step": step.folder,
@@ -275,7 +284,7 @@ def status(
         print_json(rows)
         return
     phases = list(dict.fromkeys(row["phase"] for row in rows))
-    states = ("recorded", "failed", "blocked", "not done")
+    states = ("recorded", "failed", "blocked", *(("pruned",) if dropped else ()), "not done")
     print_table(
         ["phase", *states],
         [

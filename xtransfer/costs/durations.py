@@ -13,7 +13,7 @@ from xtransfer.costs.principles import estimated_speed, shape_of
 from xtransfer.costs.speeds import Speed, Trust
 from xtransfer.costs.tables import SpeedTable
 from xtransfer.placement import Placement, Resources
-from xtransfer.plan import Plan, Step
+from xtransfer.plan import INLINE, Plan, Step
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +53,7 @@ class Knowledge:
 
 def needs_of(step: Step, placement: Placement, gpus: float | None = None) -> Needs:
     """Return what a step takes; an elastic trial as many workers as `gpus` has room for."""
-    if step.kind == "select":
+    if step.kind in INLINE:
         return Needs()
     if step.kind in ("train", "pretrain"):
         train = placement.train
@@ -63,14 +63,14 @@ def needs_of(step: Step, placement: Placement, gpus: float | None = None) -> Nee
             if gpus is not None and train.gpus and not isinstance(train.workers, int):
                 workers = max(train.workers[0], min(workers, int(gpus // train.gpus)))
         return Needs(gpus=train.gpus * workers, cpus=train.cpus * workers)
-    own: Resources = placement.evaluate if step.kind == "evaluate" else placement.prepare
+    own: Resources = placement.prepare if step.kind == "prepare" else placement.evaluate
     return Needs(gpus=own.gpus, cpus=own.cpus)
 
 
 def duration_of(step: Step, plan: Plan, needs: Needs, known: Knowledge) -> Duration:
     """Return how long a step takes. Early stopping is left out, so it is an upper bound of a trial's."""
-    if step.kind == "select":
-        return Duration(seconds=0.0, trust="measured", about="select", source="the driver's own")
+    if step.kind in INLINE:
+        return Duration(seconds=0.0, trust="measured", about=step.kind, source="the driver's own")
     subject = subject_of(step, plan.steps)
     if subject is None:
         return _unknown(step.kind, "no figure for steps of this kind")

@@ -13,7 +13,7 @@ from xtransfer.costs.measured import Measurements
 from xtransfer.costs.schedule import Capacity, Job, critical_path, lower_bound, simulate
 from xtransfer.costs.tables import Price, Prices, SpeedTable
 from xtransfer.placement import Placement
-from xtransfer.plan import Plan
+from xtransfer.plan import INLINE, Plan
 from xtransfer.records import Record
 
 HOUR = 3600.0
@@ -153,7 +153,7 @@ def estimate(
             seconds=durations[step.key].seconds or 0.0,
             gpus=needs[step.key].gpus,
             cpus=needs[step.key].cpus,
-            counted=step.kind != "select",
+            counted=step.kind not in INLINE,
         )
         for step in left
     ]

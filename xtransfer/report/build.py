@@ -8,11 +8,13 @@ from typing import Any
 
 from xtransfer.config import Experiment, Phase
 from xtransfer.plan import BASELINE, Cell, Plan, Step
+from xtransfer.pruning.gates import without_pruned
 from xtransfer.records import Record
 from xtransfer.report.analyses import analyse
 from xtransfer.report.answer import Answer, build_answer
 from xtransfer.report.evidence import gather
 from xtransfer.report.results import ReportInfo, Result, tabulate
+from xtransfer.report.savings import search_notes
 from xtransfer.selection import Rule
 from xtransfer.store import Store
 from xtransfer.tasks.task import Task
@@ -58,6 +60,7 @@ def describe_run(
     failures: Mapping[str, str] | None = None,
 ) -> ReportInfo:
     """Return what a reader must know beside the numbers."""
+    whole, plan = plan, without_pruned(plan, records)
     encoder = experiment.encoder
     if encoder.name is None:
         name = "a tiny XLM-R pretrained by this run on artificial languages"
@@ -81,7 +84,7 @@ def describe_run(
     return ReportInfo(
         name=experiment.name,
         encoder=name,
-        plan_key=plan.key,
+        plan_key=whole.key,
         encoder_notes=encoder.notes,
         cuts=_cuts(plan, records),
         missing=_missing(plan, records, failures or {}),
@@ -89,6 +92,7 @@ def describe_run(
             *experiment.notes,
             *_seeds(experiment),
             *_adapters(experiment, records),
+            *search_notes(experiment, whole, records),
             *_mixtures(plan, records),
             *remarks,
         ),

@@ -13,7 +13,7 @@ from typing import Any
 from xtransfer.config import Experiment
 from xtransfer.judgement import Power
 from xtransfer.leases import Attempt, every_attempt
-from xtransfer.plan import Plan, Step
+from xtransfer.plan import INLINE, Plan, Step
 from xtransfer.records import Record
 from xtransfer.report.evidence import train_languages
 from xtransfer.store import Store
@@ -272,7 +272,7 @@ def _costs(
         if not own and not lost:
             continue
         wall = [record.timing.get("seconds", 0.0) / 3600 for record in own]
-        held = [_held(record) for record in own]
+        held = [held_by(record) for record in own]
         cpu = sum(hours * cpus for hours, (cpus, _, _) in zip(wall, held, strict=True))
         gpu = sum(hours * gpus for hours, (_, gpus, _) in zip(wall, held, strict=True))
         costs.append(
@@ -308,11 +308,12 @@ def lost_seconds(attempts: Sequence[Attempt], *, done: bool) -> list[float]:
     return lost
 
 
-def _held(record: Record) -> tuple[float, float, bool]:
+def held_by(record: Record) -> tuple[float, float, bool]:
     """Return the CPUs and GPUs that a step reserved, and whether their number varied."""
-    if record.kind == "select":
+    if record.kind in INLINE:
         return 0.0, 0.0, False  # the driver's own work
-    kind = {"pretrain": "train", "average": "prepare"}.get(record.kind, record.kind)
+    same = {"pretrain": "train", "average": "prepare", "estimate": "evaluate"}
+    kind = same.get(record.kind, record.kind)
     place: Mapping[str, Any] = record.placement.get(kind, {})
     workers: Any = place.get("workers", 1)
     varied = not isinstance(workers, int)

@@ -19,6 +19,10 @@ class Progress:
     loss: float
     examples_per_s: float
     dev: float | None = None
+    rung: int | None = None
+    """Percent of the training at which the trial now waits to hear whether it goes on ..."""
+    best: float | None = None
+    """... with this, its best dev score so far."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,9 +57,17 @@ class Context:
     save: Callable[[Checkpoint], None] = lambda checkpoint: None
     """Called on rank 0 with a checkpoint to keep; its tensors are copies that the loop does not touch again,
     so it may be written after the call."""
+    saving: Callable[[], bool] = lambda: False
+    """Whether a checkpoint is still being written: the next one that is due waits for that, unless this
+    process must end."""
     save_every_s: float = float("inf")
     leaving: Callable[[], str] = lambda: ""
     """Why this process must end soon; empty while it need not. Asked after every step."""
+    rungs: tuple[int, ...] = ()
+    """Percents of the training, rising, at which it is ruled whether the trial goes on."""
+    goes_on: Callable[[int, float], bool] = lambda rung, best: True
+    """Return whether the trial goes on after a rung with its best dev score so far. Called on rank 0, after
+    every rank's report of the rung."""
     skips_in_a_row: int = 3
     """Most optimizer steps left out one after the other, where the specification lets any be ..."""
     skips_in_all: int = 20

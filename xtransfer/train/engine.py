@@ -85,7 +85,7 @@ def make_engine(
 ) -> Engine:
     """Wrap a module, already on its device, into the engine named `kind`."""
     optimizer = torch.optim.AdamW(
-        parameter_groups(module, weight_decay), lr=0.0, betas=betas, eps=epsilon
+        parameter_groups(module, weight_decay), lr=0.0, betas=betas, eps=epsilon, fused=True
     )
     if kind == "torch":
         return TorchEngine(module, optimizer, clip=clip, world_size=world_size)
@@ -147,7 +147,7 @@ class TorchEngine:
         """Set both Adam moments and the step count of every parameter."""
         for name, parameter in trained_parameters(self.module):
             self.optimizer.state[parameter] = {
-                "step": torch.tensor(float(steps)),
+                "step": _steps(steps, parameter),
                 **{moment: moments[f"{moment}/{name}"].to(parameter.device) for moment in MOMENTS},
             }
 
@@ -297,7 +297,7 @@ class DeepSpeedEngine:
         )
         for tensor in flat:
             self.optimizer.state[tensor] = {
-                "step": torch.tensor(float(steps)),
+                "step": _steps(steps, tensor),
                 **{moment: torch.zeros_like(tensor, requires_grad=False) for moment in MOMENTS},
             }
         if hasattr(zero, "_lazy_init_hp_params_optimizer_state"):
@@ -318,6 +318,11 @@ def import_deepspeed() -> Any:
 
 def _copy(tensor: Any) -> Tensor:
     return tensor.detach().to(device="cpu", dtype=torch.float32, copy=True).contiguous()
+
+
+def _steps(steps: int, parameter: Tensor) -> Tensor:
+    """Return the count of steps as fused AdamW keeps it: beside the weights."""
+    return torch.tensor(float(steps), device=parameter.device)
 
 
 def _shape(parameter: Any) -> torch.Size:

@@ -86,6 +86,8 @@ class State:
     """Steps, counted from 0, that left weights and moments as they were."""
     snapshots: list[list[float]] = field(default_factory=list)
     """[step, dev score] of the evaluations whose weights are kept beside the best."""
+    rung: int = 0
+    """The last rung at which it was ruled whether the trial goes on, percent."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +113,8 @@ class Outcome:
     """Optimizer steps, counted from 0, that were left out."""
     snapshots: Snapshots = field(default_factory=lambda: Snapshots(None))
     """Further weights that were asked for."""
+    stopped_at: int | None = None
+    """The rung at which the trial was stopped, percent; None where it was not."""
 
 
 def train(
@@ -200,6 +204,7 @@ class _Run:
         self.seconds = 0.0
         self.dev_examples = 0
         self.dev_seconds = 0.0
+        self.stopped_at: int | None = None
 
     def restore(self, checkpoint: Checkpoint) -> None:
         self.state = State(**checkpoint.state)
@@ -225,6 +230,7 @@ class _Run:
                 state.step == self.total or (every and state.step % every == 0)
             ):
                 self._evaluate()
+                self._climb()
             if not state.stopped_early:
                 self._save_or_leave()
         if self.spec.keep == "last":
@@ -242,6 +248,7 @@ class _Run:
             workers=state.workers,
             skipped_steps=state.skipped_steps,
             snapshots=self.snapshots,
+            stopped_at=self.stopped_at,
             timing={
                 "examples": self.examples,
                 "examples_per_s": self.examples / self.seconds if self.seconds else 0.0,
@@ -384,6 +391,24 @@ class _Run:
             state.stopped_early = state.evaluations_since_best >= self.spec.patience
         self._report(state.history[-1]["loss"], dev=value)
 
+    def _climb(self) -> None:
+        """Have it ruled whether the trial goes on, where this evaluation has brought it to a rung.
+
+        Several rungs that were passed since the last evaluation count as the highest of them.
+        """
+        state, context = self.state, self.context
+        if state.step == self.total or state.stopped_early:
+            return
+        reached = [rung for rung in context.rungs if 100 * state.step >= rung * self.total]
+        rung = max(reached, default=0)
+        if rung <= state.rung:
+            return
+        self._report(state.history[-1]["loss"], rung=rung)
+        ruled = context.goes_on(rung, state.best_score) if context.rank == 0 else True
+        state.rung = rung
+        if not self._broadcast(ruled):
+            state.stopped_early, self.stopped_at = True, rung
+
     def _scores(self, numbers: set[int]) -> dict[int, dict[str, float]]:
         """Score the given parts; the same on every worker."""
         began = time.perf_counter()
@@ -398,6 +423,9 @@ class _Run:
     def _save_or_leave(self) -> None:
         """Save when it is time, and leave when this or another worker must.
 
+        Where the store is slower than checkpoints are due, training does not wait for it: the next one
+        begins after the last one is written.
+
         Raises:
             StepLeft: on all workers alike, after saving.
         """
@@ -405,9 +433,10 @@ class _Run:
             return
         due = time.monotonic() - self.last_save >= self.context.save_every_s
         asked = self.context.leaving() if self.state.step < self.total else ""
-        wishes = self._gather((asked, due))
-        reason = next((asked for asked, _ in wishes if asked), "")
-        if reason or any(due for _, due in wishes):
+        wishes = self._gather((asked, due, self.context.saving()))
+        reason = next((asked for asked, _, _ in wishes if asked), "")
+        due, saving = (any(each[place] for each in wishes) for place in (1, 2))
+        if reason or (due and not saving):
             self._save()
         if reason:
             raise StepLeft(
@@ -427,7 +456,7 @@ class _Run:
             self.context.save(Checkpoint(state=asdict(self.state), tensors=tensors))
         self.last_save = time.monotonic()
 
-    def _report(self, loss: float, dev: float | None = None) -> None:
+    def _report(self, loss: float, dev: float | None = None, rung: int | None = None) -> None:
         self.context.report(
             Progress(
                 step=self.state.step,
@@ -435,6 +464,8 @@ class _Run:
                 loss=loss,
                 examples_per_s=self.examples / max(self.seconds, 1e-9),
                 dev=dev,
+                rung=rung,
+                best=None if rung is None else self.state.best_score,
             )
         )
 

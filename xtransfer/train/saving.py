@@ -41,6 +41,10 @@ class BackgroundSaver:
         )
         self._thread.start()
 
+    def busy(self) -> bool:
+        """Return whether a checkpoint is being written, so that `save` would wait."""
+        return self._thread is not None and self._thread.is_alive()
+
     def flush(self) -> None:
         """Wait until the last checkpoint is saved or given up. Raises as `save` does."""
         if self._thread is not None:

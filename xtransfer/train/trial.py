@@ -20,6 +20,8 @@ from xtransfer.errors import Diverged, OutOfMemory
 from xtransfer.plan import Step
 from xtransfer.records import Done
 from xtransfer.store.folder import enough_space
+from xtransfer.sweeps.rungs import rulings_of, rungs_of
+from xtransfer.sweeps.waiting import ruled
 from xtransfer.train.adapters import frozen_weights, merged
 from xtransfer.train.assembly import (
     WEIGHTS,
@@ -73,7 +75,11 @@ def _run(step: Step, bench: Workbench, folder: Path) -> Done:
         train_on_workers(step, bench, folder)
     else:
         run_worker(step, bench, folder, rank=0, world_size=1)
-    return _read_outcome(folder)
+    done = _read_outcome(folder)
+    if rungs_of(step):
+        rulings = rulings_of(bench.store, step)
+        done.result["rulings"] = [each.model_dump(exclude={"key"}) for each in rulings]
+    return done
 
 
 def run_worker(step: Step, bench: Workbench, folder: Path, *, rank: int, world_size: int) -> None:
@@ -151,20 +157,23 @@ def _train(
         world_size=world_size,
         shards=placement.most_workers,
         device=device_of(placement.gpus),
-        engine=placement.engine,
+        engine=placement.chosen_engine,
         zero_stage=placement.zero_stage,
         micro_batch=bites.micro_batch if bites else placement.micro_batch,
         pad_id=model.encoder.config.pad_token_id or 0,
         report=lambda progress: bench.tell(_facts(progress)),
         alive=bench.alive,
         save=saver.save,
+        saving=saver.busy,
         save_every_s=placement.resume_every_s,
         leaving=bench.leaving,
         skips_in_a_row=placement.skips_in_a_row,
         skips_in_all=placement.skips_in_all,
+        rungs=rungs_of(step),
+        goes_on=lambda rung, best: ruled(step, bench, rung=rung, score=best).goes_on,
         resume=_resume(step.key, bench),
     )
-    if placement.engine == "deepspeed":
+    if context.engine == "deepspeed":
         ensure_process_group()
     if bites:
         context = replace(context, prediction_tokens=tokens_at_once(context) // 2)
@@ -268,6 +277,8 @@ def _write_outcome(
         "trained_tokens": len(start.tokens),
         **_null_threshold(outcome),
     }
+    if outcome.stopped_at is not None:
+        result["stopped_at"] = outcome.stopped_at
     if spec.on_nan == "skip":
         result["skipped_steps"] = outcome.skipped_steps
     if outcome.snapshots.scores:

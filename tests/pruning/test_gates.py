@@ -1,0 +1,281 @@
+"""Pruned plans: what waits, what runs, what is left out, and what is said of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import pytest
+from ray.tune.search import Searcher
+
+from tests.prints import FakePrints
+from tests.recorded import record_of
+from xtransfer.config import Experiment
+from xtransfer.errors import InputLost, StepError
+from xtransfer.plan import Plan, Step
+from xtransfer.planner import build_plan
+from xtransfer.pruning.gates import dropped_steps, gates_of, pruned_pairs, without_pruned
+from xtransfer.pruning.rule import best
+from xtransfer.pruning.settings import Pruning
+from xtransfer.records import Record
+from xtransfer.report.savings import leaving_of, search_notes
+from xtransfer.search import PlanSearcher
+from xtransfer.settings import read_settings
+from xtransfer.subplan import sweep_of
+
+BASE = (
+    "name=small",
+    "encoder=encoder",
+    "intermediate={tasks: [mnli, squad_v1, commonsenseqa], learning_rates: [1e-5]}",
+    "target={tasks: [xnli, xquad, udpos, tatoeba], seeds: [1, 2]}",
+    "target.languages={xnli: [en], xquad: [en], udpos: [en], tatoeba: [de]}",
+)
+KEEP = "pruning={keep: 1}"
+BEST = "mnli"
+
+
+def experiment_of(*overrides: str) -> Experiment:
+    return read_settings(Experiment, None, (*BASE, *overrides), "test")
+
+
+def plan_of(*overrides: str) -> Plan:
+    return build_plan(experiment_of(*overrides), FakePrints())
+
+
+def value_of(step: Step) -> float:
+    """A made-up estimate: that after mnli is the best."""
+    return -0.5 if BEST in step.sweep.split(" after ")[1] else -0.9
+
+
+def kept_of(plan: Plan, prune: str) -> list[str]:
+    estimates = {key: value_of(plan.steps[key]) for key in plan.steps[prune].inputs.values()}
+    return best(estimates, plan.steps[prune].spec["keep"])
+
+
+def recorded(plan: Plan, kinds: Collection[str]) -> dict[str, Record]:
+    found: dict[str, Record] = {}
+    for key, step in plan.steps.items():
+        if step.kind not in kinds:
+            continue
+        result: Mapping[str, Any]
+        if step.kind == "estimate":
+            result = {"estimate": value_of(step)}
+        elif step.kind == "prune":
+            values = {each: value_of(plan.steps[each]) for each in step.inputs.values()}
+            result = {"kept": kept_of(plan, key), "estimates": values}
+        else:
+            found[key] = record_of(step)
+            continue
+        blank = Step(
+            kind="select", name=step.name, spec={}, inputs={"trial-000": key}, phase="target"
+        )
+        found[key] = record_of(blank).model_copy(
+            update={"kind": step.kind, "key": key, "inputs": dict(step.inputs), "result": result}
+        )
+    return found
+
+
+@pytest.fixture
+def plan() -> Plan:
+    return plan_of(KEEP)
+
+
+def test_pruning_adds_steps_and_changes_no_key() -> None:
+    before, after = plan_of(), plan_of(KEEP)
+    added = [step for key, step in after.steps.items() if key not in before.steps]
+    assert before.steps.keys() < after.steps.keys()
+    assert [s.kind for s in added] == ["estimate"] * 6 + ["prune"] * 2
+    assert {s.name for s in added if s.kind == "prune"} == {"xnli", "udpos"}
+    assert before.cells == after.cells
+    assert before.gates == ()
+
+
+def test_nothing_is_planned_where_nothing_would_be_left_out() -> None:
+    assert plan_of("pruning={keep: 3}").steps.keys() == plan_of().steps.keys()
+    assert plan_of("pruning={keep: 1.0}").steps.keys() == plan_of().steps.keys()
+
+
+def test_a_share_is_rounded_up() -> None:
+    assert [Pruning(keep=share).kept_of(5) for share in (0.01, 0.2, 0.5, 1.0)] == [1, 1, 3, 5]
+    prune = next(s for s in plan_of("pruning={keep: 0.5}").steps.values() if s.kind == "prune")
+    assert prune.spec == {"keep": 2}
+
+
+def test_the_baseline_and_what_is_shared_stand_behind_no_gate(plan: Plan) -> None:
+    behind = gates_of(plan.gates)
+    assert behind
+    for key, step in plan.steps.items():
+        gated = step.kind in ("train", "select", "evaluate") and any(
+            f"after-{arm}" in step.name and step.name.startswith(("mnli", "xnli", "udpos"))
+            for arm in ("mnli", "squad_v1", "commonsenseqa")
+        )
+        assert (key in behind) == gated, step.folder
+
+
+def test_an_analysis_of_a_pair_goes_with_it() -> None:
+    plan = plan_of(KEEP, "analyses={forgetting: true}")
+    behind = gates_of(plan.gates)
+    for probe in plan.probes:
+        gates = {(gate.target, gate.intermediate) for gate in behind.get(probe.key, ())}
+        prunable = probe.target in ("xnli", "udpos")
+        assert gates == ({(probe.target, probe.after)} if prunable else set())
+    left = without_pruned(plan, recorded(plan, ("estimate", "prune")))
+    assert {p.after for p in left.probes if p.target == "udpos"} == {BEST}
+    assert all(p.key in left.steps for p in left.probes)
+
+
+def test_a_plan_with_gates_survives_json(plan: Plan) -> None:
+    again = Plan.from_json(json.loads(json.dumps(plan.to_json())))
+    assert again.gates == plan.gates
+    assert "gates" not in plan_of().to_json()
+
+
+def test_a_part_of_a_plan_takes_its_gates_along(plan: Plan) -> None:
+    part = sweep_of(plan, "target", "xnli after squad_v1")
+    assert {gate.intermediate for gate in part.gates} == {"squad_v1"}
+    assert {gate.prune for gate in part.gates} <= part.steps.keys()
+    assert all(key in part.steps for gate in part.gates for key in gate.steps)
+    assert len([s for s in part.steps.values() if s.kind == "estimate"]) == 3
+
+
+class Driver:
+    """Works a plan off as Tune would, without Tune."""
+
+    def __init__(self, plan: Plan, **more: Any) -> None:
+        self.plan, self.ran = plan, list[str]()
+        self.events: list[tuple[str, str]] = []
+        self.searcher = PlanSearcher(
+            plan,
+            **{
+                "done": (),
+                "work_inline": lambda step: self.ran.append(step.key),
+                "kept": lambda step: kept_of(plan, step.key),
+                "changed": lambda key, state, _: self.events.append((key, state)),
+                **more,
+            },
+        )
+
+    def run(self) -> Any:
+        trials = 0
+        while True:
+            wave: list[tuple[str, str]] = []
+            while isinstance(found := self.searcher.suggest(f"t{trials}"), dict):
+                wave.append((f"t{trials}", found["key"]))
+                trials += 1
+            if not wave:
+                return found
+            for trial, key in wave:
+                self.ran.append(key)
+                self.searcher.on_trial_complete(trial, {"error": "", "finished": 1})
+
+
+def test_only_the_pairs_that_are_kept_are_run(plan: Plan) -> None:
+    driver = Driver(plan)
+    assert driver.run() == Searcher.FINISHED
+    dropped = dropped_steps(plan, recorded(plan, ("prune",)))
+    assert driver.searcher.pruned == dropped
+    assert sorted(driver.ran) == sorted(plan.steps.keys() - dropped)
+    assert driver.searcher.waiting == []
+    left = {plan.steps[key].name for key in dropped}
+    assert any(name.startswith("udpos-after-squad_v1") for name in left)
+    assert not any("after-mnli" in name or name.startswith("xquad") for name in left)
+    assert {key for key, state in driver.events if state == "pruned"} == dropped
+
+
+def test_a_gated_step_waits_for_its_prune_step(plan: Plan) -> None:
+    prunes = [key for key, step in plan.steps.items() if step.kind == "prune"]
+    behind = gates_of(plan.gates)
+    order = Driver(plan)
+    order.run()
+    for key in order.ran:
+        for gate in behind.get(key, ()):
+            assert order.ran.index(gate.prune) < order.ran.index(key)
+    assert set(prunes) <= set(order.ran)
+
+
+def test_a_run_that_goes_on_prunes_as_before(plan: Plan) -> None:
+    done = [k for k, s in plan.steps.items() if s.kind in ("prepare", "estimate", "prune")]
+    driver = Driver(plan, done=done)
+    dropped = dropped_steps(plan, recorded(plan, ("prune",)))
+    assert driver.searcher.pruned == dropped
+    driver.run()
+    assert not set(driver.ran) & dropped
+
+
+def test_a_prune_step_that_fails_blocks_its_pairs_and_no_others(plan: Plan) -> None:
+    (broken,) = [k for k, s in plan.steps.items() if s.kind == "prune" and s.name == "udpos"]
+
+    def work(step: Step) -> None:
+        if step.key == broken:
+            raise StepError(step.folder, "cannot choose")
+
+    driver = Driver(plan, work_inline=work)
+    assert driver.run() == Searcher.FINISHED
+    behind = {key for key, gates in gates_of(plan.gates).items() if gates[0].target == "udpos"}
+    assert set(driver.searcher.blocked) == behind
+    assert set(driver.searcher.failed) == {broken}
+
+
+def test_a_prune_record_that_is_damaged_is_made_anew(plan: Plan) -> None:
+    read: list[str] = []
+
+    def kept(step: Step) -> list[str]:
+        read.append(step.key)
+        if len(read) == 1:
+            raise InputLost(step.folder, "altered")
+        return kept_of(plan, step.key)
+
+    driver = Driver(plan, kept=kept)
+    assert driver.run() == Searcher.FINISHED
+    assert driver.searcher.waiting == []
+    assert driver.ran.count(read[0]) == 2
+
+
+def test_readers_see_a_plan_without_what_was_pruned(plan: Plan) -> None:
+    assert without_pruned(plan, {}) is plan
+    records = recorded(plan, ("estimate", "prune"))
+    left = without_pruned(plan, records)
+    assert plan.steps.keys() - left.steps.keys() == dropped_steps(plan, records)
+    assert {(c.target, c.intermediate) for c in plan.cells} - {
+        (c.target, c.intermediate) for c in left.cells
+    } == {(t, i) for t in ("xnli", "udpos") for i in ("squad_v1", "commonsenseqa")}
+    for step in left.steps.values():
+        assert set(step.inputs.values()) <= left.steps.keys()
+
+
+def test_every_pruned_pair_is_reported_with_its_estimate(plan: Plan) -> None:
+    records = recorded(plan, ("estimate", "prune", "train"))
+    gpus = {"train": {"cpus": 1, "gpus": 2, "workers": 1}, "evaluate": {"cpus": 1, "gpus": 1}}
+    records = {
+        key: record.model_copy(update={"placement": gpus, "timing": {"seconds": 1800.0}})
+        for key, record in records.items()
+        if key not in dropped_steps(plan, records)
+    }
+    pairs = pruned_pairs(plan, records)
+    assert [(p.target, p.intermediate, p.estimate, p.least_kept) for p in pairs] == [
+        (target, arm, -0.9, -0.5)
+        for target in ("xnli", "udpos")
+        for arm in ("squad_v1", "commonsenseqa")
+    ]
+    left = leaving_of(plan, records)
+    assert left is not None
+    assert left.trials == 8  # two targets after two tasks with two seeds
+    assert left.saved_h == pytest.approx(8 * 0.5 * 2)
+    assert left.spent_h == pytest.approx(6 * 0.5)
+    notes = search_notes(experiment_of(KEEP), plan, records)
+    assert "pruning left out 4 pairs and 8 trials, about 8 GPU-hours" in notes[0]
+    assert notes[1] == (
+        "xnli after squad_v1: pruned, LogME -0.9000; the lowest that is kept has -0.5000"
+    )
+    assert len(notes) == 5
+
+
+def test_ties_are_decided_by_name() -> None:
+    assert best({"b": 1.0, "a": 1.0, "c": 2.0}, 2) == ["c", "a"]
+
+
+def test_settings_that_make_no_sense_are_refused() -> None:
+    for keep in (0, -1, 1.5, 0.0):
+        with pytest.raises(ValueError, match="is a number of tasks"):
+            Pruning(keep=keep)

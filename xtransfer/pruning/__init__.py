@@ -1,0 +1,1 @@
+"""Which intermediate tasks are worth training a target after, estimated before it is trained."""

@@ -1,0 +1,146 @@
+"""How an experiment's sweeps search, as a section of each phase.
+
+    intermediate:
+      search: {kind: random, low: 5e-6, high: 5e-5, trials: 8}
+      asha: {grace: 25, reduction: 2}
+
+Without either, a sweep is the grid of `learning_rates` and `seeds`, and every trial runs to its end.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from xtransfer.errors import ConfigError
+from xtransfer.settings import Settings
+
+DIGITS = 3
+"""Significant digits of a drawn learning rate: few enough for a step's name to show it whole."""
+
+
+class Search(Settings):
+    """Where a sweep's learning rates come from; a bare name is its `kind`."""
+
+    kind: Literal["grid", "random"] = "grid"
+    """grid: the phase's `learning_rates`. random: drawn when the plan is made, see `rates`."""
+    low: float | None = Field(default=None, gt=0, lt=1)
+    """Lower end of the range of learning rates ..."""
+    high: float | None = Field(default=None, gt=0, lt=1)
+    """... and its upper end."""
+    trials: int = Field(default=8, ge=1, le=1000)
+    """Learning rates that are tried, each with every seed of the phase."""
+    seed: int = Field(default=0, ge=0, lt=2**32)
+    """Of the draw; it has nothing to do with the seeds of the trials."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare_kind(cls, value: Any) -> Any:
+        return {"kind": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _range(self) -> Search:
+        if self.kind == "grid":
+            if self.low is not None or self.high is not None:
+                raise ValueError("a grid has no range: its values are the phase's `learning_rates`")
+        elif self.low is None or self.high is None:
+            raise ValueError(f"{self.kind} needs `low` and `high`, the range of learning rates")
+        elif self.low >= self.high:
+            raise ValueError("`low` must be below `high`")
+        return self
+
+    def rates(self, grid: Sequence[float], default: float) -> tuple[float, ...]:
+        """Return the learning rates of a sweep, rising when drawn: all known before anything runs.
+
+        A random draw is uniform in the logarithm, as Ray Tune's `loguniform` draws it from the same
+        seed, and rounded to three digits. Its trials are the same steps as those of a grid that has
+        these learning rates, and a longer draw has the trials of a shorter one among its own.
+
+        Args:
+            grid: the phase's own learning rates, empty for none.
+            default: the task's own.
+        """
+        if self.kind == "grid":
+            return tuple(grid) or (default,)
+        assert self.low is not None
+        assert self.high is not None
+        # Of all generators of numpy, only RandomState is promised to draw the same in every version.
+        draw = np.random.RandomState(self.seed)
+        logs = draw.uniform(math.log(self.low), math.log(self.high), size=self.trials)
+        return tuple(sorted({rounded(math.exp(each)) for each in logs}))
+
+
+class Asha(Settings):
+    """Asynchronous successive halving (Li et al. 2020, arXiv 1810.05934) in each sweep.
+
+    At each rung, a share of the training, a trial goes on only if its best dev score so far is among the
+    best `1 / reduction` of what its sweep's trials had when they came to that rung.
+    """
+
+    grace: int = Field(ge=1, le=99)
+    """The first rung, in percent of a trial's optimizer steps. The next ones are at `reduction` times
+    the one before."""
+    reduction: int = Field(default=2, ge=2)
+
+    def identity(self, rates: Sequence[float], seeds: Sequence[int]) -> dict[str, Any]:
+        """Return what enters the key of each trial of a sweep: the rule, and whom it competes with."""
+        return {
+            "grace": self.grace,
+            "reduction": self.reduction,
+            "learning_rates": list(rates),
+            "seeds": list(seeds),
+        }
+
+
+def rounded(rate: float) -> float:
+    """Return a learning rate to the digits that a step's name shows."""
+    return float(f"{rate:.{DIGITS}g}")
+
+
+def check_sweeps(
+    search: Search,
+    asha: Asha | None,
+    *,
+    grid: Collection[float],
+    rules: Collection[str],
+    eval_every: int | None,
+    where: str,
+) -> None:
+    """Check that what a phase says of its sweeps goes together.
+
+    Args:
+        search: where learning rates come from.
+        asha: how trials are stopped, None for not at all.
+        grid: the phase's `learning_rates`.
+        rules: the phase's selection rules.
+        eval_every: optimizer steps between two dev evaluations, None for one at the end.
+        where: the phase's place in the experiment, for errors.
+
+    Raises:
+        ConfigError: when it does not.
+    """
+    if search.kind != "grid" and grid:
+        raise ConfigError(
+            f"{where}.learning_rates",
+            f"are those of a grid, and {where.rpartition(' ')[2]}.search is {search.kind}",
+            "Leave one of them out.",
+        )
+    if asha is None:
+        return
+    others = sorted(set(rules) - {"best_dev"})
+    if others:
+        raise ConfigError(
+            f"{where}.asha",
+            f"stops trials by the score that best_dev selects by, and the rule is {others[0]}",
+            "Take the rule best_dev, or leave asha out.",
+        )
+    if eval_every is None:
+        raise ConfigError(
+            f"{where}.asha",
+            "needs dev evaluations on the way, and there is only the last one",
+            "Set training.eval_every to a number of steps.",
+        )

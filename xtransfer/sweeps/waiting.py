@@ -1,0 +1,36 @@
+"""A trial at a rung: it waits for its driver's ruling, or rules itself where none comes."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from xtransfer.plan import Step
+from xtransfer.sweeps.rungs import Ruling, read_ruling
+
+if TYPE_CHECKING:
+    from xtransfer.execute import Workbench
+
+WAIT_S = 20.0
+"""Seconds until a trial no longer waits. A driver that takes trials on one worker has ruled at once."""
+LOOK_EVERY_S = 0.5
+
+log = logging.getLogger(__name__)
+
+
+def ruled(step: Step, bench: Workbench, *, rung: int, score: float) -> Ruling:
+    """Return the ruling of a trial at a rung.
+
+    A driver rules when it hears of the rung; where there is none, or it could not reach the store, the
+    trial does as the driver would have done.
+    """
+    from xtransfer.sweeps.scheduler import rule
+
+    until = time.monotonic() + (WAIT_S if bench.run else 0.0)
+    while (found := read_ruling(bench.store, step, rung)) is None:
+        if time.monotonic() >= until:
+            log.info("%s rules itself at %d %%", step.folder, rung)
+            return rule(bench.store, step, rung=rung, score=score)
+        time.sleep(LOOK_EVERY_S)
+    return found

@@ -1,0 +1,131 @@
+"""The estimate step: how well a recorded model's features fit a task that it was not trained on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from xtransfer.errors import StepError
+from xtransfer.forms.encoding import IGNORED, ints, lists
+from xtransfer.plan import Step
+from xtransfer.prepared import read_data_set
+from xtransfer.records import Done
+from xtransfer.statistics.transferability import logme
+from xtransfer.train.assembly import WEIGHTS
+from xtransfer.train.batching import prediction_batches
+from xtransfer.train.context import Context, device_name, device_of
+from xtransfer.train.model import apply_weights, load_encoder, read_weights
+from xtransfer.train.prediction import DataSet, make_inputs, tokens_at_once
+
+if TYPE_CHECKING:
+    from xtransfer.execute import Workbench
+
+Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int64]
+
+
+def estimate_step(step: Step, bench: Workbench, _: Path) -> Done:
+    """Estimate how well the model that an estimate step names fits its task."""
+    from xtransfer.execute import encoder_place
+
+    began = time.time()
+    torch.set_num_threads(max(1, int(bench.placement.evaluate.cpus)))
+    name, revision = encoder_place(step, bench)
+    encoder = load_encoder(name, revision=revision)
+    trained = bench.trained(step.inputs["model"])
+    apply_weights(encoder, read_weights(bench.files(trained, [WEIGHTS]) / WEIGHTS))
+    device = device_of(bench.placement.evaluate.gpus)
+    context = Context(device=device, pad_id=encoder.config.pad_token_id or 0, alive=bench.alive)
+    folder = bench.files(bench.record(step.inputs["data"]))
+    spec = step.spec
+    data = DataSet.joined([read_data_set(folder, language) for language in spec["languages"]])
+    ready = time.time()
+    vectors, labels = features(
+        encoder.to(device),
+        data,
+        context,
+        form=spec["form"],
+        examples=spec["examples"],
+        seed=spec["seed"],
+    )
+    if len(np.unique(labels)) < 2:
+        raise StepError(
+            step.folder,
+            f"all {len(labels)} examples of {spec['task']} that were drawn have one label",
+            "Raise pruning.examples, or leave pruning out.",
+        )
+    return Done(
+        result={
+            "estimate": logme(vectors, labels),
+            "examples": len(labels),
+            "classes": len(np.unique(labels)),
+            "model": trained.key,
+        },
+        timing={"start_s": ready - began},
+        placement={"device": device_name(device)},
+    )
+
+
+def features(
+    encoder: Any, data: DataSet, context: Context, *, form: str, examples: int, seed: int
+) -> tuple[Floats, Ints]:
+    """Return features [n, hidden] of drawn examples, from the last layer, and their labels [n].
+
+    Of a classification, the mean over an input's tokens, special ones included. Of a choice, that of each
+    answer beside its question, labelled 1 if it is the right one. Of tagging, the state of each word's
+    first subword; n is then at most `examples`.
+
+    Args:
+        encoder: as it is; put into evaluation mode.
+        data: prepared with labels; what has none is left out.
+        context: device and padding.
+        form: classification, choice or tagging.
+        examples: to draw, without replacement.
+        seed: of the draw.
+    """
+    encoder.eval()
+    random = np.random.RandomState(seed)
+    rows = random.permutation(len(data.lengths))
+    if form != "tagging":
+        rows = np.array([row for row in rows if ints(data.rows["label"], [row])[0] >= 0])
+    rows = rows[:examples]
+    found = list(_states(encoder, data, context, form=form, rows=rows))
+    vectors = np.concatenate([vectors for vectors, _ in found])
+    labels = np.concatenate([labels for _, labels in found])
+    if form == "tagging":
+        chosen = random.permutation(len(labels))[:examples]
+        vectors, labels = vectors[chosen], labels[chosen]
+    return vectors, labels
+
+
+def _states(
+    encoder: Any, data: DataSet, context: Context, *, form: str, rows: Ints
+) -> Iterator[tuple[Floats, Ints]]:
+    """Yield features and labels of batches of rows."""
+    batches = prediction_batches(data.lengths[rows], tokens=tokens_at_once(context))
+    for batch in (rows[each] for each in batches):
+        context.alive()
+        inputs = make_inputs(form, data.rows, batch, context)
+        with torch.inference_mode():
+            states = encoder(**inputs).last_hidden_state.float()
+        if form == "tagging":
+            tags = lists(data.rows["labels"], batch)
+            for state, labels in zip(states.cpu().numpy(), tags, strict=True):
+                words = np.flatnonzero(labels != IGNORED)
+                yield state[words], labels[words].astype(np.int64)
+            continue
+        mask = inputs["attention_mask"][..., None]
+        pooled = ((states * mask).sum(1) / mask.sum(1)).cpu().numpy()
+        labels = ints(data.rows["label"], batch)
+        if form == "choice":
+            counts = [len(lengths) for lengths in lists(data.rows["choice_lengths"], batch)]
+            labels = np.concatenate(
+                [np.arange(count) == label for count, label in zip(counts, labels, strict=True)]
+            ).astype(np.int64)
+        yield pooled, labels
