@@ -92,6 +92,7 @@ def describe_run(
             *experiment.notes,
             *_seeds(experiment),
             *_adapters(experiment, records),
+            *_averages(experiment),
             *search_notes(experiment, whole, records),
             *_mixtures(plan, records),
             *remarks,
@@ -193,6 +194,20 @@ def _adapters(experiment: Experiment, records: Mapping[str, Record]) -> list[str
         low, high = f"{shares[0]:.2g}", f"{shares[-1]:.2g}"
         many = f": {low if low == high else f'{low} to {high}'} % of a trial's weights, its head included"
     return [f"trained by {lora.text()}{many}; all other weights of the encoder stayed as they were"]
+
+
+def _averages(experiment: Experiment) -> list[str]:
+    """Say what the rows of averages are."""
+    average = experiment.target.average
+    if average is None:
+        return []
+    heads = ""
+    if average.seeds:
+        heads = f"; the heads of all seeds start from one draw, of seed {average.head_seed}"
+    chosen = "which no score chose"
+    if average.checkpoints is not None and average.which == "best":
+        chosen = "of the checkpoints with the highest dev scores"
+    return [f"rows named 'mean ...' score the arithmetic mean of weights, {chosen}{heads}"]
 
 
 def _mixtures(plan: Plan, records: Mapping[str, Record]) -> list[str]:
