@@ -17,6 +17,7 @@ from xtransfer.adapters import Lora
 from xtransfer.plan import Plan
 from xtransfer.records import Record
 from xtransfer.report.grid import NONE, grid, number
+from xtransfer.results import learning_rate_of
 from xtransfer.tasks import TASKS
 from xtransfer.tasks.task import Task
 
@@ -133,7 +134,7 @@ def _stages(history: list[Record]) -> str:
                 " + ".join(sizes) or NONE,
                 str(spec["epochs"]),
                 str(spec["batch_size"]),
-                f"{spec['learning_rate']:g}",
+                f"{learning_rate_of(record):g}",
                 str(spec["seed"]),
                 NONE if found.get("score") is None else f"{found['score']:.2f}",
                 f"`{record.folder}`",
