@@ -3,8 +3,8 @@
     checkpoints   the last or best k dev evaluations of the trial that a selection chose
     seeds         the models of all seeds of a target; of each the mean of its checkpoints, where asked for
 
-An average is chosen by no dev score and by no test score, so zero-shot transfer may have it (Schmidt et al.
-2023, "Free Lunch", ACL; checkpoints and runs). Runs average only where their heads agree on what each
+The last checkpoints of all seeds need no dev set in any target language to be chosen by, so zero-shot transfer
+may have them (Schmidt et al. 2023, "Free Lunch", ACL; checkpoints and runs). Runs average only where their heads agree on what each
 unit means. Here that is by one rule: the heads of all seeds start from the same draw (`head_seed`), and
 the seeds differ in their data order and dropout.
 """

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from statistics import fmean, stdev
 from typing import Any
 
+from xtransfer.adapters import Lora
 from xtransfer.plan import Plan
 from xtransfer.records import Record
 from xtransfer.report.grid import NONE, grid, number
@@ -150,7 +151,14 @@ def _stages(history: list[Record]) -> str:
         "dev",
         "step",
     ]
-    return "\n".join(grid(head, rows, text={"task", "languages", "step"}))
+    table = grid(head, rows, text={"task", "languages", "step"})
+    used = [
+        Lora.model_validate(each.spec["lora"], strict=False)
+        for each in history
+        if each.spec.get("lora")
+    ]
+    notes = {f"By {lora.text()}; here its product is in the layers' own weights." for lora in used}
+    return "\n".join([*table, *(["", *sorted(notes)] if notes else [])])
 
 
 def _evaluations(card: Card) -> list[Record]:

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from xtransfer.adapters import Lora
 from xtransfer.analyses import Analyses
 from xtransfer.arms import Arm, FewShot
 from xtransfer.averaging import Average
@@ -256,10 +257,14 @@ class Training(Settings):
     on_nan: Literal["fail", "skip"] = "fail"
     """What becomes of an optimizer step whose loss or gradient is not finite: it fails the trial, or it is
     left out and noted. How often is put up with is a matter of placement (`train.skips_in_all`)."""
+    lora: Lora | None = None
+    """Train adapters instead of the whole encoder, in all trials."""
 
     def identity(self) -> dict[str, Any]:
         """Return what enters the keys of trials. That a step fails them does not: it leaves no record."""
-        return self.model_dump(mode="json", exclude={"on_nan"} if self.on_nan == "fail" else None)
+        absent = {"on_nan"} if self.on_nan == "fail" else set[str]()
+        absent |= {"lora"} if self.lora is None else set()
+        return self.model_dump(mode="json", exclude=absent)
 
 
 class Retrieval(Settings):

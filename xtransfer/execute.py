@@ -144,7 +144,7 @@ def _do(step: Step, bench: Workbench, lease: Lease) -> Record:
                 inputs=dict(step.inputs),
                 files=(),
                 result=done.result,
-                environment=environment(),
+                environment=environment(*(["peft"] if step.spec.get("lora") else [])),
                 placement={
                     **bench.placement.model_dump(include={"train", "evaluate", "prepare"}),
                     "encoder": step.where.get("encoder", {}).get("name", ""),
@@ -182,9 +182,9 @@ def sound_record(store: Store, step: Step) -> Record | None:
     return None
 
 
-def environment() -> dict[str, str]:
-    """Return the versions that results depend on."""
-    packages = ("torch", "transformers", "tokenizers", "deepspeed", "ray", "numpy")
+def environment(*more: str) -> dict[str, str]:
+    """Return the versions that results depend on; `more`: further packages."""
+    packages = ("torch", "transformers", "tokenizers", "deepspeed", "ray", "numpy", *more)
     own = {"python": platform.python_version(), "xtransfer": __version__}
     return own | {name: version(name) for name in packages}
 

@@ -176,10 +176,11 @@ def test_records_of_another_plan_count_too(plan: Plan, tmp_path: Path) -> None:
     [
         SMALL.replace("xlm-roberta-base", "xlm-roberta-large"),
         SMALL.replace("eval_every: null", "eval_every: null, precision: bf16"),
+        SMALL.replace("eval_every: null", "eval_every: null, lora: {rank: 8}"),
     ],
-    ids=["encoder", "precision"],
+    ids=["encoder", "precision", "adapters"],
 )
-def test_records_of_another_encoder_or_precision_do_not(
+def test_records_of_another_encoder_or_precision_or_of_adapters_do_not(
     plan: Plan, tmp_path: Path, changed: str
 ) -> None:
     other = plan_of(tmp_path, changed)

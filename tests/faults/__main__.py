@@ -5,6 +5,7 @@ network      sends thousands of operations to an S3 service through a proxy that
              with 500 or 503, resets 2 %, cuts 2 % of replies short and stalls 0.5 %
 malformed    gives more than 500 malformed inputs to the command line
 elastic      has a trial of two workers lose a node (killed, then drained) and get one back
+autoscale    runs the RayJob's entry point on a cluster that scales from no worker and loses a node
 kills        kills -9 driver, trial, worker, raylet and S3 service at 50 moments of whole runs
 runs         does 8 whole runs through such a proxy, every second one with kills, too
 drivers      starts 8 drivers on one plan at once; then again, and kills 4 of them
@@ -87,6 +88,15 @@ def elastic(_: int, folder: Path) -> bool:
     return len({run.digests for run in runs.values()}) == 1
 
 
+def autoscale(_: int, __: Path) -> bool:
+    """Scale a cluster up and down around a job; say whether it went as an undisturbed run."""
+    from tests.faults.autoscale import scale_and_compare, scaled_table
+
+    found, same = scale_and_compare(say=lambda text: print(text, file=sys.stderr, flush=True))
+    print(scaled_table(found, same=same))
+    return found.fine and same
+
+
 def kills(seed: int, _: Path, *, count: int = 50, only: Collection[str] = ()) -> bool:
     """Kill processes of whole runs; say whether all of them kept what is promised."""
     from tests.faults.rounds import bench, kill_processes, report
@@ -118,6 +128,7 @@ PARTS: Mapping[str, Callable[..., bool]] = {
     "network": network,
     "malformed": malformed,
     "elastic": elastic,
+    "autoscale": autoscale,
     "kills": kills,
     "runs": runs,
     "drivers": drivers,

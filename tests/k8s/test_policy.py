@@ -142,6 +142,17 @@ def key_in_config(manifests: list[Manifest]) -> None:
             manifest.body["data"]["more.yaml"] = "key: AKIA" + "A" * 16
 
 
+def placed(old: str, new: str) -> Callable[[list[Manifest]], None]:
+    def change(manifests: list[Manifest]) -> None:
+        for manifest in manifests:
+            if manifest.name.startswith("xtransfer-placement-"):
+                text = manifest.body["data"]["placement.yaml"]
+                assert old in text
+                manifest.body["data"]["placement.yaml"] = text.replace(old, new)
+
+    return change
+
+
 SECRET = {"name": "AWS_SECRET_ACCESS_KEY", "value": "x"}
 
 
@@ -151,6 +162,27 @@ def env(role: str) -> Callable[[list[Manifest]], None]:
 
 # Rule, what it is called here, overlay, change, where it must be found.
 CASES: list[tuple[str, str, str, Callable[[list[Manifest]], None], str]] = [
+    (
+        "room",
+        "a trial of more CPUs than a worker has",
+        "kind",
+        placed("train: {cpus: 1", "train: {cpus: 2"),
+        "spec.rayClusterSpec.workerGroupSpecs",
+    ),
+    (
+        "room",
+        "a trial with a GPU where none is",
+        "kind",
+        placed("train: {cpus: 1", "train: {cpus: 1, gpus: 1"),
+        "spec.rayClusterSpec.workerGroupSpecs",
+    ),
+    (
+        "room",
+        "three workers where two are",
+        "kind",
+        placed("train: {cpus: 1", "train: {cpus: 1, workers: 3"),
+        "spec.rayClusterSpec.workerGroupSpecs",
+    ),
     (
         "name-length",
         "48 characters",
@@ -634,4 +666,10 @@ def test_seventeen_groups_pass(overlay: Overlay) -> None:
 def test_equal_quantities_in_other_words_pass(overlay: Overlay) -> None:
     manifests = overlay("kind")
     container(manifests, "head")["resources"]["limits"]["memory"] = "3072Mi"
+    assert check(manifests) == []
+
+
+def test_an_elastic_trial_needs_room_for_its_fewest_workers(overlay: Overlay) -> None:
+    manifests = overlay("kind")
+    placed("train: {cpus: 1", "train: {cpus: 1, workers: [2, 8]")(manifests)
     assert check(manifests) == []

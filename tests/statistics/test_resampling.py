@@ -157,3 +157,16 @@ def test_a_p_value_is_never_nought_and_never_above_one() -> None:
 def test_a_number_of_names_is_the_same_everywhere() -> None:
     assert number_of("xnli", "seeds") == 1070879022
     assert number_of("ab", "c") != number_of("a", "bc")
+
+
+def test_systems_that_are_not_counted_change_nothing_for_the_others() -> None:
+    one, other, made = np.array([50.0, 52.0]), np.array([55.0, 55.5]), np.array([51.0, 80.0])
+    alone = seed_noise([one, other], [1, 2], draws=50, seed=[3])
+    beside = seed_noise(
+        [one, other, made], [1, 2, 4], draws=50, seed=[3], counted=[True, True, False]
+    )
+    assert alone is not None
+    assert beside is not None
+    assert all(np.array_equal(a, b) for a, b in zip(alone, beside, strict=False))
+    assert len(beside) == 3
+    assert seed_noise([one], [1], draws=5, seed=[3], counted=[False]) is None

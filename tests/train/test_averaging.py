@@ -30,8 +30,8 @@ from xtransfer.train.assembly import WEIGHTS, gather_inputs, make_model, make_pa
 from xtransfer.train.averaging import mean_weights
 from xtransfer.train.context import Checkpoint, Context
 from xtransfer.train.model import apply_weights, read_weights
-from xtransfer.train.snapshots import Snapshots
-from xtransfer.train.trial import trial_spec
+from xtransfer.train.snapshots import Snapshots, snapshot_file
+from xtransfer.train.trial import OUTCOME, trial_spec
 
 BASE = torch.arange(12, dtype=torch.float32).reshape(6, 2)
 
@@ -192,6 +192,7 @@ def test_averages_are_recorded_scored_and_rows_of_the_table(tmp_path: Path) -> N
     assert "| baseline, mean of last 2 over seeds |" in page
     assert "weights: mean of last 2 over seeds" in page
     assert not answer.partial
+    assert "the heads of all seeds start from one draw, of seed 0" in page
 
 
 def test_the_heads_of_averaged_seeds_start_alike(tmp_path: Path) -> None:
@@ -216,3 +217,20 @@ def test_the_heads_of_averaged_seeds_start_alike(tmp_path: Path) -> None:
 def test_a_trial_with_too_few_evaluations_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StepError, match="scored its dev set 4 times, and 5 checkpoints"):
         run_small(tmp_path, checkpoints=5)
+
+
+def test_workers_hand_all_checkpoints_over(tmp_path: Path) -> None:
+    from xtransfer.train.distributed import _fetch_outcome, _hand_over
+
+    store = open_store(f"file://{tmp_path}/store")
+    for name in ("one", "other", "third"):
+        (tmp_path / name).mkdir()
+    names = [WEIGHTS, OUTCOME, snapshot_file(6), snapshot_file(8)]
+    for name in names:
+        (tmp_path / "one" / name).write_text(f"of {name}")
+    _hand_over(store, "0" * 12, tmp_path / "one")
+    assert _fetch_outcome(store, "0" * 12, tmp_path / "other")
+    found = {path.name: path.read_text() for path in (tmp_path / "other").iterdir()}
+    assert found == {name: f"of {name}" for name in names}
+    store.write(f"resume/{'0' * 12}/outcome/{snapshot_file(6)}", b"damaged")
+    assert not _fetch_outcome(store, "0" * 12, tmp_path / "third")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from xtransfer.averaging import is_average
 from xtransfer.errors import ConfigError, UserError, did_you_mean
 from xtransfer.plan import BASELINE, Cell, Plan
 from xtransfer.records import Record
@@ -144,6 +145,8 @@ def _best(plan: Plan, records: Mapping[str, Record], cells: Sequence[Cell]) -> C
         )
     scored: list[Chosen] = []
     for cell in cells:
+        if is_average(cell.intermediate):
+            continue  # no dev set scored it
         _check_recorded(cell, records)
         selected = records.get(plan.steps[cell.key].inputs.get("model", ""))
         if selected is None or selected.kind != "select":

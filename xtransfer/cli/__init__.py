@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from xtransfer import __version__
-from xtransfer.cli import benchmark, cluster, data, results, store, study
+from xtransfer.cli import benchmark, cluster, data, results, store, study, watch
 from xtransfer.errors import XtransferError, shown
 
 LONGEST_LINE = 1_500
@@ -83,6 +83,7 @@ for command in (
     study.plan,
     study.run,
     study.status,
+    watch.watch,
     results.explain,
     results.report,
     results.export,

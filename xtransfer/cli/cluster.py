@@ -1,4 +1,4 @@
-"""Commands for Kubernetes: submit, logs, wait, cancel, and `k8s check`, `k8s setup`, `k8s status`.
+"""Commands for Kubernetes: submit, logs, wait, cancel, and `k8s check`, `preflight`, `setup`, `status`.
 
 Exit status: 0 success; 1 the job or the command failed; 2 a mistake in what was given, a broken rule
 included; 4 the job still goes on when `wait` gives up; 5 no such job.
@@ -230,6 +230,28 @@ def check(
             f"{len(objects)} objects, {len(RULES)} rules: {errors} error, {len(found) - errors} warning"
         )
     if errors or (strict and found):
+        raise typer.Exit(2)
+
+
+@commands.command()
+def preflight(
+    overlay: Annotated[Path, typer.Argument(help="A kustomize overlay, or rendered manifests.")],
+) -> None:
+    """Apply the rules of `check`, and ask from here whether registry and store have what a job needs.
+
+    Status 2: a rule is broken, or the image or the bucket is not there. What does not answer is unknown: the
+    cluster may reach it all the same.
+
+    Example: xtransfer k8s preflight k8s/overlays/gpu
+    """
+    from xtransfer.cluster.preflight import preflight as ask
+    from xtransfer.cluster.render import render
+
+    manifests = render(overlay)
+    _refuse_errors(overlay, manifests)
+    answers = ask(manifests)
+    print_table(["about", "found", "what"], [[a.about, a.found, a.text] for a in answers])
+    if any(answer.found == "absent" for answer in answers):
         raise typer.Exit(2)
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from xtransfer.placement import Placement
     from xtransfer.plan import Plan
     from xtransfer.records import Record
+    from xtransfer.report.answer import Answer
+    from xtransfer.report.results import ReportInfo, Result
+    from xtransfer.report.study import Study
     from xtransfer.store import Store
 
 Config = Annotated[Path, typer.Argument(help="Experiment, a YAML file.", show_default=False)]
@@ -123,6 +126,32 @@ def command_of(config: Path, sets: list[str] | None) -> str:
     return shlex.join([str(config), *(part for each in sets or () for part in ("--set", each))])
 
 
+class Findings(NamedTuple):
+    """All that a report is rendered from."""
+
+    results: list[Result]
+    info: ReportInfo
+    answer: Answer
+    study: Study
+
+
+def findings_of(
+    experiment: Experiment, made: Plan, records: Mapping[str, Record], store: Store, *, command: str
+) -> Findings:
+    """Return what the records of a plan say."""
+    from xtransfer.failures import noted
+    from xtransfer.pruning.gates import without_pruned
+    from xtransfer.report.build import answer_of, collect_results, describe_run
+    from xtransfer.report.study import study_of
+
+    info = describe_run(experiment, made, records, noted(store))
+    made = without_pruned(made, records)
+    results = collect_results(made, records)
+    answer = answer_of(experiment, made, results, info, store=store, records=records)
+    study = study_of(experiment, made, records, store=store, command=command)
+    return Findings(results, info, answer, study)
+
+
 def write_report(
     experiment: Experiment,
     made: Plan,
@@ -133,20 +162,13 @@ def write_report(
     pictures: bool = False,
 ) -> str:
     """Write the report's files to `out`, or into the store; return where report.html is."""
-    from xtransfer.failures import noted
-    from xtransfer.pruning.gates import without_pruned
-    from xtransfer.report.build import answer_of, collect_results, describe_run
-    from xtransfer.report.study import study_of
     from xtransfer.report.tables import render
     from xtransfer.store.folder import disk_errors, replacing
 
-    records = records_of(made, store)
     prefix = f"reports/{experiment.name}-{made.key}"
-    info = describe_run(experiment, made, records, noted(store))
-    made = without_pruned(made, records)
-    results = collect_results(made, records)
-    answer = answer_of(experiment, made, results, info, store=store, records=records)
-    study = study_of(experiment, made, records, store=store, command=command)
+    results, info, answer, study = findings_of(
+        experiment, made, records_of(made, store), store, command=command
+    )
     texts = render(results, experiment=info, answer=answer, study=study)
     files = {name: text.encode() for name, text in texts.items()}
     if pictures:

@@ -79,9 +79,16 @@ def report(
     png: Annotated[
         bool, typer.Option("--png", help="Write its tables and drawings as PNG files, too.")
     ] = False,
+    serve: Annotated[
+        bool,
+        typer.Option("--serve", help="Show report.html in a browser of this machine, ever anew."),
+    ] = False,
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="For --serve; 0: any.")] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Write the report of what is recorded so far; a partial run gives a report that says so.
+
+    With --serve nothing is written: the page also shows how the run stands, and loads itself anew.
 
     Example: xtransfer report configs/quickstart.yaml --out report --claims configs/claims/paper.yaml
     """
@@ -97,6 +104,11 @@ def report(
         print_json(results_json(collect_results(without_pruned(made, records), records)))
         return
     given = command_of(config, sets)
+    if serve:
+        from xtransfer.cli.watch import serve_report
+
+        serve_report(experiment, places, made, opened, command=given, port=port)
+        return
     print(write_report(experiment, made, opened, out, command=given, pictures=png))
 
 

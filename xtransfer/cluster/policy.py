@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from xtransfer.cluster import rules_kueue, rules_pods, rules_ray, rules_space
+from xtransfer.cluster import rules_kueue, rules_pods, rules_ray, rules_room, rules_space
 from xtransfer.cluster.manifests import Manifest
 from xtransfer.cluster.rules import Hit, Rule
 
@@ -19,6 +19,7 @@ RULES: tuple[Rule, ...] = (
     *rules_pods.RULES,
     *rules_kueue.RULES,
     *rules_space.RULES,
+    *rules_room.RULES,
 )
 
 

@@ -54,6 +54,8 @@ class Subject:
     lengths: tuple[int, ...]
     """Longest input of each task, in tokens."""
     precision: str
+    adapted: bool = False
+    """Whether a trial trains adapters only, which is faster."""
 
     @property
     def about(self) -> str:
@@ -61,7 +63,7 @@ class Subject:
         lengths = "/".join(str(length) for length in dict.fromkeys(self.lengths))
         few = len(self.tasks) <= _SHOWN
         tasks = "+".join(self.tasks) if few else f"{len(self.tasks)} tasks"
-        return f"{self.kind} {tasks} ({lengths} tokens)"
+        return f"{self.kind} {tasks} ({lengths} tokens{', adapters' if self.adapted else ''})"
 
 
 def subject_of(node: Node, known: Mapping[str, Node]) -> Subject | None:
@@ -106,6 +108,7 @@ def subject_of(node: Node, known: Mapping[str, Node]) -> Subject | None:
         forms=forms,
         lengths=lengths,
         precision=spec["precision"],
+        adapted=bool(spec.get("lora")),
     )
 
 

@@ -64,6 +64,7 @@ class Measurements:
             if sample.device == device
             and (sample.subject.kind, sample.subject.encoder, sample.subject.precision)
             == (subject.kind, subject.encoder, subject.precision)
+            and sample.subject.adapted == subject.adapted
         ]
         same = [
             sample

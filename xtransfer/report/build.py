@@ -91,6 +91,8 @@ def describe_run(
         notes=(
             *experiment.notes,
             *_seeds(experiment),
+            *_adapters(experiment, records),
+            *_averages(experiment),
             *search_notes(experiment, whole, records),
             *_mixtures(plan, records),
             *remarks,
@@ -174,6 +176,38 @@ def _seeds(experiment: Experiment) -> list[str]:
         )
     own = experiment.target.rules.items()
     return notes + [f"{target}: selected by {_RULES[rule]}" for target, rule in own]
+
+
+def _adapters(experiment: Experiment, records: Mapping[str, Record]) -> list[str]:
+    """Say what of the weights was trained, where it was not all."""
+    lora = experiment.training.lora
+    if lora is None:
+        return []
+    counts = [
+        record.result["trained_weights"]
+        for record in records.values()
+        if "trained_weights" in record.result
+    ]
+    shares = sorted(100 * each["trained"] / each["all"] for each in counts)
+    many = ""
+    if shares:
+        low, high = f"{shares[0]:.2g}", f"{shares[-1]:.2g}"
+        many = f": {low if low == high else f'{low} to {high}'} % of a trial's weights, its head included"
+    return [f"trained by {lora.text()}{many}; all other weights of the encoder stayed as they were"]
+
+
+def _averages(experiment: Experiment) -> list[str]:
+    """Say what the rows of averages are."""
+    average = experiment.target.average
+    if average is None:
+        return []
+    heads = ""
+    if average.seeds:
+        heads = f"; the heads of all seeds start from one draw, of seed {average.head_seed}"
+    chosen = "which no score chose"
+    if average.checkpoints is not None and average.which == "best":
+        chosen = "of the checkpoints with the highest dev scores"
+    return [f"rows named 'mean ...' score the arithmetic mean of weights, {chosen}{heads}"]
 
 
 def _mixtures(plan: Plan, records: Mapping[str, Record]) -> list[str]:

@@ -16,6 +16,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from xtransfer.averaging import is_average
 from xtransfer.errors import DataError, XtransferError
 from xtransfer.judgement import Statistics
 from xtransfer.metrics.tallies import Tallies, score_of, tally
@@ -147,8 +148,12 @@ class Evidence:
         return None if one is None or other is None else one.minus(other)
 
     def spread(self, target: str) -> tuple[float, int] | None:
-        """Return the standard deviation over seeds, pooled over arms, and its degrees of freedom."""
-        runs = [each.values.mean(axis=1) for each in self._of(target)]
+        """Return the standard deviation over seeds, pooled over arms, and its degrees of freedom.
+
+        Averages of weights are made of the same trials as the arms' own models, and count for nothing.
+        """
+        own = [each for each in self._of(target) if not is_average(each.after)]
+        runs = [each.values.mean(axis=1) for each in own]
         freedom = sum(len(each) - 1 for each in runs)
         if freedom < 1:
             return None
@@ -168,6 +173,7 @@ class Evidence:
                 [number_of(each.after) for each in own],
                 draws=self.settings.bootstrap,
                 seed=[self.settings.seed, number_of(target, "seeds")],
+                counted=[not is_average(each.after) for each in own],
             )
         found = self._noises[place]
         return None if found is None else found[[each.after for each in own].index(after)]

@@ -79,7 +79,12 @@ def p_value(draws: Array) -> float:
 
 
 def seed_noise(
-    scores: Sequence[Array], sums: Sequence[int], *, draws: int, seed: Sequence[int]
+    scores: Sequence[Array],
+    sums: Sequence[int],
+    *,
+    draws: int,
+    seed: Sequence[int],
+    counted: Sequence[bool] | None = None,
 ) -> list[Array] | None:
     """Return, for each system, draws of the error that its mean over few seeds has.
 
@@ -93,17 +98,20 @@ def seed_noise(
         sums: numbers that name each system, for draws of its own that do not depend on the others.
         draws: number of draws.
         seed: any integers.
+        counted: whether a system's runs tell of the spread; None: all do. Those that were made of other
+            systems' runs tell nothing new.
 
     Returns:
-        Draws [draws] for each system, or None where no system has a second run.
+        Draws [draws] for each system, or None where no counted system has a second run.
 
     Source: for one-way layouts, G. Box and G. Tiao, Bayesian Inference in Statistical Analysis
     (1973), section 2.11 (flat prior: the posterior intervals are Student's).
     """
-    freedom = sum(len(runs) - 1 for runs in scores)
+    told = [runs for at, runs in enumerate(scores) if counted is None or counted[at]]
+    freedom = sum(len(runs) - 1 for runs in told)
     if freedom < 1:
         return None
-    spread = np.sqrt(sum(float(((runs - runs.mean()) ** 2).sum()) for runs in scores) / freedom)
+    spread = np.sqrt(sum(float(((runs - runs.mean()) ** 2).sum()) for runs in told) / freedom)
     scale = spread * np.sqrt(freedom / np.random.default_rng(seed).chisquare(freedom, size=draws))
     return [
         scale * np.random.default_rng([*seed, own]).standard_normal(draws) / np.sqrt(len(runs))

@@ -17,7 +17,8 @@ from xtransfer.metrics import score
 from xtransfer.plan import Step
 from xtransfer.prepared import read_data_set
 from xtransfer.tasks.task import Task
-from xtransfer.train.loop import TrialSpec, build_head
+from xtransfer.train.adapters import add_adapters
+from xtransfer.train.loop import TrialSpec, build_head, stream
 from xtransfer.train.mixture import Mixture, Sampling, mix
 from xtransfer.train.model import (
     TransferModel,
@@ -172,6 +173,8 @@ def make_model(
         ]
         tokens = used_tokens(columns, vocabulary=vocabulary)
         compact(encoder, tokens)
+    if spec.lora is not None:
+        add_adapters(encoder, spec.lora, seed=stream(spec.seed, 0, "lora"))
     model = TransferModel(encoder, heads, bf16=spec.precision == "bf16")
     return Start(model=model, before=before, tokens=tokens, text_head=text_head)
 

@@ -42,7 +42,7 @@ class Engine(Protocol):
         ...
 
     def weights(self) -> dict[str, Tensor]:
-        """Return every parameter whole, fp32, on the CPU. Collective."""
+        """Return every trained parameter whole, fp32, on the CPU. Collective."""
         ...
 
     def moments(self) -> dict[str, Tensor]:
@@ -58,9 +58,14 @@ class Engine(Protocol):
         ...
 
 
+def trained_parameters(module: nn.Module) -> list[tuple[str, nn.Parameter]]:
+    """Return the parameters that are not frozen, by name."""
+    return [(name, p) for name, p in module.named_parameters() if p.requires_grad]
+
+
 def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     """Return AdamW's two groups: no decay on biases and LayerNorm (every one-dimensional weight)."""
-    trained = [p for p in module.parameters() if p.requires_grad]
+    trained = [p for _, p in trained_parameters(module)]
     return [
         {"params": [p for p in trained if p.ndim > 1], "weight_decay": weight_decay},
         {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
@@ -126,13 +131,13 @@ class TorchEngine:
         return finite
 
     def weights(self) -> dict[str, Tensor]:
-        """Return every parameter, fp32, on the CPU."""
-        return {name: _copy(p) for name, p in self.module.named_parameters()}
+        """Return every trained parameter, fp32, on the CPU."""
+        return {name: _copy(p) for name, p in trained_parameters(self.module)}
 
     def moments(self) -> dict[str, Tensor]:
         """Return both Adam moments of every parameter."""
         out: dict[str, Tensor] = {}
-        for name, parameter in self.module.named_parameters():
+        for name, parameter in trained_parameters(self.module):
             state = self.optimizer.state.get(parameter, {})
             for moment in MOMENTS:
                 out[f"{moment}/{name}"] = _copy(state.get(moment, torch.zeros_like(parameter)))
@@ -140,7 +145,7 @@ class TorchEngine:
 
     def load_moments(self, moments: dict[str, Tensor], *, steps: int) -> None:
         """Set both Adam moments and the step count of every parameter."""
-        for name, parameter in self.module.named_parameters():
+        for name, parameter in trained_parameters(self.module):
             self.optimizer.state[parameter] = {
                 "step": _steps(steps, parameter),
                 **{moment: moments[f"{moment}/{name}"].to(parameter.device) for moment in MOMENTS},
@@ -220,12 +225,12 @@ class DeepSpeedEngine:
     def weights(self) -> dict[str, Tensor]:
         """Gather every parameter."""
         if self.zero_stage == 0:
-            return {name: _copy(p) for name, p in self.module.named_parameters()}
+            return {name: _copy(p) for name, p in trained_parameters(self.module)}
         from deepspeed.utils import safe_get_full_fp32_param
 
         return {
             name: _copy(safe_get_full_fp32_param(p)).view(_shape(p))
-            for name, p in self.module.named_parameters()
+            for name, p in trained_parameters(self.module)
         }
 
     def moments(self) -> dict[str, Tensor]:
@@ -233,7 +238,7 @@ class DeepSpeedEngine:
         from deepspeed.utils import safe_get_full_optimizer_state
 
         out: dict[str, Tensor] = {}
-        for name, parameter in self.module.named_parameters():
+        for name, parameter in trained_parameters(self.module):
             for moment in MOMENTS:
                 if self.zero_stage == 0:
                     whole = self.optimizer.state[parameter][moment]
@@ -247,7 +252,7 @@ class DeepSpeedEngine:
         from deepspeed.utils import safe_set_full_optimizer_state
 
         self._fill_state(steps)
-        for name, parameter in self.module.named_parameters():
+        for name, parameter in trained_parameters(self.module):
             for moment in MOMENTS:
                 value = moments[f"{moment}/{name}"].to(parameter.device)
                 if self.zero_stage == 0:

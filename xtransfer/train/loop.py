@@ -24,7 +24,7 @@ from xtransfer.forms import FORMS
 from xtransfer.forms.encoding import Rows
 from xtransfer.train.batching import Indices, learning_rate, split_batch
 from xtransfer.train.context import Checkpoint, Context, Progress
-from xtransfer.train.engine import Engine, make_engine
+from xtransfer.train.engine import Engine, make_engine, trained_parameters
 from xtransfer.train.mixture import Mixture, draw_numbers, schedule
 from xtransfer.train.model import TransferModel
 from xtransfer.train.parts import TaskPart, TextPart
@@ -61,6 +61,8 @@ class TrialSpec:
     """Whether an optimizer step whose loss or gradient is not finite fails the trial or is left out."""
     snapshots: Mapping[str, Any] | None = None
     """`count` and `which` ("last" or "best") of the dev evaluations whose weights are kept, too."""
+    lora: Mapping[str, Any] | None = None
+    """Fields of `xtransfer.adapters.Lora`; None: the whole encoder is trained."""
     head_seed: int | None = None
     """What heads are drawn from; None: the trial's own seed."""
 
@@ -515,5 +517,5 @@ def _named(
 
 def _load(model: TransferModel, tensors: Mapping[str, Tensor], prefix: str) -> None:
     with torch.no_grad():
-        for name, parameter in model.named_parameters():
+        for name, parameter in trained_parameters(model):
             parameter.copy_(tensors[prefix + name])

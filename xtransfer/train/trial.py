@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors.torch import save_file
+from torch import Tensor
 
 from xtransfer.checkpoints import load_checkpoint, newest_checkpoint, save_checkpoint
 from xtransfer.errors import Diverged, OutOfMemory
@@ -22,6 +23,7 @@ from xtransfer.store.folder import enough_space
 from xtransfer.sweeps.rungs import rulings_of, rungs_of
 from xtransfer.sweeps.suggestion import Suggestion, suggestion_of
 from xtransfer.sweeps.waiting import ruled
+from xtransfer.train.adapters import frozen_weights, merged
 from xtransfer.train.assembly import (
     WEIGHTS,
     Start,
@@ -143,6 +145,7 @@ def _train(
             for part in parts
         ]
     words = words_name(model)
+    frozen = frozen_weights(model)
     saver = BackgroundSaver(
         lambda checkpoint: save_checkpoint(
             bench.store,
@@ -190,6 +193,7 @@ def _train(
             outcome,
             start=start,
             words=words,
+            frozen=frozen,
             parts=_parts_json(parts, mixture, outcome),
             timing={"start_s": ready - began, "train_s": time.time() - ready},
             placement={
@@ -250,6 +254,7 @@ def _write_outcome(
     *,
     start: Start,
     words: str,
+    frozen: Mapping[str, Tensor],
     parts: list[dict[str, Any]],
     timing: dict[str, float],
     placement: dict[str, Any],
@@ -257,12 +262,13 @@ def _write_outcome(
 ) -> None:
     kept = {WEIGHTS: (outcome.best_step, outcome.weights)}
     kept |= {snapshot_file(at): (at, each) for at, each in outcome.snapshots.weights.items()}
-    for name, (at, trained) in kept.items():
+    for name, (at, found) in kept.items():
+        trained = found if spec.lora is None else merged({**frozen, **found}, spec.lora)
         weights = export_weights(
             trained,
             words=words,
             tokens=start.tokens,
-            decay=_decay(spec, outcome, at),
+            decay=1.0 if words in frozen else _decay(spec, outcome, at),
             before=start.before,
         )
         save_file(weights, folder / name)
@@ -286,6 +292,10 @@ def _write_outcome(
     if outcome.snapshots.scores:
         scores = outcome.snapshots.scores
         result["snapshots"] = [{"step": at, "score": score} for at, score in scores.items()]
+    if spec.lora is not None:
+        trained_weights = sum(value.numel() for value in outcome.weights.values())
+        every = trained_weights + sum(value.numel() for value in frozen.values())
+        result["trained_weights"] = {"trained": trained_weights, "all": every}
     if start.text_head:
         result["text_head"] = start.text_head
     timing = {**timing, **outcome.timing}

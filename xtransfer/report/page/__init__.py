@@ -19,9 +19,11 @@ from xtransfer.report.analysis_sections import ALIGNMENT_NOTE, FORGETTING_NOTE, 
 from xtransfer.report.answer import Answer
 from xtransfer.report.page import analyses, charts, findings, svg, tables
 from xtransfer.report.page.embedded import records_json
+from xtransfer.report.page.progress import progress_table
 from xtransfer.report.results import ReportInfo
 from xtransfer.report.scatter import dots_of
 from xtransfer.report.study import Study
+from xtransfer.watching import Sight, time_left
 
 _FOLDER = Path(__file__).parent
 SHOWN_MISSING = 12
@@ -31,13 +33,16 @@ LONGEST_TABLE = 40
 """Rows of a table that is shown at once; a longer one is folded away."""
 
 
-def render_page(answer: Answer, study: Study, info: ReportInfo) -> str:
+def render_page(
+    answer: Answer, study: Study, info: ReportInfo, *, sight: Sight | None = None
+) -> str:
     """Return report.html.
 
     Args:
         answer: what the experiment answers.
         study: what was done for it, with the records.
         info: chances of guessing, and targets with a single labelled split.
+        sight: how the run stands, on a page that is served while it goes on.
     """
     style, script = _part("page.css"), _part("page.js")
     policy = "; ".join(
@@ -53,6 +58,9 @@ def render_page(answer: Answer, study: Study, info: ReportInfo) -> str:
         answer=answer,
         study=study,
         info=info,
+        sight=sight,
+        time_left=time_left(sight) if sight else "",
+        progress=progress_table(sight) if sight else None,
         policy=policy,
         style=Markup(style),  # noqa: S704 (a file of ours)
         script=Markup(script),  # noqa: S704 (a file of ours)

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.command import Run
+from tests.recorded import record_steps
+from xtransfer.cli.options import make_plan
+from xtransfer.cli.watch import page_maker
+from xtransfer.config import load_experiment
+from xtransfer.failures import note_failure
+from xtransfer.leases import claim
+from xtransfer.placement import Placement
+from xtransfer.plan import Plan
+from xtransfer.store import Store, open_store
+
+TINY = Path(__file__).parents[1] / "integration" / "tiny.yaml"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Store:
+    return open_store(str(tmp_path / "store"))
+
+
+@pytest.fixture
+def plan() -> Plan:
+    return make_plan(load_experiment(TINY), lenient=True)[0]
+
+
+def test_a_run_that_is_over_ends_the_watch(run: Run, folder: Store, plan: Plan) -> None:
+    record_steps(
+        folder, plan, *{step.kind for step in plan.steps.values() if step.kind != "pretrain"}
+    )
+    first = next(step for step in plan.steps.values() if step.kind == "pretrain")
+    note_failure(folder, first, "no luck", "")
+    done = run("watch", TINY, "--store", folder.url)
+    assert done.status == 1
+    total = len(plan.steps)
+    assert f"tiny  {total - 1} of {total} steps recorded" in done.out
+    assert f"failed {first.folder}: no luck" in done.out
+
+
+def test_one_look_at_a_run_under_way(run: Run, folder: Store, plan: Plan) -> None:
+    trial = next(step for step in plan.steps.values() if step.kind == "train")
+    claim(folder, trial.key, seconds=600)
+    done = run("watch", TINY, "--store", folder.url, "--once")
+    assert done.status == 0
+    assert f"0 of {len(plan.steps)} steps recorded, time left unknown" in done.out
+    assert f"at work  {trial.folder}" in done.out
+    lines = [line.split() for line in done.out.splitlines()]
+    assert ["commonsenseqa", "intermediate", "2", "-", "1", "-", "-"] in lines
+
+
+def test_the_served_page_says_how_the_run_stands(folder: Store, plan: Plan) -> None:
+    experiment = load_experiment(TINY)
+    page = page_maker(experiment, Placement(), plan, folder, command="tiny.yaml")
+    assert f"0 of {len(plan.steps)} steps recorded; nothing is at work." in page()
+    trial = next(step for step in plan.steps.values() if step.kind == "train")
+    claim(folder, trial.key, seconds=600)
+    text = page()
+    assert f"<code>{trial.folder}</code> on " in text
+    assert 'id="progress-table"' in text
+    note_failure(folder, next(iter(plan.steps.values())), "<b>no luck</b>", "")
+    assert "&lt;b&gt;no luck&lt;/b&gt;" in page()

@@ -1,0 +1,57 @@
+"""The page that is served while a run goes on."""
+
+from __future__ import annotations
+
+import http.client
+import threading
+from collections.abc import Iterator
+from itertools import count
+
+import pytest
+
+from xtransfer.report.serving import HOST, ReportServer
+
+
+@pytest.fixture
+def server() -> Iterator[ReportServer]:
+    numbers = count(1)
+    with ReportServer(lambda: f"<p>page {next(numbers)} é</p>", every_s=7) as found:
+        thread = threading.Thread(target=found.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield found
+        found.shutdown()
+        thread.join()
+
+
+def ask(
+    server: ReportServer, path: str = "/", host: str | None = None
+) -> tuple[int, str, dict[str, str]]:
+    connection = http.client.HTTPConnection(HOST, server.server_port, timeout=10)
+    connection.request("GET", path, headers={"Host": host or f"{HOST}:{server.server_port}"})
+    reply = connection.getresponse()
+    found = reply.status, reply.read().decode(), dict(reply.getheaders())
+    connection.close()
+    return found
+
+
+def test_every_look_is_a_new_page_that_asks_again(server: ReportServer) -> None:
+    for number in (1, 2):
+        status, text, headers = ask(server)
+        assert (status, text) == (200, f"<p>page {number} é</p>")
+        assert headers["Refresh"] == "7"
+        assert headers["Cache-Control"] == "no-store"
+
+
+def test_there_is_nothing_else(server: ReportServer) -> None:
+    assert ask(server, "/etc/passwd")[0] == 404
+    assert ask(server, "/../x")[0] == 404
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "127.0.0.1.evil.example:80"])
+def test_a_page_from_elsewhere_cannot_read_it(server: ReportServer, host: str) -> None:
+    assert ask(server, host=host)[0] == 403
+
+
+def test_it_listens_on_this_machine_only(server: ReportServer) -> None:
+    assert server.server_address[0] == "127.0.0.1"
+    assert ask(server, host=f"localhost:{server.server_port}")[0] == 200

@@ -1,0 +1,165 @@
+"""Commands that look at a run while it goes on: watch, and the report served."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from xtransfer.cli.options import (
+    Config,
+    Findings,
+    PlacementFile,
+    PlaceSets,
+    Sets,
+    StoreUrl,
+    findings_of,
+    load,
+    make_plan,
+    open_at,
+    records_in,
+)
+from xtransfer.cli.output import failure_lines
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from xtransfer.config import Experiment
+    from xtransfer.placement import Placement
+    from xtransfer.plan import Plan
+    from xtransfer.store import Store
+    from xtransfer.watching import Sight
+
+SHOWN = 12
+"""Steps at work, and failures, that are named at once."""
+
+
+def watch(
+    config: Config,
+    placement: PlacementFile = None,
+    store: StoreUrl = None,
+    sets: Sets = None,
+    place: PlaceSets = None,
+    every: Annotated[
+        float, typer.Option("--every", min=0.2, help="Seconds between two looks.")
+    ] = 5.0,
+    once: Annotated[bool, typer.Option("--once", help="Look once.")] = False,
+) -> None:
+    """Show a run's progress by sweep, who is at work, time left and failures, from the store alone.
+
+    It ends with the run: with status 1 where something failed. Without a terminal it prints anew
+    whenever something has changed.
+
+    Example: xtransfer watch configs/paper.yaml --store s3://bucket/prefix
+    """
+    from rich.console import Console
+    from rich.live import Live
+
+    from xtransfer.watching import look
+
+    experiment, places = load(config, placement, store, sets, place)
+    opened = open_at(places)
+    made, _ = make_plan(experiment, lenient=True, store=opened)
+    console = Console(highlight=False)
+
+    def now() -> Sight:
+        return look(made, opened, records_in(made, opened), places)
+
+    sight = now()
+    if console.is_terminal and not once:
+        with Live(_drawn(sight), console=console, auto_refresh=False) as live:
+            while not sight.over:
+                time.sleep(every)
+                sight = now()
+                live.update(_drawn(sight), refresh=True)
+    else:
+        shown = None
+        while True:
+            counts = (sight.sweeps, tuple(each.step.key for each in sight.at_work))
+            if counts != shown:
+                console.print(_drawn(sight), crop=False, no_wrap=True, overflow="ignore")
+                shown = counts
+            if once or sight.over:
+                break
+            time.sleep(every)
+            sight = now()
+    for line in failure_lines(sight.failures):
+        console.print(line, soft_wrap=True, markup=False)
+    if sight.failures:
+        raise typer.Exit(1)
+
+
+def serve_report(
+    experiment: Experiment,
+    places: Placement,
+    made: Plan,
+    store: Store,
+    *,
+    command: str,
+    port: int,
+) -> None:
+    """Serve the report on this machine until it is interrupted."""
+    from xtransfer.report.serving import ReportServer
+
+    server = ReportServer(page_maker(experiment, places, made, store, command=command), port=port)
+    print(f"The report is at {server.url} until you press Ctrl-C.", file=sys.stderr, flush=True)
+    with server:
+        server.serve_forever()
+
+
+def page_maker(
+    experiment: Experiment, places: Placement, made: Plan, store: Store, *, command: str
+) -> Callable[[], str]:
+    """Return a function that renders report.html as things stand when it is called."""
+    from xtransfer.report.page import render_page
+    from xtransfer.watching import look
+
+    known: dict[frozenset[str], Findings] = {}
+
+    def page() -> str:
+        everything = records_in(made, store)
+        own = {key: record for key, record in everything.items() if key in made.steps}
+        if (keys := frozenset(own)) not in known:  # else only the progress is new
+            known.clear()
+            known[keys] = findings_of(experiment, made, own, store, command=command)
+        _, info, answer, study = known[keys]
+        return render_page(answer, study, info, sight=look(made, store, everything, places))
+
+    return page
+
+
+def _drawn(sight: Sight) -> RenderableType:
+    from rich.console import Group
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+    from rich.text import Text
+
+    from xtransfer.watching import time_left
+
+    all_ = sight.all
+    left = time_left(sight)
+    head = Text(
+        f"{sight.experiment}  {all_.recorded} of {all_.steps} steps recorded"
+        + (f", {left}" * bool(left))
+    )
+    table = Table(box=None, pad_edge=False)
+    for name in ("sweep", "phase"):
+        table.add_column(name, no_wrap=True)
+    for name in ("steps", "recorded", "at work", "failed", "blocked"):
+        table.add_column(name, justify="right")
+    for each in sight.sweeps:
+        counts = (each.steps, each.recorded, each.running, each.failed, each.blocked)
+        table.add_row(Text(each.name), each.phase, *(str(count or "-") for count in counts))
+    lines = [
+        Text(f"at work  {each.step.folder}  {each.seconds:.0f} s  on {each.host}")
+        for each in sight.at_work[:SHOWN]
+    ]
+    lines += [
+        Text(f"failed   {each.step.folder}: {each.error}", style="red")
+        for each in sight.failures[:SHOWN]
+    ]
+    bar = ProgressBar(total=max(1, all_.steps), completed=all_.recorded, width=60)
+    return Group(head, bar, table, *lines)

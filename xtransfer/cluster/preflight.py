@@ -1,0 +1,115 @@
+"""What can be asked before a job is submitted: is the image in its registry, does the store answer?
+
+Asked from where the command runs. A cluster may reach what this machine does not, and the other way round: only a
+definite "there is none" is wrong, whatever is not answered is unknown.
+"""
+
+from __future__ import annotations
+
+import http.client
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from xtransfer.cluster.manifests import Manifest, pod_templates
+from xtransfer.cluster.rules_room import placement_of
+from xtransfer.errors import ConfigError, NotFound, StoreError, XtransferError
+from xtransfer.placement import Placement
+
+TIMEOUT_S = 10.0
+MANIFESTS = (
+    "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, "
+    "application/vnd.docker.distribution.manifest.list.v2+json, "
+    "application/vnd.docker.distribution.manifest.v2+json"
+)
+"""What an image may be, as registries call it (OCI distribution specification, `GET /v2/…/manifests/…`)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What was found out of one thing."""
+
+    about: str
+    found: Literal["there", "absent", "unknown"]
+    text: str
+
+
+def preflight(manifests: Sequence[Manifest]) -> list[Answer]:
+    """Ask for the images and the store of every RayJob.
+
+    Raises:
+        ConfigError: there is no RayJob.
+    """
+    jobs = [manifest for manifest in manifests if manifest.kind == "RayJob"]
+    if not jobs:
+        where = manifests[0].file if manifests else ""
+        raise ConfigError(where, "holds no RayJob", "Give an overlay of k8s/base.")
+    containers = [
+        c for job in jobs for each in pod_templates(job.body) for _, c in each.containers()
+    ]
+    images = dict.fromkeys(str(container.get("image", "")) for container in containers)
+    placements = [found for job in jobs if (found := placement_of(manifests, job)) is not None]
+    return [*map(ask_image, images), *map(ask_store, placements)]
+
+
+def ask_image(image: str) -> Answer:
+    """Ask an image's registry, without credentials, whether it has it."""
+    about = f"image {image}"
+    registry, repository, reference = parts_of(image)
+    if not registry:
+        text = "its name holds no registry: it has to be on the nodes, or in the one they are set up with"
+        return Answer(about=about, found="unknown", text=text)
+    scheme = "http" if registry.split(":")[0] in ("localhost", "127.0.0.1") else "https"
+    url = f"{scheme}://{registry}/v2/{repository}/manifests/{reference}"
+    request = urllib.request.Request(url, method="HEAD", headers={"Accept": MANIFESTS})  # noqa: S310
+    try:
+        with urllib.request.urlopen(request, timeout=TIMEOUT_S):  # noqa: S310 - https, or this machine
+            return Answer(about=about, found="there", text=f"{registry} has it")
+    except urllib.error.HTTPError as refusal:
+        with refusal:
+            if refusal.code == http.HTTPStatus.NOT_FOUND:
+                text = f"{registry} has no such image: push it, or correct the overlay"
+                return Answer(about=about, found="absent", text=text)
+            return Answer(
+                about=about,
+                found="unknown",
+                text=f"{registry} answers {refusal.code} without a login",
+            )
+    except (OSError, http.client.HTTPException) as error:
+        reason = getattr(error, "reason", error)
+        return Answer(about=about, found="unknown", text=f"{registry} does not answer: {reason}")
+
+
+def parts_of(image: str) -> tuple[str, str, str]:
+    """Return (registry, repository, tag or digest) of an image's name; no registry where it names none."""
+    name, _, digest = image.partition("@")
+    first, slash, rest = name.partition("/")
+    registry = first if slash and ("." in first or ":" in first or first == "localhost") else ""
+    path = rest if registry else name
+    repository, _, tag = path.partition(":")
+    return registry, repository, digest or tag or "latest"
+
+
+def ask_store(placement: Placement) -> Answer:
+    """Look into a store once, with the credentials that there are here."""
+    from xtransfer.store import StoreOptions, open_store
+
+    about = f"store {placement.store}"
+    settings = placement.s3.model_dump() | {
+        "attempts": 1,
+        "connect_timeout_s": TIMEOUT_S,
+        "read_timeout_s": TIMEOUT_S,
+    }
+    try:
+        store = open_store(placement.store, options=StoreOptions(**settings))
+        store.read("plans/none.json")  # unlike a HEAD, its refusal tells bucket from object
+    except NotFound:
+        pass
+    except StoreError as error:
+        missing = "no such bucket" in error.what
+        return Answer(about=about, found="absent" if missing else "unknown", text=str(error))
+    except XtransferError as error:
+        return Answer(about=about, found="unknown", text=str(error))
+    return Answer(about=about, found="there", text="it answers")
