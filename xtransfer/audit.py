@@ -24,10 +24,11 @@ from xtransfer.quarantine import QUARANTINE, set_aside_at
 from xtransfer.records import OutputFile, Record, key_in, parse_record
 from xtransfer.store import Store
 from xtransfer.sweeps.rungs import RUNGS
+from xtransfer.sweeps.suggestion import SUGGESTIONS
 
 Fault = Literal["missing", "truncated", "grown", "altered", "swapped", "unnamed", "unreadable"]
 
-OTHERS = ("failures", LEASES, "logs", "plans", QUARANTINE, "reports", RUNGS)
+OTHERS = ("failures", LEASES, "logs", "plans", QUARANTINE, "reports", RUNGS, SUGGESTIONS)
 """Folders of a store whose objects no record names."""
 RESUME = "resume"
 DAY_S = 86_400.0

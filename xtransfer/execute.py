@@ -22,6 +22,7 @@ from xtransfer.plan import INLINE, VERSIONS, Plan, Step
 from xtransfer.pruning.rule import best
 from xtransfer.quarantine import set_aside
 from xtransfer.records import Done, Record, commit, damage, fetch, read_record
+from xtransfer.results import learning_rate_of
 from xtransfer.selection import mean_scores, select
 from xtransfer.store import Store
 from xtransfer.store.folder import enough_space
@@ -251,11 +252,12 @@ def _select(step: Step, bench: Workbench, _: Path) -> Done:
         candidate = {
             "key": key,
             "score": record.result["score"],
-            "learning_rate": record.spec["learning_rate"],
+            "learning_rate": learning_rate_of(record),
             "seed": record.spec["seed"],
             "best_step": record.result["best_step"],
             **_kept(record.result),
             **({"rung": record.result["stopped_at"]} if "stopped_at" in record.result else {}),
+            **({"suggested": True} if record.spec["learning_rate"] is None else {}),
         }
         judge = step.inputs.get(role.replace("trial-", "dev-"))
         if judge is not None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -121,11 +122,11 @@ class _Builder:
         phase = self.experiment.intermediate
         lesson = self._lesson(arm)
         trials = [
-            self._train(
-                lesson, rate, seed, start=None, after=BASELINE, phase="intermediate", sweep=arm.name
-            )
+            key
             for seed in phase.seeds
-            for rate in phase.rates(lesson.learning_rate)
+            for key in self._trials(
+                lesson, seed, start=None, after=BASELINE, phase="intermediate", sweep=arm.name
+            )
         ]
         key = self._select(lesson, trials, phase.rule, after=BASELINE, phase="intermediate")
         return _Start(key=key, name=lesson.name, selected_on=_chosen_on(lesson, phase.rule))
@@ -214,21 +215,16 @@ class _Builder:
             dev_languages = tuple(sorted(phase.dev_languages.get(task.name, languages)))
             selected_on.append(_chosen_on(lesson, rule, task, dev_languages))
             last = each is task.stages[-1]
-            rates = phase.rates(lesson.learning_rate)
             trials = {
-                seed: [
-                    self._train(
-                        lesson,
-                        rate,
-                        seed,
-                        start=groups[seed],
-                        after=start.name,
-                        phase="target",
-                        sweep=sweep,
-                        more=phase.average.of_trials() if phase.average and last else {},
-                    )
-                    for rate in rates
-                ]
+                seed: self._trials(
+                    lesson,
+                    seed,
+                    start=groups[seed],
+                    after=start.name,
+                    phase="target",
+                    sweep=sweep,
+                    more=phase.average.of_trials() if phase.average and last else {},
+                )
                 for seed in groups
             }
             pool = [key for keys in trials.values() for key in keys]
@@ -341,10 +337,38 @@ class _Builder:
                 )
                 yield replace(cell, key=scored, few_shot=count)
 
+    def _trials(
+        self,
+        lesson: Lesson,
+        seed: int,
+        *,
+        start: str | None,
+        after: str,
+        phase: PhaseName,
+        sweep: str,
+        more: Mapping[str, Any] = MappingProxyType({}),
+    ) -> list[str]:
+        """Plan the trials of one seed of a sweep."""
+        settings = self.experiment.target if phase == "target" else self.experiment.intermediate
+        plan = partial(
+            self._train,
+            lesson,
+            seed=seed,
+            start=start,
+            after=after,
+            phase=phase,
+            sweep=sweep,
+            more=more,
+        )
+        keys = [plan(rate) for rate in settings.rates(lesson.learning_rate)]
+        for about, known in settings.search.suggested(len(keys)):
+            keys.append(plan(None, suggestion=(about, keys[:known])))
+        return keys
+
     def _train(
         self,
         lesson: Lesson,
-        rate: float,
+        rate: float | None,
         seed: int,
         *,
         start: str | None,
@@ -353,10 +377,21 @@ class _Builder:
         sweep: str,
         further: bool = False,
         more: Mapping[str, Any] = MappingProxyType({}),
+        suggestion: tuple[dict[str, Any], list[str]] | None = None,
     ) -> str:
-        """Plan one trial; `further`: it goes on with the head of its start, and keeps its last weights.
+        """Plan one trial.
 
-        `more`: what its specification has beyond the usual.
+        Args:
+            lesson: what it learns from.
+            rate: its learning rate; None: it is suggested when the trial begins.
+            seed: of the trial.
+            start: key of the selection that it goes on from; None: the encoder.
+            after: name of what that was trained on.
+            phase: of the study.
+            sweep: that it belongs to.
+            further: it goes on with the head of its start, and keeps its last weights.
+            more: what its specification has beyond the usual.
+            suggestion: how its learning rate is found, and the trials that are known then.
         """
         training = self.experiment.training
         inputs: dict[str, str] = {}
@@ -394,12 +429,20 @@ class _Builder:
             "encoder": self.inputs.encoder_id if parent is None else None,
             **more,
         }
+        name = f"{lesson.name}{_after(after)}"
+        if suggestion is not None:
+            about, earlier = suggestion
+            spec["tpe"] = about
+            inputs |= {f"earlier-{index:03d}": key for index, key in enumerate(earlier)}
+            name += f"-tpe{about['number']}-seed{seed}"
+        else:
+            name += f"-lr{rate:g}-seed{seed}"
         if not further:
             spec |= self._rivals(phase, lesson, seed)
         return self._add(
             Step(
                 kind="train",
-                name=f"{lesson.name}{_after(after)}-lr{rate:g}-seed{seed}",
+                name=name,
                 spec=spec,
                 inputs=inputs,
                 where={"encoder": dict(self.inputs.encoder_where)},

@@ -79,6 +79,12 @@ class _Evaluated(_Result):
     layer: int | None = None
 
 
+def learning_rate_of(record: Record) -> float:
+    """Return the learning rate of a recorded trial, given by its specification or found when it began."""
+    rate = record.spec["learning_rate"]
+    return record.result["learning_rate"] if rate is None else rate
+
+
 RESULTS: Mapping[str, type[_Result]] = {
     "prepare": _Prepared,
     "train": _Trained,

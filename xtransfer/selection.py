@@ -42,7 +42,8 @@ def select(
             `target_dev`, `score` is already that on the target's dev sets. One that was stopped has
             `rung`, the percent of its training at which it was.
         seed: with `mean_over_seeds`, the seed of the trial that goes on; None: the best of its rate.
-        incomplete: refuse: every learning rate must have a score with every seed. allow: trials without
+        incomplete: refuse: every trial must have a score, and but for trials whose learning rate was
+            suggested (`suggested`), every learning rate must have a score with every seed. allow: trials without
             a score are left out, and `mean_over_seeds` compares the rates that have most seeds.
 
     Raises:
@@ -94,10 +95,13 @@ def _check_grid(candidates: Sequence[Candidate]) -> None:
     there = {
         (each["learning_rate"], each["seed"]) for each in candidates if each["score"] is not None
     }
+    suggested = any(each.get("suggested") for each in candidates)
+    wanted = [(rate, seed) for rate in rates for seed in seeds]
+    if suggested:  # each seed is a search of its own
+        wanted = [(each["learning_rate"], each["seed"]) for each in candidates]
     absent = [
         f"learning rate {rate:g} with seed {seed}"
-        for rate in rates
-        for seed in seeds
+        for rate, seed in wanted
         if (rate, seed) not in there
     ]
     if absent:

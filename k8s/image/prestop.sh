@@ -43,4 +43,11 @@ while [ "$left" -gt 0 ] && busy; do
     sleep 1
     left=$((left - 1))
 done
-exec ray stop --grace-period 20
+ray stop --grace-period 20
+# On a head `ray start --block` outlives that. It is the container's first process and has no handler of SIGTERM, so
+# the kernel keeps that from it and the pod would be held until its grace is over; of SIGINT it has one.
+start=$(named '*/ray start *--block*')
+if [ -n "$start" ]; then
+    # shellcheck disable=SC2086
+    kill -INT $start
+fi

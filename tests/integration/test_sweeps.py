@@ -71,6 +71,10 @@ def test_what_was_ruled_can_be_ruled_again_and_is_not(tmp_path: Path) -> None:
         assert goes_on(trial.spec["asha"], **asked) == entry["goes_on"]
         stopped = trial.result.get("stopped_at") == entry["rung"]
         assert stopped == (not entry["goes_on"])
+    # No trial had to wait for its driver in vain.
+    logs = [path.read_text(encoding="utf-8") for path in (tmp_path / "store/logs").rglob("*.log")]
+    assert logs
+    assert not any("rules itself" in text for text in logs)
     # A trial whose record is lost goes the way it went, though it now comes to its rungs last.
     again = min(trials.values(), key=lambda trial: len(trial.result["rulings"][0]["others"]))
     for record in [again, *load_records(open_store(store), ("select", "evaluate")).values()]:

@@ -363,7 +363,10 @@ def test_the_image_lists_the_projects_dependencies() -> None:
     done = subprocess.run(
         ["python3", str(script), str(project)], capture_output=True, text=True, check=True
     )
-    assert [line for line in done.stdout.splitlines() if line.startswith("deepspeed==")]
+    lines = done.stdout.splitlines()
+    assert [line for line in lines if line.startswith("deepspeed==")]
+    # What trials and searches import only where they are asked to.
+    assert {"peft", "optuna"} <= {line.partition(">")[0] for line in lines}
 
 
 def prestop(folder: Path, *commands: str, first: int = 1) -> list[str]:
@@ -387,6 +390,13 @@ def prestop(folder: Path, *commands: str, first: int = 1) -> list[str]:
 
 def test_an_idle_node_stops_at_once(tmp_path: Path) -> None:
     assert prestop(tmp_path, "ray::IDLE", "/bin/sh") == ["ray stop --grace-period 20"]
+
+
+def test_a_head_does_not_wait_for_the_end_of_its_grace(tmp_path: Path) -> None:
+    with subprocess.Popen(["sleep", "60"]) as start:
+        calls = prestop(tmp_path, "/opt/venv/bin/ray start --head --block", first=start.pid)
+        assert start.wait(timeout=30) == -signal.SIGINT
+    assert calls == ["ray stop --grace-period 20"]
 
 
 def test_a_busy_node_is_drained_and_waits_for_the_trial_to_leave(tmp_path: Path) -> None:
@@ -419,3 +429,13 @@ def test_the_runbook_names_every_component_and_overlay() -> None:
     rows = " ".join(line.split("|")[1] for line in text.splitlines() if line.startswith("| `"))
     assert sorted(re.findall(r"`([^`]+)`", rows)) == COMPONENTS
     assert all(name in text for name in OVERLAYS)
+
+
+def test_the_rayjobs_ray_is_the_images(overlay: Overlay) -> None:
+    pinned = dict(
+        line.split("==")
+        for line in (CHECKOUT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+        if "==" in line
+    )
+    for name in OVERLAYS:
+        assert the_job(overlay(name))["spec"]["rayClusterSpec"]["rayVersion"] == pinned["ray"]

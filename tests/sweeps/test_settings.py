@@ -134,6 +134,14 @@ def test_a_search_that_makes_no_sense_is_refused(settings: dict[str, object], me
             {"asha": Asha(grace=25), "rules": ["best_dev", "mean_over_seeds"]},
             "stops trials by the score that best_dev selects by, and the rule is mean_over_seeds",
         ),
+        (
+            {"search": Search(kind="tpe", low=1e-6, high=1e-5), "asha": Asha(grace=25)},
+            "tpe follows whole trials by the score that best_dev selects by, and asha stops them",
+        ),
+        (
+            {"search": Search(kind="tpe", low=1e-6, high=1e-5), "rules": ["target_dev"]},
+            "tpe follows whole trials .* the rule is target_dev",
+        ),
         ({"asha": Asha(grace=25), "eval_every": None}, "needs dev evaluations on the way"),
     ],
 )

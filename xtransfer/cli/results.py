@@ -90,9 +90,11 @@ def report(
     opened = open_at(places)
     made, _ = make_plan(experiment, lenient=True, store=opened)
     if as_json:
+        from xtransfer.pruning.gates import without_pruned
         from xtransfer.report.build import collect_results, results_json
 
-        print_json(results_json(collect_results(made, records_of(made, opened))))
+        records = records_of(made, opened)
+        print_json(results_json(collect_results(without_pruned(made, records), records)))
         return
     given = command_of(config, sets)
     print(write_report(experiment, made, opened, out, command=given, pictures=png))

@@ -16,6 +16,7 @@ from xtransfer.leases import Attempt, every_attempt
 from xtransfer.plan import INLINE, Plan, Step
 from xtransfer.records import Record
 from xtransfer.report.evidence import train_languages
+from xtransfer.results import learning_rate_of
 from xtransfer.store import Store
 
 PHASES = ("encoder", "data", "intermediate", "target", "evaluation")
@@ -69,6 +70,8 @@ class Candidate:
     """On the split of the choice; None: it has none."""
     chosen: bool
     keys: tuple[str, ...]
+    rung: int | None = None
+    """Percent of its training at which the trial was stopped; None where it was not."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -196,6 +199,7 @@ def _choices(plan: Plan, records: Mapping[str, Record]) -> tuple[Choice, ...]:
                         score=each["score"],
                         chosen=each["key"] == chosen,
                         keys=(each["key"],),
+                        rung=each.get("rung"),
                     )
                     for each in record.result.get("candidates", ())
                 ),
@@ -225,7 +229,7 @@ def _curves(
                     sweep=step.sweep,
                     phase=step.phase,
                     seed=step.spec["seed"],
-                    learning_rate=step.spec["learning_rate"],
+                    learning_rate=learning_rate_of(record),
                     metric=" and ".join(dict.fromkeys(p["metric"] for p in step.spec["parts"])),
                     points=points,
                     keys=(key,),

@@ -1,7 +1,7 @@
 """How an experiment's sweeps search, as a section of each phase.
 
     intermediate:
-      search: {kind: random, low: 5e-6, high: 5e-5, trials: 8}
+      search: {kind: random, low: 5e-6, high: 5e-5, trials: 8}   # or tpe
       asha: {grace: 25, reduction: 2}
 
 Without either, a sweep is the grid of `learning_rates` and `seeds`, and every trial runs to its end.
@@ -10,7 +10,7 @@ Without either, a sweep is the grid of `learning_rates` and `seeds`, and every t
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -26,8 +26,9 @@ DIGITS = 3
 class Search(Settings):
     """Where a sweep's learning rates come from; a bare name is its `kind`."""
 
-    kind: Literal["grid", "random"] = "grid"
-    """grid: the phase's `learning_rates`. random: drawn when the plan is made, see `rates`."""
+    kind: Literal["grid", "random", "tpe"] = "grid"
+    """grid: the phase's `learning_rates`. random: drawn when the plan is made, see `rates`. tpe: the first
+    `startup` so, the others suggested by Optuna's TPE from the scores of earlier ones."""
     low: float | None = Field(default=None, gt=0, lt=1)
     """Lower end of the range of learning rates ..."""
     high: float | None = Field(default=None, gt=0, lt=1)
@@ -36,6 +37,10 @@ class Search(Settings):
     """Learning rates that are tried, each with every seed of the phase."""
     seed: int = Field(default=0, ge=0, lt=2**32)
     """Of the draw; it has nothing to do with the seeds of the trials."""
+    startup: int = Field(default=4, ge=1)
+    """tpe: learning rates that are drawn before any is suggested."""
+    parallel: int = Field(default=1, ge=1)
+    """tpe: suggested trials that may run at once; each does without the results of that many less one."""
 
     @model_validator(mode="before")
     @classmethod
@@ -54,9 +59,9 @@ class Search(Settings):
         return self
 
     def rates(self, grid: Sequence[float], default: float) -> tuple[float, ...]:
-        """Return the learning rates of a sweep, rising when drawn: all known before anything runs.
+        """Return the learning rates of a sweep that are known before anything runs, rising when drawn.
 
-        A random draw is uniform in the logarithm, as Ray Tune's `loguniform` draws it from the same
+        They are all but those that tpe suggests. A random draw is uniform in the logarithm, as Ray Tune's `loguniform` draws it from the same
         seed, and rounded to three digits. Its trials are the same steps as those of a grid that has
         these learning rates, and a longer draw has the trials of a shorter one among its own.
 
@@ -70,8 +75,20 @@ class Search(Settings):
         assert self.high is not None
         # Of all generators of numpy, only RandomState is promised to draw the same in every version.
         draw = np.random.RandomState(self.seed)
-        logs = draw.uniform(math.log(self.low), math.log(self.high), size=self.trials)
+        count = min(self.startup, self.trials) if self.kind == "tpe" else self.trials
+        logs = draw.uniform(math.log(self.low), math.log(self.high), size=count)
         return tuple(sorted({rounded(math.exp(each)) for each in logs}))
+
+    def suggested(self, drawn: int) -> Iterator[tuple[dict[str, Any], int]]:
+        """Yield, for each trial that tpe suggests after so many drawn ones, what its key says of that.
+
+        And how many of the trials before it, by their order in the sweep, it knows of.
+        """
+        if self.kind != "tpe":
+            return
+        for number in range(drawn, self.trials):
+            about = {"low": self.low, "high": self.high, "seed": self.seed, "number": number}
+            yield about, max(drawn, number + 1 - self.parallel)
 
 
 class Asha(Settings):
@@ -129,9 +146,16 @@ def check_sweeps(
             f"are those of a grid, and {where.rpartition(' ')[2]}.search is {search.kind}",
             "Leave one of them out.",
         )
+    others = sorted(set(rules) - {"best_dev"})
+    if search.kind == "tpe" and (others or asha is not None):
+        raise ConfigError(
+            f"{where}.search",
+            "tpe follows whole trials by the score that best_dev selects by, and "
+            + (f"the rule is {others[0]}" if others else "asha stops them"),
+            "Take a random search, or leave that out.",
+        )
     if asha is None:
         return
-    others = sorted(set(rules) - {"best_dev"})
     if others:
         raise ConfigError(
             f"{where}.asha",

@@ -30,7 +30,7 @@ def ruled(step: Step, bench: Workbench, *, rung: int, score: float) -> Ruling:
     until = time.monotonic() + (WAIT_S if bench.run else 0.0)
     while (found := read_ruling(bench.store, step, rung)) is None:
         if time.monotonic() >= until:
-            log.info("%s rules itself at %d %%", step.folder, rung)
+            log.warning("%s rules itself at %d %%", step.folder, rung)
             return rule(bench.store, step, rung=rung, score=score)
         time.sleep(LOOK_EVERY_S)
     return found

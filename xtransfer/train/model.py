@@ -16,6 +16,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from xtransfer.train.linear import use_onednn
+
 DROPOUT_FIELDS = (
     "hidden_dropout_prob",
     "attention_probs_dropout_prob",
@@ -51,6 +53,7 @@ class TransferModel(nn.Module):
         self.encoder: Any = encoder
         self.heads = nn.ModuleList(heads)
         self.bf16 = bf16
+        use_onednn(self)
 
     def forward(
         self, *, head: int = 0, positions: Tensor | None = None, **inputs: Tensor

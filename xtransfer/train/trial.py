@@ -21,6 +21,7 @@ from xtransfer.plan import Step
 from xtransfer.records import Done
 from xtransfer.store.folder import enough_space
 from xtransfer.sweeps.rungs import rulings_of, rungs_of
+from xtransfer.sweeps.suggestion import Suggestion, suggestion_of
 from xtransfer.sweeps.waiting import ruled
 from xtransfer.train.adapters import frozen_weights, merged
 from xtransfer.train.assembly import (
@@ -126,7 +127,10 @@ def _train(
     placement = bench.placement.train
     torch.set_num_threads(max(1, int(placement.cpus)))
     inputs = gather_inputs(step, bench)
+    suggestion = suggestion_of(step, bench)
     spec = trial_spec(step.spec)
+    if suggestion is not None:
+        spec = replace(spec, learning_rate=suggestion.learning_rate)
     parts, mixture = make_parts(step.spec, spec, inputs, bench.plan.tasks)
     # Text predicts words from the whole vocabulary, so all of it is trained then.
     compacted = placement.compact_vocabulary and step.spec["text"] is None
@@ -196,6 +200,7 @@ def _train(
                 "device": device_name(context.device),
                 **(bites.facts() if bites else {}),
             },
+            suggestion=suggestion,
         )
 
 
@@ -253,6 +258,7 @@ def _write_outcome(
     parts: list[dict[str, Any]],
     timing: dict[str, float],
     placement: dict[str, Any],
+    suggestion: Suggestion | None = None,
 ) -> None:
     kept = {WEIGHTS: (outcome.best_step, outcome.weights)}
     kept |= {snapshot_file(at): (at, each) for at, each in outcome.snapshots.weights.items()}
@@ -277,6 +283,8 @@ def _write_outcome(
         "trained_tokens": len(start.tokens),
         **_null_threshold(outcome),
     }
+    if suggestion is not None:
+        result |= {"learning_rate": spec.learning_rate, "suggestion": suggestion.model_dump()}
     if outcome.stopped_at is not None:
         result["stopped_at"] = outcome.stopped_at
     if spec.on_nan == "skip":

@@ -197,6 +197,7 @@ def _choice_row(choice: Choice) -> Row:
     chosen = choice.chosen
     candidates = [
         f"{each.learning_rate:g} seed {each.seed}: {_dev(each.score)}"
+        + ("" if each.rung is None else f" (stopped at {each.rung} %)")
         for each in sorted(choice.candidates, key=lambda each: (each.learning_rate, each.seed))
     ]
     every = tuple(key for each in choice.candidates for key in each.keys)
