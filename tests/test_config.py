@@ -7,7 +7,8 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from xtransfer.config import Experiment, Limits, load_experiment
+from xtransfer.config import Experiment, load_experiment
+from xtransfer.config.data import Limits
 from xtransfer.errors import ConfigError
 from xtransfer.placement import Placement, load_placement
 from xtransfer.tasks import TASKS

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from xtransfer.config import Retrieval, load_experiment
+from xtransfer.config import load_experiment
+from xtransfer.config.retrieval import Retrieval
 from xtransfer.costs.tables import load_prices, load_speeds
 from xtransfer.placement import load_placement
 from xtransfer.tasks import TASKS

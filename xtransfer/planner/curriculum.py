@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from xtransfer.arms import Arm, FewShot
-from xtransfer.config import Phase
+from xtransfer.config.phases import Phase
 from xtransfer.lessons import Lesson, LessonPart
 from xtransfer.tasks.task import Stage, Task
 from xtransfer.tasks.user import patched

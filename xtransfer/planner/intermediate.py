@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from xtransfer.arms import Arm
-from xtransfer.config import Phase
+from xtransfer.config.phases import Phase
 from xtransfer.plan import BASELINE
 from xtransfer.planner.curriculum import FindTask, arm_lesson
 from xtransfer.planner.sweeps import Branch, SweepSteps, chosen_on

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from xtransfer.config import Experiment, Phase
+from xtransfer.config import Experiment
+from xtransfer.config.phases import Phase
 from xtransfer.inputs import InputSteps
 from xtransfer.lessons import Lesson
 from xtransfer.plan import BASELINE, PhaseName, Step

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from xtransfer.config import Experiment, Phase
+from xtransfer.config import Experiment
+from xtransfer.config.phases import Phase
 from xtransfer.plan import BASELINE, Cell, Plan, Step
 from xtransfer.pruning.gates import without_pruned
 from xtransfer.records import Record

@@ -1,0 +1,171 @@
+"""Tasks, languages and per-task settings of an experiment, checked against the tasks that exist.
+
+`book` is every task that the experiment can name; `where` is the file and the section in it. All raise
+`ConfigError`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Set
+
+from xtransfer.analyses import Alignment
+from xtransfer.config.data import Data
+from xtransfer.config.phases import Intermediate, Target
+from xtransfer.errors import ConfigError
+from xtransfer.selection import RULES
+from xtransfer.tasks import get_task
+from xtransfer.tasks.hub import NOT_ON_HUB, check_revisions, on_hub
+from xtransfer.tasks.task import Task
+from xtransfer.tasks.user import patched
+
+Book = Mapping[str, Task]
+
+
+def check_arms(phase: Intermediate, book: Book, where: str) -> None:
+    """Check the arms and what is overridden for them."""
+    for index, arm in enumerate(phase.tasks):
+        place = f"{where}.tasks[{index}]"
+        for name in arm.tasks:
+            if get_task(name, place, book).as_intermediate is None:
+                raise _unable(place, name, "an intermediate")
+        if arm.source:
+            patched(book[arm.tasks[0]], arm.source, place)
+    for name in phase.overrides:
+        if name not in ("all", *(arm.name for arm in phase.tasks)):
+            get_task(name, f"{where}.overrides", book)
+    if phase.tasks and not phase.seeds:
+        raise ConfigError(f"{where}.seeds", "needs at least one seed")
+    if phase.rule == "target_dev":
+        raise ConfigError(
+            f"{where}.rule", "an intermediate task has no target", "Set target.rule instead."
+        )
+
+
+def check_targets(target: Target, book: Book, where: str, *, synthetic: bool) -> None:
+    """Check the targets and the languages that they are scored in.
+
+    `synthetic`: the languages are artificial, and any task may have any of them.
+    """
+    if not target.tasks:
+        raise ConfigError(f"{where}.tasks", "needs at least one target task")
+    for index, name in enumerate(target.tasks):
+        place = f"{where}.tasks[{index}]"
+        if get_task(name, place, book).stages is None:
+            raise _unable(place, name, "a target")
+    for name in target.overrides:
+        if name != "all":
+            get_task(name, f"{where}.overrides", book)
+    for name, languages in target.languages.items():
+        place = f"{where}.languages.{name}"
+        task = get_task(name, place, book)
+        if not languages:
+            raise ConfigError(place, "needs at least one language")
+        if not synthetic:
+            known = (*task.languages, *task.more_languages)
+            _check_languages(languages, known, place, f"'{name}' has no language")
+
+
+def check_further_models(target: Target, book: Book, where: str) -> None:
+    """Check the averages and few-shot stages that are scored beside a target's selected models."""
+    if target.average is not None and not target.select_per_seed:
+        what = "averages the models of seeds, and `select_per_seed: false` lets one trial go on"
+        raise ConfigError(f"{where}.average", what, "Leave one of them out.")
+    if target.average is not None and target.average.seeds and len(target.seeds) < 2:
+        raise ConfigError(
+            f"{where}.average.seeds", "there is one seed, and no mean of one", "Add seeds."
+        )
+    for name, few in target.few_shot.items():
+        place = f"{where}.few_shot.{name}"
+        task = get_task(name, place, book)
+        if name not in target.tasks:
+            raise ConfigError(place, f"'{name}' is not among target.tasks")
+        if not task.stages:
+            raise ConfigError(place, f"'{name}' is not trained for, so it has no few-shot stage")
+        scored = target.languages.get(name, task.languages)
+        _check_languages(few.languages, scored, f"{place}.languages", f"'{name}' is not scored in")
+
+
+def check_alignment(
+    alignment: Alignment, target: Target, book: Book, where: str, *, synthetic: bool
+) -> None:
+    """Check that the analysis has sentence pairs, and targets to be made after."""
+    task = get_task(alignment.task, f"{where}.task", book)
+    if task.form != "bitext" or task.metric != "accuracy":
+        raise ConfigError(f"{where}.task", f"'{task.name}' has no sentence pairs", "Give tatoeba.")
+    if not synthetic:
+        known = (*task.languages, *task.more_languages)
+        _check_languages(
+            alignment.languages, known, f"{where}.languages", f"'{task.name}' has no language"
+        )
+    for name in alignment.targets:
+        if name not in target.tasks or not book[name].stages:
+            what = f"'{name}' is no target that is trained for"
+            raise ConfigError(f"{where}.targets", what, "Name some of target.tasks.")
+
+
+def check_rules(target: Target, book: Book, where: str) -> None:
+    """Check that the oracle has dev sets of its own to look at."""
+    for section, names in (("rules", target.rules), ("dev_languages", target.dev_languages)):
+        for name in names:
+            if name not in target.tasks:
+                raise ConfigError(f"{where}.{section}", f"'{name}' is not among target.tasks")
+    for name in target.tasks:
+        rule = target.rules.get(name, target.rule)
+        task = book[name]
+        if rule != "target_dev" or not task.stages:
+            continue
+        place = f"{where}.rules.{name}" if name in target.rules else f"{where}.rule"
+        if task.single_labelled_split or not _has_dev_by_language(task):
+            others = ", ".join(each for each in RULES if each != rule)
+            why = "has one labelled split, so the oracle would select on its test set"
+            if not task.single_labelled_split:
+                why = "has no dev set in its languages for the oracle to look at"
+            raise ConfigError(
+                place, f"'{name}' {why}", f"Give it another under target.rules: {others}."
+            )
+
+
+def check_hub(data: Data, book: Book, used: Set[str], where: str) -> None:
+    """Check what is to be read from the hub, and that no other origin is given for it.
+
+    `used`: names of the tasks whose data the experiment reads.
+    """
+    check_revisions(data.revisions, f"{where}: data.revisions")
+    if data.hub and data.synthetic is not None:
+        raise ConfigError(
+            f"{where}: data.hub",
+            "artificial languages are not on the hub",
+            "Leave one of them out.",
+        )
+    if "all" in data.hub:
+        for name in sorted(used & set(NOT_ON_HUB) - set(data.files)):
+            on_hub(book[name], revisions={}, where=f"{where}: data.hub")
+    for index, name in enumerate(data.hub):
+        if name == "all":
+            continue
+        place = f"{where}: data.hub[{index}]"
+        on_hub(get_task(name, place, book), revisions=data.revisions, where=place)
+        if name in data.files:
+            raise ConfigError(
+                place, f"'{name}' has files in data.files too", "Leave one of them out."
+            )
+
+
+def _has_dev_by_language(task: Task) -> bool:
+    return any("{lang" in name for name in task.source.files.get("dev", ()))
+
+
+def _check_languages(
+    languages: tuple[str, ...], known: tuple[str, ...], place: str, what: str
+) -> None:
+    for index, language in enumerate(languages):
+        if language not in known:
+            raise ConfigError(
+                f"{place}[{index}]", f"{what} '{language}'", f"It has: {' '.join(known)}."
+            )
+
+
+def _unable(place: str, name: str, role: str) -> ConfigError:
+    return ConfigError(
+        place, f"'{name}' cannot be {role} task", "List what can be what with: xtransfer tasks"
+    )

@@ -1,0 +1,89 @@
+"""Where an experiment's data are, how much of them is used and what is held out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import Field, field_validator
+
+from xtransfer.settings import Settings
+from xtransfer.tasks import TASKS
+from xtransfer.tasks.hub import HUB, NOT_ON_HUB, on_hub
+from xtransfer.tasks.task import Source, Split, Task
+
+
+class Synthetic(Settings):
+    """Artificial languages instead of data files (`xtransfer.data.synthetic`)."""
+
+    seed: int = 0
+    options: Mapping[str, int | float | str] = Field(default_factory=dict)
+    """Further fields of `xtransfer.data.synthetic.World`."""
+
+
+class Limits(Settings):
+    """How many examples are used; a cut is a seeded sample and part of the identity."""
+
+    seed: int = 0
+    train: int | None = Field(default=None, ge=1)
+    dev: int | None = Field(default=None, ge=1)
+    test: int | None = Field(default=None, ge=1)
+    tasks: Mapping[str, Mapping[Split, int | None]] = Field(default_factory=dict)
+    """Task -> split -> examples, where it differs from the three above."""
+
+    def of(self, task: str, split: Split) -> int | None:
+        """Return the largest number of examples of this task and split, None for all."""
+        own = self.tasks.get(task, {})
+        return own[split] if split in own else getattr(self, split, None)
+
+
+class Data(Settings):
+    """Where the data files are and how much of them is used."""
+
+    root: str = "data"
+    """Folder that the tasks' file names are relative to."""
+    synthetic: Synthetic | None = None
+    files: Mapping[str, Mapping[Split, tuple[str, ...]]] = Field(default_factory=dict)
+    """Task -> split -> path templates, where they differ from the task's own."""
+    hub: tuple[str, ...] = ()
+    """Tasks that are read from the Hugging Face hub instead of files; `true`: all but those that
+    `files` names."""
+    revisions: Mapping[str, str] = Field(default_factory=dict)
+    """Repository on the hub -> full commit hash, where it is not the recorded one."""
+    holdout: Mapping[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
+    """Task -> examples of its training file that are kept as its dev set and not trained on. Span
+    examples are held out by whole paragraphs."""
+    limits: Limits = Limits()
+
+    @field_validator("hub", mode="before")
+    @classmethod
+    def _all_or_none(cls, value: Any) -> Any:
+        if value is True or value == "all":
+            return ("all",)
+        return () if value is False else value
+
+    @field_validator("revisions")
+    @classmethod
+    def _full(cls, value: Mapping[str, str]) -> Mapping[str, str]:
+        for repository, revision in value.items():
+            if not re.fullmatch(r"[0-9a-f]{40}", revision):
+                raise ValueError(
+                    f"'{revision}' of {repository} is no full commit hash (40 hex digits)"
+                )
+        return value
+
+    def source_of(self, task: Task, split: Split) -> Source:
+        """Return where a split of the task is: its own place, the experiment's files, or the hub.
+
+        The hub stands in for the files that the study's own record names, never for others.
+        """
+        own = task.name in TASKS and task.source == TASKS[task.name].source
+        known = task.name in HUB or task.name in NOT_ON_HUB
+        everything = "all" in self.hub and known and task.name not in self.files
+        if own and (everything or task.name in self.hub):
+            return on_hub(task, revisions=self.revisions, where="data.hub").source
+        templates = self.files.get(task.name, {}).get(split)
+        if templates is None:
+            return task.source
+        return task.source.model_copy(update={"files": {**task.source.files, split: templates}})

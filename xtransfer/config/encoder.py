@@ -1,0 +1,43 @@
+"""The encoder that every branch of an experiment starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import Field, model_validator
+
+from xtransfer.settings import Settings
+
+
+class Pretrain(Settings):
+    """The demo's own encoder: a tiny XLM-R pretrained on the artificial languages."""
+
+    steps: int = Field(default=1500, ge=1)
+    seed: int = 0
+    options: Mapping[str, int | float | str | bool] = Field(default_factory=dict)
+    """Further fields of `xtransfer.train.pretrain.PretrainSpec`."""
+
+
+class Encoder(Settings):
+    """The pretrained masked language model that every branch starts from."""
+
+    name: str | None = None
+    """A folder in Hugging Face layout, or a repository name on the hub."""
+    revision: str | None = None
+    """Full commit hash; required for a repository."""
+    pretrain: Pretrain | None = None
+    """Set instead of `name` to pretrain a tiny encoder first (the demo)."""
+    notes: tuple[str, ...] = ()
+    """Caveats that the report prints beside every result."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare_name(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Encoder:
+        if (self.name is None) == (self.pretrain is None):
+            raise ValueError("give either `name` (a folder or a hub repository) or `pretrain`")
+        return self
