@@ -21,6 +21,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 Job = dict[str, Any]
 
 
@@ -124,7 +126,7 @@ def train(config: dict[str, Any], job: Job) -> None:
         eval_dataset=load(job, task, "dev", "en"),
         data_collator=collator(job),
         compute_metrics=lambda found: {
-            "dev": metric(task, found.predictions.argmax(-1), found.label_ids)
+            "dev": metric(task, np.asarray(found.predictions).argmax(-1), found.label_ids)
         },
     )
     trainer.train()
@@ -150,7 +152,7 @@ def score(job: Job, path: str) -> dict[str, float]:
         scores: dict[str, float] = {}
         for language in job["target"]["languages"]:
             found = trainer.predict(load(job, job["target"]["name"], "test", language))
-            hit = found.predictions.argmax(-1) == found.label_ids  # type: ignore[union-attr]
+            hit = np.asarray(found.predictions).argmax(-1) == found.label_ids
             scores[language] = 100 * float(hit.mean())
     return scores
 

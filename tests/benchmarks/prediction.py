@@ -111,7 +111,8 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     work = _read(options, task)
     run = _ours if options.side == "ours" else _trainer
     seconds, logits = run(options, work, precision)
-    np.savez(options.logits, **{name: np.concatenate(found) for name, found in logits.items()})
+    joined: dict[str, Any] = {name: np.concatenate(found) for name, found in logits.items()}
+    np.savez(options.logits, **joined)
     count = sum(map(_count, work.encoded.values()))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     return {"rate": count / seconds, "rows": count, "peak_gb": peak}
@@ -217,7 +218,9 @@ def _trainer(
         found = {name: trainer.predict(rows).predictions for name, rows in sets.items()}  # type: ignore[arg-type]
         seconds = time.perf_counter() - began
     if work.form != "span":
-        return seconds, {name: list(logits.astype(np.float32)) for name, logits in found.items()}
+        return seconds, {
+            name: list(np.asarray(logits, np.float32)) for name, logits in found.items()
+        }
     return seconds, {
         name: [
             np.stack([side[at, : len(row["input_ids"])] for side in sides], axis=-1)
