@@ -6,6 +6,8 @@
 #                 an hour (SEED=0, PARTS=network: one of them)
 #   make image    the CPU image, by docker or buildah (BASE=python@sha256:…, VARIANT=cuda, TAG=…)
 #   make cluster-test   the image as head, workers and submitter of the kind overlay, in containers; as root
+#   make bench    every benchmark in turn, hours on a quiet machine (ENCODER=FOLDER DATA=FOLDER; BENCHES="grid
+#                 growth": some; QUICK=1: a smoke test; AWS=PROGRAM, FAISS=FOLDER: further peers)
 #   make clean    remove .venv and caches
 #
 # PYTHON=/path/to/python3.12 chooses the interpreter; the first of 3.11, 3.12, 3.13 is the default.
@@ -15,7 +17,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check faults image cluster-test clean
+.PHONY: help venv demo test check faults image cluster-test bench bench-arguments clean
 
 BIN := .venv/bin
 STAMP := .venv/.installed
@@ -28,9 +30,24 @@ PARTS ?=
 VARIANT ?= cpu
 TAG ?= localhost/xtransfer:0.1.0-$(VARIANT)
 BASE ?=
+ENCODER ?=
+DATA ?=
+QUICK ?=
+AWS ?=
+FAISS ?=
+# Those of WITH_DATA take --encoder, --data and --quick; the others need neither and are left out of QUICK=1.
+WITH_DATA := training prediction sizes grid growth
+OTHERS := every_task safety knn search averaging estimates
+BENCHES ?= $(WITH_DATA) $(if $(QUICK),,$(OTHERS))
+BENCH_OPTIONS := --encoder '$(ENCODER)' --data '$(DATA)'
+$(foreach each,$(WITH_DATA),$(eval options-$(each) := $(BENCH_OPTIONS) $(if $(QUICK),--quick)))
+options-sizes += $(if $(AWS),--aws '$(AWS)')
+options-every_task := $(BENCH_OPTIONS)
+options-safety := --encoder '$(ENCODER)' --save
+options-knn := $(if $(FAISS),--faiss '$(FAISS)') --save
 
 help:
-	@sed -n '3,13s/^# \{0,1\}//p' Makefile
+	@sed -n '3,15s/^# \{0,1\}//p' Makefile
 
 venv: $(STAMP)
 
@@ -77,6 +94,23 @@ image:
 
 cluster-test: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.containers --image '$(TAG)'
+
+bench-arguments:
+	@test -f '$(ENCODER)/config.json' \
+	  || { echo 'make bench: ENCODER="$(ENCODER)" holds no config.json. Give the folder of an encoder: make' \
+	            'bench ENCODER=FOLDER DATA=FOLDER' >&2; exit 1; }
+	@test -d '$(DATA)/mnli' \
+	  || { echo 'make bench: DATA="$(DATA)" holds no mnli/. Give the folder of the tasks'"'"' files: make' \
+	            'bench ENCODER=FOLDER DATA=FOLDER' >&2; exit 1; }
+	@for each in $(BENCHES); do test -f "tests/benchmarks/$$each.py" \
+	  || { echo "make bench: there is no tests/benchmarks/$$each.py. BENCHES may name:" \
+	            '$(WITH_DATA) $(OTHERS)' >&2; exit 1; }; done
+
+bench: bench-arguments $(STAMP)
+	@failed=''; \
+	$(foreach each,$(BENCHES),echo '--- $(each)'; \
+	  $(BIN)/python -m tests.benchmarks.$(each) $(options-$(each)) || failed="$$failed $(each)";) \
+	test -z "$$failed" || { echo "make bench: failed:$$failed" >&2; exit 1; }
 
 # Results under runs/ are kept: they are expensive.
 clean:

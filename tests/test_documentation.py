@@ -92,3 +92,17 @@ def test_paths_in_the_tour_exist() -> None:
     paths = [path for line in tour for path in re.findall(r"`(\w+/[\w/]*(?:\.py)?)`", line)]
     assert len(paths) > 15
     assert [path for path in paths if not (CHECKOUT / path).exists()] == []
+
+
+def test_the_table_of_benchmarks_says_which_are_not_measured() -> None:
+    folder = CHECKOUT / "tests" / "benchmarks"
+    text = (folder / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(
+        r"^\| `(\w+\.py)` .*\| `(results/[\w.]+)`(: not measured yet)? \|$", text, re.MULTILINE
+    )
+    assert len(rows) == len(re.findall(r"^\| `", text, re.MULTILINE))
+    for script, results, absent in rows:
+        assert (folder / script).is_file()
+        assert (folder / results).is_file() != bool(absent), results
+    runnable = {path.name for path in folder.glob("*.py") if "__main__" in path.read_text()}
+    assert runnable - {script for script, _, _ in rows} == {"handwritten.py"}

@@ -7,14 +7,15 @@ longest input and optimizer, each in a process of its own; sides take turns, and
 medians. The peer pads to the longest row of a batch and groups rows of like length; `padded` pads every
 row to the longest input, as the scripts of jiant and XTREME do. Loading and the first steps are left out.
 
-The peer needs `pip install accelerate`. DATA has MNLI, SQuAD and UD files at the paths in `WORKLOADS`; the numbers go to results/training.json.
+The peer's optimizer is what TrainingArguments chooses by itself, and is noted. The peer needs `pip install
+accelerate`. DATA has MNLI, SQuAD and UD files at the paths in `WORKLOADS`. Numbers go to results/training.json,
+and as a table to results/training.md; `--quick` is a smoke test that writes nothing.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import platform
 import resource
 import statistics
 import subprocess
@@ -22,16 +23,16 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from importlib.metadata import version
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from tests.benchmarks.measuring import quick, write
 from xtransfer.data import cut, read_examples
 from xtransfer.tasks import TASKS
 from xtransfer.tasks.task import Task
 
-RESULTS = Path(__file__).parent / "results" / "training.json"
+QUICK_STEPS, QUICK_LENGTH = 3, 32
 SKIPPED = 3
 """Steps before the clock starts: the first ones fill caches and allocators."""
 
@@ -88,27 +89,30 @@ def main() -> None:
         "--precision", choices=("fp32", "bf16"), nargs="+", default=["fp32", "bf16"]
     )
     parser.add_argument("--workload", choices=tuple(WORKLOADS), nargs="+", default=list(WORKLOADS))
+    quick(parser)
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
     args = parser.parse_args()
+    if args.quick:
+        args.repeats = 1
     if args.side:
         print(json.dumps(measure(args)))
         return
     rows = [
         compare(args, name, precision) for name in args.workload for precision in args.precision
     ]
-    RESULTS.write_text(json.dumps({"with": _versions(), "rows": rows}, indent=1) + "\n")
-    print_table(rows)
+    write("training", rows, args)
 
 
 def compare(args: argparse.Namespace, name: str, precision: str) -> dict[str, Any]:
     """Measure every side `repeats` times in turn; return medians and ratios."""
-    found: dict[str, list[dict[str, float]]] = {side: [] for side in SIDES}
+    found: dict[str, list[dict[str, Any]]] = {side: [] for side in SIDES}
     for _ in range(args.repeats):
         for side, runs in found.items():
             command = [
                 sys.executable, "-m", "tests.benchmarks.training", "--side", side,
                 "--encoder", str(args.encoder), "--data", str(args.data),
                 "--threads", str(args.threads), "--workload", name, "--precision", precision,
+                *(["--quick"] if args.quick else []),
             ]  # fmt: skip
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode:
@@ -122,11 +126,12 @@ def compare(args: argparse.Namespace, name: str, precision: str) -> dict[str, An
     for peer in ("trainer", "padded"):
         row[f"speed / {peer}"] = row["ours examples/s"] / row[f"{peer} examples/s"]
         row[f"memory / {peer}"] = row["ours peak GB"] / row[f"{peer} peak GB"]
+    row["peer's optimizer"] = found["trainer"][0]["optimizer"]
     return row
 
 
-def measure(args: argparse.Namespace) -> dict[str, float]:
-    """Train as one side; return examples a second and the peak resident memory."""
+def measure(args: argparse.Namespace) -> dict[str, Any]:
+    """Train as one side; return examples a second, the peak resident memory and the optimizer."""
     import torch
     from transformers import AutoTokenizer
 
@@ -134,6 +139,14 @@ def measure(args: argparse.Namespace) -> dict[str, float]:
 
     torch.set_num_threads(args.threads)
     load, (precision,) = WORKLOADS[args.workload[0]], args.precision
+    if args.quick:
+        load = replace(
+            load,
+            steps=QUICK_STEPS,
+            max_length=QUICK_LENGTH,
+            stride=min(load.stride, 8),
+            examples=60,
+        )
     task = _task(load)
     found = read_examples(task, split="train", language="en", root=args.data)
     examples = cut(found, load.examples, seed=1).examples
@@ -146,9 +159,9 @@ def measure(args: argparse.Namespace) -> dict[str, float]:
         stride=load.stride,
     )
     run = _train_ours if args.side == "ours" else _train_peer
-    rate = run(args, load, task, encoded, tokenizer, precision)
+    rate, optimizer = run(args, load, task, encoded, tokenizer, precision)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    return {"rate": rate, "peak_gb": peak}
+    return {"rate": rate, "peak_gb": peak, "optimizer": optimizer}
 
 
 def _train_ours(
@@ -158,7 +171,7 @@ def _train_ours(
     encoded: Any,
     tokenizer: Any,  # noqa: ARG001 - as the peer's
     precision: str,
-) -> float:
+) -> tuple[float, str]:
     """Train by the project's own loop, as a trial on one worker does."""
     from xtransfer.prepared import read_rows, write_rows
     from xtransfer.train.assembly import Inputs, make_model, renumbered
@@ -205,7 +218,7 @@ def _train_ours(
     )
     mixture = Mixture(steps=SKIPPED + load.steps, shares=(1.0,))
     train(spec, context, model=start.model, parts=[part], mixture=mixture)
-    return _rate(times, load)
+    return _rate(times, load), "the project's AdamW"
 
 
 def _train_peer(
@@ -215,7 +228,7 @@ def _train_peer(
     encoded: Any,
     tokenizer: Any,
     precision: str,
-) -> float:
+) -> tuple[float, str]:
     """Train by `Trainer` on the same rows, padded by batch or to the longest input."""
     import transformers
     from transformers import Trainer, TrainerCallback, TrainingArguments
@@ -245,7 +258,7 @@ def _train_peer(
             times.append(time.perf_counter())
 
     with tempfile.TemporaryDirectory() as folder:
-        Trainer(
+        trainer = Trainer(
             model=model,
             args=TrainingArguments(
                 output_dir=folder,
@@ -266,8 +279,10 @@ def _train_peer(
             train_dataset=rows,  # type: ignore[arg-type]
             data_collator=_collator(task, tokenizer, load.max_length if whole else None),
             callbacks=[Clock()],
-        ).train()
-    return _rate(times, load)
+        )
+        trainer.train()
+        chosen = str(getattr(trainer.args.optim, "value", trainer.args.optim))
+    return _rate(times, load), chosen
 
 
 _PEERS = {
@@ -294,27 +309,6 @@ def _task(load: Workload) -> Task:
     task = TASKS[load.task]
     source = task.source.model_copy(update={"files": {"train": load.files}})
     return task.model_copy(update={"source": source})
-
-
-def _versions() -> dict[str, str]:
-    names = ("torch", "transformers", "deepspeed", "numpy")
-    return {
-        "machine": platform.processor() or platform.machine(),
-        "python": platform.python_version(),
-        **{name: version(name) for name in names},
-    }
-
-
-def print_table(rows: Sequence[dict[str, Any]]) -> None:
-    """Print what the results hold, a line a workload and precision."""
-    names = list(rows[0])
-    for row in rows:
-        print(
-            "  ".join(
-                f"{name} {row[name]:.2f}" if isinstance(row[name], float) else f"{row[name]}"
-                for name in names
-            )
-        )
 
 
 if __name__ == "__main__":
