@@ -104,6 +104,7 @@ def test_a_step_done_again_and_a_record_written_anew_are_noticed(tmp_path: Path)
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("s3")  # skips, or fails, where there is no such service
+@pytest.mark.slowest
 def test_a_run_whose_processes_are_killed_leaves_what_an_undisturbed_one_does() -> None:
     with bench() as on:
         expected = undisturbed("alone", on)
