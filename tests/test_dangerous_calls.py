@@ -40,8 +40,8 @@ SWITCHES = {"shell", "allow_pickle", "trust_remote_code", "unsafe_load"}
 
 ALLOWED = {
     # Workers of one trial, joined in one process group by Ray Train, tell each other scores.
-    ("xtransfer/train/loop.py", "all_gather_object"),
-    ("xtransfer/train/loop.py", "broadcast_object_list"),
+    ("xtransfer/train/collectives.py", "all_gather_object"),
+    ("xtransfer/train/collectives.py", "broadcast_object_list"),
     ("xtransfer/train/prediction.py", "all_gather_object"),
 }
 

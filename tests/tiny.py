@@ -79,8 +79,8 @@ def tiny_encoder(*, vocabulary: int = 60, dropout: float = 0.0, seed: int = 0) -
 
 def tiny_model(encoder: Any, *, labels: int = 2, dropout: float = 0.0) -> Any:
     """Return an encoder with a classification head."""
-    from xtransfer.train.loop import build_head
     from xtransfer.train.model import TransferModel
+    from xtransfer.train.randomness import build_head
 
     head = build_head("classification", 16, labels, dropout=dropout, seed=1)
     return TransferModel(encoder, [head], bf16=False)

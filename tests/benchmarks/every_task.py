@@ -151,10 +151,11 @@ def train(encoder: Path, task: Task, found: Rows) -> tuple[float, float]:
     from xtransfer.prepared import read_rows, write_rows
     from xtransfer.train.assembly import Inputs, make_model, renumbered
     from xtransfer.train.context import Context, Progress
-    from xtransfer.train.loop import TrialSpec, train
+    from xtransfer.train.loop import train
     from xtransfer.train.mixture import Mixture
     from xtransfer.train.parts import TaskPart
     from xtransfer.train.prediction import DataSet
+    from xtransfer.train.specification import TrialSpec
 
     torch.set_num_threads(2)
     examples: Any = cut(found, EXAMPLES, seed=1).examples

@@ -40,10 +40,12 @@ from xtransfer.placement import TrainResources
 from xtransfer.records import Record, commit, fetch
 from xtransfer.store import Store, open_store
 from xtransfer.train.context import Checkpoint, Context
-from xtransfer.train.loop import TrialSpec, build_head, train
+from xtransfer.train.loop import train
 from xtransfer.train.mixture import Sampling, mix
 from xtransfer.train.model import TransferModel, compact, load_encoder
+from xtransfer.train.randomness import build_head
 from xtransfer.train.saving import BackgroundSaver
+from xtransfer.train.specification import TrialSpec
 
 RESULTS = Path(__file__).parent / "results"
 KEY = "0" * 12

@@ -176,10 +176,11 @@ def _train_ours(
     from xtransfer.prepared import read_rows, write_rows
     from xtransfer.train.assembly import Inputs, make_model, renumbered
     from xtransfer.train.context import Context, Progress
-    from xtransfer.train.loop import TrialSpec, train
+    from xtransfer.train.loop import train
     from xtransfer.train.mixture import Mixture
     from xtransfer.train.parts import TaskPart
     from xtransfer.train.prediction import DataSet
+    from xtransfer.train.specification import TrialSpec
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "rows.arrow"

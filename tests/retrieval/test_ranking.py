@@ -16,9 +16,9 @@ from xtransfer.forms import retrieval
 from xtransfer.retrieval.ranking import rank_pooled
 from xtransfer.tasks import TASKS
 from xtransfer.train.context import Context
-from xtransfer.train.loop import build_head
 from xtransfer.train.model import TransferModel
 from xtransfer.train.prediction import DataSet
+from xtransfer.train.randomness import build_head
 
 CONTEXT = Context(pad_id=1)
 TEXTS = ("the cat sat", "a dog ran", "who saw a bird", "near the river", "old mat", "red tree")

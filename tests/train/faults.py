@@ -12,7 +12,7 @@ from torch import Tensor
 from tests.train.workers import SPEC, train_tiny
 from xtransfer.train import loop
 from xtransfer.train.context import Context
-from xtransfer.train.loop import Outcome
+from xtransfer.train.course import Outcome
 
 Loss = Callable[..., Tensor]
 

@@ -18,8 +18,8 @@ from xtransfer.errors import Diverged, StepLeft
 from xtransfer.forms import FORMS
 from xtransfer.train import loop
 from xtransfer.train.context import Checkpoint, Context, Progress
-from xtransfer.train.loop import build_head, stream
 from xtransfer.train.prediction import predict
+from xtransfer.train.randomness import build_head, stream
 
 STEPS = 10  # 2 epochs of 27 rows in batches of 6
 

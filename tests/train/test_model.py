@@ -12,7 +12,7 @@ from tests.tiny import tiny_encoder, tiny_model, tiny_pairs, tiny_part
 from tests.train.workers import train_mixed
 from xtransfer.train.batching import decay_product, learning_rate
 from xtransfer.train.context import Context
-from xtransfer.train.loop import Outcome, TrialSpec
+from xtransfer.train.course import Outcome
 from xtransfer.train.model import (
     apply_weights,
     compact,
@@ -23,6 +23,7 @@ from xtransfer.train.model import (
     words_name,
 )
 from xtransfer.train.prediction import DataSet
+from xtransfer.train.specification import TrialSpec
 
 VOCABULARY = 60
 SPEC = TrialSpec(

@@ -12,9 +12,9 @@ from tests.tiny import accuracy, rows_of, tiny_encoder, tiny_model, tiny_pairs, 
 from tests.train.workers import SPEC, as_one_of_two, train_mixed
 from xtransfer.forms.encoding import Encoded, Ragged
 from xtransfer.train.context import Checkpoint, Context
-from xtransfer.train.loop import main_score
 from xtransfer.train.parts import TextPart
 from xtransfer.train.prediction import DataSet
+from xtransfer.train.scores import main_score
 
 TOKENS = tuple(range(10, 40))
 
@@ -99,8 +99,8 @@ def test_the_held_out_loss_is_the_same_whenever_it_is_asked_for() -> None:
 
 
 def text_model(tasks: int = 0) -> Any:
-    from xtransfer.train.loop import build_head
     from xtransfer.train.model import TransferModel
+    from xtransfer.train.randomness import build_head
 
     heads = [
         build_head("classification", 16, 2, dropout=0.0, seed=1, number=number)

@@ -25,10 +25,11 @@ from xtransfer.metrics import score
 from xtransfer.tasks import TASKS
 from xtransfer.tasks.task import Task
 from xtransfer.train.context import Context
-from xtransfer.train.loop import TrialSpec, build_head
 from xtransfer.train.model import TransferModel
 from xtransfer.train.parts import TaskPart
 from xtransfer.train.prediction import DataSet
+from xtransfer.train.randomness import build_head
+from xtransfer.train.specification import TrialSpec
 
 NAMES = ("cat", "dog", "bird", "mat", "tree", "river", "sun", "ox", "map", "pen")
 

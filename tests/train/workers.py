@@ -17,11 +17,14 @@ from xtransfer.forms import scored_examples
 from xtransfer.forms.encoding import Encoded
 from xtransfer.metrics.retrieval import mrr20
 from xtransfer.train.context import Checkpoint, Context, Progress
-from xtransfer.train.loop import Outcome, TrialSpec, build_head, train
+from xtransfer.train.course import Outcome
+from xtransfer.train.loop import train
 from xtransfer.train.mixture import Sampling, mix
 from xtransfer.train.model import TransferModel
 from xtransfer.train.parts import TaskPart, TextPart
 from xtransfer.train.prediction import DataSet
+from xtransfer.train.randomness import build_head
+from xtransfer.train.specification import TrialSpec
 
 SPEC = TrialSpec(
     seed=1,

@@ -18,7 +18,6 @@ from xtransfer.plan import Step
 from xtransfer.prepared import read_data_set
 from xtransfer.tasks.task import Task
 from xtransfer.train.adapters import add_adapters
-from xtransfer.train.loop import TrialSpec, build_head, stream
 from xtransfer.train.mixture import Mixture, Sampling, mix
 from xtransfer.train.model import (
     TransferModel,
@@ -33,6 +32,8 @@ from xtransfer.train.model import (
 )
 from xtransfer.train.parts import TaskPart, TextPart
 from xtransfer.train.prediction import DataSet
+from xtransfer.train.randomness import build_head, stream
+from xtransfer.train.specification import TrialSpec
 
 if TYPE_CHECKING:
     from xtransfer.execute import Workbench

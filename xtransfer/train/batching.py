@@ -52,6 +52,25 @@ def split_batch(batch: Indices, *, shards: int, micro_batch: int | None) -> list
     return [np.array_split(batch[shard::shards], pieces) for shard in range(shards)]
 
 
+def own_shards(
+    batch: Indices, *, rank: int, world_size: int, shards: int, micro_batch: int | None
+) -> dict[int, list[Indices]]:
+    """Return a worker's shards of a global batch, each as micro-batches: as many as any worker has.
+
+    Args:
+        batch: row numbers.
+        rank: of the worker.
+        world_size: number of workers.
+        shards: that the batch is cut into; at least one for each worker.
+        micro_batch: most rows at once; None: a whole shard.
+    """
+    shards = max(shards, world_size)
+    parts = split_batch(batch, shards=shards, micro_batch=micro_batch)
+    empty = [batch[:0]] * len(parts[0])
+    own = range(rank, -(-shards // world_size) * world_size, world_size)
+    return {shard: parts[shard] if shard < shards else empty for shard in own}
+
+
 def prediction_batches(lengths: npt.NDArray[np.int64], *, tokens: int) -> list[Indices]:
     """Return batches that cover every row once, longest first, each of at most `tokens` with padding.
 

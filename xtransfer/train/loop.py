@@ -7,114 +7,35 @@ are the same run.
 
 from __future__ import annotations
 
-import logging
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from statistics import fmean
-from typing import Any, Literal
+from dataclasses import asdict
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from xtransfer.errors import Diverged, StepLeft
+from xtransfer.errors import StepLeft
 from xtransfer.forms import FORMS
 from xtransfer.forms.encoding import Rows
-from xtransfer.train.batching import Indices, learning_rate, split_batch
+from xtransfer.train.batching import Indices, learning_rate, own_shards
+from xtransfer.train.collectives import add_up, broadcast, gather
 from xtransfer.train.context import Checkpoint, Context, Progress
+from xtransfer.train.course import Outcome, State
+from xtransfer.train.divergence import check_score, leave_out
 from xtransfer.train.engine import Engine, make_engine, trained_parameters
 from xtransfer.train.mixture import Mixture, draw_numbers, schedule
 from xtransfer.train.model import TransferModel
 from xtransfer.train.parts import TaskPart, TextPart
 from xtransfer.train.prediction import make_inputs
+from xtransfer.train.randomness import stream
+from xtransfer.train.scores import main_score, named_scores
 from xtransfer.train.snapshots import Snapshots
+from xtransfer.train.specification import TrialSpec
 
 AGREE_EVERY = 10
 """Optimizer steps between two times that several workers agree on whether to save."""
-
-log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrialSpec:
-    """What a trial computes; every field is part of its identity."""
-
-    seed: int
-    learning_rate: float
-    epochs: int
-    batch_size: int
-    warmup: float = 0.1
-    weight_decay: float = 0.01
-    adam_epsilon: float = 1e-8
-    adam_betas: tuple[float, float] = (0.9, 0.999)
-    clip: float = 1.0
-    dropout: float | None = None
-    precision: str = "fp32"
-    eval_every: int | None = 1000
-    patience: int = 30
-    keep: Literal["best", "last"] = "best"
-    """Which weights are the outcome: the best on the dev sets, or those after the last step, for which no
-    dev set is scored."""
-    on_nan: Literal["fail", "skip"] = "fail"
-    """Whether an optimizer step whose loss or gradient is not finite fails the trial or is left out."""
-    snapshots: Mapping[str, Any] | None = None
-    """`count` and `which` ("last" or "best") of the dev evaluations whose weights are kept, too."""
-    lora: Mapping[str, Any] | None = None
-    """Fields of `xtransfer.adapters.Lora`; None: the whole encoder is trained."""
-    head_seed: int | None = None
-    """What heads are drawn from; None: the trial's own seed."""
-
-
-@dataclass(kw_only=True)
-class State:
-    """All that a trial must know to go on as if it had never stopped, besides tensors."""
-
-    step: int = 0
-    best_step: int = -1
-    best_score: float = float("-inf")
-    evaluations_since_best: int = 0
-    stopped_early: bool = False
-    history: list[dict[str, float]] = field(default_factory=list)
-    """One entry a dev evaluation: step, mean training loss since the last one, dev metrics."""
-    loss_sum: float = 0.0
-    loss_steps: int = 0
-    workers: list[list[int]] = field(default_factory=list)
-    """[step, workers from there on], whenever it began or went on with another number of them."""
-    skipped_steps: list[int] = field(default_factory=list)
-    """Steps, counted from 0, that left weights and moments as they were."""
-    snapshots: list[list[float]] = field(default_factory=list)
-    """[step, dev score] of the evaluations whose weights are kept beside the best."""
-    rung: int = 0
-    """The last rung at which it was ruled whether the trial goes on, percent."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """A finished trial: the weights to keep and how it got there."""
-
-    weights: dict[str, Tensor]
-    best_step: int
-    best_score: float | None
-    """None where the last weights were kept and nothing was scored."""
-    steps: int
-    total_steps: int
-    stopped_early: bool
-    history: list[dict[str, float]]
-    draws: list[int]
-    """Steps that drew from each part."""
-    workers: list[list[int]]
-    """[step, workers from there on]."""
-    timing: dict[str, float]
-    """Of this process, which may have gone on from a checkpoint: rows trained on (`examples`) and how many
-    a second (`examples_per_s`); rows predicted for dev evaluations, and the seconds of that."""
-    skipped_steps: list[int] = field(default_factory=list)
-    """Optimizer steps, counted from 0, that were left out."""
-    snapshots: Snapshots = field(default_factory=lambda: Snapshots(None))
-    """Further weights that were asked for."""
-    stopped_at: int | None = None
-    """The rung at which the trial was stopped, percent; None where it was not."""
 
 
 def train(
@@ -158,28 +79,6 @@ def train(
         return run.run()
     finally:
         engine.close()
-
-
-def build_head(
-    form: str, hidden: int, labels: int, *, dropout: float, seed: int, number: int = 0
-) -> Any:
-    """Return a fresh head; its weights (normal, sd 0.02; biases 0) follow from seed and number alone."""
-    torch.manual_seed(stream(seed, 0, "head", number))
-    head = FORMS[form].Head(hidden, labels, dropout)
-    for module in head.modules():
-        if isinstance(module, torch.nn.Linear):
-            torch.nn.init.normal_(module.weight, std=0.02)
-            torch.nn.init.zeros_(module.bias)
-    return head
-
-
-def stream(seed: int, step: int, role: str, rank: int = 0) -> int:
-    """Return the seed of torch's generator for one step, so that no draw depends on history."""
-    words = [seed, step, rank, *role.encode()]
-    return int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0] >> 1)
-
-
-_CALMER = "Try a lower learning rate, more warm-up or fp32"
 
 
 class _Run:
@@ -269,7 +168,13 @@ class _Run:
             # Every worker computes the same gradient, and their sum must be that of one.
             shards, whole = {0: [draw.chosen]}, whole * context.world_size
         else:
-            shards = self._own_shards(draw.chosen)
+            shards = own_shards(
+                draw.chosen,
+                rank=context.rank,
+                world_size=context.world_size,
+                shards=context.shards,
+                micro_batch=context.micro_batch,
+            )
         self.engine.module.train()
         loss_sum, left = 0.0, sum(map(len, shards.values()))
         for shard, micro_batches in shards.items():
@@ -287,7 +192,7 @@ class _Run:
                     loss = loss * math.nan
                 self.engine.backward(loss, last=not left)
                 context.alive()
-        loss_sum = self._sum(loss_sum)
+        loss_sum = add_up(loss_sum, context)
         rate = learning_rate(
             state.step, peak=self.spec.learning_rate, total=self.total, warmup=self.spec.warmup
         )
@@ -295,55 +200,11 @@ class _Run:
             state.loss_sum += loss_sum
             state.loss_steps += 1
         else:
-            self._leave_out(loss_sum)
+            leave_out(state, context, loss=loss_sum, on_nan=self.spec.on_nan)
         state.step += 1
         self.examples += len(draw.chosen)
         self.seconds += time.perf_counter() - began
         self._report(loss_sum)
-
-    def _own_shards(self, batch: Indices) -> dict[int, list[Indices]]:
-        """Return this worker's shards of a batch, each as micro-batches: as many as any worker has."""
-        context = self.context
-        shards = max(context.shards, context.world_size)
-        parts = split_batch(batch, shards=shards, micro_batch=context.micro_batch)
-        empty = [batch[:0]] * len(parts[0])
-        return {
-            shard: parts[shard] if shard < shards else empty
-            for shard in range(
-                context.rank,
-                -(-shards // context.world_size) * context.world_size,
-                context.world_size,
-            )
-        }
-
-    def _leave_out(self, loss: float) -> None:
-        """Note that this step changed nothing, or raise where the trial is not to go on."""
-        state, context = self.state, self.context
-        what = (
-            "the norm of the gradient is not finite"
-            if math.isfinite(loss)
-            else f"the training loss is {loss}"
-        )
-        skipped = [*state.skipped_steps, state.step]
-        row = next(n for n in range(1, len(skipped) + 2) if state.step - n not in skipped)
-        where = f"optimizer step {state.step}"
-        if self.spec.on_nan == "fail":
-            raise Diverged(where, what, f"{self._last_good()} {_CALMER}, or training.on_nan=skip.")
-        if row > context.skips_in_a_row or len(skipped) > context.skips_in_all:
-            raise Diverged(
-                where,
-                f"{what}, and {row - 1} steps before it in a row and {len(skipped) - 1} in all were "
-                "left out already",
-                f"{self._last_good()} {_CALMER}, or raise train.skips_in_a_row and train.skips_in_all.",
-            )
-        state.skipped_steps = skipped
-        log.warning("%s is left out: %s", where, what)
-
-    def _last_good(self) -> str:
-        if self.state.best_step < 0:
-            return "There was no dev evaluation before."
-        score, step = self.state.best_score, self.state.best_step
-        return f"The best dev evaluation before was at step {step} ({score:.1f})."
 
     def _loss(self, number: int, rows: Rows, chosen: Indices) -> Tensor:
         form = self.parts[number].form
@@ -360,20 +221,18 @@ class _Run:
             {number for number, part in enumerate(self.parts) if isinstance(part, TextPart)}
         )
         if scores:
-            self.state.history.append({"step": 0, **_named(self.parts, scores)})
+            self.state.history.append({"step": 0, **named_scores(self.parts, scores)})
 
     def _evaluate(self) -> None:
         state = self.state
         scores = self._scores(set(range(len(self.parts))))
         value = main_score(self.parts, scores)
-        if not math.isfinite(value):
-            where, what = f"optimizer step {state.step}", f"the dev score is {value}"
-            raise Diverged(where, what, f"{self._last_good()} {_CALMER}.")
+        check_score(value, state)
         state.history.append(
             {
                 "step": state.step,
                 "loss": state.loss_sum / max(1, state.loss_steps),
-                **_named(self.parts, scores),
+                **named_scores(self.parts, scores),
             }
         )
         state.loss_sum, state.loss_steps = 0.0, 0
@@ -406,7 +265,7 @@ class _Run:
         self._report(state.history[-1]["loss"], rung=rung)
         ruled = context.goes_on(rung, state.best_score) if context.rank == 0 else True
         state.rung = rung
-        if not self._broadcast(ruled):
+        if not broadcast(ruled, context):
             state.stopped_early, self.stopped_at = True, rung
 
     def _scores(self, numbers: set[int]) -> dict[int, dict[str, float]]:
@@ -418,7 +277,7 @@ class _Run:
         }
         self.dev_seconds += time.perf_counter() - began
         self.dev_examples += sum(self.parts[number].dev_rows for number in numbers)
-        return self._broadcast(found)
+        return broadcast(found, self.context)
 
     def _save_or_leave(self) -> None:
         """Save when it is time, and leave when this or another worker must.
@@ -433,7 +292,7 @@ class _Run:
             return
         due = time.monotonic() - self.last_save >= self.context.save_every_s
         asked = self.context.leaving() if self.state.step < self.total else ""
-        wishes = self._gather((asked, due, self.context.saving()))
+        wishes = gather((asked, due, self.context.saving()), self.context)
         reason = next((asked for asked, _, _ in wishes if asked), "")
         due, saving = (any(each[place] for each in wishes) for place in (1, 2))
         if reason or (due and not saving):
@@ -468,51 +327,6 @@ class _Run:
                 best=None if rung is None else self.state.best_score,
             )
         )
-
-    def _sum(self, value: float) -> float:
-        if self.context.world_size == 1:
-            return value
-        tensor = torch.tensor(value, dtype=torch.float64, device=self.context.device)
-        torch.distributed.all_reduce(tensor)
-        return float(tensor)
-
-    def _gather(self, value: Any) -> list[Any]:
-        """Return the values of all workers."""
-        if self.context.world_size == 1:
-            return [value]
-        values: list[Any] = [None] * self.context.world_size
-        torch.distributed.all_gather_object(values, value)
-        return values
-
-    def _broadcast(self, value: Any) -> Any:
-        if self.context.world_size == 1:
-            return value
-        box = [value]
-        torch.distributed.broadcast_object_list(box, src=0)
-        return box[0]
-
-
-def main_score(
-    parts: Sequence[TaskPart | TextPart], scores: Mapping[int, Mapping[str, float]]
-) -> float:
-    """Return what selects a trial: the mean of the tasks' main metrics, minus the loss without tasks."""
-    tasks = [
-        scores[number][part.metric]
-        for number, part in enumerate(parts)
-        if isinstance(part, TaskPart)
-    ]
-    return fmean(tasks) if tasks else -scores[0]["loss"]
-
-
-def _named(
-    parts: Sequence[TaskPart | TextPart], scores: Mapping[int, Mapping[str, float]]
-) -> dict[str, float]:
-    """Return the scores of all parts under names of their own: `dev accuracy`, `dev mnli accuracy`."""
-    return {
-        f"dev {name}" if len(parts) == 1 else f"dev {parts[number].name} {name}": value
-        for number, found in scores.items()
-        for name, value in found.items()
-    }
 
 
 def _load(model: TransferModel, tensors: Mapping[str, Tensor], prefix: str) -> None:

@@ -34,7 +34,8 @@ from xtransfer.train.assembly import (
 )
 from xtransfer.train.batching import decay_product, learning_rate
 from xtransfer.train.context import Checkpoint, Context, Progress, device_name, device_of
-from xtransfer.train.loop import Outcome, TrialSpec, train
+from xtransfer.train.course import Outcome
+from xtransfer.train.loop import train
 from xtransfer.train.memory import SmallerBites, out_of_memory, ran_out, read_bites
 from xtransfer.train.mixture import Mixture
 from xtransfer.train.model import export_weights, words_name
@@ -42,6 +43,7 @@ from xtransfer.train.parts import TaskPart, TextPart
 from xtransfer.train.prediction import tokens_at_once
 from xtransfer.train.saving import BackgroundSaver
 from xtransfer.train.snapshots import snapshot_file
+from xtransfer.train.specification import TrialSpec
 from xtransfer.watchdog import watched
 
 if TYPE_CHECKING:
