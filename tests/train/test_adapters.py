@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import copy
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,6 @@ from xtransfer.train.assembly import WEIGHTS
 from xtransfer.train.context import Checkpoint, Context
 from xtransfer.train.model import apply_weights, read_weights
 from xtransfer.train.specification import TrialSpec
-from xtransfer.train.trial import ensure_process_group
 
 LORA = Lora(rank=2, alpha=6.0, dropout=0.1, targets=("query", "value")).model_dump(mode="json")
 WITH = replace(SPEC, lora=LORA, epochs=3)
@@ -105,15 +103,8 @@ def test_a_resumed_trial_with_adapters_equals_an_undisturbed_one() -> None:
         assert all(torch.equal(again.weights[n], value) for n, value in whole.weights.items())
 
 
-@pytest.fixture(scope="module")
-def _process_group() -> Iterator[None]:
-    ensure_process_group()
-    yield
-    torch.distributed.destroy_process_group()
-
-
 @pytest.mark.slow
-@pytest.mark.usefixtures("_process_group")
+@pytest.mark.usefixtures("process_group")
 @pytest.mark.parametrize("stage", [0, 2, 3])
 def test_deepspeed_trains_adapters_as_torch_does(stage: int) -> None:
     spec = replace(WITH, lora={**LORA, "dropout": 0.0})

@@ -1,22 +1,14 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 from torch import Tensor, nn
 
 from xtransfer.train.engine import Engine, import_deepspeed, make_engine, parameter_groups
-from xtransfer.train.trial import ensure_process_group
+
+pytestmark = pytest.mark.usefixtures("process_group")
 
 STAGES = [pytest.param(stage, marks=pytest.mark.slow) for stage in (0, 1, 2, 3)]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _process_group() -> Iterator[None]:
-    ensure_process_group()
-    yield
-    torch.distributed.destroy_process_group()
 
 
 class Net(nn.Module):
