@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 from PIL import Image
@@ -49,6 +50,22 @@ def test_gains_are_blue_and_losses_orange(pictures: Mapping[str, bytes]) -> None
     areas = [colour for count, colour in colours if count > 2000]  # type: ignore[misc]
     assert any(red > blue + 5 for red, _, blue in areas)  # type: ignore[misc]
     assert any(blue > red + 5 for red, _, blue in areas)  # type: ignore[misc]
+
+
+def test_a_single_evaluation_is_seen_as_a_mark(made: Made) -> None:
+    curves = tuple(replace(curve, points=curve.points[:1]) for curve in made.study.curves)
+    data = draw_pictures(made.answer, replace(made.study, curves=curves))["curves.png"]
+    empty = tuple(replace(curve, points=()) for curve in curves)
+    without = draw_pictures(made.answer, replace(made.study, curves=empty)).get("curves.png", b"")
+    assert coloured(data) > coloured(without) + 50
+
+
+def coloured(data: bytes) -> int:
+    """Return the points of a picture that are no grey."""
+    if not data:
+        return 0
+    colours = Image.open(io.BytesIO(data)).convert("RGB").getcolors(1 << 24) or []
+    return sum(count for count, rgb in colours if max(rgb) - min(rgb) > 60)  # type: ignore[arg-type]
 
 
 def test_nothing_recorded_is_no_picture() -> None:

@@ -237,6 +237,8 @@ def _curves(answer: Answer, study: Study) -> Any:
                     [value for _, value in drawn],
                     color=_COLOURS[place % len(_COLOURS)],
                     linestyle=_DASHES[place % len(_DASHES)],
+                    # A single evaluation is no line.
+                    marker=_MARKERS[place % len(_MARKERS)] if len(drawn) == 1 else None,
                     label=None if arm in known else arm,
                 )
             axes.set_title(f"{name} ({phase}): {what}", loc="left", fontsize=8)
