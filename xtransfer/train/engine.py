@@ -14,6 +14,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from xtransfer.train.linear import use_pytorch
+
 MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
@@ -168,6 +170,7 @@ class DeepSpeedEngine:
         zero_stage: int,
     ) -> None:
         deepspeed = import_deepspeed()
+        use_pytorch(module)
         if not torch.distributed.is_initialized():
             raise RuntimeError("a process group must exist before the DeepSpeed engine is made")
         os.environ.setdefault("LOCAL_RANK", "0")  # Ray Train sets it; a lone process does not

@@ -23,8 +23,19 @@ def use_onednn(model: nn.Module) -> None:
             module.__class__ = OneDnnLinear
 
 
+def use_pytorch(model: nn.Module) -> None:
+    """Undo `use_onednn`, for engines that reach into gradients.
+
+    Under DeepSpeed's ZeRO 2, losses then left those of one worker by 1e-3 after a dozen steps (unexplained;
+    4e-7 without), and ZeRO 3 takes weights away between forward and backward.
+    """
+    for module in model.modules():
+        if type(module) is OneDnnLinear:
+            module.__class__ = nn.Linear
+
+
 class OneDnnLinear(nn.Linear):
-    """A linear layer; what oneDNN is not for (GPUs, autocast, other types, ZeRO 3) goes PyTorch's way."""
+    """A linear layer; what oneDNN is not for (GPUs, autocast, other types) goes PyTorch's way."""
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - the parent's name
         """Map [..., in] to [..., out]."""
@@ -64,7 +75,6 @@ def _fits(rows: Tensor, weight: Tensor) -> bool:
         and rows.dtype == weight.dtype == torch.float32
         and rows.numel() > 0
         and not torch.is_autocast_enabled("cpu")
-        and not hasattr(weight, "ds_id")  # ZeRO 3 takes it away between forward and backward
         and torch.backends.mkldnn.is_available()
     )
 
