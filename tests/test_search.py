@@ -100,7 +100,7 @@ def test_every_step_runs_once_after_its_parents(plan: Plan) -> None:
     for at, key in enumerate(ended):
         assert set(plan.steps[key].inputs.values()) <= set(ended[:at])
     assert driver.start() == Searcher.FINISHED
-    assert driver.searcher.waiting == []
+    assert driver.searcher.frontier.waiting == []
 
 
 def test_only_steps_without_open_parents_start(plan: Plan) -> None:
@@ -157,8 +157,8 @@ def test_a_failure_blocks_its_descendants_and_nothing_else(plan: Plan) -> None:
     order = driver.run()
     below = descendants(plan, broken)
     assert {"select", "train", "evaluate"} == {plan.steps[key].kind for key in below}
-    assert driver.searcher.failed == {broken: "cannot run"}
-    assert driver.searcher.blocked == dict.fromkeys(below, broken)
+    assert driver.searcher.frontier.failed == {broken: "cannot run"}
+    assert driver.searcher.frontier.blocked == dict.fromkeys(below, broken)
     assert set(plan.steps) == {*order, *driver.inline} | below
     assert (broken, "failed", "cannot run") in driver.events
     assert {event for event in driver.events if event[1] == "blocked"} == {
@@ -171,26 +171,26 @@ def test_a_selection_that_fails_blocks_too(plan: Plan) -> None:
     (chosen,) = keys(plan, "select", "mnli-best")
     driver = Driver(plan, broken="mnli-best")
     driver.run()
-    assert list(driver.searcher.failed) == [chosen]
-    assert "cannot choose" in driver.searcher.failed[chosen]
-    assert set(driver.searcher.blocked) == descendants(plan, chosen)
+    assert list(driver.searcher.frontier.failed) == [chosen]
+    assert "cannot choose" in driver.searcher.frontier.failed[chosen]
+    assert set(driver.searcher.frontier.blocked) == descendants(plan, chosen)
 
 
 def test_a_trial_whose_process_died_has_failed(plan: Plan) -> None:
     driver = Driver(plan)
     trial, key = driver.start_all()[0]
     driver.searcher.on_trial_complete(trial, None, error=True)
-    assert "process died" in driver.searcher.failed[key]
+    assert "process died" in driver.searcher.frontier.failed[key]
     driver.searcher.on_trial_complete(trial, None, error=True)
     driver.searcher.on_trial_complete("never started", {"error": "x"})
-    assert list(driver.searcher.failed) == [key]
+    assert list(driver.searcher.frontier.failed) == [key]
 
 
 def test_the_reason_of_a_death_is_told(plan: Plan) -> None:
     driver = Driver(plan, why=lambda key: f"{key} was hung")
     trial, key = driver.start_all()[0]
     driver.searcher.on_trial_complete(trial, None, error=True)
-    assert driver.searcher.failed[key] == f"{key} was hung"
+    assert driver.searcher.frontier.failed[key] == f"{key} was hung"
 
 
 class Trial:
@@ -225,10 +225,10 @@ def test_a_damaged_parent_is_done_again_before_its_child(plan: Plan) -> None:
     assert (parent, "waiting", "damaged, to be done again: altered") in driver.events
     again, key = driver.start_all()[0]
     assert key == parent
-    assert child in driver.searcher.waiting
+    assert child in driver.searcher.frontier.waiting
     driver.searcher.on_trial_complete(again, {"error": "", "finished": 1})
     assert child in [key for _, key in driver.start_all()]
-    assert driver.searcher.failed == {}
+    assert driver.searcher.frontier.failed == {}
 
 
 def test_a_remote_ancestor_that_is_damaged_is_waited_for(plan: Plan) -> None:
@@ -259,7 +259,7 @@ def test_a_parent_that_is_damaged_again_and_again_fails_its_child(plan: Plan) ->
         driver.searcher.on_trial_complete(again[parent], {"error": "", "finished": 1})
         trial = {key: trial for trial, key in driver.start_all()}[child]
     driver.searcher.on_trial_complete(trial, lost)
-    assert driver.searcher.failed == {child: "altered"}
+    assert driver.searcher.frontier.failed == {child: "altered"}
 
 
 def test_a_selection_whose_candidate_is_damaged_waits_for_it(plan: Plan) -> None:
@@ -269,7 +269,7 @@ def test_a_selection_whose_candidate_is_damaged_waits_for_it(plan: Plan) -> None
     driver.lost = plan.steps[trials[0]].folder
     running = {key: trial for trial, key in driver.start_all()}
     driver.searcher.on_trial_complete(running[trials[-1]], {"error": "", "finished": 1})
-    assert chosen in driver.searcher.waiting
+    assert chosen in driver.searcher.frontier.waiting
     driver.lost = ""
     (trial,) = [trial for trial, key in driver.start_all() if key == trials[0]]
     driver.searcher.on_trial_complete(trial, {"error": "", "finished": 1})
@@ -293,13 +293,13 @@ def test_a_step_that_is_busy_elsewhere_is_waited_for(
     for trial, key in started:
         driver.searcher.on_trial_complete(trial, {"error": "", "finished": 1})
         assert key != elsewhere
-    assert driver.searcher.failed == {}
+    assert driver.searcher.frontier.failed == {}
     states[elsewhere] = "recorded"
-    assert elsewhere not in driver.searcher.done  # not looked at again at once
+    assert elsewhere not in driver.searcher.frontier.done  # not looked at again at once
     clock[0] += LOOK_EVERY_S
     driver.run()
     assert (elsewhere, "done", "by another driver") in driver.events
-    assert set(plan.steps) == driver.searcher.done
+    assert set(plan.steps) == driver.searcher.frontier.done
 
 
 def test_a_step_that_is_found_busy_again_and_again_fails(
@@ -311,12 +311,12 @@ def test_a_step_that_is_found_busy_again_and_again_fails(
     trial, key = driver.start_all()[0]
     for _ in range(REFUSED_AT_MOST):
         driver.searcher.on_trial_complete(trial, {"error": "busy", "finished": 0, "busy": 1})
-        assert key in driver.searcher.waiting
+        assert key in driver.searcher.busy_until
         clock[0] += LOOK_EVERY_S
         ((trial, again),) = driver.start_all()
         assert again == key
     driver.searcher.on_trial_complete(trial, {"error": "busy", "finished": 0, "busy": 1})
-    assert driver.searcher.failed == {key: "busy"}
+    assert driver.searcher.frontier.failed == {key: "busy"}
 
 
 def test_a_driver_with_nothing_but_foreign_steps_waits(plan: Plan) -> None:
@@ -326,9 +326,9 @@ def test_a_driver_with_nothing_but_foreign_steps_waits(plan: Plan) -> None:
     driver = Driver(plan, done=done, look=lambda step: states[step.key])
     assert driver.start() is None
     states[last] = "recorded"
-    driver.searcher.busy_until.clear()
+    driver.searcher.busy_until = dict.fromkeys(driver.searcher.busy_until, 0.0)
     assert driver.start() == Searcher.FINISHED
-    assert last in driver.searcher.done
+    assert last in driver.searcher.frontier.done
 
 
 def test_a_damaged_record_does_not_mean_that_another_driver_did_it(plan: Plan) -> None:
@@ -365,9 +365,9 @@ def test_a_step_whose_process_died_is_tried_again_so_often(plan: Plan) -> None:
     for tries in (1, 2, 3):
         trial, key = driver.start()  # type: ignore[misc]
         driver.searcher.on_trial_complete(trial, error=True)
-        driver.searcher.busy_until.clear()
-        assert (key in driver.searcher.failed) == (tries == 3)
-    assert driver.searcher.failed[key] == "its process died"
+        driver.searcher.busy_until = dict.fromkeys(driver.searcher.busy_until, 0.0)
+        assert (key in driver.searcher.frontier.failed) == (tries == 3)
+    assert driver.searcher.frontier.failed[key] == "its process died"
     assert (key, "waiting", "its process died; it is tried again") in driver.events
 
 
@@ -376,12 +376,12 @@ def test_a_step_that_could_not_reach_the_store_is_tried_again(plan: Plan) -> Non
     trial, key = driver.start()  # type: ignore[misc]
     result = {"finished": 0, "error": "s3://b: no reply", "again": 1}
     driver.searcher.on_trial_complete(trial, result)
-    assert key in driver.searcher.waiting
-    driver.searcher.busy_until.clear()
+    assert key in driver.searcher.busy_until
+    driver.searcher.busy_until = dict.fromkeys(driver.searcher.busy_until, 0.0)
     again, same = driver.start()  # type: ignore[misc]
     assert same == key
     driver.searcher.on_trial_complete(again, result)
-    assert driver.searcher.failed[key] == "s3://b: no reply"
+    assert driver.searcher.frontier.failed[key] == "s3://b: no reply"
 
 
 def test_a_step_that_left_its_machine_is_started_again_and_used_no_retry(plan: Plan) -> None:
@@ -390,7 +390,7 @@ def test_a_step_that_left_its_machine_is_started_again_and_used_no_retry(plan: P
     driver.searcher.on_trial_result(trial, {"finished": 0, "left": 1})
     driver.searcher.on_trial_complete(trial, error=True)
     assert driver.start()[1] == key  # type: ignore[index]
-    assert not driver.searcher.failed
+    assert not driver.searcher.frontier.failed
 
 
 def test_a_searcher_that_is_to_end_suggests_nothing_more(plan: Plan) -> None:
@@ -399,5 +399,5 @@ def test_a_searcher_that_is_to_end_suggests_nothing_more(plan: Plan) -> None:
     driver.searcher.end()
     assert driver.start() == Searcher.FINISHED
     driver.searcher.on_trial_complete(trial, {"finished": 1})
-    assert key in driver.searcher.done
+    assert key in driver.searcher.frontier.done
     assert driver.start() == Searcher.FINISHED

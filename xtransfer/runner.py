@@ -19,6 +19,7 @@ from typing import Any
 from xtransfer.errors import IntegrityError, StoreError, XtransferError, shown
 from xtransfer.failures import DIED, forget, note_failure, note_of, reason
 from xtransfer.folders import private_folder, remove_orphans
+from xtransfer.frontier import Frontier
 from xtransfer.gauges import Board, MeasuredBoard
 from xtransfer.leases import holder
 from xtransfer.placement import Placement, Resources
@@ -93,16 +94,16 @@ def _work(plan: Plan, store: Store, placement: Placement, board: Board) -> Summa
     with _scratch(placement) as scratch, _ray(placement):
         if placement.ray.address != "local":
             board = MeasuredBoard(board, plan, placement, recorded=done)
-        searcher = _tune(
+        frontier = _tune(
             plan, store, placement, board, name=name, done=done, suspect=suspect, scratch=scratch
         )
     return Summary(
         total=len(plan.steps),
         done_before=len(done),
-        done_now=len(searcher.done) - len(done),
-        failed=dict(searcher.failed),
-        blocked=dict(searcher.blocked),
-        pruned=len(searcher.pruned),
+        done_now=len(frontier.done) - len(done),
+        failed=frontier.failed,
+        blocked=frontier.blocked,
+        pruned=len(frontier.pruned),
     )
 
 
@@ -116,7 +117,7 @@ def _tune(
     done: set[str],
     suspect: set[str],
     scratch: Path,
-) -> Any:
+) -> Frontier:
     from ray import tune
 
     from xtransfer.execute import Workbench, run_step
@@ -173,8 +174,9 @@ def _tune(
         placement=placement.model_dump(),
         scratch=str(scratch),
     )
-    if len(searcher.done | searcher.pruned) == len(plan.steps):
-        return searcher
+    frontier = searcher.frontier
+    if len(frontier.done | frontier.pruned) == len(plan.steps):
+        return frontier
     tuner = tune.Tuner(
         tune.with_resources(trainable, resources),
         tune_config=tune.TuneConfig(
@@ -200,7 +202,7 @@ def _tune(
         raise XtransferError(
             "ray", str(error).splitlines()[0], "What is recorded is safe: the same command goes on."
         ) from error
-    return searcher
+    return frontier
 
 
 def _last_words(store: Store, key: str) -> str:

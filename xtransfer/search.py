@@ -19,8 +19,8 @@ from ray.tune.search import Searcher
 
 from xtransfer.errors import InputLost, StepBusy, XtransferError
 from xtransfer.failures import DIED
-from xtransfer.plan import INLINE, Plan, Step
-from xtransfer.pruning.gates import gates_of, is_dropped
+from xtransfer.frontier import Frontier
+from xtransfer.plan import Plan, Step
 
 LOOK_EVERY_S = 2.0
 """Seconds between two looks at a step that is busy elsewhere."""
@@ -64,64 +64,47 @@ class PlanSearcher(Searcher):
     ) -> None:
         super().__init__(metric="finished", mode="max")
         self.plan = plan
-        self.done = set(done)
-        self.failed: dict[str, str] = {}
-        self.blocked: dict[str, str] = {}
         self.running: dict[str, str] = {}
-        self.lost: Counter[str] = Counter()
-        self.awaits: dict[str, set[str]] = {}
+        """Trial -> key."""
         self.work_inline = work_inline
-        self.keeps = kept
-        self.gates = gates_of(plan.gates)
-        self.kept: dict[str, Collection[str]] = {}
-        self.pruned: set[str] = set()
+        self.kept = kept
         self.changed = changed
         self.look = look
         self.why = why
         self.suspect = set(suspect)
+        self.retries = retries
         self.busy_until: dict[str, float] = {}
         self.refused: Counter[str] = Counter()
-        self.retries = retries
+        self.lost: Counter[str] = Counter()
         self.died: Counter[str] = Counter()
         self.left: set[str] = set()
         self.ending = False
-        self._settle()
+        self.frontier = Frontier(plan, done=done, changed=changed)
+        for step in plan.steps.values():
+            if step.kind == "prune" and step.key in self.frontier.done:
+                self._learn(step)
+        self._choose()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave the driver's hooks out: Tune writes a copy of its search algorithm to disk."""
-        hooks = ("work_inline", "keeps", "changed", "look", "why")
-        return {**self.__dict__, **dict.fromkeys(hooks)}
-
-    @property
-    def waiting(self) -> list[str]:
-        """Keys of the steps that are neither done, running, failed, blocked nor pruned."""
-        busy = set(self.running.values())
-        return [
-            key
-            for key in self.plan.steps
-            if key not in self.done
-            and key not in busy
-            and key not in self.failed
-            and key not in self.blocked
-            and key not in self.pruned
-        ]
+        """Leave out the plan and the driver's hooks: Tune writes copies to disk, which nobody reads."""
+        left_out = ("plan", "frontier", "work_inline", "kept", "changed", "look", "why")
+        return {**self.__dict__, **dict.fromkeys(left_out)}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """Return the next ready step, None while none is ready, FINISHED when none will be."""
         if self.ending:
             return Searcher.FINISHED
-        while (state := self._next()) is not None:
-            key, found = state
-            if found == "recorded":
-                self.done.add(key)
-                self.changed(key, "done", "by another driver")
-                self._settle()
-                continue
-            self.running[trial_id] = key
-            self.changed(key, "running", "")
-            return {"key": key}
-        elsewhere = any(self._ready(self.plan.steps[key]) for key in self.waiting)
-        return None if self.running or elsewhere else Searcher.FINISHED
+        while (key := self._next()) is not None:
+            found = self.look(self.plan.steps[key])
+            if found == "busy":
+                self._put_off(key)
+            elif found == "recorded" and key not in self.suspect:
+                self._finish(key, "by another driver")
+            else:  # where its record is suspect, the step itself sees whether it is sound
+                self.running[trial_id] = key
+                self.changed(key, "running", "")
+                return {"key": key}
+        return None if self.running or self.busy_until else Searcher.FINISHED
 
     def on_trial_result(self, trial_id: str, result: Mapping[str, Any]) -> None:
         """Take note that a step has to leave its machine: its process may die before it ends."""
@@ -138,29 +121,28 @@ class PlanSearcher(Searcher):
         result = result or {}
         text = result.get("error") or ""
         if trial_id in self.left:
+            self.frontier.put_back(key)
             self.changed(key, "waiting", "")
             return
         if result.get("busy") and self.refused[key] < REFUSED_AT_MOST:
             self.refused[key] += 1
-            self.busy_until[key] = time.monotonic() + LOOK_EVERY_S
+            self._put_off(key)
             self.changed(key, "waiting", "")
             return
         if result.get("lost") and self._lose(key, result["lost"], text):
-            self._settle()
+            self._choose()
             return
         if result.get("again") or (not text and (error or not result.get("finished"))):
             text = text or self.why(key) or DIED
             self.died[key] += 1
             if self.died[key] <= self.retries:
-                self.busy_until[key] = time.monotonic() + LOOK_EVERY_S
+                self._put_off(key)
                 self.changed(key, "waiting", f"{text}; it is tried again")
                 return
         if text:
-            self._fail(key, text)
+            self.frontier.fail(key, text)
         else:
-            self.done.add(key)
-            self.changed(key, "done", "")
-        self._settle()
+            self._finish(key)
 
     def end(self) -> None:
         """Suggest nothing more; what runs may come to its end."""
@@ -172,104 +154,76 @@ class PlanSearcher(Searcher):
     def restore(self, checkpoint_path: str) -> None:
         """Do nothing: a restarted driver reads the store."""
 
-    def _next(self) -> tuple[str, str] | None:
-        """Return the first ready step that is not busy elsewhere, and whether it is recorded now."""
-        for key in self.waiting:
+    def _next(self) -> str | None:
+        """Take the first ready step that is not put off."""
+        now = time.monotonic()
+        for key in [key for key, until in self.busy_until.items() if until <= now]:
+            del self.busy_until[key]
+            self.frontier.put_back(key)
+        self._choose()
+        return self.frontier.take()
+
+    def _put_off(self, key: str) -> None:
+        """Leave a taken step alone for a while."""
+        self.busy_until[key] = time.monotonic() + LOOK_EVERY_S
+
+    def _finish(self, key: str, text: str = "") -> None:
+        self.changed(key, "done", text)
+        self.frontier.finish(key)
+        self._choose()
+
+    def _choose(self) -> None:
+        """Do every selection and prune step that is ready."""
+        while (key := self.frontier.take_choice()) is not None:
             step = self.plan.steps[key]
-            if time.monotonic() < self.busy_until.get(key, 0) or not self._ready(step):
-                continue
-            found = self.look(step)
-            if found == "recorded" and key in self.suspect:
-                found = "free"  # for now; the step itself sees whether its record is sound
-            if found != "busy":
-                return key, found
-            self.busy_until[key] = time.monotonic() + LOOK_EVERY_S
-        return None
+            try:
+                self.work_inline(step)
+            except StepBusy:  # another driver is just choosing
+                self._put_off(key)
+            except InputLost as error:
+                if not self._lose(key, error.where, str(error)):
+                    self.frontier.fail(key, str(error))
+            except XtransferError as error:
+                self.frontier.fail(key, str(error))
+            else:
+                self.changed(key, "done", "")
+                self.frontier.finish(key)
+                self._learn(step)
 
-    def _ready(self, step: Step) -> bool:
-        return all(key in self.done for key in self._needs(step))
-
-    def _needs(self, step: Step) -> set[str]:
-        """Return the keys of what a step waits for.
-
-        These are its parents, remoter ancestors that it found damaged, and what may yet prune it.
-        """
-        gates = (gate.prune for gate in self.gates.get(step.key, ()))
-        return {*step.inputs.values(), *self.awaits.get(step.key, ()), *gates}
+    def _learn(self, step: Step) -> None:
+        """Take note of what a step that is done keeps, if it prunes."""
+        if step.kind != "prune":
+            return
+        try:
+            self.frontier.keep(step.key, self.kept(step))
+        except InputLost as error:
+            if not self._do_again(step.key, str(error)):
+                self.frontier.undo(step.key)
+                self.frontier.fail(step.key, str(error))
 
     def _lose(self, key: str, folder: str, text: str) -> bool:
-        """Take an ancestor of `key` for not done; False when it was done again too often already."""
-        parent = next((k for k, step in self.plan.steps.items() if step.folder == folder), "")
-        if not parent:
+        """Have a step wait for an ancestor that it found damaged; False when that helps no more."""
+        ancestor = next((k for k, step in self.plan.steps.items() if step.folder == folder), "")
+        if not ancestor or not self._do_again(ancestor, text):
             return False
-        # Several children may find the same damage; only the first that does so counts.
-        if parent in self.done:
-            if self.lost[parent] >= LOST_AT_MOST:
-                return False
-            self.lost[parent] += 1
-            self.suspect.add(parent)
-            self.done.discard(parent)
-            self.changed(parent, "waiting", f"damaged, to be done again: {text}")
-        self.awaits.setdefault(key, set()).add(parent)
+        self.frontier.wait_for(key, ancestor)
         self.changed(key, "waiting", "")
         return True
 
-    def _fail(self, key: str, text: str) -> None:
-        self.failed[key] = text
-        self.changed(key, "failed", text)
+    def _do_again(self, key: str, text: str) -> bool:
+        """Take a damaged step for not done; False when it was done again too often already.
 
-    def _settle(self) -> None:
-        """Do every selection that is ready, then mark what can never run. Parents come first."""
-        for key, step in self._in_order():
-            if key in self.done or key in self.failed or key in self.blocked:
-                self._learn(step)
-                continue
-            if is_dropped(self.gates.get(key, ()), self.kept):
-                if key not in self.pruned:
-                    self.pruned.add(key)
-                    self.changed(key, "pruned", "")
-                continue
-            culprit = next(
-                (p for p in self._needs(step) if p in self.failed or p in self.blocked), None
-            )
-            if culprit is not None:
-                self.blocked[key] = self.blocked.get(culprit, culprit)
-                self.changed(key, "blocked", self.failed[self.blocked[key]])
-            elif step.kind in INLINE and self._ready(step):
-                try:
-                    self.work_inline(step)
-                except StepBusy:  # another driver is just choosing
-                    continue
-                except InputLost as error:
-                    if not self._lose(key, error.where, str(error)):
-                        self._fail(key, str(error))
-                except XtransferError as error:
-                    self._fail(key, str(error))
-                else:
-                    self.done.add(key)
-                    self.changed(key, "done", "")
-                    self._learn(step)
-
-    def _in_order(self) -> list[tuple[str, Step]]:
-        """Return the steps in an order in which every parent and every prune step precedes its own."""
-        last = [key for key in self.plan.steps if key in self.gates]
-        first = [key for key in self.plan.steps if key not in self.gates]
-        return [(key, self.plan.steps[key]) for key in (*first, *last)]
-
-    def _learn(self, step: Step) -> None:
-        """Take note of what a prune step keeps, once it is done."""
-        if step.kind != "prune" or step.key in self.kept or step.key not in self.done:
-            return
-        try:
-            self.kept[step.key] = self.keeps(step)
-        except InputLost as error:
-            self.done.discard(step.key)
-            self.suspect.add(step.key)
-            self.lost[step.key] += 1
-            if self.lost[step.key] > LOST_AT_MOST:
-                self._fail(step.key, str(error))
-            else:
-                self.changed(step.key, "waiting", f"damaged, to be done again: {error}")
+        Several children may find the same damage; only the first that does so counts.
+        """
+        if key not in self.frontier.done:
+            return True
+        if self.lost[key] >= LOST_AT_MOST:
+            return False
+        self.lost[key] += 1
+        self.suspect.add(key)
+        self.frontier.undo(key)
+        self.changed(key, "waiting", f"damaged, to be done again: {text}")
+        return True
 
 
 class FailureRelay(FIFOScheduler):

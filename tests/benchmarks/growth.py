@@ -188,8 +188,8 @@ def _work_off(searcher: Any, size: int) -> None:
             break
         searcher.on_trial_complete(str(number), {"finished": 1, "error": ""})
     steps = searcher.plan.steps
-    if len(searcher.done) != len(steps):
-        raise SystemExit(f"{len(steps) - len(searcher.done)} steps were not done")
+    if len(searcher.frontier.done) != len(steps):
+        raise SystemExit(f"{len(steps) - len(searcher.frontier.done)} steps were not done")
     trials = sum(step.kind == "train" for step in steps.values())
     if trials != size:
         raise SystemExit(f"the plan has {trials} trials instead of {size}")

@@ -174,9 +174,9 @@ def test_only_the_pairs_that_are_kept_are_run(plan: Plan) -> None:
     driver = Driver(plan)
     assert driver.run() == Searcher.FINISHED
     dropped = dropped_steps(plan, recorded(plan, ("prune",)))
-    assert driver.searcher.pruned == dropped
+    assert driver.searcher.frontier.pruned == dropped
     assert sorted(driver.ran) == sorted(plan.steps.keys() - dropped)
-    assert driver.searcher.waiting == []
+    assert driver.searcher.frontier.waiting == []
     left = {plan.steps[key].name for key in dropped}
     assert any(name.startswith("udpos-after-squad_v1") for name in left)
     assert not any("after-mnli" in name or name.startswith("xquad") for name in left)
@@ -198,7 +198,7 @@ def test_a_run_that_goes_on_prunes_as_before(plan: Plan) -> None:
     done = [k for k, s in plan.steps.items() if s.kind in ("prepare", "estimate", "prune")]
     driver = Driver(plan, done=done)
     dropped = dropped_steps(plan, recorded(plan, ("prune",)))
-    assert driver.searcher.pruned == dropped
+    assert driver.searcher.frontier.pruned == dropped
     driver.run()
     assert not set(driver.ran) & dropped
 
@@ -213,8 +213,8 @@ def test_a_prune_step_that_fails_blocks_its_pairs_and_no_others(plan: Plan) -> N
     driver = Driver(plan, work_inline=work)
     assert driver.run() == Searcher.FINISHED
     behind = {key for key, gates in gates_of(plan.gates).items() if gates[0].target == "udpos"}
-    assert set(driver.searcher.blocked) == behind
-    assert set(driver.searcher.failed) == {broken}
+    assert set(driver.searcher.frontier.blocked) == behind
+    assert set(driver.searcher.frontier.failed) == {broken}
 
 
 def test_a_prune_record_that_is_damaged_is_made_anew(plan: Plan) -> None:
@@ -228,7 +228,7 @@ def test_a_prune_record_that_is_damaged_is_made_anew(plan: Plan) -> None:
 
     driver = Driver(plan, kept=kept)
     assert driver.run() == Searcher.FINISHED
-    assert driver.searcher.waiting == []
+    assert driver.searcher.frontier.waiting == []
     assert driver.ran.count(read[0]) == 2
 
 
