@@ -26,7 +26,7 @@ PhaseName = Literal["data", "encoder", "intermediate", "target", "evaluation"]
 VERSIONS: Mapping[Kind, int] = {
     "pretrain": 1,
     "prepare": 1,
-    "train": 2,
+    "train": 3,
     "select": 1,
     "average": 1,
     "estimate": 1,

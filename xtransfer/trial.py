@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import gc
 import json
 import logging
 import os
@@ -17,6 +15,7 @@ from typing import Any
 
 from ray import tune
 
+from xtransfer.allocation import keep_freed_memory, release_memory
 from xtransfer.errors import (
     InputLost,
     StepBusy,
@@ -36,9 +35,6 @@ from xtransfer.store import Store, StoreOptions, open_store
 TELL_EVERY_S = 1.0
 LOG_EVERY_S = 15.0
 
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
-"""Parameters of glibc's mallopt (malloc.h)."""
-
 
 def run_trial(
     config: dict[str, Any],
@@ -56,7 +52,7 @@ def run_trial(
     A step that another process is at work on is `busy`: the driver waits for its record. One that had to
     go is `left`; where the node is about to go, so does the process, lest it be given another step.
     """
-    _keep_freed_memory()
+    keep_freed_memory()
     where = Placement.model_validate(placement)
     store = store_of(where)
     step = _plan(store, plan_name).steps[config["key"]]
@@ -106,33 +102,12 @@ def run_trial(
         notice.end()
         logging.getLogger().removeHandler(log)
         log.flush()
-        _release_memory()
+        release_memory()
 
 
 def store_of(placement: Placement) -> Store:
     """Open the placement's store."""
     return open_store(placement.store, options=StoreOptions(**placement.s3.model_dump()))
-
-
-def _keep_freed_memory() -> None:
-    """Let glibc keep what a step frees for the step's own next use, in one arena for all threads.
-
-    By default a tensor over 32 MiB is mapped and unmapped each time, which costs a page fault a page,
-    and every thread has an arena of its own that no other reuses: Tune runs each step in a new thread,
-    so a warm process would grow by a model at every step.
-    """
-    with contextlib.suppress(OSError, AttributeError):  # another C library has no mallopt
-        libc = ctypes.CDLL("libc.so.6")
-        libc.mallopt(M_ARENA_MAX, 1)
-        libc.mallopt(M_MMAP_THRESHOLD, 2**30)
-        libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
-
-
-def _release_memory() -> None:
-    """Give freed memory back to the system before this process takes its next step."""
-    gc.collect()
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 class _Throttle:

@@ -33,6 +33,7 @@ from xtransfer.tasks import TASKS
 from xtransfer.tasks.task import Task
 
 QUICK_STEPS, QUICK_LENGTH = 3, 32
+PADDED_STEPS = 10
 SKIPPED = 3
 """Steps before the clock starts: the first ones fill caches and allocators."""
 
@@ -47,7 +48,7 @@ class Workload:
     max_length: int
     stride: int = 0
     steps: int = 30
-    """Timed optimizer steps."""
+    """Timed optimizer steps; of the padded side, whose batches are all alike, at most `PADDED_STEPS`."""
     examples: int = 2_000
     """Rows come from a seeded sample of so many examples."""
 
@@ -139,6 +140,8 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
 
     torch.set_num_threads(args.threads)
     load, (precision,) = WORKLOADS[args.workload[0]], args.precision
+    if args.side == "padded":
+        load = replace(load, steps=min(load.steps, PADDED_STEPS))
     if args.quick:
         load = replace(
             load,
@@ -173,6 +176,7 @@ def _train_ours(
     precision: str,
 ) -> tuple[float, str]:
     """Train by the project's own loop, as a trial on one worker does."""
+    from xtransfer.allocation import keep_freed_memory
     from xtransfer.prepared import read_rows, write_rows
     from xtransfer.train.assembly import Inputs, make_model, renumbered
     from xtransfer.train.context import Context, Progress
@@ -182,6 +186,7 @@ def _train_ours(
     from xtransfer.train.prediction import DataSet
     from xtransfer.train.specification import TrialSpec
 
+    keep_freed_memory()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "rows.arrow"
         write_rows(path, encoded)

@@ -16,6 +16,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from xtransfer.train.attention import use_cpu_attention
+from xtransfer.train.dropout import use_fast_dropout
 from xtransfer.train.linear import use_onednn
 
 DROPOUT_FIELDS = (
@@ -54,6 +56,8 @@ class TransferModel(nn.Module):
         self.heads = nn.ModuleList(heads)
         self.bf16 = bf16
         use_onednn(self)
+        use_fast_dropout(self)
+        use_cpu_attention(encoder)
 
     def forward(
         self, *, head: int = 0, positions: Tensor | None = None, **inputs: Tensor

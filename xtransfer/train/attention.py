@@ -1,0 +1,189 @@
+"""Attention with dropout on CPUs, where PyTorch has no fused kernel for it.
+
+A few rows of the batch are worked on at a time, as many as a processor's cache holds the attention of. Where
+that is not the whole batch, only which probabilities were dropped is kept for the backward pass, a byte each, and
+the probabilities are computed again.
+
+All else (other devices, evaluation, no dropout, causal attention, groups of heads) goes the way of the
+`sdpa` attention of transformers.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from xtransfer.train.dropout import drops, kept, mask_in_place, masked, scale
+
+NAME = "sdpa_cpu_dropout"
+"""Of the attention among those of transformers."""
+AT_ONCE = 2_000_000
+"""Most attention probabilities (rows x heads x length x length) that are worked on at once: 8 MB in fp32."""
+
+VECTOR = 32
+"""16-bit values in a vector register. PyTorch's softmax takes twice as long where a row has a rest."""
+
+
+def use_cpu_attention(encoder: Any) -> None:
+    """Have an encoder of transformers use this attention, if it uses `sdpa` and lets that be changed."""
+    from transformers import AttentionInterface, AttentionMaskInterface
+    from transformers.masking_utils import sdpa_mask
+
+    config = getattr(encoder, "config", None)
+    able = getattr(encoder, "_can_set_attn_implementation", lambda: False)
+    if getattr(config, "_attn_implementation", "") != "sdpa" or not able():
+        return
+    AttentionInterface.register(NAME, attend)
+    AttentionMaskInterface.register(NAME, sdpa_mask)
+    encoder.set_attn_implementation(NAME)
+
+
+def attend(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    **more: Any,
+) -> tuple[Tensor, None]:
+    """Return softmax(scaling query key^T) value with dropout, as [batch, length, heads, size].
+
+    Args:
+        module: the layer.
+        query: [batch, heads, length, size].
+        key: likewise, of any length.
+        value: likewise, as long as `key`.
+        attention_mask: [batch, 1 or heads, 1 or length, length]: true where a token is seen, or a bias.
+        dropout: probability of dropping an attention probability.
+        scaling: of the products; None: 1 / sqrt(size).
+        more: what other attentions take; any of it that is set leads to `sdpa`.
+    """
+    from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+    own = (
+        query.device.type == "cpu"
+        and torch.is_grad_enabled()
+        and drops(dropout)
+        and not getattr(module, "is_causal", True)
+        and query.shape[:2] == key.shape[:2] == value.shape[:2]
+        and query.dtype == key.dtype == value.dtype
+        and not any(each is not None and each is not False for each in more.values())
+    )
+    if not own:
+        return sdpa_attention_forward(
+            module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **more
+        )
+    scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
+    with torch.autocast("cpu", enabled=False):
+        bias = _bias(attention_mask, query.dtype)
+        return _Attention.apply(query, key, value, bias, scaling, dropout), None
+
+
+def _bias(mask: Tensor | None, dtype: torch.dtype) -> Tensor | None:
+    """Return what is added to products: nothing where a token is seen, next to -infinity where not."""
+    if mask is None or mask.dtype != torch.bool:
+        return None if mask is None else mask.to(dtype)
+    if mask.stride(-2) == 0:  # the same for every query
+        mask = mask[..., :1, :]
+    bias = torch.zeros(mask.shape, dtype=dtype)
+    return bias.masked_fill_(~mask, torch.finfo(dtype).min)
+
+
+class _Attention(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        bias: Tensor | None,
+        scaling: float,
+        probability: float,
+    ) -> Tensor:
+        batch, heads, length, _ = query.shape
+        out = query.new_empty(batch, length, heads, value.shape[-1])
+        chunks = _chunks(batch, heads * length * key.shape[2])
+        kept_whole: list[Tensor] = []
+        masks: list[Tensor] = []
+        for rows in chunks:
+            probabilities = _probabilities(
+                _scaled(query[rows], scaling), key[rows], _of(bias, rows)
+            )
+            masks.append(kept(probabilities.shape, probability))
+            if len(chunks) == 1:
+                kept_whole.append(probabilities)
+                dropped = masked(probabilities, masks[-1])
+            else:
+                dropped = mask_in_place(probabilities, masks[-1])
+            out[rows] = _split(torch.bmm(dropped, _flat(value[rows])), heads)
+        ctx.biased, ctx.scaling, ctx.scale = bias is not None, scaling, scale(probability)
+        biases = [] if bias is None else [bias]
+        ctx.save_for_backward(query, key, value, *biases, *masks, *kept_whole)
+        return out.mul_(ctx.scale)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> tuple[Tensor | None, ...]:
+        query, key, value, *saved = ctx.saved_tensors
+        bias = saved.pop(0) if ctx.biased else None
+        batch, heads, length, _ = query.shape
+        into = [
+            each.new_empty(batch, each.shape[2], heads, each.shape[3])
+            for each in (query, key, value)
+        ]
+        grad = grads[0].transpose(1, 2)
+        chunks = _chunks(batch, heads * length * key.shape[2])
+        for rows, mask in zip(chunks, saved, strict=False):
+            scaled = _scaled(query[rows], ctx.scaling)
+            probabilities = (
+                saved[1] if len(chunks) == 1 else _probabilities(scaled, key[rows], _of(bias, rows))
+            )
+            # The gradient of the output, multiplied as dropout multiplies what it keeps.
+            above = _scaled(grad[rows], ctx.scale)
+            to_value = torch.bmm(masked(probabilities, mask).transpose(1, 2), above)
+            to_kept = torch.bmm(above, _flat(value[rows]).transpose(1, 2))
+            to_products = torch._softmax_backward_data(
+                mask_in_place(to_kept, mask), probabilities, -1, probabilities.dtype
+            )
+            to_query = torch.bmm(to_products, _flat(key[rows])).mul_(ctx.scaling)
+            to_key = torch.bmm(to_products.transpose(1, 2), scaled)
+            for whole, part in zip(into, (to_query, to_key, to_value), strict=True):
+                whole[rows] = _split(part, heads)
+        return *(each.transpose(1, 2) for each in into), None, None, None
+
+
+def _chunks(batch: int, size: int) -> list[slice]:
+    """Return the rows to work on at a time, given the attention probabilities of one row."""
+    step = max(1, AT_ONCE // size)
+    return [slice(at, at + step) for at in range(0, batch, step)]
+
+
+def _probabilities(scaled: Tensor, key: Tensor, bias: Tensor | None) -> Tensor:
+    """Return softmax over the last dimension, [rows x heads, length, length]."""
+    products = torch.bmm(scaled, _flat(key).transpose(1, 2))
+    if bias is not None:
+        products.view(len(key), -1, *products.shape[1:]).add_(bias)
+    if products.element_size() == 2 and products.shape[-1] % VECTOR:
+        return torch.softmax(products.float(), -1).to(products.dtype)
+    return torch.softmax(products, -1)
+
+
+def _of(bias: Tensor | None, rows: slice) -> Tensor | None:
+    return bias if bias is None or len(bias) == 1 else bias[rows]
+
+
+def _flat(values: Tensor) -> Tensor:
+    """Map [rows, heads, length, size] to [rows x heads, length, size]."""
+    return values.reshape(-1, *values.shape[2:])
+
+
+def _scaled(values: Tensor, factor: float) -> Tensor:
+    return _flat(values * factor)
+
+
+def _split(values: Tensor, heads: int) -> Tensor:
+    """Map [rows x heads, length, size] to [rows, length, heads, size]."""
+    return values.view(-1, heads, *values.shape[1:]).transpose(1, 2)
