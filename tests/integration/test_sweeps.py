@@ -27,13 +27,19 @@ pytestmark = pytest.mark.slow
 
 
 PRUNED = (
-    "intermediate.tasks=[commonsenseqa, squad_v1]",
     "intermediate.learning_rates=[1e-3]",
     "intermediate.overrides.all.epochs=1",
     "pruning={keep: 1, examples: 40}",
     "target.tasks=[xnli]",
     "target.languages={xnli: [qa]}",
 )
+MEASURES = {
+    "LogME": ("intermediate.tasks=[commonsenseqa, squad_v1]",),
+    "LEEP": (
+        "intermediate.tasks=[mnli, {name: mixed, task: mnli, text: {languages: [qa], holdout: 5}}]",
+        "pruning.measure=leep",
+    ),
+}
 
 
 def command(name: str, store: str, settings: tuple[str, ...], *options: str) -> str:
@@ -83,9 +89,10 @@ def test_what_was_ruled_can_be_ruled_again_and_is_not(tmp_path: Path) -> None:
     assert trials_of(store)[again.key].result == again.result
 
 
-def test_a_pruned_pair_is_not_trained_and_is_reported(tmp_path: Path) -> None:
-    store = f"file://{tmp_path}/store"
-    said = command("run", store, PRUNED)
+@pytest.mark.parametrize("measure", MEASURES)
+def test_a_pruned_pair_is_not_trained_and_is_reported(measure: str, tmp_path: Path) -> None:
+    store, settings = f"file://{tmp_path}/store", (*PRUNED, *MEASURES[measure])
+    said = command("run", store, settings)
     found = load_records(open_store(store), ("estimate", "prune", "train"))
     (prune,) = [record for record in found.values() if record.kind == "prune"]
     estimates = {key: record for key, record in found.items() if record.kind == "estimate"}
@@ -102,13 +109,13 @@ def test_a_pruned_pair_is_not_trained_and_is_reported(tmp_path: Path) -> None:
     assert after == [f"{estimates[kept].name}-lr0.001-seed1"]
     # Its trial, selection and evaluation.
     assert ", 0 failed, 0 blocked, 3 pruned." in said
-    steps = json.loads(command("status", store, PRUNED, "--json"))
+    steps = json.loads(command("status", store, settings, "--json"))
     assert sum(step["state"] == "pruned" for step in steps) == 3
     assert {step["state"] for step in steps} == {"recorded", "pruned"}
     (report,) = (tmp_path / "store" / "reports").glob("*/report.md")
     text = report.read_text(encoding="utf-8")
     name = estimates[other].name.removeprefix("mnli-after-")
     value = estimates[other].result["estimate"]
-    assert f"xnli after {name}: pruned, LogME {value:.4f}" in text
-    again = command("run", store, PRUNED)
+    assert f"xnli after {name}: pruned, {measure} {value:.4f}" in text
+    again = command("run", store, settings)
     assert "0 are new, 0 failed, 0 blocked, 3 pruned." in again

@@ -280,3 +280,28 @@ def test_settings_that_make_no_sense_are_refused() -> None:
     for keep in (0, -1, 1.5, 0.0):
         with pytest.raises(ValueError, match="is a number of tasks"):
             Pruning(keep=keep)
+
+
+LEEP = (
+    "intermediate.tasks=[mnli, qqp, squad_v1, {name: both, tasks: [mnli, qqp]}]",
+    "pruning={keep: 1, measure: leep}",
+)
+
+
+def test_leep_compares_only_tasks_whose_heads_give_classes() -> None:
+    plan = plan_of(*LEEP)
+    assert {(gate.target, gate.intermediate) for gate in plan.gates} == {
+        ("xnli", "mnli"),
+        ("xnli", "qqp"),
+    }
+    assert {s.spec["measure"] for s in plan.steps.values() if s.kind == "estimate"} == {"leep"}
+    (prune,) = [step for step in plan.steps.values() if step.kind == "prune"]
+    assert len(prune.inputs) == 2
+    assert plan_of(*LEEP, "pruning.keep=2").gates == ()
+
+
+def test_what_a_measure_does_not_compare_is_said() -> None:
+    experiment, plan = experiment_of(*LEEP), plan_of(*LEEP)
+    notes = search_notes(experiment, plan, recorded(plan, ("estimate", "prune")))
+    assert any(note.startswith("LEEP compares no squad_v1, both") for note in notes)
+    assert any("xnli after qqp: pruned, LEEP -0.9" in note for note in notes)

@@ -9,7 +9,8 @@ import torch
 from tests.tiny import rows_of, tiny_encoder, tiny_pairs, tiny_tokenizer
 from xtransfer.data.examples import ChoiceExample, TaggingExample
 from xtransfer.forms import choice, tagging
-from xtransfer.statistics.transferability import logme
+from xtransfer.statistics.transferability import leep, logme
+from xtransfer.train.assembly import make_head
 from xtransfer.train.context import Context
 from xtransfer.train.features import features
 from xtransfer.train.prediction import DataSet
@@ -98,3 +99,34 @@ def test_a_task_that_the_features_hold_has_a_higher_logme_than_a_random_one(exam
     )
     mixed = np.random.default_rng(0).permutation(labels)
     assert logme(vectors, labels) > logme(vectors, mixed)
+
+
+def test_with_a_head_its_class_probabilities_are_the_features() -> None:
+    encoder, data = tiny_encoder(), tiny_pairs(9, tokens=tuple(range(5, 40)))
+    head = make_head(encoder, "classification", 4, seed=3)
+    vectors, labels = features(
+        encoder, data, CONTEXT, form="classification", examples=99, seed=0, head=head
+    )
+    head.eval()
+    with torch.inference_mode():
+        expected = [
+            head(torch.tensor(states(encoder, data.rows["input_ids"][row]))[None]).softmax(-1)[0]
+            for row in range(9)
+        ]
+    assert vectors.shape == (9, 4)
+    assert unordered(vectors, labels) == unordered(
+        [e.numpy() for e in expected], data.rows["label"]
+    )
+    assert -5 < leep(vectors, labels) < 0
+
+
+def test_a_tagging_head_gives_each_word_a_distribution() -> None:
+    encoder, tokenizer = tiny_encoder(vocabulary=len(tiny_tokenizer())), tiny_tokenizer()
+    examples = [TaggingExample(id="0", tokens=("the", "cat"), tags=("D", "N"))]
+    encoded = tagging.encode(examples, tokenizer, labels=("D", "N"), max_length=20, stride=0)
+    data = DataSet(rows=rows_of(encoded), examples=[{}])
+    head = make_head(encoder, "tagging", 5)
+    found, labels = features(encoder, data, CONTEXT, form="tagging", examples=99, seed=0, head=head)
+    assert found.shape == (2, 5)
+    assert np.allclose(found.sum(1), 1, atol=1e-5)
+    assert sorted(labels) == [0, 1]

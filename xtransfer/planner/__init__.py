@@ -27,9 +27,15 @@ def build_plan(experiment: Experiment, fingerprints: Fingerprints) -> Plan:
     """Turn an experiment into its plan. Pure but for what `fingerprints` looks up."""
     draft = Draft(experiment.book)
     inputs = InputSteps(experiment, fingerprints, draft.add)
-    pruning = PruningSteps(experiment.pruning, draft.add)
     sweeps = SweepSteps(experiment, inputs, draft)
     evaluations = EvaluationSteps(experiment, inputs, draft)
+    arms = {
+        arm.name: plan_arm(arm, experiment.intermediate, sweeps, draft.task)
+        for arm in experiment.intermediate.tasks
+    }
+    pruning = PruningSteps(
+        experiment.pruning, draft.add, sources=[each.form for each in arms.values()]
+    )
     targets = TargetSteps(
         experiment,
         draft,
@@ -38,9 +44,7 @@ def build_plan(experiment: Experiment, fingerprints: Fingerprints) -> Plan:
         evaluations=evaluations,
         pruning=pruning,
     )
-    starts: dict[str, Start] = {BASELINE: Start()}
-    for arm in experiment.intermediate.tasks:
-        starts[arm.name] = plan_arm(arm, experiment.intermediate, sweeps, draft.task)
+    starts = {BASELINE: Start(), **arms}
     cells = [
         cell
         for name in experiment.target.tasks

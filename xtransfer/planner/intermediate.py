@@ -20,6 +20,8 @@ class Start:
     name: str = BASELINE
     """What was trained on; a function of it, unlike the arm's own name."""
     selected_on: str = ""
+    form: str = ""
+    """Of the task; empty for several at once and for the encoder itself."""
 
 
 def plan_arm(arm: Arm, phase: Phase, sweeps: SweepSteps, find: FindTask) -> Start:
@@ -28,4 +30,5 @@ def plan_arm(arm: Arm, phase: Phase, sweeps: SweepSteps, find: FindTask) -> Star
     branch = Branch(start=None, after=BASELINE, phase="intermediate", sweep=arm.name)
     trials = [key for seed in phase.seeds for key in sweeps.trials(lesson, branch, seed)]
     key = sweeps.select(lesson, trials, phase.rule, branch)
-    return Start(key=key, name=lesson.name, selected_on=chosen_on(lesson, phase.rule))
+    form = lesson.parts[0].task.form if len(lesson.parts) == 1 else ""
+    return Start(key=key, name=lesson.name, selected_on=chosen_on(lesson, phase.rule), form=form)

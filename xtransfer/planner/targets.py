@@ -73,7 +73,6 @@ class TargetSteps:
         pruning: PruningSteps,
     ) -> None:
         self.phase = experiment.target
-        self.arms = len(experiment.intermediate.tasks)
         self.draft = draft
         self.inputs = inputs
         self.sweeps = sweeps
@@ -96,7 +95,7 @@ class TargetSteps:
             return None
         lesson = self._lesson(task, task.stages[-1])
         (part,) = lesson.parts
-        if not self.pruning.prunes(part.task.form, self.arms):
+        if not self.pruning.concerns(part.task.form, start.form):
             return None
         return self.pruning.estimate(
             lesson,

@@ -41,6 +41,7 @@ class Pruned:
 
     target: str
     intermediate: str
+    measure: str
     estimate: float
     least_kept: float
     """The lowest estimate of those that the target keeps."""
@@ -81,6 +82,7 @@ def pruned_pairs(plan: Plan, records: Mapping[str, Record]) -> tuple[Pruned, ...
             Pruned(
                 target=gate.target,
                 intermediate=gate.intermediate,
+                measure=plan.steps[gate.estimate].spec["measure"],
                 estimate=estimates[gate.estimate],
                 least_kept=min(estimates[key] for key in record.result["kept"]),
                 prune=gate.prune,

@@ -3,25 +3,44 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
 from xtransfer.settings import Settings
 
-FORMS = ("choice", "classification", "tagging")
-"""Forms of which each example has one of a few labels, so that LogME is defined. Targets of other forms
-keep all their intermediate tasks."""
+COMPARED = {
+    "logme": {
+        "choice": ("classification", "choice", "tagging", "span", ""),
+        "classification": ("classification", "choice", "tagging", "span", ""),
+        "tagging": ("classification", "choice", "tagging", "span", ""),
+    },
+    "leep": {
+        "choice": ("classification",),
+        "classification": ("classification",),
+        "tagging": ("tagging",),
+    },
+}
+"""Measure -> form of a target -> forms of the intermediate tasks that it compares; "" for several tasks at
+once. LogME needs a target of which each example has one of a few labels, and takes any encoder. LEEP also needs
+an intermediate task whose head gives an input, or each of its words, a distribution over classes. What is not
+compared is trained in any case."""
+NAMES = {"logme": "LogME", "leep": "LEEP"}
 
 
 class Pruning(Settings):
-    """Train a target only after the intermediate tasks whose features fit it best, by LogME.
+    """Train a target only after the intermediate tasks that fit it best by an estimate without training.
 
     The baseline is always kept.
     """
 
+    measure: Literal["logme", "leep"] = "logme"
+    """logme: how well a linear model reads the target's labels off the encoder's features; leep: how well
+    they follow from the classes that the intermediate task's own head gives the target's inputs."""
     keep: int | float
-    """Intermediate tasks that each target keeps: a number of them, or (a float) a share, rounded up."""
+    """Intermediate tasks that each target keeps of those compared: a number of them, or (a float) a share,
+    rounded up."""
     examples: int = Field(default=500, ge=10)
     """Labelled examples of the target's training set that an estimate is from; of tagging, words."""
     seed: int = Field(default=0, ge=0)
@@ -34,10 +53,19 @@ class Pruning(Settings):
             raise ValueError("is a number of tasks (1, 2, ...) or a share of them (0.0 to 1.0)")
         return value
 
+    def compares(self, target: str, source: str) -> bool:
+        """Say whether there is an estimate for a target of one form after tasks of another."""
+        return source in COMPARED[self.measure].get(target, ())
+
+    def drops(self, target: str, sources: Sequence[str]) -> bool:
+        """Say whether a target of this form loses any of the arms, given their forms."""
+        compared = sum(self.compares(target, source) for source in sources)
+        return self.kept_of(compared) < compared
+
     def kept_of(self, tasks: int) -> int:
         """Return how many of so many intermediate tasks a target keeps."""
         return self.keep if isinstance(self.keep, int) else math.ceil(self.keep * tasks)
 
     def identity(self) -> dict[str, Any]:
         """Return what enters the key of an estimate."""
-        return {"measure": "logme", "examples": self.examples, "seed": self.seed}
+        return {"measure": self.measure, "examples": self.examples, "seed": self.seed}

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from xtransfer.lessons import Lesson
 from xtransfer.plan import Step
 from xtransfer.pruning.gates import Gate
-from xtransfer.pruning.settings import FORMS, Pruning
+from xtransfer.pruning.settings import Pruning
 
 
 @dataclass(kw_only=True)
@@ -24,17 +24,25 @@ class PruningSteps:
     Args:
         settings: None: nothing is pruned.
         add: adds a step, unless it is there, and returns its key.
+        sources: form of each arm's task; empty for several tasks at once.
     """
 
-    def __init__(self, settings: Pruning | None, add: Callable[[Step], str]) -> None:
+    def __init__(
+        self, settings: Pruning | None, add: Callable[[Step], str], *, sources: Sequence[str]
+    ) -> None:
         self.settings = settings
         self.add = add
+        self.sources = sources
         self.pairs: dict[tuple[str, str], _Pair] = {}
         self.free: set[str] = set()
 
-    def prunes(self, form: str, arms: int) -> bool:
-        """Say whether a target whose training set has this form drops any of so many arms."""
-        return self.settings is not None and form in FORMS and self.settings.kept_of(arms) < arms
+    def concerns(self, form: str, source: str) -> bool:
+        """Say whether a target whose training set has this form may be dropped after this arm's task."""
+        return (
+            self.settings is not None
+            and self.settings.drops(form, self.sources)
+            and self.settings.compares(form, source)
+        )
 
     def estimate(
         self, lesson: Lesson, *, model: str, data: str, after: str, where: Mapping[str, Any]

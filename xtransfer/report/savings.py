@@ -9,6 +9,7 @@ from statistics import fmean
 from xtransfer.config import Experiment
 from xtransfer.plan import Plan
 from xtransfer.pruning.gates import Pruned, dropped_steps, pruned_pairs
+from xtransfer.pruning.settings import NAMES
 from xtransfer.records import Record
 from xtransfer.report.study import held_by
 
@@ -134,6 +135,13 @@ def search_notes(experiment: Experiment, plan: Plan, records: Mapping[str, Recor
         notes.append(
             f"pruning does not concern {', '.join(others)}: all intermediate tasks are kept"
         )
+    compared = {gate.intermediate for gate in plan.gates}
+    apart = [arm.name for arm in experiment.intermediate.tasks if arm.name not in compared]
+    if experiment.pruning is not None and gated and apart:
+        notes.append(
+            f"{NAMES[experiment.pruning.measure]} compares no {', '.join(apart)}: targets are trained after "
+            "them in any case"
+        )
     left = leaving_of(plan, records)
     if left is not None:
         saved = "an unknown number of" if left.saved_h is None else f"about {left.saved_h:.3g}"
@@ -142,8 +150,8 @@ def search_notes(experiment: Experiment, plan: Plan, records: Mapping[str, Recor
             f"mean of the trials of the same target; the estimates took {left.spent_h:.3g}"
         )
         notes += [
-            f"{each.target} after {each.intermediate}: pruned, LogME {each.estimate:.4f}; the lowest "
-            f"that is kept has {each.least_kept:.4f}"
+            f"{each.target} after {each.intermediate}: pruned, {NAMES[each.measure]} "
+            f"{each.estimate:.4f}; the lowest that is kept has {each.least_kept:.4f}"
             for each in left.pairs
         ]
     return notes

@@ -1,4 +1,4 @@
-"""The estimate step: how well a recorded model's features fit a task that it was not trained on."""
+"""The estimate step: how well a recorded model fits a task that it was not trained on."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from xtransfer.errors import StepError
 from xtransfer.forms.encoding import IGNORED, ints, lists
 from xtransfer.plan import Step
 from xtransfer.prepared import read_data_set
 from xtransfer.records import Done
-from xtransfer.statistics.transferability import logme
-from xtransfer.train.assembly import WEIGHTS
+from xtransfer.statistics.transferability import leep, logme
+from xtransfer.train.assembly import WEIGHTS, make_head
 from xtransfer.train.batching import prediction_batches
 from xtransfer.train.context import Context, device_name, device_of
-from xtransfer.train.model import apply_weights, load_encoder, read_weights
+from xtransfer.train.model import apply_weights, head_weights, load_encoder, read_weights
 from xtransfer.train.prediction import DataSet, make_inputs, tokens_at_once
 
 if TYPE_CHECKING:
@@ -39,11 +40,18 @@ def estimate_step(step: Step, bench: Workbench, _: Path) -> Done:
     name, revision = encoder_place(step, bench)
     encoder = load_encoder(name, revision=revision)
     trained = bench.trained(step.inputs["model"])
-    apply_weights(encoder, read_weights(bench.files(trained, [WEIGHTS]) / WEIGHTS))
+    weights = read_weights(bench.files(trained, [WEIGHTS]) / WEIGHTS)
+    apply_weights(encoder, weights)
     device = device_of(bench.placement.evaluate.gpus)
     context = Context(device=device, pad_id=encoder.config.pad_token_id or 0, alive=bench.alive)
     folder = bench.files(bench.record(step.inputs["data"]))
     spec = step.spec
+    head = None
+    if spec["measure"] == "leep":
+        own = head_weights(weights)
+        head = make_head(encoder, trained.spec["parts"][0]["form"], len(own["project.bias"]))
+        head.load_state_dict(own)
+        head.to(device)
     data = DataSet.joined([read_data_set(folder, language) for language in spec["languages"]])
     ready = time.time()
     vectors, labels = features(
@@ -53,6 +61,7 @@ def estimate_step(step: Step, bench: Workbench, _: Path) -> Done:
         form=spec["form"],
         examples=spec["examples"],
         seed=spec["seed"],
+        head=head,
     )
     if len(np.unique(labels)) < 2:
         raise StepError(
@@ -62,7 +71,7 @@ def estimate_step(step: Step, bench: Workbench, _: Path) -> Done:
         )
     return Done(
         result={
-            "estimate": logme(vectors, labels),
+            "estimate": (logme if head is None else leep)(vectors, labels),
             "examples": len(labels),
             "classes": len(np.unique(labels)),
             "model": trained.key,
@@ -73,11 +82,18 @@ def estimate_step(step: Step, bench: Workbench, _: Path) -> Done:
 
 
 def features(
-    encoder: Any, data: DataSet, context: Context, *, form: str, examples: int, seed: int
+    encoder: Any,
+    data: DataSet,
+    context: Context,
+    *,
+    form: str,
+    examples: int,
+    seed: int,
+    head: Any = None,
 ) -> tuple[Floats, Ints]:
     """Return features [n, hidden] of drawn examples, from the last layer, and their labels [n].
 
-    Of a classification, the mean over an input's tokens, special ones included. Of a choice, that of each
+    With a head, its class probabilities [n, classes] take the features' place. Of a classification, the mean over an input's tokens, special ones included. Of a choice, that of each
     answer beside its question, labelled 1 if it is the right one. Of tagging, the state of each word's
     first subword; n is then at most `examples`.
 
@@ -88,14 +104,17 @@ def features(
         form: classification, choice or tagging.
         examples: to draw, without replacement.
         seed: of the draw.
+        head: of a classification, or for a target of tagging of a tagging; None: features are asked for.
     """
     encoder.eval()
+    if head is not None:
+        head.eval()
     random = np.random.RandomState(seed)
     rows = random.permutation(len(data.lengths))
     if form != "tagging":
         rows = np.array([row for row in rows if ints(data.rows["label"], [row])[0] >= 0])
     rows = rows[:examples]
-    found = list(_states(encoder, data, context, form=form, rows=rows))
+    found = list(_states(encoder, data, context, form=form, rows=rows, head=head))
     vectors = np.concatenate([vectors for vectors, _ in found])
     labels = np.concatenate([labels for _, labels in found])
     if form == "tagging":
@@ -105,7 +124,7 @@ def features(
 
 
 def _states(
-    encoder: Any, data: DataSet, context: Context, *, form: str, rows: Ints
+    encoder: Any, data: DataSet, context: Context, *, form: str, rows: Ints, head: Any
 ) -> Iterator[tuple[Floats, Ints]]:
     """Yield features and labels of batches of rows."""
     batches = prediction_batches(data.lengths[rows], tokens=tokens_at_once(context))
@@ -114,18 +133,24 @@ def _states(
         inputs = make_inputs(form, data.rows, batch, context)
         with torch.inference_mode():
             states = encoder(**inputs).last_hidden_state.float()
+            found = _pooled(states, inputs["attention_mask"]) if form != "tagging" else states
+            if head is not None:
+                found = head(states).softmax(-1)
         if form == "tagging":
             tags = lists(data.rows["labels"], batch)
-            for state, labels in zip(states.cpu().numpy(), tags, strict=True):
+            for state, labels in zip(found.cpu().numpy(), tags, strict=True):
                 words = np.flatnonzero(labels != IGNORED)
                 yield state[words], labels[words].astype(np.int64)
             continue
-        mask = inputs["attention_mask"][..., None]
-        pooled = ((states * mask).sum(1) / mask.sum(1)).cpu().numpy()
         labels = ints(data.rows["label"], batch)
         if form == "choice":
             counts = [len(lengths) for lengths in lists(data.rows["choice_lengths"], batch)]
             labels = np.concatenate(
                 [np.arange(count) == label for count, label in zip(counts, labels, strict=True)]
             ).astype(np.int64)
-        yield pooled, labels
+        yield found.cpu().numpy(), labels
+
+
+def _pooled(states: Tensor, mask: Tensor) -> Tensor:
+    """Return the mean state [batch, hidden] over an input's tokens."""
+    return (states * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
