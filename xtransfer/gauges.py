@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
+from xtransfer.packing import gpus_of
 from xtransfer.placement import Placement
 from xtransfer.plan import Plan
 
@@ -120,10 +121,9 @@ class MeasuredBoard:
             self.publish(GPU_SECONDS, seconds, {"kind": kind})
 
     def _gpus(self, key: str) -> float:
-        kind = self.plan.steps[key].kind
-        if kind in ("train", "pretrain"):
-            return self.placement.train.gpus * self.placement.train.most_workers
-        return self.placement.evaluate.gpus if kind in ("evaluate", "estimate") else 0.0
+        step = self.plan.steps[key]
+        workers = self.placement.train.most_workers if step.kind in ("train", "pretrain") else 1
+        return workers * gpus_of(step, self.plan.steps, self.placement)
 
 
 def _ray_gauges() -> Publish:

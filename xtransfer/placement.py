@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
+from xtransfer.packing import Packing
 from xtransfer.settings import Settings, read_settings
 
 
@@ -43,6 +44,9 @@ class TrainResources(Resources):
     resize_every_s: float = Field(default=60.0, gt=0)
     """Seconds between two looks for room for more workers. A trial that takes more of them goes on from
     its last resumable checkpoint."""
+    packing: Packing | None = None
+    """How trials share a GPU: with `gpus: 1` and one worker, each then takes the share that its memory needs.
+    None: `gpus` as it stands."""
 
     @field_validator("workers")
     @classmethod
@@ -51,6 +55,12 @@ class TrainResources(Resources):
         if not 1 <= fewest <= most:
             raise ValueError("is a number from 1, or [fewest, most]")
         return value
+
+    @model_validator(mode="after")
+    def _whole_gpu(self) -> TrainResources:
+        if self.packing is not None and (self.gpus != 1 or self.most_workers != 1):
+            raise ValueError("packing needs gpus: 1 and workers: 1, of which it makes shares")
+        return self
 
     @property
     def most_workers(self) -> int:

@@ -22,6 +22,7 @@ from xtransfer.folders import private_folder, remove_orphans
 from xtransfer.frontier import Frontier
 from xtransfer.gauges import Board, MeasuredBoard
 from xtransfer.leases import holder
+from xtransfer.packing import gpus_of
 from xtransfer.placement import Placement, Resources
 from xtransfer.plan import Plan, Step
 from xtransfer.records import load_records, record_name
@@ -159,7 +160,7 @@ def _tune(
     )
 
     def resources(config: Mapping[str, Any]) -> Any:
-        return tune.PlacementGroupFactory(_bundles(plan.steps[config["key"]], placement))
+        return tune.PlacementGroupFactory(_bundles(plan.steps[config["key"]], plan, placement))
 
     run = f"{plan.experiment}-{plan.key}-{secrets.token_hex(4)}"
 
@@ -220,7 +221,7 @@ def _note(store: Store, step: Step, text: str) -> None:
             note_failure(store, step, text, "")
 
 
-def _bundles(step: Step, placement: Placement) -> list[dict[str, float]]:
+def _bundles(step: Step, plan: Plan, placement: Placement) -> list[dict[str, float]]:
     """Return the resources of a step: its own share, or for several workers only the driver's.
 
     With more than one worker, Ray Train asks for the workers' resources itself; the trial is only
@@ -235,8 +236,9 @@ def _bundles(step: Step, placement: Placement) -> list[dict[str, float]]:
     if step.kind == "train" and placement.train.most_workers > 1:
         return [{"memory": DRIVER_MEMORY}]
     bundle: dict[str, float] = {"CPU": wants.cpus}
-    if wants.gpus:
-        bundle["GPU"] = wants.gpus
+    gpus = gpus_of(step, plan.steps, placement)
+    if gpus:
+        bundle["GPU"] = gpus
     return [bundle]
 
 

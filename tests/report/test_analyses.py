@@ -3,112 +3,33 @@
 from __future__ import annotations
 
 import json
-import random
-from dataclasses import dataclass
-from pathlib import Path
+import re
+from collections.abc import Iterator
 from statistics import fmean
+from typing import Any
 
 import pytest
 from transformers import AutoModel
 
+from tests.report.analysed import Ran, run_analysed
 from tests.report.pages import Page
-from tests.small import BAD, GOOD, TASK, write_small
-from xtransfer.config import Experiment, load_experiment
-from xtransfer.execute import Workbench, run_step
-from xtransfer.fingerprints import Fingerprints
 from xtransfer.forms import FORMS
-from xtransfer.placement import Placement
-from xtransfer.plan import Plan
-from xtransfer.planner import build_plan
 from xtransfer.prepared import read_data_set
 from xtransfer.records import Record
-from xtransfer.report.analyses import Analysed, analyse
+from xtransfer.report.analyses import analyse
 from xtransfer.report.answer import answer_json
 from xtransfer.report.build import answer_of, collect_results, describe_run
 from xtransfer.report.study import study_of
 from xtransfer.report.tables import render
-from xtransfer.store import open_store
 from xtransfer.train.assembly import WEIGHTS, make_head
 from xtransfer.train.context import Context
 from xtransfer.train.model import TransferModel, apply_weights, head_weights, read_weights
 from xtransfer.train.prediction import predict
 
 
-@dataclass(frozen=True)
-class Ran:
-    """A finished small run."""
-
-    folder: Path
-    experiment: Experiment
-    bench: Workbench
-    records: dict[str, Record]
-
-    @property
-    def plan(self) -> Plan:
-        return self.bench.plan
-
-    @property
-    def analysed(self) -> Analysed:
-        return analyse(self.plan, self.records)
-
-
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
-    """Train on moods, then on reviews, for which mood words are noise, then on few examples more."""
-    folder = tmp_path_factory.mktemp("analyses")
-    path = write_small(folder, eval_every=4, adam_epsilon=1e-8)
-    files = {split: [f"mood-{split}.tsv"] for split in ("train", "dev")}
-    for split, count in (("train", 30), ("dev", 14)):
-        draw = random.Random(count + 1)
-        rows = []
-        for _ in range(count):
-            mood = draw.choice(["glad", "sad"])
-            rows.append(f"{' '.join(draw.choices(BAD if mood == 'glad' else GOOD, k=4))}\t{mood}\n")
-        (folder / f"mood-{split}.tsv").write_text("".join(rows))
-    for split, count in (("train", 60), ("dev", 12), ("test", 12)):
-        draw = random.Random(count + 2)
-        rows = []
-        for at in range(count):
-            words = [*draw.choices(GOOD + BAD, k=3), "tree" if at % 2 else "mat"]
-            rows.append(f"{' '.join(words)}\t{'good' if at % 2 else 'bad'}\n")
-        (folder / f"{split}.tsv").write_text("".join(rows))
-    (folder / "pairs").mkdir()
-    for language, text in (
-        ("sw", "tree\nold dog\nred bird sat\n"),
-        ("en", "mat\nold cat\nred tree\n"),
-    ):
-        (folder / "pairs" / f"sw-en.{language}").write_text(text)
-    moods = {
-        **{name: TASK[name] for name in ("form", "metric", "languages")},
-        "name": "moods",
-        "labels": ["sad", "glad"],
-        "source": {**TASK["source"], "files": files},
-        "as_intermediate": {"epochs": 6, "batch_size": 8, "max_length": 32},
-    }
-    raw = json.loads(path.read_text())
-    raw["tasks"].append(moods)
-    raw["data"]["files"] = {"tatoeba": {"test": ["pairs/{lang}-en.{lang}", "pairs/{lang}-en.en"]}}
-    raw["intermediate"] = {"tasks": ["moods"], "learning_rates": [0.01]}
-    raw["target"] |= {
-        "tasks": ["reviews", "tatoeba"],
-        "seeds": [1, 2],
-        "languages": {"tatoeba": ["sw"]},
-        "learning_rates": [0.05],  # high, so that it forgets
-        "overrides": {"reviews": {"epochs": 6}, "all": {"max_length": 32}},
-        "few_shot": {"reviews": {"examples": [2, 6], "languages": ["en"], "epochs": 2}},
-    }
-    raw["retrieval"] = {"layer": 1, "layers": "all"}
-    raw["analyses"] = {"forgetting": True, "alignment": {"targets": ["reviews"]}}
-    path.write_text(json.dumps(raw))
-    experiment = load_experiment(path)
-    bench = Workbench(
-        plan=build_plan(experiment, Fingerprints(experiment)),
-        store=open_store(f"file://{folder}/store"),
-        placement=Placement.model_validate({"train": {"engine": "torch"}}),
-        scratch=folder / "scratch",
-    )
-    records = {key: run_step(step, bench) for key, step in bench.plan.steps.items()}
-    return Ran(folder, experiment, bench, records)
+    return run_analysed(tmp_path_factory.mktemp("analyses"))
 
 
 def score_with(ran: Ran, encoder_of: Record, head_of: Record) -> float:
@@ -211,6 +132,78 @@ def test_report_html_has_a_table_for_each(ran: Ran, files: dict[str, str]) -> No
     moods = next(x for x in ran.analysed.shots if x.after == "moods")
     few = next(c for label, c in page.tables["few-shot"].rows if c["after"].text == "moods")
     assert few["6"].text.startswith(f"{moods.values[6]:.1f}")
+
+
+def test_every_number_of_the_analyses_is_in_the_records_that_it_names(
+    ran: Ran, files: dict[str, str]
+) -> None:
+    page = Page(files["report.html"])
+    walked = 0
+    for name in ("forgetting", "alignment", "alignment-languages", "layers", "few-shot"):
+        for label, cells in page.tables[name].rows:
+            for column, cell in cells.items():
+                if "n" not in cell.attributes.get("class", "").split() or cell.text == "–":
+                    continue
+                assert cell.keys, (name, label.text, column)
+                assert set(cell.keys) <= set(ran.records)
+                if column in ("seeds", "highest in"):
+                    continue
+                shown = float(cell.text.split(" ")[0].replace("−", "-"))
+                found = list(values_of(ran, name, column, cells, cell.keys))
+                assert any(abs(shown - value) < 0.051 for value in found), (name, column, found)
+                walked += 1
+    assert walked > 40
+
+
+def values_of(
+    ran: Ran, table: str, column: str, cells: dict[str, Any], keys: tuple[str, ...]
+) -> Iterator[float]:
+    """Yield what the records that a cell names can say: a mean over them, or of one of them."""
+    records = [ran.records[key] for key in keys]
+    if table == "forgetting":
+        later = [
+            each["metrics"]["accuracy"]
+            for record in records
+            if record.kind == "evaluate"
+            for each in record.result["languages"].values()
+        ]
+        before = {record.result["score"] for record in records if record.kind != "evaluate"}
+        yield from {"before": before, "after the target": [fmean(later)]}.get(
+            column, [fmean(later) - each for each in before]
+        )
+    elif table == "few-shot":
+        for shots in {0, int(column)}:
+            own = [
+                record.result["languages"]["en"]["metrics"]["accuracy"]
+                for record in records
+                if next(c for c in ran.plan.cells if c.key == record.key).few_shot == shots
+            ]
+            if own:
+                yield fmean(own)
+    else:
+        what = "gap" if table.startswith("alignment") else "accuracy"
+        languages = [cells["language"].text] if "language" in cells else None
+        for_each = [
+            [
+                found["layers"][column][what]
+                if what == "gap"
+                else found["layers"][column]["metrics"][what]
+                for language, found in record.result["languages"].items()
+                if languages is None or language in languages
+            ]
+            for record in records
+        ]
+        yield fmean(value for values in for_each for value in values)
+
+
+def test_the_page_names_no_key_that_is_no_record(ran: Ran, files: dict[str, str]) -> None:
+    page = Page(files["report.html"])
+    assert {key for each in page.elements for key in each.keys} <= set(ran.records)
+    for table in page.tables.values():
+        for _, cells in table.rows:
+            for cell in cells.values():
+                if "n" in cell.attributes.get("class", "").split() and re.search(r"\d", cell.text):
+                    assert cell.keys or cell.attributes.get("data-source"), (table.caption, cell)
 
 
 def test_what_is_not_measured_yet_is_named(ran: Ran) -> None:

@@ -16,8 +16,13 @@ from typing import Any
 
 import pytest
 
+from tests.report.analysed import run_analysed
 from tests.report.studies import small_study
+from xtransfer.failures import Failure
+from xtransfer.report.build import answer_of, collect_results, describe_run
 from xtransfer.report.page import render_page
+from xtransfer.report.study import study_of
+from xtransfer.watching import AtWork, Sight, SweepProgress
 
 pytestmark = pytest.mark.slow
 LOOK = Path(__file__).with_name("look.cjs")
@@ -48,11 +53,47 @@ def look(browser: str, page: str, folder: Path) -> list[dict[str, Any]]:
     return json.loads(done.stdout)
 
 
-@pytest.fixture(scope="module")
-def looks(browser: str, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+@pytest.fixture(scope="module", params=["made-up", "analysed"])
+def looks(
+    browser: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> list[dict[str, Any]]:
+    folder = tmp_path_factory.mktemp("looks")
+    page = made_up() if request.param == "made-up" else analysed(folder)
+    return look(browser, page, folder)
+
+
+def made_up() -> str:
     made = small_study()
-    page = render_page(made.answer, made.study, made.info)
-    return look(browser, page, tmp_path_factory.mktemp("looks"))
+    return render_page(made.answer, made.study, made.info)
+
+
+def analysed(folder: Path) -> str:
+    """Return the page of a run with every analysis, as it is served while half of it is done."""
+    ran = run_analysed(folder)
+    info = describe_run(ran.experiment, ran.plan, ran.records)
+    results = collect_results(ran.plan, ran.records)
+    answer = answer_of(
+        ran.experiment, ran.plan, results, info, store=ran.bench.store, records=ran.records
+    )
+    step = next(iter(ran.plan.steps.values()))
+    sight = Sight(
+        experiment=ran.plan.experiment,
+        plan=ran.plan.key,
+        sweeps=(
+            SweepProgress(
+                phase="target", name="reviews after moods", steps=9, recorded=4, running=1
+            ),
+            SweepProgress(phase="evaluation", name="evaluate", steps=4, failed=1, blocked=3),
+        ),
+        at_work=(AtWork(step=step, host="node-1", seconds=75.0),),
+        failures=(
+            Failure(step=step, error="low on memory", tries=2, log="logs/a.log", blocked=(step,)),
+        ),
+        left_s=480.0,
+        unknown=2,
+    )
+    study = study_of(ran.experiment, ran.plan, ran.records)
+    return render_page(answer, study, info, sight=sight)
 
 
 def test_nothing_is_fetched_and_nothing_goes_wrong(looks: list[dict[str, Any]]) -> None:

@@ -12,6 +12,7 @@ from xtransfer.costs.measured import Measurements
 from xtransfer.costs.principles import estimated_speed, shape_of
 from xtransfer.costs.speeds import Speed, Trust
 from xtransfer.costs.tables import SpeedTable
+from xtransfer.packing import gpus_of
 from xtransfer.placement import Placement, Resources
 from xtransfer.plan import INLINE, Plan, Step
 
@@ -51,10 +52,13 @@ class Knowledge:
     """Of the GPUs; None: not known."""
 
 
-def needs_of(step: Step, placement: Placement, gpus: float | None = None) -> Needs:
-    """Return what a step takes; an elastic trial as many workers as `gpus` has room for."""
+def needs_of(
+    step: Step, steps: Mapping[str, Step], placement: Placement, gpus: float | None = None
+) -> Needs:
+    """Return what a step of the plan takes; an elastic trial as many workers as `gpus` has room for."""
     if step.kind in INLINE:
         return Needs()
+    each = gpus_of(step, steps, placement)
     if step.kind in ("train", "pretrain"):
         train = placement.train
         workers = 1
@@ -62,9 +66,9 @@ def needs_of(step: Step, placement: Placement, gpus: float | None = None) -> Nee
             workers = train.most_workers
             if gpus is not None and train.gpus and not isinstance(train.workers, int):
                 workers = max(train.workers[0], min(workers, int(gpus // train.gpus)))
-        return Needs(gpus=train.gpus * workers, cpus=train.cpus * workers)
+        return Needs(gpus=each * workers, cpus=train.cpus * workers)
     own: Resources = placement.prepare if step.kind == "prepare" else placement.evaluate
-    return Needs(gpus=own.gpus, cpus=own.cpus)
+    return Needs(gpus=each, cpus=own.cpus)
 
 
 def duration_of(step: Step, plan: Plan, needs: Needs, known: Knowledge) -> Duration:

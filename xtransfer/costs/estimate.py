@@ -139,7 +139,7 @@ def estimate(
     if gpus is None:
         gpus = placement.ray.gpus
     left = [step for key, step in plan.steps.items() if key not in records]
-    needs = {step.key: needs_of(step, placement, gpus) for step in left}
+    needs = {step.key: needs_of(step, plan.steps, placement, gpus) for step in left}
     durations = {step.key: duration_of(step, plan, needs[step.key], known) for step in left}
     phases: dict[str, Group] = {}
     total = Group()

@@ -27,6 +27,9 @@ class Shape:
     hidden: int
     inner: int
     """Units of the feed-forward layers."""
+    heads: int = 1
+    vocabulary: int = 0
+    """Token ids; 0: not known."""
     source: str
 
     @property
@@ -39,8 +42,12 @@ class Shape:
 
 _PAPER = "Conneau et al. 2020, section 3"
 PUBLISHED: Mapping[str, Shape] = {
-    "xlm-roberta-base": Shape(layers=12, hidden=768, inner=3072, source=_PAPER),
-    "xlm-roberta-large": Shape(layers=24, hidden=1024, inner=4096, source=_PAPER),
+    "xlm-roberta-base": Shape(
+        layers=12, hidden=768, inner=3072, heads=12, vocabulary=250_002, source=_PAPER
+    ),
+    "xlm-roberta-large": Shape(
+        layers=24, hidden=1024, inner=4096, heads=16, vocabulary=250_002, source=_PAPER
+    ),
 }
 
 
@@ -53,6 +60,8 @@ def shape_of(encoder: str) -> Shape | None:
             layers=found["num_hidden_layers"],
             hidden=found["hidden_size"],
             inner=found["intermediate_size"],
+            heads=found.get("num_attention_heads", 1),
+            vocabulary=found.get("vocab_size", 0),
             source="its config.json",
         )
     except (OSError, ValueError, KeyError, TypeError):

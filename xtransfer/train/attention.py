@@ -87,8 +87,9 @@ def _bias(mask: Tensor | None, dtype: torch.dtype) -> Tensor | None:
     """Return what is added to products: nothing where a token is seen, next to -infinity where not."""
     if mask is None or mask.dtype != torch.bool:
         return None if mask is None else mask.to(dtype)
-    if mask.stride(-2) == 0:  # the same for every query
-        mask = mask[..., :1, :]
+    first = mask[..., :1, :]
+    if mask.stride(-2) == 0 or torch.equal(mask, first.expand_as(mask)):  # the same for every query
+        mask = first
     bias = torch.zeros(mask.shape, dtype=dtype)
     return bias.masked_fill_(~mask, torch.finfo(dtype).min)
 

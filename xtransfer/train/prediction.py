@@ -13,10 +13,11 @@ from torch import Tensor
 
 from xtransfer.forms import FORMS
 from xtransfer.forms.encoding import Ragged, Rows, pad
+from xtransfer.packing import GPU_TOKENS
 from xtransfer.train.batching import prediction_batches
 from xtransfer.train.context import Context
 
-PREDICTION_TOKENS = {"cpu": 1024, "cuda": 32768}
+PREDICTION_TOKENS = {"cpu": 1024, "cuda": GPU_TOKENS}
 """Tokens, padding included, in one prediction batch of one worker, by kind of device. On a CPU larger
 batches fall out of the cache: half the speed at 8,192."""
 

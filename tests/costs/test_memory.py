@@ -1,0 +1,160 @@
+"""The model of a trial's memory against what training keeps and what its process takes at most."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any, Literal
+
+import pytest
+import torch
+
+from xtransfer.costs.memory import kept_bytes, peak_bytes
+from xtransfer.costs.principles import PUBLISHED, Shape
+from xtransfer.forms.classification import Head, loss
+from xtransfer.train import attention
+from xtransfer.train.model import TransferModel
+
+Precision = Literal["fp32", "bf16"]
+
+
+def shape(**sizes: int) -> Shape:
+    return Shape(
+        **{"layers": 3, "hidden": 64, "inner": 256, "heads": 4, "vocabulary": 500, **sizes},
+        source="",
+    )
+
+
+def model_of(size: Shape, *, bf16: bool) -> TransferModel:
+    from transformers import XLMRobertaConfig, XLMRobertaModel
+
+    torch.manual_seed(0)
+    config = XLMRobertaConfig(
+        vocab_size=size.vocabulary, hidden_size=size.hidden, num_hidden_layers=size.layers,
+        num_attention_heads=size.heads, intermediate_size=size.inner, max_position_embeddings=514,
+    )  # fmt: skip
+    encoder = XLMRobertaModel(config, add_pooling_layer=False)
+    return TransferModel(encoder, [Head(size.hidden, 3, 0.1)], bf16=bf16).train()
+
+
+def step_loss(model: TransferModel, size: Shape, sequences: int, length: int) -> torch.Tensor:
+    ids = torch.randint(5, size.vocabulary, (sequences, length))
+    mask = torch.ones_like(ids)
+    mask[0, -length // 3 :] = 0
+    logits = model(input_ids=ids, attention_mask=mask)
+    return loss(logits, {"label": torch.zeros(sequences, dtype=torch.long)})
+
+
+def kept_by_autograd(size: Shape, sequences: int, length: int, *, bf16: bool) -> int:
+    """Return the bytes of all tensors that the graph of a forward pass holds, parameters left out."""
+    model = model_of(size, bf16=bf16)
+    own = {each.untyped_storage().data_ptr() for each in model.parameters()}
+    held: dict[int, tuple[int, Any]] = {}
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            held[storage.data_ptr()] = (storage.nbytes(), storage)
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        total = step_loss(model, size, sequences, length)
+    assert total.requires_grad
+    return sum(count for count, _ in held.values())
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize(("hidden", "inner"), [(64, 256), (48, 96)])
+@pytest.mark.parametrize(("sequences", "length"), [(6, 40), (2, 120)])
+def test_a_layer_keeps_what_the_model_counts(
+    precision: Precision,
+    hidden: int,
+    inner: int,
+    sequences: int,
+    length: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(attention, "AT_ONCE", 1)  # as with long inputs
+    batch = {"sequences": sequences, "length": length}
+    grown = [
+        kept_by_autograd(shape(layers=n, hidden=hidden, inner=inner), **batch, bf16=precision == "bf16")
+        for n in (1, 4)
+    ]  # fmt: skip
+    own = [
+        kept_bytes(
+            shape(layers=n, hidden=hidden, inner=inner), **batch, precision=precision, fused=False
+        )
+        for n in (1, 4)
+    ]
+    assert own[1] - own[0] == pytest.approx(grown[1] - grown[0], rel=0.05)
+
+
+PROGRAM = """
+import json, sys
+from pathlib import Path
+import torch
+from tests.costs.test_memory import model_of, shape, step_loss
+from xtransfer.allocation import keep_freed_memory
+from xtransfer.train.engine import make_engine
+
+size, sequences, length, bf16 = json.loads(sys.argv[1])
+torch.set_num_threads(1)
+keep_freed_memory()
+
+def resident(field):
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(field + ":"):
+            return int(line.split()[1]) * 1024
+
+def train(size, sequences, length):
+    engine = make_engine(
+        model_of(size, bf16=bf16), kind="torch", world_size=1, weight_decay=0.01, epsilon=1e-8,
+        betas=(0.9, 0.999), clip=1.0, zero_stage=0,
+    )
+    for _ in range(3):
+        engine.backward(step_loss(engine.module, size, sequences, length), last=True)
+        engine.step(1e-5)
+
+train(shape(), 2, 16)
+before = resident("VmRSS")
+train(shape(**size), sequences, length)
+print(json.dumps(resident("VmHWM") - before))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize(
+    ("vocabulary", "sequences", "length"), [(40_000, 16, 128), (1_000, 24, 160), (60_000, 2, 32)]
+)
+def test_the_model_is_near_the_measured_peak(
+    precision: Precision, vocabulary: int, sequences: int, length: int
+) -> None:
+    sizes = {"layers": 4, "hidden": 256, "inner": 1024, "heads": 8, "vocabulary": vocabulary}
+    words = json.dumps([sizes, sequences, length, precision == "bf16"])
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, words], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    measured = json.loads(done.stdout.splitlines()[-1])
+    foretold = peak_bytes(
+        shape(**sizes), sequences=sequences, length=length, precision=precision,
+        predicted=0, fused=False,
+    )  # fmt: skip
+    assert 0.85 < foretold / measured < 1.35, (foretold, measured)
+
+
+def test_the_larger_of_three_moments_counts() -> None:
+    large = PUBLISHED["xlm-roberta-large"]
+    parameters = large.parameters + (250_002 + 514) * 1024
+    few = peak_bytes(large, sequences=1, length=8, precision="fp32", predicted=0)
+    assert 16 * parameters < few < 16 * parameters + 10**6
+    many = peak_bytes(large, sequences=64, length=512, precision="fp32", predicted=0)
+    assert many > 12 * parameters + 64 * 512 * 24 * 1024 * 32
+    assert peak_bytes(large, sequences=1, length=8, precision="fp32", predicted=10**6) > many / 2
+    compact = peak_bytes(
+        large, sequences=1, length=8, precision="fp32", predicted=0, vocabulary=15_000
+    )
+    assert few - compact == 16 * 1024 * (250_002 - 15_000)

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from tests.prints import FakePrints
+from xtransfer.config import Experiment
+from xtransfer.costs.durations import needs_of
+from xtransfer.packing import bytes_of, gpus_of, trials_together
+from xtransfer.placement import Placement
+from xtransfer.plan import Plan, Step
+from xtransfer.planner import build_plan
+from xtransfer.settings import read_settings
+
+
+def plan_of(encoder: str, *more: str) -> Plan:
+    settings = (
+        "name=packed",
+        f"encoder={{name: {encoder}, revision: {'0' * 40}}}",
+        "intermediate={tasks: [mnli, squad_v1, commonsenseqa], learning_rates: [1e-5]}",
+        "target={tasks: [xnli]}",
+        *more,
+    )
+    return build_plan(read_settings(Experiment, None, settings, "test"), FakePrints(folder=encoder))
+
+
+def placed(memory: float, **train: object) -> Placement:
+    packing = {"gpu_memory_gb": memory}
+    return Placement.model_validate(
+        {"train": {"gpus": 1, "packing": packing, **train}, "evaluate": {"gpus": 0.5}}
+    )
+
+
+def trial(plan: Plan, task: str) -> Step:
+    return next(s for s in plan.steps.values() if s.kind == "train" and s.name.startswith(task))
+
+
+def test_more_trials_share_a_larger_gpu_and_no_key_changes() -> None:
+    plan = plan_of("xlm-roberta-large")
+    step = trial(plan, "mnli")
+    shares = [gpus_of(step, plan.steps, placed(memory)) for memory in (16, 40, 80, 141, 10_000)]
+    assert shares == sorted(shares, reverse=True)
+    assert shares[0] == 1.0
+    assert shares[-1] == 0.125
+    assert all(round(1 / share) * share <= 1 for share in shares)
+
+
+def test_as_many_as_the_memory_model_lets_in() -> None:
+    plan = plan_of("xlm-roberta-large", "training.precision=bf16")
+    step, placement = trial(plan, "mnli"), placed(80)
+    packing = placement.train.packing
+    assert packing is not None
+    needed = bytes_of(step, plan.steps, placement.train)
+    assert needed is not None
+    together = trials_together(step, plan.steps, placement.train, packing)
+    room = 0.85 * 80e9
+    assert together * (needed + 1.5e9) <= room < (together + 1) * (needed + 1.5e9)
+
+
+def test_longer_inputs_several_choices_and_smaller_bites_count() -> None:
+    plan = plan_of("xlm-roberta-large")
+    whole = placed(80).train
+    found = {
+        name: bytes_of(trial(plan, name), plan.steps, whole)
+        for name in ("mnli", "squad_v1", "commonsenseqa")
+    }
+    smaller = bytes_of(trial(plan, "mnli"), plan.steps, placed(80, micro_batch=2).train)
+    assert smaller is not None
+    assert all(each is not None and each > smaller for each in found.values())
+    in_bf16 = plan_of("xlm-roberta-large", "training.precision=bf16")
+    assert bytes_of(trial(in_bf16, "mnli"), in_bf16.steps, whole) < found["mnli"]  # type: ignore[operator]
+
+
+def test_an_encoder_of_unknown_size_takes_a_gpu_to_itself() -> None:
+    plan = plan_of("nobody/knows")
+    assert gpus_of(trial(plan, "mnli"), plan.steps, placed(10_000)) == 1
+
+
+def test_other_steps_take_what_the_placement_says() -> None:
+    plan, placement = plan_of("xlm-roberta-large"), placed(10_000)
+    for step in plan.steps.values():
+        expected = {"train": 0.125, "evaluate": 0.5}.get(step.kind, 0.0)
+        assert gpus_of(step, plan.steps, placement) == expected
+        assert needs_of(step, plan.steps, placement).gpus == expected
+
+
+@pytest.mark.parametrize("train", [{"gpus": 0.5}, {"workers": 2}, {"gpus": 0}])
+def test_only_trials_on_one_whole_gpu_are_packed(train: dict[str, object]) -> None:
+    with pytest.raises(ValidationError, match="packing needs gpus: 1 and workers: 1"):
+        placed(80, **train)
