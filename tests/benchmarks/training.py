@@ -75,6 +75,7 @@ WORKLOADS = {
     ),
 }
 SIDES = ("ours", "trainer", "padded")
+OWN = "fused AdamW, by the project"
 
 
 def main() -> None:
@@ -134,26 +135,43 @@ def compare(args: argparse.Namespace, name: str, precision: str) -> dict[str, An
 def measure(args: argparse.Namespace) -> dict[str, Any]:
     """Train as one side; return examples a second, the peak resident memory and the optimizer."""
     import torch
-    from transformers import AutoTokenizer
-
-    from xtransfer.forms import FORMS
 
     torch.set_num_threads(args.threads)
     load, (precision,) = WORKLOADS[args.workload[0]], args.precision
     if args.side == "padded":
         load = replace(load, steps=min(load.steps, PADDED_STEPS))
     if args.quick:
-        load = replace(
-            load,
-            steps=QUICK_STEPS,
-            max_length=QUICK_LENGTH,
-            stride=min(load.stride, 8),
-            examples=60,
-        )
+        load = quickly(load)
+    task, encoded, tokenizer = rows_of(load, args.encoder, args.data)
+    if args.side == "ours":
+        rate, optimizer = train_ours(args.encoder, load, task, encoded, precision), OWN
+    else:
+        rate, optimizer = _train_peer(args, load, task, encoded, tokenizer, precision)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    return {"rate": rate, "peak_gb": peak, "optimizer": optimizer}
+
+
+def quickly(load: Workload) -> Workload:
+    """Return a workload cut down to a smoke test."""
+    return replace(
+        load,
+        steps=QUICK_STEPS,
+        max_length=QUICK_LENGTH,
+        stride=min(load.stride, 8),
+        examples=60,
+    )
+
+
+def rows_of(load: Workload, encoder: Path, data: Path) -> tuple[Task, Any, Any]:
+    """Return a workload's task, its encoded rows and the tokenizer."""
+    from transformers import AutoTokenizer
+
+    from xtransfer.forms import FORMS
+
     task = _task(load)
-    found = read_examples(task, split="train", language="en", root=args.data)
+    found = read_examples(task, split="train", language="en", root=data)
     examples = cut(found, load.examples, seed=1).examples
-    tokenizer = AutoTokenizer.from_pretrained(args.encoder)
+    tokenizer = AutoTokenizer.from_pretrained(encoder)
     encoded = FORMS[task.form].encode(
         examples,
         tokenizer,
@@ -161,21 +179,20 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
         max_length=load.max_length,
         stride=load.stride,
     )
-    run = _train_ours if args.side == "ours" else _train_peer
-    rate, optimizer = run(args, load, task, encoded, tokenizer, precision)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    return {"rate": rate, "peak_gb": peak, "optimizer": optimizer}
+    return task, encoded, tokenizer
 
 
-def _train_ours(
-    args: argparse.Namespace,
+def train_ours(
+    encoder: Path,
     load: Workload,
     task: Task,
     encoded: Any,
-    tokenizer: Any,  # noqa: ARG001 - as the peer's
     precision: str,
-) -> tuple[float, str]:
-    """Train by the project's own loop, as a trial on one worker does."""
+    *,
+    compacted: bool = True,
+    engine: str = "torch",
+) -> float:
+    """Train by the project's own loop, as a trial on one worker does; return examples a second."""
     from xtransfer.allocation import keep_freed_memory
     from xtransfer.prepared import read_rows, write_rows
     from xtransfer.train.assembly import Inputs, make_model, renumbered
@@ -210,21 +227,22 @@ def _train_ours(
         batch_size=load.batch_size,
         seed=1,
     )
-    inputs = Inputs(encoder=str(args.encoder), revision=None, start=None, data={}, labels={})
-    start = make_model(inputs, spec, [part], compacted=True, kept=False)
+    inputs = Inputs(encoder=str(encoder), revision=None, start=None, data={}, labels={})
+    start = make_model(inputs, spec, [part], compacted=compacted, kept=False)
     size = start.model.encoder.config.vocab_size
-    part = part.renumbered(lambda each: renumbered(each, start.tokens, size))
+    if compacted:
+        part = part.renumbered(lambda each: renumbered(each, start.tokens, size))
     times: list[float] = []
 
     def note(_: Progress) -> None:
         times.append(time.perf_counter())
 
     context = Context(
-        engine="torch", pad_id=start.model.encoder.config.pad_token_id or 0, report=note
+        engine=engine, pad_id=start.model.encoder.config.pad_token_id or 0, report=note
     )
     mixture = Mixture(steps=SKIPPED + load.steps, shares=(1.0,))
     train(spec, context, model=start.model, parts=[part], mixture=mixture)
-    return _rate(times, load), "the project's AdamW"
+    return _rate(times, load)
 
 
 def _train_peer(
