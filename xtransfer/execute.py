@@ -17,11 +17,12 @@ from xtransfer.errors import DataError, InputLost, IntegrityError, StepError
 from xtransfer.folders import temporary_folder
 from xtransfer.identity import file_digest
 from xtransfer.leases import Clock, Lease, holding
+from xtransfer.outputs import damage, fetch
 from xtransfer.placement import Placement
 from xtransfer.plan import INLINE, VERSIONS, Plan, Step
 from xtransfer.pruning.rule import best
 from xtransfer.quarantine import set_aside
-from xtransfer.records import Done, Record, commit, damage, fetch, read_record
+from xtransfer.records import Done, Record, commit, read_record
 from xtransfer.results import learning_rate_of
 from xtransfer.selection import mean_scores, select
 from xtransfer.store import Store
