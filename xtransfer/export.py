@@ -101,7 +101,7 @@ def _write(
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    from xtransfer.execute import load_tokenizer
+    from xtransfer.encoder import load_tokenizer
     from xtransfer.train.assembly import WEIGHTS
     from xtransfer.train.model import apply_weights, load_encoder, read_weights
 

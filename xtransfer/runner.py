@@ -120,11 +120,12 @@ def _tune(
 ) -> Frontier:
     from ray import tune
 
-    from xtransfer.execute import Workbench, run_step
+    from xtransfer.execute import run_step
     from xtransfer.leaving import ask_to_leave
     from xtransfer.search import PlanSearcher, ProgressRelay
     from xtransfer.sweeps.scheduler import SweepScheduler
     from xtransfer.trial import run_trial
+    from xtransfer.workbench import Workbench
 
     def look(step: Step) -> str:
         if store.exists(record_name(step.folder)):

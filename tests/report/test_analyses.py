@@ -14,7 +14,7 @@ from transformers import AutoModel
 from tests.report.pages import Page
 from tests.small import BAD, GOOD, TASK, write_small
 from xtransfer.config import Experiment, load_experiment
-from xtransfer.execute import Workbench, run_step
+from xtransfer.execute import run_step
 from xtransfer.fingerprints import Fingerprints
 from xtransfer.forms import FORMS
 from xtransfer.placement import Placement
@@ -32,6 +32,7 @@ from xtransfer.train.assembly import WEIGHTS, make_head
 from xtransfer.train.context import Context
 from xtransfer.train.model import TransferModel, apply_weights, head_weights, read_weights
 from xtransfer.train.prediction import predict
+from xtransfer.workbench import Workbench
 
 
 @dataclass(frozen=True)

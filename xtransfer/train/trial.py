@@ -47,7 +47,7 @@ from xtransfer.train.specification import TrialSpec
 from xtransfer.watchdog import watched
 
 if TYPE_CHECKING:
-    from xtransfer.execute import Workbench
+    from xtransfer.workbench import Workbench
 
 log = logging.getLogger(__name__)
 
