@@ -209,7 +209,8 @@ def run(
     from xtransfer.failures import failures
     from xtransfer.logs import StoreLog
     from xtransfer.progress import ProgressBoard
-    from xtransfer.runner import on_terminate, run_plan
+    from xtransfer.runner import run_plan
+    from xtransfer.termination import on_terminate
 
     on_terminate()
     console = Console(stderr=True, highlight=False)
