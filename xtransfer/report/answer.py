@@ -15,9 +15,10 @@ from xtransfer.config import Experiment
 from xtransfer.plan import BASELINE, Plan
 from xtransfer.report.analyses import Analysed
 from xtransfer.report.evidence import Evidence, Figure, Seeds, mean_of
+from xtransfer.report.quantities import Question
 from xtransfer.report.results import ReportInfo, Table
 from xtransfer.report.typology import TypologyAnswer, relate
-from xtransfer.report.verdicts import ClaimResult, Question, judge
+from xtransfer.report.verdicts import ClaimResult, judge
 from xtransfer.statistics.corrections import holm
 from xtransfer.statistics.power import seeds_needed
 from xtransfer.statistics.resampling import interval, p_value
