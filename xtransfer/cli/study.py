@@ -120,7 +120,8 @@ def plan(
 
     Example: xtransfer plan configs/paper.yaml --device h100 --gpus 8 --prices prices.yaml
     """
-    from xtransfer.costs.estimate import Question, estimate, to_json
+    from xtransfer.costs.document import to_json
+    from xtransfer.costs.estimate import Question, estimate
     from xtransfer.costs.tables import SpeedTable, load_prices, load_speeds
     from xtransfer.pruning.gates import without_pruned
 
