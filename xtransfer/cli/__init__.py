@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from xtransfer import __version__
-from xtransfer.cli import benchmark, cluster, data, jobs, results, store, study, watch
+from xtransfer.cli import benchmark, cluster, data, jobs, results, run, store, study, watch
 from xtransfer.errors import XtransferError, shown
 
 LONGEST_LINE = 1_500
@@ -81,7 +81,7 @@ def _options(
 for command in (
     study.tasks,
     study.plan,
-    study.run,
+    run.run,
     study.status,
     watch.watch,
     results.explain,

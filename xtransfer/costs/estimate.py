@@ -185,6 +185,17 @@ def estimate(
     return replace(found, costs=tuple(_costs(found, question.prices)))
 
 
+def amounts(cost: Cost, hours_: float) -> dict[str, float]:
+    """Return what some hours cost at each price that there is."""
+    prices = {"spot": cost.price.spot, "on_demand": cost.price.on_demand}
+    return {name: round(price * hours_, 2) for name, price in prices.items() if price is not None}
+
+
+def hours(seconds: float | None) -> float | None:
+    """Return seconds as hours."""
+    return None if seconds is None else round(seconds / HOUR, 3)
+
+
 def _count(group: Group, duration: Duration, needs: Needs) -> None:
     group.steps += 1
     if duration.seconds is None:
@@ -236,14 +247,3 @@ def _costs(found: Estimate, prices: Prices | None) -> Iterable[Cost]:
         yield Cost(
             device=CPU, price=prices.root[CPU], hours=found.total.cpu_s / HOUR, held_hours=None
         )
-
-
-def amounts(cost: Cost, hours_: float) -> dict[str, float]:
-    """Return what some hours cost at each price that there is."""
-    prices = {"spot": cost.price.spot, "on_demand": cost.price.on_demand}
-    return {name: round(price * hours_, 2) for name, price in prices.items() if price is not None}
-
-
-def hours(seconds: float | None) -> float | None:
-    """Return seconds as hours."""
-    return None if seconds is None else round(seconds / HOUR, 3)
