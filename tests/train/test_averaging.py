@@ -30,8 +30,9 @@ from xtransfer.train.assembly import WEIGHTS, gather_inputs, make_model, make_pa
 from xtransfer.train.averaging import mean_weights
 from xtransfer.train.context import Checkpoint, Context
 from xtransfer.train.model import apply_weights, read_weights
+from xtransfer.train.outcome import OUTCOME
 from xtransfer.train.snapshots import Snapshots, snapshot_file
-from xtransfer.train.trial import OUTCOME, trial_spec
+from xtransfer.train.trial import trial_spec
 from xtransfer.workbench import Workbench
 
 BASE = torch.arange(12, dtype=torch.float32).reshape(6, 2)

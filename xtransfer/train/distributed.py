@@ -32,7 +32,8 @@ from xtransfer.leaving import Notice
 from xtransfer.plan import Step
 from xtransfer.store import Store
 from xtransfer.train.assembly import WEIGHTS
-from xtransfer.train.trial import OUTCOME, run_worker
+from xtransfer.train.outcome import OUTCOME
+from xtransfer.train.trial import run_worker
 from xtransfer.workbench import Workbench
 
 REPORT_EVERY = 20
