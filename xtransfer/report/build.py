@@ -13,7 +13,7 @@ from xtransfer.pruning.gates import without_pruned
 from xtransfer.records import Record
 from xtransfer.report.analyses import analyse
 from xtransfer.report.answer import Answer, build_answer
-from xtransfer.report.evidence import gather
+from xtransfer.report.draws import gather
 from xtransfer.report.results import ReportInfo, Result, tabulate
 from xtransfer.report.savings import search_notes
 from xtransfer.selection import Rule
