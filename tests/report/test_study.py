@@ -7,8 +7,9 @@ import pytest
 
 from tests.report.studies import small_study
 from xtransfer.leases import Attempt, State, _text, every_attempt
+from xtransfer.report.costs import lost_seconds
 from xtransfer.report.scatter import dots_of, line_of
-from xtransfer.report.study import lost_seconds, study_of
+from xtransfer.report.study import study_of
 from xtransfer.store import open_store
 
 KEY = "0" * 12
