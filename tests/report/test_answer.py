@@ -22,10 +22,11 @@ from xtransfer.metrics import score
 from xtransfer.plan import Plan
 from xtransfer.predictions import read_gold, read_predictions
 from xtransfer.records import Record
-from xtransfer.report.answer import OVERALL, Answer, answer_json
+from xtransfer.report.answer import Answer, answer_json
 from xtransfer.report.build import answer_of, collect_results, describe_run
 from xtransfer.report.draws import gather
 from xtransfer.report.evidence import Evidence
+from xtransfer.report.scores import OVERALL
 from xtransfer.report.tables import render
 from xtransfer.statistics.corrections import holm
 from xtransfer.statistics.resampling import number_of, resample
