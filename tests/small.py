@@ -10,12 +10,13 @@ from typing import Any
 
 from tests.tiny import tiny_encoder, tiny_tokenizer
 from xtransfer.config import load_experiment
-from xtransfer.execute import Workbench, run_step
+from xtransfer.execute import run_step
 from xtransfer.fingerprints import Fingerprints
 from xtransfer.placement import Placement
 from xtransfer.plan import Step
 from xtransfer.planner import build_plan
 from xtransfer.store import open_store
+from xtransfer.workbench import Workbench
 
 GOOD, BAD = ("cat", "dog", "bird"), ("old", "under", "near")
 TASK = {

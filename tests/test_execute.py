@@ -10,12 +10,13 @@ import pytest
 
 from tests.tiny import WORDS, tiny_encoder, tiny_tokenizer
 from xtransfer.config import load_experiment
-from xtransfer.execute import Workbench, run_step
+from xtransfer.execute import run_step
 from xtransfer.fingerprints import Fingerprints
 from xtransfer.placement import Placement
 from xtransfer.planner import build_plan
 from xtransfer.records import Record
 from xtransfer.store import open_store
+from xtransfer.workbench import Workbench
 
 
 @pytest.fixture

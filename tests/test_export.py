@@ -13,11 +13,11 @@ from transformers import AutoModel, AutoTokenizer
 
 from tests.command import Run
 from tests.train.test_averaging import run_small
-from xtransfer.execute import Workbench
 from xtransfer.forms import classification
 from xtransfer.predictions import read_predictions
 from xtransfer.records import Record
 from xtransfer.report.build import collect_results
+from xtransfer.workbench import Workbench
 
 
 @pytest.fixture(scope="module")

@@ -24,8 +24,8 @@ for name in [name for name in os.environ if name.startswith("RAY_")]:
     del os.environ[name]
 os.environ["RAY_raylet_start_wait_time_s"] = "240"  # a busy machine is no failure
 from xtransfer.placement import Placement
-from xtransfer.runner import _ray
-with _ray(Placement.model_validate({"ray": {"cpus": 1}})):
+from xtransfer.ray_session import ray_session
+with ray_session(Placement.model_validate({"ray": {"cpus": 1}})):
     import ray
     node = ray._private.worker._global_node
     print(json.dumps({

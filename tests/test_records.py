@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import multiprocessing
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -13,64 +11,17 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
 
+from tests.drafts import FILES, KEY, contents, draft, object_of, write_files
 from xtransfer.errors import ConfigError, IdentityError, IntegrityError, NotFound, StoreError
-from xtransfer.records import (
-    OutputFile,
-    Record,
-    commit,
-    damage,
-    fetch,
-    find,
-    load_records,
-    read_file,
-    read_record,
-)
+from xtransfer.outputs import fetch, read_file
+from xtransfer.records import Record, commit, find, load_records, read_record
 from xtransfer.store import ObjectInfo, Store, open_store
-
-FILES = {"model.safetensors": bytes(range(256)) * 40, "logs/a.txt": b"", "z.json": b"{}\n"}
-
-
-def draft(**changes: Any) -> Record:
-    values = {
-        "key": "0" * 12,
-        "kind": "train",
-        "name": "xnli-lr1e-05-seed1",
-        "version": 1,
-        "spec": {"task": "xnli", "layers": (1, 2), "rate": 1e-5},
-        "inputs": {"data": "ba9876543210"},
-        "result": {"dev": {"en": 83.25}},
-        "environment": {"torch": "2.13.0"},
-        "placement": {"workers": 2},
-        "timing": {"train": 12},
-    }
-    record = Record(**{**values, **changes})
-    return record if "key" in changes else record.model_copy(update={"key": record.expected_key})
-
-
-KEY = draft().key
 
 
 @pytest.fixture
 def output(tmp_path: Path) -> Path:
-    folder = tmp_path / "output"
-    for name, data in FILES.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(data)
-    return folder
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
-
-
-def object_of(record: Record, name: str) -> str:
-    return next(file.object for file in record.files if file.name == name)
+    return write_files(tmp_path / "output")
 
 
 # --- the round trip ------------------------------------------------------------------------------
@@ -117,16 +68,6 @@ def test_files_come_first_and_the_record_last(
     record = commit(store, draft(), output)
     expected = {(file.object, file.size) for file in record.files}
     assert [set(infos) for infos in seen] == [expected]
-
-
-def test_some_files_can_be_fetched_alone(store: Store, output: Path, tmp_path: Path) -> None:
-    record = commit(store, draft(), output)
-    fetch(store, record, tmp_path / "got", ["z.json"])
-    assert contents(tmp_path / "got") == {"z.json": FILES["z.json"]}
-    with pytest.raises(NotFound, match=r"no file 'y\.json'\. It has: logs/a\.txt, model"):
-        fetch(store, record, tmp_path / "got", ["y.json"])
-    with pytest.raises(NotFound, match=r"no file '\.\./x'"):
-        read_file(store, record, "../x")
 
 
 def test_what_json_cannot_say_is_not_committed(store: Store) -> None:
@@ -190,37 +131,6 @@ def test_a_writer_that_died_before_its_record_is_no_hindrance(
 
 
 # --- damage --------------------------------------------------------------------------------------
-
-
-def _flip(data: bytes) -> bytes:
-    return data[:5000] + bytes([data[5000] ^ 1]) + data[5001:]
-
-
-DAMAGE: dict[str, tuple[Callable[[bytes], bytes], str]] = {
-    "bit flip": (_flip, "its bytes have SHA-256 [0-9a-f]{64}, its record says [0-9a-f]{64}"),
-    "truncation": (lambda data: data[:-1], "has 10239 bytes, its record says 10240"),
-    "growth": (lambda data: data + b"x", "has 10241 bytes, its record says 10240"),
-    "emptiness": (lambda _: b"", "has 0 bytes, its record says 10240"),
-}
-
-
-@pytest.mark.parametrize("how", [*DAMAGE, "deletion"])
-def test_damage_is_detected_and_named(store: Store, output: Path, tmp_path: Path, how: str) -> None:
-    record = commit(store, draft(), output)
-    target = object_of(record, "model.safetensors")
-    if how == "deletion":
-        message = "absent, though its record says 10240 bytes"
-        store.delete(target)
-    else:
-        change, message = DAMAGE[how]
-        store.write(target, change(store.read(target)))
-    message = f"^{store.url}/{target}: {message}.*Run its plan again"
-    with pytest.raises(IntegrityError, match=message):
-        fetch(store, record, tmp_path / "got")
-    with pytest.raises(IntegrityError, match=message):
-        read_file(store, record, "model.safetensors")
-    assert "model.safetensors" not in contents(tmp_path / "got")
-    assert all(name in FILES for name in contents(tmp_path / "got"))  # nothing half-fetched
 
 
 VALID = json.loads(draft().model_dump_json())
@@ -304,63 +214,6 @@ def test_damaged_records_are_left_out_and_told(store: Store, output: Path) -> No
     assert "has 2 bytes, its record says 3" in texts[0]
     assert "absent" in texts[1]
     assert "malformed record" in texts[2]
-
-
-def test_every_damaged_object_is_found_by_reading_all(store: Store, output: Path) -> None:
-    record = commit(store, draft(), output)
-    assert damage(store, record) == []
-    store.write(object_of(record, "model.safetensors"), _flip(FILES["model.safetensors"]))
-    store.delete(object_of(record, "z.json"))
-    first, second = (str(fault) for fault in damage(store, record))
-    assert "model.safetensors: its bytes have SHA-256" in first
-    assert "z.json: absent" in second
-
-
-@pytest.mark.parametrize("name", ["..", "../../x", "/x", "", "a/../../x", "a\0"])
-def test_no_file_name_leaves_the_folder(name: str) -> None:
-    with pytest.raises(ValidationError):
-        OutputFile(name=name, object="a", size=0, sha256=HASH)
-
-
-# --- fetching again, and together ----------------------------------------------------------------
-
-
-def test_a_file_that_verifies_is_not_fetched_again(
-    store: Store, output: Path, tmp_path: Path
-) -> None:
-    record = commit(store, draft(), output)
-    folder = fetch(store, record, tmp_path / "got")
-    model, other = folder / "model.safetensors", folder / "z.json"
-    kept = model.stat().st_ino
-    other.write_bytes(b"[]\n")  # damaged here: the same size
-    store.delete(object_of(record, "model.safetensors"))
-    fetch(store, record, folder)
-    assert model.stat().st_ino == kept
-    assert contents(folder) == FILES
-
-
-def _fetch_from_a_process(url: str, record: Record, folder: Path, barrier: Any) -> None:
-    barrier.wait()
-    for _ in range(5):
-        fetch(open_store(url), record, folder)
-
-
-def test_processes_may_fetch_into_one_folder(store: Store, output: Path, tmp_path: Path) -> None:
-    record = commit(store, draft(), output)
-    spawn = multiprocessing.get_context("spawn")
-    barrier = spawn.Barrier(3)
-    workers = [
-        spawn.Process(
-            target=_fetch_from_a_process, args=(store.url, record, tmp_path / "got", barrier)
-        )
-        for _ in range(3)
-    ]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join(timeout=120)
-    assert [worker.exitcode for worker in workers] == [0, 0, 0]
-    assert contents(tmp_path / "got") == FILES
 
 
 # --- finding -------------------------------------------------------------------------------------

@@ -13,8 +13,9 @@ import pytest
 from tests.prints import FakePrints
 from xtransfer import execute, leases
 from xtransfer.config import Experiment
+from xtransfer.encoder import encoder_place
 from xtransfer.errors import DataError, InputLost, StepBusy
-from xtransfer.execute import Workbench, encoder_place, run_step
+from xtransfer.execute import run_step
 from xtransfer.leases import attempts
 from xtransfer.placement import Placement
 from xtransfer.plan import Plan, Step
@@ -22,6 +23,7 @@ from xtransfer.planner import build_plan
 from xtransfer.records import Done, Record
 from xtransfer.settings import read_settings
 from xtransfer.store import Store
+from xtransfer.workbench import Workbench
 
 OVERRIDES = ("name=small", "encoder=encoder", "target={tasks: [xnli], languages: {xnli: [en]}}")
 

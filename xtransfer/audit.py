@@ -19,9 +19,10 @@ from xtransfer.errors import IntegrityError, NotFound, shown
 from xtransfer.folders import temporary_folder
 from xtransfer.identity import file_digest
 from xtransfer.leases import LEASES, Clock, holder
+from xtransfer.outputs import OutputFile
 from xtransfer.plan import VERSIONS
 from xtransfer.quarantine import QUARANTINE, set_aside_at
-from xtransfer.records import OutputFile, Record, key_in, parse_record
+from xtransfer.records import Record, key_in, parse_record
 from xtransfer.store import Store
 from xtransfer.sweeps.rungs import RUNGS
 from xtransfer.sweeps.suggestion import SUGGESTIONS

@@ -13,8 +13,9 @@ from typing import Any
 from xtransfer.card import Card, Provenance, model_card
 from xtransfer.errors import UserError, XtransferError, shown
 from xtransfer.folders import temporary_folder
+from xtransfer.outputs import fetch
 from xtransfer.plan import VERSIONS, Plan
-from xtransfer.records import Record, fetch, find, load_records
+from xtransfer.records import Record, find, load_records
 from xtransfer.results import check_result
 from xtransfer.store import Store
 from xtransfer.store.folder import disk_errors
@@ -100,7 +101,7 @@ def _write(
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    from xtransfer.execute import load_tokenizer
+    from xtransfer.encoder import load_tokenizer
     from xtransfer.train.assembly import WEIGHTS
     from xtransfer.train.model import apply_weights, load_encoder, read_weights
 

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from xtransfer.errors import DataError
-from xtransfer.records import Record, read_file
+from xtransfer.outputs import read_file
+from xtransfer.records import Record
 from xtransfer.store import Store
 from xtransfer.tasks.task import Task
 

@@ -18,43 +18,18 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from xtransfer.errors import ConfigError, IntegrityError, NotFound, StoreError, XtransferError
-from xtransfer.folders import temporary_folder
-from xtransfer.identity import canonical_json, file_digest, key_of
-from xtransfer.store import Store, name_fault
-from xtransfer.store.folder import disk_errors, temporary_beside
+from xtransfer.identity import canonical_json, key_of
+from xtransfer.outputs import OutputFile, check_listed, delete_files, safe_name, upload_files
+from xtransfer.store import Store
 
 _RECORD = "record.json"
 _THREADS = 8
-"""Small objects in flight at once: what takes time is the way to the store."""
-
-T = TypeVar("T")
-R = TypeVar("R")
-
-
-def _safe(name: str) -> str:
-    fault = name_fault(name)
-    if fault:
-        raise ValueError(f"the name {name!r} {fault}")
-    return name
-
-
-class OutputFile(BaseModel):
-    """One file of a finished step."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: Annotated[str, AfterValidator(_safe)]
-    """Relative POSIX path below the step's output folder."""
-    object: Annotated[str, AfterValidator(_safe)]
-    """Name in the store."""
-    size: int = Field(ge=0)
-    """Bytes."""
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+"""Records in flight at once: what takes time is the way to the store."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +87,7 @@ class Record(BaseModel):
 
     @model_validator(mode="after")
     def _check_files(self) -> Record:
-        _safe(self.folder)
+        safe_name(self.folder)
         names = [file.name for file in self.files]
         if len(set(names)) != len(names):
             raise ValueError("two files have one name")
@@ -148,17 +123,16 @@ def commit(
     if first is not None:
         return first
     attempt = f"{draft.folder}/{secrets.token_hex(4)}"
-    paths = _files_below(folder) if folder else {}
-    files = _each(lambda name: _upload(store, f"{attempt}/{name}", name, paths[name]), paths)
+    files = upload_files(store, folder, attempt) if folder else ()
     text = sealed(draft.model_copy(update={"files": files}))
     try:
         fence()
     except XtransferError:
-        _each(lambda file: store.delete(file.object), files)
+        delete_files(store, files)
         raise
     if store.create(f"{draft.folder}/{_RECORD}", text.encode()):
         return Record.model_validate_json(text)  # as every later reader will see it
-    _each(lambda file: store.delete(file.object), files)
+    delete_files(store, files)
     first = read_record(store, draft.kind, draft.name, draft.key)
     if first is None:
         where = f"{store.url}/{draft.folder}/{_RECORD}"
@@ -197,7 +171,7 @@ def load_records(
             record = _read(store, name)
             if record is not None and damaged is not None:
                 for file in record.files:
-                    _check_listed(store, file, sizes)
+                    check_listed(store, file, sizes)
         except IntegrityError as error:
             if damaged is None:
                 raise
@@ -205,7 +179,8 @@ def load_records(
             return None
         return record
 
-    found = _each(read, [name for name in sizes if key_in(name)])
+    with ThreadPoolExecutor(_THREADS) as pool:
+        found = list(pool.map(read, [name for name in sizes if key_in(name)]))
     return {record.key: record for record in found if record is not None}
 
 
@@ -237,44 +212,6 @@ def find(store: Store, key_prefix: str) -> Record:
     return record
 
 
-def fetch(store: Store, record: Record, folder: Path, names: Iterable[str] | None = None) -> Path:
-    """Download a record's files (or those of `names`) into `folder` and return it.
-
-    A file that is there already and has the right digest is kept. Processes may fetch one record
-    into one folder at the same time: a file appears whole and verified, or not at all.
-
-    Raises:
-        IntegrityError: naming the object whose bytes are not those of the record, or absent.
-        NotFound: when the record has no file of such a name.
-    """
-    wanted = record.files if names is None else [_file(store, record, name) for name in names]
-    with disk_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    _each(lambda file: _fetch_file(store, file, folder / file.name), wanted)
-    return folder
-
-
-def read_file(store: Store, record: Record, name: str) -> bytes:
-    """Return the verified bytes of one of a record's files; raises as `fetch` does."""
-    file = _file(store, record, name)
-    try:
-        data = store.read(file.object)
-    except NotFound:
-        raise _absent(store, file) from None
-    _verify(store, file, len(data), hashlib.sha256(data).hexdigest())
-    return data
-
-
-def damage(store: Store, record: Record) -> list[IntegrityError]:
-    """Read every object that a record names, and return what is wrong with them."""
-    with temporary_folder() as folder:
-        found = _each(
-            lambda pair: _fault(store, pair[1], folder / str(pair[0])),
-            enumerate(record.files),
-        )
-    return [fault for fault in found if fault is not None]
-
-
 def record_name(folder: str) -> str:
     """Return the name of the record's object of the step in `folder`."""
     return f"{folder}/{_RECORD}"
@@ -304,33 +241,17 @@ def parse_record(data: bytes, name: str, where: str) -> Record:
     return record
 
 
-def _files_below(folder: Path) -> dict[str, Path]:
-    """Return logical name -> path, sorted by name."""
-    if not folder.is_dir():
-        raise StoreError(str(folder), "is no folder, so its files cannot be committed")
-    files = (path for path in folder.rglob("*") if path.is_file())
-    return dict(sorted((path.relative_to(folder).as_posix(), path) for path in files))
-
-
-def _upload(store: Store, target: str, name: str, path: Path) -> OutputFile:
-    with disk_errors(path):
-        digest, size = file_digest(path), path.stat().st_size
-    store.upload(target, path)
-    return OutputFile(name=name, object=target, size=size, sha256=digest)
-
-
-def _to_text(record: Record) -> str:
-    """Return the record as JSON for people and programs: keys sorted, indented."""
-    value = record.model_dump()
-    canonical_json(value)  # raises for what JSON cannot say, and says where it is
-    return json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False) + "\n"
-
-
 def sealed(record: Record) -> str:
     """Return the record's text with the seal that belongs to it."""
     bare = record.model_copy(update={"seal": ""})
     seal = hashlib.sha256(_to_text(bare).encode()).hexdigest()
     return _to_text(bare.model_copy(update={"seal": seal}))
+
+
+def key_in(name: str) -> str:
+    """Return the key in the name of a record's object, or "" for any other object."""
+    found = re.fullmatch(rf"[^/]+/[^/]+-([0-9a-f]{{12}})/{re.escape(_RECORD)}", name)
+    return found[1] if found else ""
 
 
 def _read(store: Store, name: str) -> Record | None:
@@ -341,75 +262,8 @@ def _read(store: Store, name: str) -> Record | None:
     return parse_record(data, name, f"{store.url}/{name}")
 
 
-def key_in(name: str) -> str:
-    """Return the key in the name of a record's object, or "" for any other object."""
-    found = re.fullmatch(rf"[^/]+/[^/]+-([0-9a-f]{{12}})/{re.escape(_RECORD)}", name)
-    return found[1] if found else ""
-
-
-def _file(store: Store, record: Record, name: str) -> OutputFile:
-    for file in record.files:
-        if file.name == name:
-            return file
-    has = ", ".join(file.name for file in record.files) or "none"
-    raise NotFound(f"{store.url}/{record.folder}", f"has no file '{name}'", f"It has: {has}.")
-
-
-def _fetch_file(store: Store, file: OutputFile, path: Path) -> None:
-    with disk_errors(path):
-        if path.is_file() and path.stat().st_size == file.size and file_digest(path) == file.sha256:
-            return
-        temporary = temporary_beside(path)
-        try:
-            store.download(file.object, temporary)
-            _verify(store, file, temporary.stat().st_size, file_digest(temporary))
-            temporary.replace(path)
-        except NotFound:
-            raise _absent(store, file) from None
-        finally:
-            temporary.unlink(missing_ok=True)
-
-
-def _fault(store: Store, file: OutputFile, path: Path) -> IntegrityError | None:
-    try:
-        _fetch_file(store, file, path)
-    except IntegrityError as error:
-        return error
-    finally:
-        path.unlink(missing_ok=True)
-    return None
-
-
-def _check_listed(store: Store, file: OutputFile, sizes: dict[str, int]) -> None:
-    if file.object not in sizes:
-        raise _absent(store, file)
-    _check_size(store, file, sizes[file.object])
-
-
-def _check_size(store: Store, file: OutputFile, size: int) -> None:
-    if size != file.size:
-        where = f"{store.url}/{file.object}"
-        raise IntegrityError(where, f"has {size} bytes, its record says {file.size}", _REDO)
-
-
-def _verify(store: Store, file: OutputFile, size: int, sha256: str) -> None:
-    _check_size(store, file, size)
-    if sha256 != file.sha256:
-        where = f"{store.url}/{file.object}"
-        raise IntegrityError(
-            where, f"its bytes have SHA-256 {sha256}, its record says {file.sha256}", _REDO
-        )
-
-
-def _absent(store: Store, file: OutputFile) -> IntegrityError:
-    what = f"absent, though its record says {file.size} bytes with SHA-256 {file.sha256}"
-    return IntegrityError(f"{store.url}/{file.object}", what, _REDO)
-
-
-_REDO = "Run its plan again: the step is set aside and done anew."
-
-
-def _each(function: Callable[[T], R], items: Iterable[T]) -> tuple[R, ...]:
-    """Call `function` on all items in a few threads; results are in order."""
-    with ThreadPoolExecutor(_THREADS) as pool:
-        return tuple(pool.map(function, items))
+def _to_text(record: Record) -> str:
+    """Return the record as JSON for people and programs: keys sorted, indented."""
+    value = record.model_dump()
+    canonical_json(value)  # raises for what JSON cannot say, and says where it is
+    return json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False) + "\n"

@@ -5,18 +5,15 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import os
 import secrets
 import shutil
-import signal
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from xtransfer.errors import IntegrityError, StoreError, XtransferError, shown
+from xtransfer.errors import IntegrityError, StoreError, XtransferError
 from xtransfer.failures import DIED, forget, note_failure, note_of, reason
 from xtransfer.folders import private_folder, remove_orphans
 from xtransfer.frontier import Frontier
@@ -25,14 +22,16 @@ from xtransfer.leases import holder
 from xtransfer.packing import gpus_of
 from xtransfer.placement import Placement, Resources
 from xtransfer.plan import Plan, Step
+from xtransfer.ray_session import RAY, ray_session
 from xtransfer.records import load_records, record_name
 from xtransfer.store import Store
+from xtransfer.termination import ending_on_terminate
 from xtransfer.tracking.feed import tracked
 
 log = logging.getLogger(__name__)
 
-SCRATCH, RAY = "xtransfer-run", "xt-ray"
-"""How the names of a driver's temporary folders begin."""
+SCRATCH = "xtransfer-run"
+"""How the names of temporary folders for fetched files begin."""
 DRIVER_MEMORY = 512 * 2**20
 """Bytes that the driver of a trial with several workers claims."""
 
@@ -92,7 +91,7 @@ def _work(plan: Plan, store: Store, placement: Placement, board: Board) -> Summa
     name = f"plans/{plan.experiment}-{plan.key}.json"
     store.write(name, json.dumps(plan.to_json()).encode())
     forget(store, plan.steps.keys() - done)
-    with _scratch(placement) as scratch, _ray(placement):
+    with _scratch(placement) as scratch, ray_session(placement):
         if placement.ray.address != "local":
             board = MeasuredBoard(board, plan, placement, recorded=done)
         frontier = _tune(
@@ -121,11 +120,12 @@ def _tune(
 ) -> Frontier:
     from ray import tune
 
-    from xtransfer.execute import Workbench, run_step
+    from xtransfer.execute import run_step
     from xtransfer.leaving import ask_to_leave
     from xtransfer.search import PlanSearcher, ProgressRelay
     from xtransfer.sweeps.scheduler import SweepScheduler
     from xtransfer.trial import run_trial
+    from xtransfer.workbench import Workbench
 
     def look(step: Step) -> str:
         if store.exists(record_name(step.folder)):
@@ -197,7 +197,7 @@ def _tune(
         ),
     )
     try:
-        with _ending_on_terminate(leave, seconds=placement.grace_s):
+        with ending_on_terminate(leave, seconds=placement.grace_s):
             tuner.fit()
     except RuntimeError as error:
         raise XtransferError(
@@ -257,108 +257,5 @@ def _scratch(placement: Placement) -> Iterator[Path]:
         shutil.rmtree(path, ignore_errors=True)
 
 
-@contextmanager
-def _ray(placement: Placement) -> Iterator[None]:
-    """Start a private Ray or join the cluster that the placement names."""
-    os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
-    # The board tells of failures, in words; Tune would print tracebacks of Ray's own.
-    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
-    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
-    os.environ.setdefault("TUNE_RESULT_BUFFER_LENGTH", "0")
-    os.environ.setdefault("RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS", "0")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    local = placement.ray.address == "local"
-    if local:
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
-        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(16))
-    import ray
-
-    options: dict[str, Any] = {"address": placement.ray.address}
-    with ExitStack() as stack:
-        if local:
-            options |= {
-                "num_cpus": placement.ray.cpus,
-                "num_gpus": placement.ray.gpus,
-                "_temp_dir": str(stack.enter_context(_ray_folder())),
-                "dashboard_host": "127.0.0.1",
-            }
-        try:
-            ray.init(**options, log_to_driver=False, logging_level=logging.ERROR)
-        except Exception as error:
-            next_ = "Check ray.address."
-            if local:
-                next_ = "Start again, when the machine is less busy or TMPDIR is another folder."
-            raise XtransferError(
-                f"ray {placement.ray.address}",
-                f"no Ray cluster: {shown(str(error), most=300)}",
-                next_,
-            ) from error
-        try:
-            yield
-        finally:
-            ray.shutdown()
-
-
-@contextmanager
-def _ray_folder() -> Iterator[Path]:
-    """Yield a private Ray's folder: a Unix socket's path may have 107 characters, so its name is short.
-
-    The temporary files of Ray's processes are in it, too: what they leave when they are killed goes
-    with the folder.
-    """
-    folder = private_folder(RAY)
-    before = os.environ.get("TMPDIR")
-    os.environ["TMPDIR"] = str(folder)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        if before is None:
-            del os.environ["TMPDIR"]
-        else:
-            os.environ["TMPDIR"] = before
-
-
 def _discard(_: object) -> None:
     """Drop a value that a callback must not return."""
-
-
-def on_terminate() -> None:
-    """Make SIGTERM end the driver as Ctrl-C does, so that Ray and scratch are cleaned up."""
-    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
-
-
-@contextmanager
-def _ending_on_terminate(leave: Callable[[], None], *, seconds: float) -> Iterator[None]:
-    """Have SIGTERM call `leave`, and interrupt the block if it has not ended `seconds` later.
-
-    Raises:
-        KeyboardInterrupt: after the block, when SIGTERM has come.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    told, ended = threading.Event(), threading.Event()
-
-    def wait() -> None:
-        told.wait()
-        if ended.is_set():
-            return
-        log.info("told to end: running trials save their state and leave")
-        leave()
-        if not ended.wait(seconds):
-            os.kill(os.getpid(), signal.SIGINT)  # Tune ends its run on it
-
-    before = signal.signal(signal.SIGTERM, lambda *_: told.set())
-    waiter = threading.Thread(target=wait, name="ending", daemon=True)
-    waiter.start()
-    try:
-        yield
-        if told.is_set():
-            raise KeyboardInterrupt
-    finally:
-        ended.set()
-        told.set()
-        waiter.join()
-        signal.signal(signal.SIGTERM, before)

@@ -24,13 +24,14 @@ from xtransfer.errors import (
     UserError,
     XtransferError,
 )
-from xtransfer.execute import Workbench, run_step
+from xtransfer.execute import run_step
 from xtransfer.failures import note_failure
 from xtransfer.leaving import Notice
 from xtransfer.logs import StoreLog
 from xtransfer.placement import Placement
 from xtransfer.plan import Plan
 from xtransfer.store import Store, StoreOptions, open_store
+from xtransfer.workbench import Workbench
 
 TELL_EVERY_S = 1.0
 LOG_EVERY_S = 15.0

@@ -25,12 +25,13 @@ import yaml
 
 from xtransfer.averaging import Average, averages_of
 from xtransfer.config import load_experiment
-from xtransfer.execute import Workbench, run_step
+from xtransfer.execute import run_step
 from xtransfer.fingerprints import Fingerprints
 from xtransfer.placement import Placement
 from xtransfer.planner import build_plan
 from xtransfer.records import Record
 from xtransfer.store import open_store
+from xtransfer.workbench import Workbench
 
 RESULTS = Path(__file__).parent / "results"
 RATES = (1e-3, 4e-3)

@@ -108,11 +108,12 @@ class Study:
     def prepare(self) -> None:
         """Write the experiment; record the prepared data, and save the same rows for the peer."""
         from xtransfer.config import load_experiment
-        from xtransfer.execute import Workbench, run_step
+        from xtransfer.execute import run_step
         from xtransfer.fingerprints import Fingerprints
         from xtransfer.placement import Placement
         from xtransfer.planner import build_plan
         from xtransfer.store import open_store
+        from xtransfer.workbench import Workbench
 
         self.experiment.write_text(json.dumps(self._settings()), encoding="utf-8")
         experiment = load_experiment(self.experiment)

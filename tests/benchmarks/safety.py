@@ -36,8 +36,9 @@ from tests.tiny import tiny_encoder, tiny_pairs, tiny_part
 from xtransfer.checkpoints import save_checkpoint
 from xtransfer.identity import key_of
 from xtransfer.leases import claim
+from xtransfer.outputs import fetch
 from xtransfer.placement import TrainResources
-from xtransfer.records import Record, commit, fetch
+from xtransfer.records import Record, commit
 from xtransfer.store import Store, open_store
 from xtransfer.train.context import Checkpoint, Context
 from xtransfer.train.loop import train

@@ -9,7 +9,7 @@ import yaml
 from tests.command import Run
 from tests.doctor.conftest import Patient
 from tests.recorded import record_steps
-from xtransfer import runner
+from xtransfer import runner, termination
 from xtransfer.config import load_experiment
 from xtransfer.errors import StepError
 from xtransfer.fingerprints import Fingerprints
@@ -129,7 +129,7 @@ def test_a_run_goes_on_without_the_data_of_steps_that_are_done(
         raise StepError("", "stopped here")
 
     monkeypatch.setattr(runner, "run_plan", run_plan)
-    monkeypatch.setattr(runner, "on_terminate", lambda: None)
+    monkeypatch.setattr(termination, "on_terminate", lambda: None)
     done = run("run", config, "--store", url)
     assert started == [made.key]
     assert "xtransfer: taken as recorded: mnli train en: neither" in done.err

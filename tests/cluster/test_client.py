@@ -10,7 +10,8 @@ import pytest
 
 from tests.cluster.fake_api import Answer, FakeApi
 from xtransfer.cluster import client
-from xtransfer.cluster.api import Api, ApiError, Unreachable
+from xtransfer.cluster.api import Api
+from xtransfer.cluster.api_errors import ApiError, Unreachable
 from xtransfer.cluster.client import JobNotFound, cancel, follow, states, submit
 from xtransfer.cluster.jobs import JobObjects
 from xtransfer.cluster.manifests import at

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.costs.timed import PLACED, SMALL, by_key, counted, of_kind, plan_of, scored, trained
-from xtransfer.costs.estimate import Estimate, Question, estimate, to_json
+from xtransfer.costs.document import to_json
+from xtransfer.costs.estimate import Estimate, Question, estimate
 from xtransfer.costs.tables import Figure, Price, Prices, SpeedTable
 from xtransfer.costs.words import figure_lines, phase_rows, summary_lines, unknown_lines
 from xtransfer.placement import Placement, RayCluster, Resources, TrainResources

@@ -24,7 +24,7 @@ from xtransfer.data.examples import (
 from xtransfer.errors import DataError
 from xtransfer.tasks import TASKS
 from xtransfer.tasks.hub import HUB, REVISIONS, on_hub
-from xtransfer.tasks.targets import UPOS
+from xtransfer.tasks.targets.tagging import UPOS
 from xtransfer.tasks.task import Split, Task
 
 NLI = ("entailment", "neutral", "contradiction")

@@ -16,7 +16,7 @@ from xtransfer.data.synthetic.draws import LABELS
 from xtransfer.data.synthetic.language import Speaker
 from xtransfer.data.synthetic.lexicon import VERB_FRAMES, concepts
 from xtransfer.data.synthetic.meaning import Clause, Phrase
-from xtransfer.tasks.targets import UPOS
+from xtransfer.tasks.targets.tagging import UPOS
 
 SIZES = Sizes(
     text=300,

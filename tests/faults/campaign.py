@@ -12,7 +12,8 @@ from pathlib import Path
 from xtransfer.audit import audit
 from xtransfer.errors import IntegrityError
 from xtransfer.identity import file_digest
-from xtransfer.records import Record, fetch, load_records, read_record
+from xtransfer.outputs import fetch
+from xtransfer.records import Record, load_records, read_record
 from xtransfer.store import Store, StoreOptions, open_store
 
 KINDS = ("pretrain", "prepare", "train", "select", "evaluate")

@@ -20,7 +20,8 @@ from tests.faults.driver import STEPS, Bench, Driver
 from tests.faults.processes import Process, below
 from tests.faults.watch import Left, Watch, attempts_by_state, what_is_left
 from xtransfer.folders import remove_orphans
-from xtransfer.runner import RAY, SCRATCH
+from xtransfer.ray_session import RAY
+from xtransfer.runner import SCRATCH
 
 TITLES = {"trial": "ray::ImplicitFunc", "worker": "ray::RayTrainWorker", "raylet": "raylet/raylet "}
 """Victim -> how the title of its process begins, or what it has in it."""

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xtransfer.metrics.tagging import chunks, tag_scores
-from xtransfer.tasks.targets import UPOS
+from xtransfer.tasks.targets.tagging import UPOS
 
 # Numbers in this file were computed with seqeval 0.0.12 (f1_score, precision_score, recall_score,
 # accuracy_score, get_entities), the version that XTREME's environment pins.

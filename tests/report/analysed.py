@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.small import BAD, GOOD, TASK, write_small
 from xtransfer.config import Experiment, load_experiment
-from xtransfer.execute import Workbench, run_step
+from xtransfer.execute import run_step
 from xtransfer.fingerprints import Fingerprints
 from xtransfer.placement import Placement
 from xtransfer.plan import Plan
@@ -17,6 +17,7 @@ from xtransfer.planner import build_plan
 from xtransfer.records import Record
 from xtransfer.report.analyses import Analysed, analyse
 from xtransfer.store import open_store
+from xtransfer.workbench import Workbench
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,13 @@ from tests.prints import FakePrints
 from tests.recorded import record_of
 from xtransfer.claims import Claim
 from xtransfer.config import Experiment
+from xtransfer.outputs import OutputFile
 from xtransfer.plan import BASELINE, Plan, Step
 from xtransfer.planner import build_plan
-from xtransfer.records import OutputFile, Record
+from xtransfer.records import Record
 from xtransfer.report.answer import Answer, build_answer
 from xtransfer.report.build import collect_results, describe_run
-from xtransfer.report.evidence import gather
+from xtransfer.report.draws import gather
 from xtransfer.report.results import ReportInfo, tabulate
 from xtransfer.report.study import Study, study_of
 from xtransfer.settings import read_settings

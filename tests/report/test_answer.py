@@ -22,9 +22,11 @@ from xtransfer.metrics import score
 from xtransfer.plan import Plan
 from xtransfer.predictions import read_gold, read_predictions
 from xtransfer.records import Record
-from xtransfer.report.answer import OVERALL, Answer, answer_json
+from xtransfer.report.answer import Answer, answer_json
 from xtransfer.report.build import answer_of, collect_results, describe_run
-from xtransfer.report.evidence import Evidence, gather
+from xtransfer.report.draws import gather
+from xtransfer.report.evidence import Evidence
+from xtransfer.report.scores import OVERALL
 from xtransfer.report.tables import render
 from xtransfer.statistics.corrections import holm
 from xtransfer.statistics.resampling import number_of, resample
@@ -282,7 +284,7 @@ def test_languages_with_the_same_examples_are_resampled_together(
         seeds.append(tuple(seed))
         return resample(tallies, score, draws=draws, seed=seed)
 
-    monkeypatch.setattr("xtransfer.report.evidence.resample", spy)
+    monkeypatch.setattr("xtransfer.report.draws.resample", spy)
     run_.evidence()
     found = {number: [s for s in seeds if s[1] == number] for number in {s[1] for s in seeds}}
     mlqa = found[number_of("mlqa")]

@@ -10,9 +10,10 @@ from tests.report.evidence import evidence
 from xtransfer.claims import Claim
 from xtransfer.config import Experiment
 from xtransfer.plan import BASELINE, Plan
-from xtransfer.report.answer import OVERALL, Answer, build_answer
+from xtransfer.report.answer import Answer, build_answer
 from xtransfer.report.evidence import Sample
 from xtransfer.report.results import ReportInfo, Result, tabulate
+from xtransfer.report.scores import OVERALL
 from xtransfer.report.sections import (
     caution_section,
     claims_section,

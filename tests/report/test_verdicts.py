@@ -8,7 +8,8 @@ import yaml
 from tests.report.evidence import evidence
 from xtransfer.claims import Claim
 from xtransfer.report.evidence import Evidence
-from xtransfer.report.verdicts import ClaimResult, Question, judge
+from xtransfer.report.quantities import Question
+from xtransfer.report.verdicts import ClaimResult, judge
 from xtransfer.settings import _listify
 
 # Standard errors of these gains are about 0.3: clear at a point, open at a tenth of one.

@@ -9,10 +9,11 @@ import pytest
 
 from tests.prints import FakePrints
 from xtransfer.config import load_experiment
-from xtransfer.execute import Workbench, run_step
+from xtransfer.execute import run_step
 from xtransfer.placement import Placement
 from xtransfer.planner import build_plan
 from xtransfer.store import open_store
+from xtransfer.workbench import Workbench
 
 EXPERIMENT = """
 name: retrieval

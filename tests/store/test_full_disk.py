@@ -19,12 +19,13 @@ from tests.small import small_bench
 from xtransfer import execute
 from xtransfer.checkpoints import load_checkpoint, save_checkpoint
 from xtransfer.errors import StoreError
-from xtransfer.execute import Workbench, run_step
+from xtransfer.execute import run_step
 from xtransfer.plan import Step
 from xtransfer.prepared import write_rows
 from xtransfer.records import Done, read_record
 from xtransfer.store import open_store
 from xtransfer.store.folder import enough_space
+from xtransfer.workbench import Workbench
 
 MESSAGE = r"no space is left on the disk: \d+ of 4 MiB are free at .*\. Free some and start again"
 

@@ -17,7 +17,7 @@ from tests.small import write_small
 from tests.train.workers import SPEC, train_tiny
 from xtransfer.config import Experiment, load_experiment
 from xtransfer.errors import StepError
-from xtransfer.execute import Workbench, run_step
+from xtransfer.execute import run_step
 from xtransfer.fingerprints import Fingerprints
 from xtransfer.placement import Placement
 from xtransfer.planner import build_plan
@@ -30,8 +30,10 @@ from xtransfer.train.assembly import WEIGHTS, gather_inputs, make_model, make_pa
 from xtransfer.train.averaging import mean_weights
 from xtransfer.train.context import Checkpoint, Context
 from xtransfer.train.model import apply_weights, read_weights
+from xtransfer.train.outcome import OUTCOME
 from xtransfer.train.snapshots import Snapshots, snapshot_file
-from xtransfer.train.trial import OUTCOME, trial_spec
+from xtransfer.train.trial import trial_spec
+from xtransfer.workbench import Workbench
 
 BASE = torch.arange(12, dtype=torch.float32).reshape(6, 2)
 

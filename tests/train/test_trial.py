@@ -16,7 +16,7 @@ from tests.small import small_bench
 from tests.train.faults import astray
 from xtransfer.checkpoints import newest_checkpoint
 from xtransfer.errors import Diverged, OutOfMemory, StepError
-from xtransfer.execute import Workbench, run_step
+from xtransfer.execute import run_step
 from xtransfer.plan import Step
 from xtransfer.records import Record
 from xtransfer.train import loop, memory
@@ -24,6 +24,7 @@ from xtransfer.train.assembly import WEIGHTS
 from xtransfer.train.model import read_weights
 from xtransfer.train.saving import BackgroundSaver
 from xtransfer.train.trial import run_worker
+from xtransfer.workbench import Workbench
 
 SAVE = {"resume_every_s": 1e-9}
 STEPS = 8  # 2 epochs of 30 rows in batches of 8

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from xtransfer import __version__
-from xtransfer.cli import benchmark, cluster, data, results, store, study, watch
+from xtransfer.cli import benchmark, cluster, data, jobs, results, run, store, study, watch
 from xtransfer.errors import XtransferError, shown
 
 LONGEST_LINE = 1_500
@@ -81,7 +81,7 @@ def _options(
 for command in (
     study.tasks,
     study.plan,
-    study.run,
+    run.run,
     study.status,
     watch.watch,
     results.explain,
@@ -91,11 +91,12 @@ for command in (
     benchmark.submission,
     benchmark.score,
     cluster.submit,
-    cluster.logs,
-    cluster.wait,
-    cluster.cancel,
+    jobs.logs,
+    jobs.wait,
+    jobs.cancel,
 ):
     app.command()(command)
 app.add_typer(data.commands)
 app.add_typer(store.commands)
+cluster.commands.command()(jobs.status)
 app.add_typer(cluster.commands)

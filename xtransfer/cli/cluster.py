@@ -1,41 +1,27 @@
-"""Commands for Kubernetes: submit, logs, wait, cancel, and `k8s check`, `preflight`, `setup`, `status`.
+"""Commands that send something to Kubernetes: submit, and `k8s check`, `preflight`, `setup`.
 
-Exit status: 0 success; 1 the job or the command failed; 2 a mistake in what was given, a broken rule
-included; 4 the job still goes on when `wait` gives up; 5 no such job.
+Exit status: 0 success; 1 the job that is followed or the command failed; 2 a mistake in what was given, a
+broken rule included.
 """
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xtransfer.cli.options import AsJson, Config, Sets, make_plan
-from xtransfer.cli.output import print_json, print_table
-from xtransfer.errors import ConfigError, UserError, XtransferError
+from xtransfer.cli.jobs import end_as
+from xtransfer.cli.options import AsJson, Config, Context, Namespace, Sets, make_plan
+from xtransfer.cli.output import print_json, print_table, tell
+from xtransfer.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from xtransfer.cluster.jobs import JobObjects
-    from xtransfer.cluster.manifests import Body, Manifest
+    from xtransfer.cluster.manifests import Manifest
     from xtransfer.cluster.policy import Finding
-    from xtransfer.cluster.states import JobState
-
-STILL_GOING = 4
-
-Context = Annotated[
-    str | None, typer.Option("--context", help="Of your kubeconfig; default: the current one.")
-]
-Namespace = Annotated[
-    str | None,
-    typer.Option("--namespace", "-n", help="Default: the overlay's, else the context's."),
-]
-Job = Annotated[
-    str, typer.Argument(help="A job's name, or the experiment's YAML file.", show_default=False)
-]
 
 commands = typer.Typer(
     name="k8s",
@@ -93,114 +79,12 @@ def submit(
         "replaced": "had failed, submitted anew",
     }[done.done]
     state = done.state
-    _tell(f"{objects.name}: {words}; namespace {api.namespace}, store {store_of(objects) or '?'}")
+    tell(f"{objects.name}: {words}; namespace {api.namespace}, store {store_of(objects) or '?'}")
     print(objects.name)
     if follow:
-        _end(client.follow(api, objects.name, say=print, tell=_tell))
+        end_as(client.follow(api, objects.name, say=print, tell=tell))
     elif state is not None and done.done == "adopted":
-        _tell(f"{objects.name}: {state.words}")
-
-
-def logs(
-    job: Job,
-    pod: Annotated[
-        str,
-        typer.Option(
-            "--pod",
-            help="submitter (it relays the driver's output), head, worker, or a pod's name.",
-        ),
-    ] = "submitter",
-    follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Go on until the job ends.")
-    ] = False,
-    tail: Annotated[int | None, typer.Option("--tail", help="Only the last lines.", min=1)] = None,
-    store: Annotated[
-        str | None,
-        typer.Option("--store", help="Show what is kept in this store; the cluster may be gone."),
-    ] = None,
-    step: Annotated[
-        str | None, typer.Option("--step", help="With --store: every attempt at this step, by key.")
-    ] = None,
-    context: Context = None,
-    namespace: Namespace = None,
-) -> None:
-    """Show the log of a job's driver, or of one of its pods; with --store, what drivers and steps left.
-
-    Example: xtransfer logs configs/paper.yaml -n xtransfer --tail 50
-    """
-    from xtransfer.cluster import client
-    from xtransfer.cluster.api import connect
-
-    if step is not None and store is None:
-        raise ConfigError("--step", "needs --store", "Steps log into the store.")
-    if store is not None:
-        _print_kept(store, step or _job_name(job).rpartition("-")[2], tail)
-        return
-    api = connect(context, namespace)
-    name = _job_name(job)
-    client.job_named(api, name)
-    if follow and pod == "submitter":
-        _end(client.follow(api, name, say=print, tell=_tell))
-        return
-    pods = client.pods_of(api, name)
-    if pod in client.ROLES:
-        role, chosen = pod, client.newest(pods, pod)
-    else:
-        chosen = next((each for each in pods if each["metadata"]["name"] == pod), None)
-        role = chosen["metadata"]["labels"].get("xtransfer/role", "") if chosen else ""
-    if chosen is None:
-        names = ", ".join(each["metadata"]["name"] for each in pods) or "none"
-        raise ConfigError(f"--pod {pod}", f"{name} has no such pod", f"Its pods: {names}.")
-    lines = api.logs(
-        chosen["metadata"]["name"], client.container_of(role), tail=tail, follow=follow
-    )
-    for _, line in lines:
-        print(line)
-
-
-def wait(
-    job: Job,
-    timeout: Annotated[
-        float | None, typer.Option("--timeout", help="Seconds; default: no limit.", min=0)
-    ] = None,
-    context: Context = None,
-    namespace: Namespace = None,
-) -> None:
-    """Wait until a job ends. Status 0: it succeeded; 1: it failed; 4: it still goes on; 5: no such job.
-
-    Example: xtransfer wait configs/paper.yaml -n xtransfer --timeout 3600
-    """
-    from xtransfer.cluster import client
-    from xtransfer.cluster.api import connect
-
-    api = connect(context, namespace)
-    name = _job_name(job)
-    last: JobState | None = None
-    for state in client.states(api, name, limit_s=timeout, tell=_tell):
-        if last is None or last.words != state.words:
-            _tell(f"{name}: {state.words}")
-        last = state
-    assert last is not None
-    if last.outcome == "going":
-        raise typer.Exit(STILL_GOING)
-    _end(last)
-
-
-def cancel(job: Job, context: Context = None, namespace: Namespace = None) -> None:
-    """Delete a job and its cluster. Records and checkpoints stay: a submit goes on from them.
-
-    Example: xtransfer cancel configs/paper.yaml -n xtransfer
-    """
-    from xtransfer.cluster import client
-    from xtransfer.cluster.api import connect
-
-    api = connect(context, namespace)
-    name = _job_name(job)
-    if not client.cancel(api, name):
-        raise client.JobNotFound(
-            f"namespace {api.namespace}", f"no RayJob '{name}'", "See: xtransfer k8s status"
-        )
-    print(f"{name}: cancelled")
+        tell(f"{objects.name}: {state.words}")
 
 
 @commands.command()
@@ -282,61 +166,6 @@ def setup(
         print(f"{label} {'taken (dry run)' if dry_run else 'applied'}")
 
 
-@commands.command()
-def status(
-    job: Annotated[
-        str | None,
-        typer.Argument(help="A job's name, or the experiment's YAML file; default: all."),
-    ] = None,
-    context: Context = None,
-    namespace: Namespace = None,
-    as_json: AsJson = False,
-) -> None:
-    """Show jobs and what keeps them from running. What is computed is in `xtransfer status`.
-
-    Example: xtransfer k8s status -n xtransfer
-    """
-    from xtransfer.cluster import client
-    from xtransfer.cluster.api import connect
-    from xtransfer.cluster.states import state_of, trouble_of
-
-    api = connect(context, namespace)
-    bodies = client.jobs(api) if job is None else [client.job_named(api, _job_name(job))]
-    rows: list[tuple[JobState, list[Body], list[str]]] = []
-    for body in bodies:
-        state = state_of(body)
-        pods = client.pods_of(api, state.name)
-        trouble = trouble_of(state, pods) if state.outcome == "going" else []
-        rows.append((state, pods, trouble))
-    if as_json:
-        print_json([{**vars(s), "pods": len(p), "trouble": t} for s, p, t in rows])
-        return
-    print_table(
-        ["job", "outcome", "cluster", "pods", "state"],
-        [[s.name, s.outcome, s.cluster or "-", str(len(p)), s.words] for s, p, _ in rows],
-    )
-    for state, _, trouble in rows:
-        for line in (*trouble, *([state.advice] if state.advice else [])):
-            print(f"{state.name}: {line}")
-
-
-def _print_kept(url: str, key: str, tail: int | None) -> None:
-    """Print the logs in a store of a plan's drivers or of a step's attempts."""
-    from xtransfer.errors import NotFound
-    from xtransfer.logs import kept_logs
-    from xtransfer.store import open_store
-
-    found = kept_logs(open_store(url), key)
-    if not found:
-        raise NotFound(
-            url, f"no log of '{key}'", "A key has 12 hex digits: of a plan, or of a step."
-        )
-    for name, text in found.items():
-        _tell(name)
-        lines = text.splitlines()
-        print("\n".join(lines if tail is None else lines[-tail:]))
-
-
 def _objects(config: Path, sets: list[str] | None, overlay: Path, image: str | None) -> JobObjects:
     """Return the objects of a job that keeps every rule."""
     from xtransfer.cluster.jobs import assemble, resolved_text
@@ -346,9 +175,9 @@ def _objects(config: Path, sets: list[str] | None, overlay: Path, image: str | N
     experiment = load_experiment(config, sets or ())
     made, missing = make_plan(experiment, lenient=True)
     if missing:
-        _tell(f"{len(missing)} inputs are not on this machine; the cluster must have them.")
+        tell(f"{len(missing)} inputs are not on this machine; the cluster must have them.")
     if experiment.data.synthetic is None and not Path(experiment.data.root).is_absolute():
-        _tell(
+        tell(
             f"data.root '{experiment.data.root}' is relative, so pods look below /opt/xtransfer. "
             "Their data volume is at /data: --set data.root=/data"
         )
@@ -379,30 +208,3 @@ class BrokenRules(UserError):
         count = "1 rule is" if len(found) == 1 else f"{len(found)} rules are"
         lines = "".join(f"\n  {finding}" for finding in found)
         super().__init__(where, f"nothing was sent, for {count} broken:{lines}")
-
-
-def _job_name(job: str) -> str:
-    """Return the name of a job that is named itself, or by its experiment."""
-    if not job.endswith((".yaml", ".yml")):
-        return job
-    from xtransfer.cluster.jobs import job_name
-    from xtransfer.config import load_experiment
-
-    experiment = load_experiment(Path(job))
-    return job_name(experiment.name, make_plan(experiment, lenient=True)[0].key)
-
-
-def _end(state: JobState) -> None:
-    """End the command as the job ended."""
-    if state.outcome == "succeeded":
-        _tell(f"{state.name}: succeeded")
-        return
-    raise JobFailed(state.name, state.words, state.advice)
-
-
-class JobFailed(XtransferError):
-    """A job that was followed has failed."""
-
-
-def _tell(text: str) -> None:
-    print(f"xtransfer: {text}", file=sys.stderr)

@@ -36,6 +36,13 @@ PlaceSets = Annotated[
     typer.Option("--place", help="Change one setting of the placement, as a.b=value."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Context = Annotated[
+    str | None, typer.Option("--context", help="Of your kubeconfig; default: the current one.")
+]
+Namespace = Annotated[
+    str | None,
+    typer.Option("--namespace", "-n", help="Default: the overlay's, else the context's."),
+]
 
 
 def load(

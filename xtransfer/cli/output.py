@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -73,6 +74,11 @@ def failure_lines(failures: Iterable[Failure], *, most: int = 10) -> Iterator[st
             yield f"  blocked {step.folder}"
         if len(failure.blocked) > most:
             yield f"  and {len(failure.blocked) - most} more are blocked"
+
+
+def tell(text: str) -> None:
+    """Print to stderr what a command does or finds, beside its result."""
+    print(f"xtransfer: {text}", file=sys.stderr)
 
 
 def print_json(value: Any) -> None:

@@ -1,9 +1,9 @@
-"""Commands that work on an experiment as a whole: tasks, plan, run, status."""
+"""Commands that show an experiment as a whole, or what there is for one: tasks, plan, status."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -14,27 +14,19 @@ from xtransfer.cli.options import (
     PlaceSets,
     Sets,
     StoreUrl,
-    command_of,
     load,
     make_plan,
     open_at,
-    recorded_keys,
     records_in,
     records_of,
-    write_report,
 )
 from xtransfer.cli.output import (
     failure_lines,
     print_estimate,
     print_json,
     print_plan,
-    print_resolved,
     print_table,
 )
-from xtransfer.errors import DataError
-
-if TYPE_CHECKING:
-    from xtransfer.plan import Plan
 
 
 def tasks(as_json: AsJson = False) -> None:
@@ -120,7 +112,8 @@ def plan(
 
     Example: xtransfer plan configs/paper.yaml --device h100 --gpus 8 --prices prices.yaml
     """
-    from xtransfer.costs.estimate import Question, estimate, to_json
+    from xtransfer.costs.document import to_json
+    from xtransfer.costs.estimate import Question, estimate
     from xtransfer.costs.tables import SpeedTable, load_prices, load_speeds
     from xtransfer.pruning.gates import without_pruned
 
@@ -166,75 +159,6 @@ def plan(
                 for key, step in made.steps.items()
             ],
         )
-
-
-def run(
-    config: Config,
-    placement: PlacementFile = None,
-    store: StoreUrl = None,
-    sets: Sets = None,
-    place: PlaceSets = None,
-    only: Annotated[
-        str | None,
-        typer.Option(
-            "--only", help="A part: data, intermediate:TASK, target:TASK, or model:KEY to evaluate."
-        ),
-    ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the resolved config and the plan; do nothing.")
-    ] = False,
-) -> None:
-    """Do every step that has no record yet, then write the report.
-
-    Safe to interrupt: the same command goes on from the records in the store.
-
-    Example: xtransfer run configs/quickstart.yaml --store file://runs/demo
-    """
-    from rich.console import Console
-
-    from xtransfer.subplan import part_named
-
-    experiment, places = load(config, placement, store, sets, place)
-    if dry_run:
-        print_resolved(experiment, places)
-        opened = open_at(places)
-        made, missing = make_plan(experiment, lenient=True, store=opened)
-        made = part_named(made, only)
-        print_plan(made, recorded_keys(made, opened), missing, opened.url)
-        return
-    opened = open_at(places)
-    made, missing = make_plan(experiment, lenient=True, store=opened)
-    made = part_named(made, only)
-    _check_inputs(made, missing, recorded_keys(made, opened), str(config))
-    from xtransfer.failures import failures
-    from xtransfer.logs import StoreLog
-    from xtransfer.progress import ProgressBoard
-    from xtransfer.runner import on_terminate, run_plan
-
-    on_terminate()
-    console = Console(stderr=True, highlight=False)
-    log = StoreLog(opened, f"{experiment.name}-{made.key}")
-    board = ProgressBoard(made, console, log.write)
-    try:
-        with board.shown():
-            summary = run_plan(made, opened, places.model_copy(update={"store": opened.url}), board)
-    finally:
-        log.flush()
-    written = write_report(experiment, made, opened, None, command=command_of(config, sets))
-    console.print(
-        f"{summary.done_before} of {summary.total} steps were recorded before, "
-        f"{summary.done_now} are new, {len(summary.failed)} failed, {len(summary.blocked)} blocked"
-        f"{f', {summary.pruned} pruned' if summary.pruned else ''}.",
-        soft_wrap=True,
-    )
-    if summary.failed:
-        found = failures(made, opened, summary.failed, recorded=recorded_keys(made, opened))
-        for line in failure_lines(found):
-            console.print(line, soft_wrap=True, markup=False)
-        console.print("The same command tries these again, and nothing that is recorded.")
-    print(written)
-    if not summary.complete:
-        raise typer.Exit(1)
 
 
 def status(
@@ -294,17 +218,6 @@ def status(
     )
     for line in failure_lines(found.values()):
         print(line)
-
-
-def _check_inputs(made: Plan, missing: list[str], recorded: set[str], where: str) -> None:
-    """Refuse to start while anything is wrong with what the run would read; name all of it."""
-    from xtransfer.doctor import first_look
-
-    problems = first_look(made, recorded=recorded, missing=missing)
-    if problems:
-        count = "1 input is" if len(problems) == 1 else f"{len(problems)} inputs are"
-        lines = "".join(f"\n  {problem}" for problem in problems)
-        raise DataError(where, f"nothing was started, for {count} not in order:{lines}")
 
 
 def _count(rows: list[dict[str, Any]], **wanted: str) -> str:

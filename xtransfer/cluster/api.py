@@ -1,4 +1,4 @@
-"""The few requests that a job needs of a Kubernetes API server, and their failures in words.
+"""The few requests that a job needs of a Kubernetes API server (`api_errors.py`: their failures in words).
 
 The one module that imports `kubernetes`, and only when it connects. Requests go by path and plain JSON:
 objects of custom kinds have no classes, and server-side apply takes what kustomize renders.
@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from xtransfer.cluster.api_errors import ApiError, failure, passes, status_of, unreachable, wait_s
 from xtransfer.cluster.kinds import path_of, path_of_body
 from xtransfer.cluster.manifests import Body
 from xtransfer.errors import ConfigError, XtransferError
@@ -27,30 +28,6 @@ TRIES = 5
 JSON = "application/json"
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
-
-
-class ApiError(XtransferError):
-    """The API server refuses a request, or cannot be reached."""
-
-    def __init__(self, where: str, what: str, next_: str = "", status: int = 0) -> None:
-        super().__init__(where, what, next_)
-        self.status = status
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Rebuild from the parts."""
-        return (type(self), (self.where, self.what, self.next, self.status))
-
-
-class Conflict(ApiError):
-    """The object exists already, or is not what it was."""
-
-
-class Gone(ApiError):
-    """A watch asked for changes that the server no longer has."""
-
-
-class Unreachable(ApiError):
-    """No answer: the request may have been carried out, or not."""
 
 
 class Api:
@@ -148,7 +125,7 @@ class Api:
             for line in _lines(response, path):
                 event = json.loads(line)
                 if event["type"] == "ERROR":
-                    raise _failure("GET", path, event["object"]["code"], event["object"])
+                    raise failure("GET", path, event["object"]["code"], event["object"])
                 yield event["type"], event["object"]
 
     def logs(
@@ -196,9 +173,9 @@ class Api:
                 ) as got:
                     return json.loads(got.read())
             except ApiError as error:
-                if attempt == TRIES or not _passes(error):
+                if attempt == TRIES or not passes(error):
                     raise
-                self.pause(_wait(error, attempt))
+                self.pause(wait_s(error, attempt))
         raise AssertionError("the last attempt returns or raises")
 
     @contextmanager
@@ -228,13 +205,13 @@ class Api:
                 _request_timeout=(CONNECT_S, read_s),
             )
         except ApiException as error:
-            raise _failure(method, path, error.status or 0, _status_of(error)) from None
+            raise failure(method, path, error.status or 0, status_of(error)) from None
         except (HTTPError, OSError) as error:
-            raise _unreachable(method, path, error) from None
+            raise unreachable(method, path, error) from None
         try:
             yield response
         except (HTTPError, OSError) as error:
-            raise _unreachable(method, path, error) from None
+            raise unreachable(method, path, error) from None
         finally:
             response.close()
 
@@ -296,55 +273,4 @@ def _lines(response: Any, path: str) -> Iterator[str]:
                 if line.strip():
                     yield line.decode("utf-8", "replace")
     except (HTTPError, OSError) as error:
-        raise _unreachable("GET", path, error) from None
-
-
-def _status_of(error: Any) -> Mapping[str, Any]:
-    """Return the Status object of a refusal, or what stands for it."""
-    try:
-        found = json.loads(error.body or "")
-    except (TypeError, ValueError):
-        found = {}
-    status = dict(found) if isinstance(found, dict) else {}
-    headers = error.headers or {}
-    status["retry_after"] = headers.get("Retry-After")
-    status.setdefault("message", error.reason or "without a word")
-    return status
-
-
-def _failure(method: str, path: str, code: int, status: Mapping[str, Any]) -> ApiError:
-    where, said = "kubernetes", str(status.get("message", ""))
-    if code == 401:
-        return ApiError(
-            where, "does not know who you are", "Renew your credentials: kubectl auth whoami", code
-        )
-    if code == 403:
-        next_ = "Bind yourself to the role xtransfer-submitter (k8s/base/rbac.yaml), or ask for it."
-        return ApiError(where, said, next_, code)
-    if code == 404:
-        return ApiError(where, f"{path}: {said}", "Is its CRD installed?", code)
-    if code == 409:
-        return Conflict(where, said, "", code)
-    if code == 410:
-        return Gone(where, said, "", code)
-    if code in (429, 503):
-        error = ApiError(where, f"is too busy: {said}", "Try again later.", code)
-        error.__dict__["retry_after"] = status.get("retry_after")
-        return error
-    return ApiError(where, f"{method} {path}: {said} ({code})", "", code)
-
-
-def _unreachable(method: str, path: str, error: Exception) -> Unreachable:
-    what = f"no answer to {method} {path}: {type(error).__name__}"
-    return Unreachable("kubernetes", what, "Check the context, and that the cluster is up.")
-
-
-def _passes(error: ApiError) -> bool:
-    """Return whether a failure may pass by itself."""
-    return isinstance(error, Unreachable) or error.status in (429, 500, 502, 503, 504)
-
-
-def _wait(error: ApiError, attempt: int) -> float:
-    """Return the seconds to wait: the server's own word, or 0.5, 1, 2, ..."""
-    asked = str(error.__dict__.get("retry_after") or "")
-    return float(asked) if asked.isdigit() else 0.5 * 2 ** (attempt - 1)
+        raise unreachable("GET", path, error) from None

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from xtransfer.cluster.api import Api, ApiError, Conflict, Gone, Unreachable
+from xtransfer.cluster.api import Api
+from xtransfer.cluster.api_errors import ApiError, Conflict, Gone, passes
 from xtransfer.cluster.jobs import JOB_LABEL, PLAN_LABEL, JobObjects, owned
 from xtransfer.cluster.manifests import Body, at
 from xtransfer.cluster.states import JobState, state_of
@@ -147,7 +148,7 @@ def states(
         except Gone:
             continue
         except ApiError as error:
-            if not _passes(error) or clock() - heard > PATIENCE_S:
+            if not passes(error) or clock() - heard > PATIENCE_S:
                 raise
             tell(f"{error} The job runs on; trying again.")
             api.pause(min(5.0, WATCH_S))
@@ -198,7 +199,7 @@ class LogReader:
                     yield line
         except ApiError as error:
             # The container may not have started yet, or the line has dropped: next time.
-            if error.status not in (400, 404) and not _passes(error):
+            if error.status not in (400, 404) and not passes(error):
                 raise
 
 
@@ -288,10 +289,6 @@ def _left(limit_s: float | None, began: float, clock: Callable[[], float]) -> in
     if limit_s is None:
         return WATCH_S
     return max(0, min(WATCH_S, round(limit_s - (clock() - began))))
-
-
-def _passes(error: ApiError) -> bool:
-    return isinstance(error, Unreachable) or error.status in (429, 500, 502, 503, 504)
 
 
 def _is_missing_namespace(error: Any) -> bool:

@@ -10,11 +10,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from xtransfer.cluster import rules_kueue, rules_pods, rules_ray, rules_room, rules_space
+from xtransfer.cluster import (
+    rules_jobs,
+    rules_kueue,
+    rules_pods,
+    rules_ray,
+    rules_room,
+    rules_space,
+)
 from xtransfer.cluster.manifests import Manifest
 from xtransfer.cluster.rules import Hit, Rule
 
 RULES: tuple[Rule, ...] = (
+    *rules_jobs.RULES,
     *rules_ray.RULES,
     *rules_pods.RULES,
     *rules_kueue.RULES,

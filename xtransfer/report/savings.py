@@ -11,7 +11,7 @@ from xtransfer.plan import Plan
 from xtransfer.pruning.gates import Pruned, dropped_steps, pruned_pairs
 from xtransfer.pruning.settings import NAMES
 from xtransfer.records import Record
-from xtransfer.report.study import held_by
+from xtransfer.report.costs import held_by
 
 HOUR = 3600.0
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from xtransfer.report.answer import Answer, LanguageScore
+from xtransfer.report.answer import Answer
+from xtransfer.report.scores import LanguageScore
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

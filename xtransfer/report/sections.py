@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from xtransfer.report.answer import OVERALL, Answer, GainCell
+from xtransfer.report.answer import Answer
 from xtransfer.report.evidence import Seeds
 from xtransfer.report.grid import NONE, exact, grid
+from xtransfer.report.scores import OVERALL, GainCell
 from xtransfer.report.typology import TypologyAnswer
 from xtransfer.report.verdicts import ClaimResult
 

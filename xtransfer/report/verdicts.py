@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
-from xtransfer.averaging import is_average
 from xtransfer.claims import (
     COMPARISONS,
     Best,
-    BestGain,
     Claim,
     EachArm,
-    Except,
     Gain,
-    Group,
-    Languages,
     Predicate,
     Quantity,
-    Scores,
-    Targets,
 )
 from xtransfer.plan import BASELINE
-from xtransfer.report.evidence import Evidence, Figure, mean_of
+from xtransfer.report.evidence import Figure
+from xtransfer.report.quantities import Absent, Figures, Question, words
 from xtransfer.statistics.resampling import interval
 
 Verdict = Literal["supported", "refuted", "not decidable"]
@@ -58,18 +52,6 @@ class ClaimResult:
     comparisons: tuple[Comparison, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Question:
-    """What claims are asked of."""
-
-    evidence: Evidence
-    targets: Sequence[str]
-    """All targets of the experiment, scored or not: a mean over fewer would be another figure."""
-    groups: Mapping[str, str]
-    """Target -> benchmark group."""
-    low_resource: Sequence[str]
-
-
 def judge(claim: Claim, question: Question) -> ClaimResult:
     """Return the verdict on a claim, with every comparison that it rests on."""
     judged = _Judge(claim, question)
@@ -87,15 +69,10 @@ def judge(claim: Claim, question: Question) -> ClaimResult:
     )
 
 
-class _Absent(Exception):
-    """A figure cannot be computed; says why."""
-
-
 class _Judge:
     def __init__(self, claim: Claim, question: Question) -> None:
         self.claim = claim
-        self.question = question
-        self.evidence = question.evidence
+        self.figures = Figures(question)
         self.comparisons: list[Comparison] = []
 
     def predicate(self, predicate: Predicate) -> tuple[Verdict, str]:
@@ -112,13 +89,13 @@ class _Judge:
             return self._count(predicate.arms_that_gain, predicate.by, how, other)
         own = Quantity(gain=predicate.gain, score=predicate.score, best_gain=predicate.best_gain)
         threshold = 0.0 if isinstance(other, Quantity) else other
-        versus = _words(other) if isinstance(other, Quantity) else f"{other:g}"
-        text = f"{_words(own)} {how.replace('_', ' ')} {versus}"
+        versus = words(other) if isinstance(other, Quantity) else f"{other:g}"
+        text = f"{words(own)} {how.replace('_', ' ')} {versus}"
         try:
-            figure = self._figure(own)
+            figure = self.figures.of(own)
             if isinstance(other, Quantity):
-                figure = figure.minus(self._figure(other))
-        except _Absent as error:
+                figure = figure.minus(self.figures.of(other))
+        except Absent as error:
             return self._keep(Comparison(text=text, verdict="not decidable", reason=str(error)))
         return self._compare(text, figure, how, threshold)
 
@@ -137,16 +114,16 @@ class _Judge:
 
     def _best(self, best: Best) -> tuple[Verdict, str]:
         """Compare an arm with every other; no correction, since all must hold (intersection-union)."""
-        others = [name for name in (*self._arms(best.among), BASELINE) if name != best.after]
+        others = [name for name in (*self.figures.arms(best.among), BASELINE) if name != best.after]
         parts: list[tuple[Verdict, str]] = []
         for other in others:
             gain = Gain(
                 after=best.after, over=other, targets=best.targets, languages=best.languages
             )
-            text = f"{_words(Quantity(gain=gain))} greater than 0"
+            text = f"{words(Quantity(gain=gain))} greater than 0"
             try:
-                figure = self._figure(Quantity(gain=gain))
-            except _Absent as error:
+                figure = self.figures.of(Quantity(gain=gain))
+            except Absent as error:
                 found = Comparison(text=text, verdict="not decidable", reason=str(error))
                 parts.append(self._keep(found))
                 continue
@@ -162,14 +139,14 @@ class _Judge:
         self, each: EachArm, by: float, how: str, wanted: float | Quantity
     ) -> tuple[Verdict, str]:
         assert isinstance(wanted, float)
-        arms = self._arms(each.among)
+        arms = self.figures.arms(each.among)
         verdicts: list[Verdict] = []
         for arm in arms:
             gain = Gain(after=arm, over=each.over, targets=each.targets, languages=each.languages)
-            text = f"{_words(Quantity(gain=gain))} greater than {by:g}"
+            text = f"{words(Quantity(gain=gain))} greater than {by:g}"
             try:
-                figure = self._figure(Quantity(gain=gain))
-            except _Absent as error:
+                figure = self.figures.of(Quantity(gain=gain))
+            except Absent as error:
                 found = Comparison(text=text, verdict="not decidable", reason=str(error))
                 verdicts.append(self._keep(found)[0])
                 continue
@@ -229,94 +206,6 @@ class _Judge:
         self.comparisons.append(comparison)
         return comparison.verdict, comparison.reason
 
-    # --- figures ----------------------------------------------------------------------------
-
-    def _figure(self, quantity: Quantity) -> Figure:
-        if quantity.best_gain is not None:
-            return self._best_gain(quantity.best_gain)
-        scores = quantity.gain or quantity.score
-        assert scores is not None
-        figures: list[Figure] = []
-        for target, languages in self._places(scores.targets, scores.languages):
-            found = self._one(target, scores, languages)
-            figures.append(found)
-        return mean_of(figures)
-
-    def _one(self, target: str, scores: Scores, languages: Sequence[str] | None) -> Figure:
-        found = self.evidence.score(target, scores.after, languages)
-        if found is None:
-            raise _Absent(self._lacking(target, scores.after))
-        if not isinstance(scores, Gain):
-            return found
-        other = self.evidence.score(target, scores.over, languages)
-        if other is None:
-            raise _Absent(self._lacking(target, scores.over))
-        return found.minus(other)
-
-    def _best_gain(self, best: BestGain) -> Figure:
-        figures: list[Figure] = []
-        for target, languages in self._places(best.targets, best.languages):
-            gains = [
-                gain
-                for arm in self._arms(best.among)
-                if (gain := self.evidence.gain(target, arm, languages)) is not None
-            ]
-            if not gains:
-                raise _Absent(f"{target} has no gain of any arm")
-            figures.append(max(gains, key=lambda gain: gain.value))
-        return mean_of(figures)
-
-    def _places(
-        self, targets: Targets, languages: Languages
-    ) -> Iterator[tuple[str, Sequence[str] | None]]:
-        """Yield each target with the languages of it that are asked for."""
-        count = 0
-        for target in self._targets(targets):
-            if languages == "all":
-                count += 1
-                yield target, None
-                continue
-            wanted = self._languages(target, languages)
-            if wanted:
-                count += 1
-                yield target, wanted
-        if not count:
-            raise _Absent("no target has a score in such languages")
-
-    def _languages(self, target: str, languages: Languages) -> list[str]:
-        scored = next(
-            (each.languages for (name, _), each in self.evidence.samples.items() if name == target),
-            (),
-        )
-        if languages == "zero_shot":
-            own = self.evidence.train_languages.get(target)
-            return [name for name in scored if name != own]
-        wanted = self.question.low_resource if languages == "low_resource" else languages
-        return [name for name in scored if name in wanted]
-
-    def _targets(self, targets: Targets) -> list[str]:
-        every = list(self.question.targets)
-        if targets == "all":
-            return every
-        if isinstance(targets, Except):
-            return [name for name in every if name not in targets.but]
-        if isinstance(targets, Group):
-            return [name for name in every if self.question.groups.get(name) == targets.group]
-        absent = [name for name in targets if name not in every]
-        if absent:
-            raise _Absent(f"this experiment has no target {', '.join(absent)}")
-        return list(targets)
-
-    def _arms(self, among: Any) -> list[str]:
-        if among != "all":
-            return list(among)
-        return [arm for arm in self.evidence.arms if not is_average(arm)]
-
-    def _lacking(self, target: str, arm: str) -> str:
-        if arm not in (*self.evidence.arms, BASELINE):
-            return f"this experiment has no scores after {arm}"
-        return f"{target} after {arm} has no score"
-
 
 _HOLDS: Mapping[str, Callable[[float, float], bool]] = {
     "greater_than": lambda value, bound: value > bound,
@@ -324,32 +213,3 @@ _HOLDS: Mapping[str, Callable[[float, float], bool]] = {
     "less_than": lambda value, bound: value < bound,
     "at_most": lambda value, bound: value <= bound,
 }
-
-
-def _words(quantity: Quantity) -> str:
-    """Return a figure in words."""
-    if quantity.best_gain is not None:
-        among = quantity.best_gain.among
-        of = "any arm" if among == "all" else "the best of " + ", ".join(among)
-        return f"gain of {of} (each target's best by test score)" + _where(quantity.best_gain)
-    if quantity.gain is not None:
-        gain = quantity.gain
-        over = "" if gain.over == BASELINE else f" over {gain.over}"
-        return f"gain of {gain.after}{over}{_where(gain)}"
-    assert quantity.score is not None
-    return f"score of {quantity.score.after}{_where(quantity.score)}"
-
-
-def _where(part: Scores | BestGain) -> str:
-    targets, languages = part.targets, part.languages
-    if isinstance(targets, Except):
-        on = f" on all targets but {', '.join(targets.but)}"
-    elif isinstance(targets, Group):
-        on = f" on {targets.group}"
-    else:
-        on = "" if targets == "all" else f" on {', '.join(targets)}"
-    if languages == "all":
-        return on
-    names = {"low_resource": "low-resource languages", "zero_shot": "zero-shot languages"}
-    shown = names.get(languages, "") if isinstance(languages, str) else ", ".join(languages)
-    return f"{on} in {shown}"

@@ -32,8 +32,8 @@ from xtransfer.results import learning_rate_of
 from xtransfer.sweeps.settings import rounded
 
 if TYPE_CHECKING:
-    from xtransfer.execute import Workbench
     from xtransfer.store import Store
+    from xtransfer.workbench import Workbench
 
 SUGGESTIONS = "suggestions"
 """The folder of a store that suggestions are in."""

@@ -36,7 +36,7 @@ from xtransfer.train.randomness import build_head, stream
 from xtransfer.train.specification import TrialSpec
 
 if TYPE_CHECKING:
-    from xtransfer.execute import Workbench
+    from xtransfer.workbench import Workbench
 
 WEIGHTS = "weights.safetensors"
 """A trial's exported weights."""
@@ -60,7 +60,7 @@ class Inputs:
 
 def gather_inputs(step: Step, bench: Workbench) -> Inputs:
     """Fetch everything that a trial reads to this node."""
-    from xtransfer.execute import encoder_place
+    from xtransfer.encoder import encoder_place
 
     name, revision = encoder_place(step, bench)
     start = None
@@ -198,7 +198,7 @@ def renumbered(data: DataSet, tokens: np.ndarray, vocabulary: int) -> DataSet:
 
 
 def _text_part(text: Mapping[str, Any], spec: TrialSpec, inputs: Inputs) -> TextPart:
-    from xtransfer.execute import load_tokenizer
+    from xtransfer.encoder import load_tokenizer
 
     tokenizer = load_tokenizer(inputs.encoder, inputs.revision)
     if tokenizer.mask_token_id is None:

@@ -20,8 +20,8 @@ from xtransfer.train.model import load_encoder, word_embeddings
 from xtransfer.train.snapshots import is_snapshot
 
 if TYPE_CHECKING:
-    from xtransfer.execute import Workbench
     from xtransfer.records import Record
+    from xtransfer.workbench import Workbench
 
 _TOKENS = ("token_ids", "token_rows", "token_decay")
 
@@ -32,7 +32,7 @@ def average_step(step: Step, bench: Workbench, folder: Path) -> Done:
     Raises:
         StepError: when a trial has fewer checkpoints than are to be averaged.
     """
-    from xtransfer.execute import encoder_place
+    from xtransfer.encoder import encoder_place
 
     records = [bench.trained(key) for key in step.inputs.values()]
     paths: list[Path] = []

@@ -26,14 +26,15 @@ from ray.train.torch import TorchConfig, TorchTrainer
 from ray.tune.integration.ray_train import TuneReportCallback
 
 from xtransfer.errors import InputLost, NotFound, OutOfMemory, StepError, StepLeft
-from xtransfer.execute import Workbench
 from xtransfer.folders import temporary_folder
 from xtransfer.identity import file_digest
 from xtransfer.leaving import Notice
 from xtransfer.plan import Step
 from xtransfer.store import Store
 from xtransfer.train.assembly import WEIGHTS
-from xtransfer.train.trial import OUTCOME, run_worker
+from xtransfer.train.outcome import OUTCOME
+from xtransfer.train.trial import run_worker
+from xtransfer.workbench import Workbench
 
 REPORT_EVERY = 20
 """Optimizer steps between two reports: each is a barrier for all workers."""

@@ -24,14 +24,14 @@ from xtransfer.train.model import (
 )
 
 if TYPE_CHECKING:
-    from xtransfer.execute import Workbench
     from xtransfer.records import Record
+    from xtransfer.workbench import Workbench
 
 
 def evaluate_step(step: Step, bench: Workbench, folder: Path) -> Done:
     """Score the model that an evaluate step names in every language."""
+    from xtransfer.encoder import encoder_place
     from xtransfer.evaluate import evaluate
-    from xtransfer.execute import encoder_place
 
     began = time.time()
     spec = step.spec

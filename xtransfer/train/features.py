@@ -25,7 +25,7 @@ from xtransfer.train.model import apply_weights, head_weights, load_encoder, rea
 from xtransfer.train.prediction import DataSet, make_inputs, tokens_at_once
 
 if TYPE_CHECKING:
-    from xtransfer.execute import Workbench
+    from xtransfer.workbench import Workbench
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
@@ -33,7 +33,7 @@ Ints = npt.NDArray[np.int64]
 
 def estimate_step(step: Step, bench: Workbench, _: Path) -> Done:
     """Estimate how well the model that an estimate step names fits its task."""
-    from xtransfer.execute import encoder_place
+    from xtransfer.encoder import encoder_place
 
     began = time.time()
     torch.set_num_threads(max(1, int(bench.placement.evaluate.cpus)))

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import gc
-import json
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors.torch import save_file
-from torch import Tensor
 
 from xtransfer.checkpoints import load_checkpoint, newest_checkpoint, save_checkpoint
 from xtransfer.errors import Diverged, OutOfMemory
@@ -21,38 +18,30 @@ from xtransfer.plan import Step
 from xtransfer.records import Done
 from xtransfer.store.folder import enough_space
 from xtransfer.sweeps.rungs import rulings_of, rungs_of
-from xtransfer.sweeps.suggestion import Suggestion, suggestion_of
+from xtransfer.sweeps.suggestion import suggestion_of
 from xtransfer.sweeps.waiting import ruled
-from xtransfer.train.adapters import frozen_weights, merged
+from xtransfer.train.adapters import frozen_weights
 from xtransfer.train.assembly import (
-    WEIGHTS,
-    Start,
     gather_inputs,
     make_model,
     make_parts,
     renumbered,
 )
-from xtransfer.train.batching import decay_product, learning_rate
 from xtransfer.train.context import Checkpoint, Context, Progress, device_name, device_of
-from xtransfer.train.course import Outcome
 from xtransfer.train.loop import train
 from xtransfer.train.memory import SmallerBites, out_of_memory, ran_out, read_bites
-from xtransfer.train.mixture import Mixture
-from xtransfer.train.model import export_weights, words_name
-from xtransfer.train.parts import TaskPart, TextPart
+from xtransfer.train.model import words_name
+from xtransfer.train.outcome import parts_json, read_outcome, write_outcome
+from xtransfer.train.parts import TaskPart
 from xtransfer.train.prediction import tokens_at_once
 from xtransfer.train.saving import BackgroundSaver
-from xtransfer.train.snapshots import snapshot_file
 from xtransfer.train.specification import TrialSpec
 from xtransfer.watchdog import watched
 
 if TYPE_CHECKING:
-    from xtransfer.execute import Workbench
+    from xtransfer.workbench import Workbench
 
 log = logging.getLogger(__name__)
-
-OUTCOME = "outcome.json"
-"""What a trial came to, until it is in its record."""
 
 
 def train_step(step: Step, bench: Workbench, folder: Path) -> Done:
@@ -78,7 +67,7 @@ def _run(step: Step, bench: Workbench, folder: Path) -> Done:
         train_on_workers(step, bench, folder)
     else:
         run_worker(step, bench, folder, rank=0, world_size=1)
-    done = _read_outcome(folder)
+    done = read_outcome(folder)
     if rungs_of(step):
         rulings = rulings_of(bench.store, step)
         done.result["rulings"] = [each.model_dump(exclude={"key"}) for each in rulings]
@@ -189,14 +178,14 @@ def _train(
     finally:
         saver.flush()  # before this process leaves, and before the step is recorded
     if rank == 0:
-        _write_outcome(
+        write_outcome(
             folder,
             spec,
             outcome,
             start=start,
             words=words,
             frozen=frozen,
-            parts=_parts_json(parts, mixture, outcome),
+            parts=parts_json(parts, mixture, outcome),
             timing={"start_s": ready - began, "train_s": time.time() - ready},
             placement={
                 "device": device_name(context.device),
@@ -225,21 +214,6 @@ def ensure_process_group() -> None:
         )
 
 
-def _parts_json(
-    parts: Sequence[TaskPart | TextPart], mixture: Mixture, outcome: Outcome
-) -> list[dict[str, Any]]:
-    """Return for the record what each part was, and how often it was drawn."""
-    found: list[dict[str, Any]] = []
-    for part, share, draws in zip(parts, mixture.shares, outcome.draws, strict=True):
-        about = {"name": part.name, "rows": part.rows, "share": share, "draws": draws}
-        if isinstance(part, TextPart):
-            about["languages"] = part.shares
-        else:
-            about["examples"] = part.examples
-        found.append(about)
-    return found
-
-
 def _resume(key: str, bench: Workbench) -> Checkpoint | None:
     found = load_checkpoint(bench.store, key)
     return None if found is None else Checkpoint(state=found[0], tensors=found[1])
@@ -247,90 +221,3 @@ def _resume(key: str, bench: Workbench) -> Checkpoint | None:
 
 def _facts(progress: Progress) -> dict[str, Any]:
     return {name: getattr(progress, name) for name in Progress.__dataclass_fields__}
-
-
-def _write_outcome(
-    folder: Path,
-    spec: TrialSpec,
-    outcome: Outcome,
-    *,
-    start: Start,
-    words: str,
-    frozen: Mapping[str, Tensor],
-    parts: list[dict[str, Any]],
-    timing: dict[str, float],
-    placement: dict[str, Any],
-    suggestion: Suggestion | None = None,
-) -> None:
-    kept = {WEIGHTS: (outcome.best_step, outcome.weights)}
-    kept |= {snapshot_file(at): (at, each) for at, each in outcome.snapshots.weights.items()}
-    for name, (at, found) in kept.items():
-        trained = found if spec.lora is None else merged({**frozen, **found}, spec.lora)
-        weights = export_weights(
-            trained,
-            words=words,
-            tokens=start.tokens,
-            decay=1.0 if words in frozen else _decay(spec, outcome, at),
-            before=start.before,
-        )
-        save_file(weights, folder / name)
-    result = {
-        "score": outcome.best_score,
-        "best_step": outcome.best_step,
-        "steps": outcome.steps,
-        "total_steps": outcome.total_steps,
-        "stopped_early": outcome.stopped_early,
-        "history": outcome.history,
-        "parts": parts,
-        "trained_tokens": len(start.tokens),
-        **_null_threshold(outcome),
-    }
-    if suggestion is not None:
-        result |= {"learning_rate": spec.learning_rate, "suggestion": suggestion.model_dump()}
-    if outcome.stopped_at is not None:
-        result["stopped_at"] = outcome.stopped_at
-    if spec.on_nan == "skip":
-        result["skipped_steps"] = outcome.skipped_steps
-    if outcome.snapshots.scores:
-        scores = outcome.snapshots.scores
-        result["snapshots"] = [{"step": at, "score": score} for at, score in scores.items()]
-    if spec.lora is not None:
-        trained_weights = sum(value.numel() for value in outcome.weights.values())
-        every = trained_weights + sum(value.numel() for value in frozen.values())
-        result["trained_weights"] = {"trained": trained_weights, "all": every}
-    if start.text_head:
-        result["text_head"] = start.text_head
-    timing = {**timing, **outcome.timing}
-    placement = {"workers_from_step": outcome.workers, **placement}
-    found = {"result": result, "timing": timing, "placement": placement}
-    (folder / OUTCOME).write_text(json.dumps(found))
-
-
-def _decay(spec: TrialSpec, outcome: Outcome, steps: int) -> float:
-    """Return what decay alone made of a weight without a gradient in the first `steps` steps."""
-    skipped = set(outcome.skipped_steps)
-    rates = [
-        learning_rate(at, peak=spec.learning_rate, total=outcome.total_steps, warmup=spec.warmup)
-        for at in range(steps)
-        if at not in skipped
-    ]
-    return decay_product(rates, spec.weight_decay)
-
-
-def _null_threshold(outcome: Outcome) -> dict[str, float]:
-    """Return the odds over which the best weights answer nothing, where the dev score chose some.
-
-    Of a dev set in several languages it is the mean of theirs.
-    """
-    name = "dev null_threshold"
-    for entry in outcome.history:
-        if entry["step"] == outcome.best_step and name in entry:
-            return {"null_threshold": entry[name]}
-    return {}
-
-
-def _read_outcome(folder: Path) -> Done:
-    path = folder / OUTCOME
-    done = Done(**json.loads(path.read_text()))
-    path.unlink()
-    return done

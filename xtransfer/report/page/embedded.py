@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from xtransfer.records import OutputFile, Record
+from xtransfer.outputs import OutputFile
+from xtransfer.records import Record
 
 LONGEST = 12
 """Items of a list that are shown; of a longer one, the first few and how many there are."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from xtransfer.plan import BASELINE
-from xtransfer.report.answer import OVERALL, Answer, GainCell, LanguageScore, ScoreCell
+from xtransfer.report.answer import Answer
 from xtransfer.report.evidence import Seeds
 from xtransfer.report.grid import NONE, exact, number, signed
 from xtransfer.report.page.cells import (
@@ -19,6 +19,7 @@ from xtransfer.report.page.cells import (
     scale_of,
 )
 from xtransfer.report.results import plain_mean
+from xtransfer.report.scores import OVERALL, GainCell, LanguageScore, ScoreCell
 from xtransfer.report.study import Study
 
 MARK = "*"

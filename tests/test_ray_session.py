@@ -1,4 +1,4 @@
-"""What the driver does around a run; whole runs are in `tests/integration/`."""
+"""The private Ray of a run; whole runs are in `tests/integration/`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from xtransfer import runner
+from xtransfer import ray_session
 from xtransfer.errors import XtransferError
 from xtransfer.placement import Placement
 
@@ -18,7 +18,7 @@ def test_a_private_ray_keeps_its_temporary_files_in_a_folder_that_goes(
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.delenv("TMPDIR", raising=False)
-    with runner._ray_folder() as folder:
+    with ray_session._ray_folder() as folder:
         assert folder.parent == tmp_path
         assert os.environ["TMPDIR"] == str(folder)
         (folder / "left").write_text("by a process of Ray's")
@@ -35,6 +35,9 @@ def test_a_folder_whose_name_is_too_long_for_sockets_is_an_error_in_words(
     monkeypatch.setattr(tempfile, "tempdir", str(long))
     for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN"):  # which it would set for good
         monkeypatch.setenv(name, "token")
-    with pytest.raises(XtransferError, match=r"107 bytes.*TMPDIR"), runner._ray(Placement()):
+    with (
+        pytest.raises(XtransferError, match=r"107 bytes.*TMPDIR"),
+        ray_session.ray_session(Placement()),
+    ):
         pass
     assert not list(long.iterdir())

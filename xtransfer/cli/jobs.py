@@ -1,0 +1,205 @@
+"""Commands for jobs that are on Kubernetes already: logs, wait, cancel, and `k8s status`.
+
+Exit status: 0 success; 1 the job or the command failed; 2 a mistake in what was given; 4 the job still
+goes on when `wait` gives up; 5 no such job.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from xtransfer.cli.options import AsJson, Context, Namespace, make_plan
+from xtransfer.cli.output import print_json, print_table, tell
+from xtransfer.errors import ConfigError, XtransferError
+
+if TYPE_CHECKING:
+    from xtransfer.cluster.manifests import Body
+    from xtransfer.cluster.states import JobState
+
+STILL_GOING = 4
+
+Job = Annotated[
+    str, typer.Argument(help="A job's name, or the experiment's YAML file.", show_default=False)
+]
+
+
+def logs(
+    job: Job,
+    pod: Annotated[
+        str,
+        typer.Option(
+            "--pod",
+            help="submitter (it relays the driver's output), head, worker, or a pod's name.",
+        ),
+    ] = "submitter",
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on until the job ends.")
+    ] = False,
+    tail: Annotated[int | None, typer.Option("--tail", help="Only the last lines.", min=1)] = None,
+    store: Annotated[
+        str | None,
+        typer.Option("--store", help="Show what is kept in this store; the cluster may be gone."),
+    ] = None,
+    step: Annotated[
+        str | None, typer.Option("--step", help="With --store: every attempt at this step, by key.")
+    ] = None,
+    context: Context = None,
+    namespace: Namespace = None,
+) -> None:
+    """Show the log of a job's driver, or of one of its pods; with --store, what drivers and steps left.
+
+    Example: xtransfer logs configs/paper.yaml -n xtransfer --tail 50
+    """
+    from xtransfer.cluster import client
+    from xtransfer.cluster.api import connect
+
+    if step is not None and store is None:
+        raise ConfigError("--step", "needs --store", "Steps log into the store.")
+    if store is not None:
+        _print_kept(store, step or _job_name(job).rpartition("-")[2], tail)
+        return
+    api = connect(context, namespace)
+    name = _job_name(job)
+    client.job_named(api, name)
+    if follow and pod == "submitter":
+        end_as(client.follow(api, name, say=print, tell=tell))
+        return
+    pods = client.pods_of(api, name)
+    if pod in client.ROLES:
+        role, chosen = pod, client.newest(pods, pod)
+    else:
+        chosen = next((each for each in pods if each["metadata"]["name"] == pod), None)
+        role = chosen["metadata"]["labels"].get("xtransfer/role", "") if chosen else ""
+    if chosen is None:
+        names = ", ".join(each["metadata"]["name"] for each in pods) or "none"
+        raise ConfigError(f"--pod {pod}", f"{name} has no such pod", f"Its pods: {names}.")
+    lines = api.logs(
+        chosen["metadata"]["name"], client.container_of(role), tail=tail, follow=follow
+    )
+    for _, line in lines:
+        print(line)
+
+
+def wait(
+    job: Job,
+    timeout: Annotated[
+        float | None, typer.Option("--timeout", help="Seconds; default: no limit.", min=0)
+    ] = None,
+    context: Context = None,
+    namespace: Namespace = None,
+) -> None:
+    """Wait until a job ends. Status 0: it succeeded; 1: it failed; 4: it still goes on; 5: no such job.
+
+    Example: xtransfer wait configs/paper.yaml -n xtransfer --timeout 3600
+    """
+    from xtransfer.cluster import client
+    from xtransfer.cluster.api import connect
+
+    api = connect(context, namespace)
+    name = _job_name(job)
+    last: JobState | None = None
+    for state in client.states(api, name, limit_s=timeout, tell=tell):
+        if last is None or last.words != state.words:
+            tell(f"{name}: {state.words}")
+        last = state
+    assert last is not None
+    if last.outcome == "going":
+        raise typer.Exit(STILL_GOING)
+    end_as(last)
+
+
+def cancel(job: Job, context: Context = None, namespace: Namespace = None) -> None:
+    """Delete a job and its cluster. Records and checkpoints stay: a submit goes on from them.
+
+    Example: xtransfer cancel configs/paper.yaml -n xtransfer
+    """
+    from xtransfer.cluster import client
+    from xtransfer.cluster.api import connect
+
+    api = connect(context, namespace)
+    name = _job_name(job)
+    if not client.cancel(api, name):
+        raise client.JobNotFound(
+            f"namespace {api.namespace}", f"no RayJob '{name}'", "See: xtransfer k8s status"
+        )
+    print(f"{name}: cancelled")
+
+
+def status(
+    job: Annotated[
+        str | None,
+        typer.Argument(help="A job's name, or the experiment's YAML file; default: all."),
+    ] = None,
+    context: Context = None,
+    namespace: Namespace = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show jobs and what keeps them from running. What is computed is in `xtransfer status`.
+
+    Example: xtransfer k8s status -n xtransfer
+    """
+    from xtransfer.cluster import client
+    from xtransfer.cluster.api import connect
+    from xtransfer.cluster.states import state_of, trouble_of
+
+    api = connect(context, namespace)
+    bodies = client.jobs(api) if job is None else [client.job_named(api, _job_name(job))]
+    rows: list[tuple[JobState, list[Body], list[str]]] = []
+    for body in bodies:
+        state = state_of(body)
+        pods = client.pods_of(api, state.name)
+        trouble = trouble_of(state, pods) if state.outcome == "going" else []
+        rows.append((state, pods, trouble))
+    if as_json:
+        print_json([{**vars(s), "pods": len(p), "trouble": t} for s, p, t in rows])
+        return
+    print_table(
+        ["job", "outcome", "cluster", "pods", "state"],
+        [[s.name, s.outcome, s.cluster or "-", str(len(p)), s.words] for s, p, _ in rows],
+    )
+    for state, _, trouble in rows:
+        for line in (*trouble, *([state.advice] if state.advice else [])):
+            print(f"{state.name}: {line}")
+
+
+def end_as(state: JobState) -> None:
+    """End the command as the job ended."""
+    if state.outcome == "succeeded":
+        tell(f"{state.name}: succeeded")
+        return
+    raise JobFailed(state.name, state.words, state.advice)
+
+
+class JobFailed(XtransferError):
+    """A job that was followed has failed."""
+
+
+def _print_kept(url: str, key: str, tail: int | None) -> None:
+    """Print the logs in a store of a plan's drivers or of a step's attempts."""
+    from xtransfer.errors import NotFound
+    from xtransfer.logs import kept_logs
+    from xtransfer.store import open_store
+
+    found = kept_logs(open_store(url), key)
+    if not found:
+        raise NotFound(
+            url, f"no log of '{key}'", "A key has 12 hex digits: of a plan, or of a step."
+        )
+    for name, text in found.items():
+        tell(name)
+        lines = text.splitlines()
+        print("\n".join(lines if tail is None else lines[-tail:]))
+
+
+def _job_name(job: str) -> str:
+    """Return the name of a job that is named itself, or by its experiment."""
+    if not job.endswith((".yaml", ".yml")):
+        return job
+    from xtransfer.cluster.jobs import job_name
+    from xtransfer.config import load_experiment
+
+    experiment = load_experiment(Path(job))
+    return job_name(experiment.name, make_plan(experiment, lenient=True)[0].key)

@@ -1,0 +1,93 @@
+"""Words for what an API server refuses or does not answer, and what of it may pass by itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from xtransfer.errors import XtransferError
+
+
+class ApiError(XtransferError):
+    """The API server refuses a request, or cannot be reached."""
+
+    def __init__(self, where: str, what: str, next_: str = "", status: int = 0) -> None:
+        super().__init__(where, what, next_)
+        self.status = status
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Rebuild from the parts."""
+        return (type(self), (self.where, self.what, self.next, self.status))
+
+
+class Conflict(ApiError):
+    """The object exists already, or is not what it was."""
+
+
+class Gone(ApiError):
+    """A watch asked for changes that the server no longer has."""
+
+
+class Unreachable(ApiError):
+    """No answer: the request may have been carried out, or not."""
+
+
+def failure(method: str, path: str, code: int, status: Mapping[str, Any]) -> ApiError:
+    """Return the error to raise for a refusal.
+
+    Args:
+        method: of the request.
+        path: of the request.
+        code: HTTP status.
+        status: the Status object that the server sent, or what `status_of` made of the refusal.
+    """
+    where, said = "kubernetes", str(status.get("message", ""))
+    if code == 401:
+        return ApiError(
+            where, "does not know who you are", "Renew your credentials: kubectl auth whoami", code
+        )
+    if code == 403:
+        next_ = "Bind yourself to the role xtransfer-submitter (k8s/base/rbac.yaml), or ask for it."
+        return ApiError(where, said, next_, code)
+    if code == 404:
+        return ApiError(where, f"{path}: {said}", "Is its CRD installed?", code)
+    if code == 409:
+        return Conflict(where, said, "", code)
+    if code == 410:
+        return Gone(where, said, "", code)
+    if code in (429, 503):
+        error = ApiError(where, f"is too busy: {said}", "Try again later.", code)
+        error.__dict__["retry_after"] = status.get("retry_after")
+        return error
+    return ApiError(where, f"{method} {path}: {said} ({code})", "", code)
+
+
+def status_of(error: Any) -> Mapping[str, Any]:
+    """Return the Status object of a refusal, or what stands for it."""
+    try:
+        found = json.loads(error.body or "")
+    except (TypeError, ValueError):
+        found = {}
+    status = dict(found) if isinstance(found, dict) else {}
+    headers = error.headers or {}
+    status["retry_after"] = headers.get("Retry-After")
+    status.setdefault("message", error.reason or "without a word")
+    return status
+
+
+def unreachable(method: str, path: str, error: Exception) -> Unreachable:
+    """Return the error to raise where no answer came."""
+    what = f"no answer to {method} {path}: {type(error).__name__}"
+    return Unreachable("kubernetes", what, "Check the context, and that the cluster is up.")
+
+
+def passes(error: ApiError) -> bool:
+    """Return whether a failure may pass by itself."""
+    return isinstance(error, Unreachable) or error.status in (429, 500, 502, 503, 504)
+
+
+def wait_s(error: ApiError, attempt: int) -> float:
+    """Return the seconds to wait: the server's own word, or 0.5, 1, 2, ..."""
+    asked = str(error.__dict__.get("retry_after") or "")
+    return float(asked) if asked.isdigit() else 0.5 * 2 ** (attempt - 1)

@@ -1,0 +1,77 @@
+"""The base encoder of a step's lineage: where it is, that it is the planned one, and its tokenizer."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from xtransfer.errors import DataError, StepError
+from xtransfer.identity import file_digest
+from xtransfer.plan import Plan, Step
+from xtransfer.workbench import Workbench
+
+
+def encoder_place(step: Step, bench: Workbench) -> tuple[str, str | None]:
+    """Return (folder or hub name, revision) of the base encoder of a step's lineage.
+
+    Raises:
+        DataError: when a folder no longer holds what the plan was made from.
+    """
+    pretrain = base_key(step, bench.plan)
+    if pretrain is not None:
+        return str(bench.files(bench.record(pretrain))), None
+    place = step.where["encoder"]
+    if place.get("revision"):
+        return place["name"], place["revision"]
+    for name, digest in place["digests"].items():
+        path = Path(place["name"]) / name
+        if not path.is_file() or _digest_once(path, _state_of(path)) != digest:
+            raise DataError(
+                str(path),
+                "is not the file that the plan was made from",
+                "Bring it back, or start the run again to plan anew with this one.",
+            )
+    return place["name"], None
+
+
+def base_key(step: Step, plan: Plan) -> str | None:
+    """Return the key of the pretrain step that a step descends from, None with a public encoder."""
+    at = step
+    while at.kind != "pretrain":
+        parent = next(
+            (
+                at.inputs[role]
+                for role in ("encoder", "start", "model", "trial-000")
+                if role in at.inputs
+            ),
+            None,
+        )
+        if parent is None:
+            return None
+        at = plan.steps[parent]
+    return at.key
+
+
+@lru_cache(maxsize=2)
+def load_tokenizer(name: str, revision: str | None) -> Any:
+    """Load the fast tokenizer of an encoder; kept, since a large vocabulary takes seconds."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(name, revision=revision, use_fast=True)
+    if not tokenizer.is_fast:
+        raise StepError(name, "has no fast tokenizer, which character offsets need")
+    tokenizer.model_max_length = int(1e9)  # lengths are this project's business
+    return tokenizer
+
+
+@lru_cache(maxsize=64)
+def _digest_once(path: Path, _: tuple[int, ...]) -> str:
+    """Return a file's digest; a warm process computes it once for each state of the file."""
+    return file_digest(path)
+
+
+def _state_of(path: Path) -> tuple[int, ...]:
+    """Return what differs after a file was changed or replaced, its times being set back or not."""
+    found = path.stat()
+    return (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)

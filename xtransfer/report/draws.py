@@ -1,0 +1,165 @@
+"""From a plan's results to evidence: the complete runs of each arm, and draws of their scores.
+
+Draws need the predictions and gold labels of every run, from the store. What is read is scored again:
+predictions that do not give the recorded score are no evidence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import numpy as np
+
+from xtransfer.errors import DataError, XtransferError
+from xtransfer.judgement import Statistics
+from xtransfer.metrics.tallies import Tallies, score_of, tally
+from xtransfer.plan import Plan
+from xtransfer.predictions import read_gold, read_predictions
+from xtransfer.records import Record
+from xtransfer.report.evidence import Array, Evidence, Sample, train_languages
+from xtransfer.report.results import Result
+from xtransfer.statistics.resampling import number_of, resample
+from xtransfer.store import Store
+from xtransfer.tasks.task import Task
+
+_THREADS = 8
+"""Files in flight at once."""
+_TOLERANCE = 1e-6
+"""Points by which a recomputed score may differ from the recorded one."""
+
+
+def gather(
+    plan: Plan,
+    results: Sequence[Result],
+    settings: Statistics,
+    languages: Mapping[str, Sequence[str]],
+    *,
+    store: Store | None = None,
+    records: Mapping[str, Record] | None = None,
+) -> Evidence:
+    """Return the evidence of zero-shot results; with a store, with draws of each score.
+
+    Runs that lack a language are left out, as everywhere in the report. A target whose predictions
+    cannot be read has no draws, and the reason is among the problems.
+
+    Args:
+        plan: whose tasks and order count.
+        results: of the plan's cells.
+        settings: number of draws and their seed.
+        languages: target -> those its score is the mean over.
+        store: where the predictions are; None: no draws.
+        records: key -> record, those of the prepared test sets among them.
+    """
+    samples = _samples(plan, results, languages)
+    problems: list[str] = []
+    if store is not None and records is not None and settings.bootstrap:
+        for target in dict.fromkeys(target for target, _ in samples):
+            own = [each for (name, _), each in samples.items() if name == target]
+            try:
+                drawn = _draw(plan.tasks[target], own, settings, store, records)
+            except XtransferError as error:
+                problems.append(f"{target}: no interval: {error}")
+                continue
+            samples |= {(target, each.after): each for each in drawn}
+    return Evidence(
+        samples=samples,
+        settings=settings,
+        problems=tuple(problems),
+        train_languages=train_languages(plan),
+    )
+
+
+def _samples(
+    plan: Plan, results: Sequence[Result], languages: Mapping[str, Sequence[str]]
+) -> dict[tuple[str, str], Sample]:
+    found: dict[tuple[str, str], dict[str, dict[str, Result]]] = {}
+    order = {cell.key: at for at, cell in reversed(list(enumerate(plan.cells)))}
+    for each in sorted(results, key=lambda each: order.get(each.key, len(order))):
+        if not each.few_shot:
+            place = found.setdefault((each.target, each.intermediate), {})
+            place.setdefault(each.key, {})[each.language] = each
+    samples: dict[tuple[str, str], Sample] = {}
+    for (target, after), runs in found.items():
+        wanted = tuple(
+            sorted(languages.get(target) or {name for run in runs.values() for name in run})
+        )
+        whole = {key: run for key, run in runs.items() if set(wanted) <= set(run)}
+        if whole:
+            samples[target, after] = Sample(
+                target=target,
+                after=after,
+                languages=wanted,
+                seeds=tuple(run[wanted[0]].seed for run in whole.values()),
+                values=np.array([[run[name].value for name in wanted] for run in whole.values()]),
+                keys=tuple(whole),
+            )
+    return samples
+
+
+def _draw(
+    task: Task,
+    samples: Sequence[Sample],
+    settings: Statistics,
+    store: Store,
+    records: Mapping[str, Record],
+) -> list[Sample]:
+    """Return a target's samples with draws: every run of every arm on the same resamples."""
+    keys = [key for each in samples for key in each.keys]
+    owners = np.array([at for at, each in enumerate(samples) for _ in each.keys])
+    columns: list[list[Array]] = [[] for _ in samples]
+    for language in samples[0].languages:
+        ids, found = _tallies(task, language, keys, store, records)
+        draws = resample(
+            np.stack([each.values for each in found], axis=1),
+            partial(score_of, found[0].formula),
+            draws=settings.bootstrap,
+            seed=[settings.seed, number_of(task.name), number_of(*ids)],
+        )
+        for at, column in enumerate(columns):
+            column.append(draws[owners == at].mean(axis=0))
+    return [
+        Sample(
+            target=each.target,
+            after=each.after,
+            languages=each.languages,
+            seeds=each.seeds,
+            values=each.values,
+            keys=each.keys,
+            draws=np.array(column),
+        )
+        for each, column in zip(samples, columns, strict=True)
+    ]
+
+
+def _tallies(
+    task: Task, language: str, keys: Sequence[str], store: Store, records: Mapping[str, Record]
+) -> tuple[list[str], list[Tallies]]:
+    """Return the ids of the test examples, and what each adds to the score of each run."""
+    gold = read_gold(store, records, records[keys[0]], task, language)
+    with ThreadPoolExecutor(_THREADS) as pool:
+        read = partial(read_predictions, store, language=language)
+        predictions = list(pool.map(read, (records[key] for key in keys)))
+    tallies: list[Tallies] = []
+    for key, found in zip(keys, predictions, strict=True):
+        recorded = records[key].result["languages"][language]["metrics"]
+        if set(found) != set(gold):
+            raise DataError(f"evaluate step {key}", f"its examples of {language} are other ones")
+        tallies.append(
+            tally(
+                task,
+                list(gold.values()),
+                [found[each] for each in gold],
+                language=language,
+                null_threshold=recorded.get("null_threshold"),
+            )
+        )
+        again = float(score_of(tallies[-1].formula, tallies[-1].values.sum(axis=0)))
+        if abs(again - recorded[task.metric]) > _TOLERANCE:
+            raise DataError(
+                f"evaluate step {key}",
+                f"its predictions of {language} score {again:.6f}, its record says "
+                f"{recorded[task.metric]:.6f}",
+            )
+    return list(gold), tallies

@@ -1,0 +1,148 @@
+"""Remarks of a report: what a reader must know of data, seeds and training, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from xtransfer.config import Experiment
+from xtransfer.config.phases import Phase
+from xtransfer.plan import Plan, Step
+from xtransfer.records import Record
+from xtransfer.selection import Rule
+
+SIZES = ("read", "available", "used", "rows", "tokens", "skipped")
+"""What a prepare step records of a language besides the inputs it had to cut, split or window."""
+
+_RULES: Mapping[Rule, str] = {
+    "best_dev": "English dev score",
+    "mean_over_seeds": "English dev score, the learning rate by its mean over seeds",
+    "target_dev": "dev score in the target languages (an oracle)",
+}
+
+
+def cut_notes(plan: Plan, records: Mapping[str, Record]) -> list[str]:
+    """Name every data set of which less than all was used, with how much of it was."""
+    cuts: list[str] = []
+    for step in _prepared(plan):
+        held = step.spec["holdout"]
+        if held is not None and step.spec["role"] == "dev":
+            cuts.append(
+                f"{step.spec['task']} dev: held out of the training file, at least "
+                f"{held['examples']:,} examples in whole paragraphs, drawn with seed {held['seed']}"
+            )
+        limit, record = step.spec["limit"], records.get(step.key)
+        if limit is None or record is None:
+            continue
+        cut = [
+            (language, found["used"], found["available"])
+            for language, found in record.result["languages"].items()
+            if found["used"] < found["available"]
+        ]
+        if cut:
+            sizes = sorted({f"{used:,} of {read:,}" for _, used, read in cut})
+            shown = " / ".join(sizes) if len(sizes) <= 3 else f"at most {limit['examples']:,}"
+            where = "per language" if len(record.result["languages"]) > 1 else "examples"
+            cuts.append(
+                f"{step.spec['task']} {step.spec['role']}: {shown} {where}, "
+                f"sampled with seed {limit['seed']}"
+            )
+    return sorted(set(cuts))
+
+
+def truncation_notes(plan: Plan, records: Mapping[str, Record]) -> list[str]:
+    """Say how many inputs were cut, split, windowed or left out, by data set."""
+    remarks: list[str] = []
+    for step in _prepared(plan):
+        record = records.get(step.key)
+        if record is None:
+            continue
+        totals: dict[str, int] = {}
+        for found in record.result["languages"].values():
+            counts = {name: count for name, count in found.items() if name not in SIZES}
+            for reason, count in (*counts.items(), *found["skipped"].items()):
+                totals[reason] = totals.get(reason, 0) + count
+        parts = [f"{count:,} {reason}" for reason, count in sorted(totals.items()) if count]
+        if parts:
+            remarks.append(
+                f"{step.spec['task']} {step.spec['role']} "
+                f"(at most {step.spec['max_length']} tokens): {', '.join(parts)}"
+            )
+    return sorted(set(remarks))
+
+
+def seed_notes(experiment: Experiment) -> list[str]:
+    """Say which seeds each phase had, and which trial of a sweep went on."""
+    phases: dict[str, Phase] = {"target": experiment.target}
+    if experiment.intermediate.tasks:
+        phases["intermediate"] = experiment.intermediate
+    notes: list[str] = []
+    for name, phase in phases.items():
+        what = (
+            "the best learning rate of each seed goes on"
+            if phase.select_per_seed
+            else "the best trial of each sweep goes on"
+        )
+        notes.append(
+            f"{name} phase: seeds {', '.join(map(str, phase.seeds))}; {what}, by {_RULES[phase.rule]}"
+        )
+    own = experiment.target.rules.items()
+    return notes + [f"{target}: selected by {_RULES[rule]}" for target, rule in own]
+
+
+def adapter_notes(experiment: Experiment, records: Mapping[str, Record]) -> list[str]:
+    """Say what of the weights was trained, where it was not all."""
+    lora = experiment.training.lora
+    if lora is None:
+        return []
+    counts = [
+        record.result["trained_weights"]
+        for record in records.values()
+        if "trained_weights" in record.result
+    ]
+    shares = sorted(100 * each["trained"] / each["all"] for each in counts)
+    many = ""
+    if shares:
+        low, high = f"{shares[0]:.2g}", f"{shares[-1]:.2g}"
+        many = f": {low if low == high else f'{low} to {high}'} % of a trial's weights, its head included"
+    return [f"trained by {lora.text()}{many}; all other weights of the encoder stayed as they were"]
+
+
+def average_notes(experiment: Experiment) -> list[str]:
+    """Say what the rows of averages are."""
+    average = experiment.target.average
+    if average is None:
+        return []
+    heads = ""
+    if average.seeds:
+        heads = f"; the heads of all seeds start from one draw, of seed {average.head_seed}"
+    chosen = "which no score chose"
+    if average.checkpoints is not None and average.which == "best":
+        chosen = "of the checkpoints with the highest dev scores"
+    return [f"rows named 'mean ...' score the arithmetic mean of weights, {chosen}{heads}"]
+
+
+def mixture_notes(plan: Plan, records: Mapping[str, Record]) -> list[str]:
+    """Say of every selected trial on several parts what it drew, and what text training did."""
+    remarks: list[str] = []
+    for step in plan.steps.values():
+        chosen = records.get(step.key) if step.kind == "select" else None
+        trial = records.get(chosen.result["chosen"]) if chosen is not None else None
+        if trial is None or len(trial.result["parts"]) + bool(trial.spec["text"]) < 2:
+            continue
+        drawn = ", ".join(
+            f"{part['name']} {part['draws']:,} ({100 * part['share']:.1f} %)"
+            for part in trial.result["parts"]
+        )
+        remarks.append(f"{trial.name} drew, in optimizer steps: {drawn}")
+        name = "dev loss" if len(trial.result["parts"]) == 1 else "dev text loss"
+        losses = [entry[name] for entry in trial.result["history"] if name in entry]
+        if trial.spec["text"] and len(losses) > 1:
+            remarks.append(
+                f"{trial.name}: held-out masked-LM loss {losses[0]:.3f} before and {losses[-1]:.3f} "
+                f"after, in nats ({trial.result['text_head']} masked-LM head)"
+            )
+    return sorted(set(remarks))
+
+
+def _prepared(plan: Plan) -> list[Step]:
+    return [step for step in plan.steps.values() if step.kind == "prepare"]
