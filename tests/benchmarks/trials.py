@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import os
 import resource
+import secrets
 import tempfile
 import time
 from collections.abc import Mapping
@@ -75,6 +76,8 @@ def main() -> None:
 
 def work_off(plan: Plan, gpus: int) -> dict[str, float]:
     """Run the plan on a private Ray with so many logical GPUs; return what it took."""
+    # Ray reads these when it is imported, as the next line does.
+    os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(16))
     import xtransfer.trial
     from xtransfer.gauges import Board
     from xtransfer.runner import run_plan
