@@ -345,18 +345,20 @@ def test_tune_may_write_copies_to_disk(plan: Plan, tmp_path: Path) -> None:
     driver.start_all()
     again = pickle.loads(pickle.dumps(driver.searcher))
     assert again.running == driver.searcher.running
-    assert pickle.loads(pickle.dumps(ProgressRelay(lambda key, facts: None))).told is None
+    relay = ProgressRelay(lambda key, state, text: None, lambda key, facts: None)
+    assert pickle.loads(pickle.dumps(relay)).told is None
     driver.searcher.save(str(tmp_path / "searcher"))
     driver.searcher.restore(str(tmp_path / "searcher"))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_progress_is_relayed_by_key() -> None:
-    told: list[tuple[str, Any]] = []
-
-    relay = ProgressRelay(lambda key, facts: told.append((key, facts)))
-    relay.on_trial_result(1, [], SimpleNamespace(config={"key": "abc"}), {"step": 3})
-    assert told == [("abc", {"step": 3})]
+    told: list[Any] = []
+    trial = SimpleNamespace(config={"key": "abc"})
+    relay = ProgressRelay(lambda *event: told.append(event), lambda *facts: told.append(facts))
+    relay.on_trial_start(1, [], trial)
+    relay.on_trial_result(1, [], trial, {"step": 3})
+    assert told == [("abc", "running", ""), ("abc", {"step": 3})]
 
 
 def test_a_step_whose_process_died_is_tried_again_so_often(plan: Plan) -> None:

@@ -18,6 +18,7 @@ from xtransfer.failures import DIED, forget, note_failure, note_of, reason
 from xtransfer.folders import private_folder, remove_orphans
 from xtransfer.frontier import Frontier
 from xtransfer.gauges import Board, MeasuredBoard
+from xtransfer.lanes import full_lanes
 from xtransfer.leases import holder
 from xtransfer.packing import gpus_of
 from xtransfer.placement import Placement, Resources
@@ -192,12 +193,12 @@ def _tune(
         run_config=tune.RunConfig(
             name="tune",
             storage_path=str(scratch),
-            callbacks=[ProgressRelay(board.told)],
+            callbacks=[ProgressRelay(changed, board.told)],
             verbose=0,
         ),
     )
     try:
-        with ending_on_terminate(leave, seconds=placement.grace_s):
+        with full_lanes(), ending_on_terminate(leave, seconds=placement.grace_s):
             tuner.fit()
     except RuntimeError as error:
         raise XtransferError(

@@ -102,7 +102,6 @@ class PlanSearcher(Searcher):
                 self._finish(key, "by another driver")
             else:  # where its record is suspect, the step itself sees whether it is sound
                 self.running[trial_id] = key
-                self.changed(key, "running", "")
                 return {"key": key}
         return None if self.running or self.busy_until else Searcher.FINISHED
 
@@ -255,14 +254,34 @@ def _last_error(trial: Any) -> str:
 
 
 class ProgressRelay(Callback):
-    """Hands what running steps report to `told(key, facts)`."""
+    """Says which steps have begun, and what they tell: of those suggested, many still wait for room.
 
-    def __init__(self, told: Callable[[str, Mapping[str, Any]], None]) -> None:
+    Args:
+        changed: told (key, "running", "").
+        told: takes (key, facts).
+    """
+
+    def __init__(
+        self,
+        changed: Callable[[str, str, str], None],
+        told: Callable[[str, Mapping[str, Any]], None],
+    ) -> None:
+        self.changed = changed
         self.told = told
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave the driver's hook out: Tune writes a copy of its callbacks to disk."""
-        return {"told": None}
+        """Leave the driver's hooks out: Tune writes a copy of its callbacks to disk."""
+        return {"changed": None, "told": None}
+
+    def on_trial_start(
+        self,
+        iteration: int,  # noqa: ARG002 - the signature is Tune's
+        trials: list[Any],  # noqa: ARG002
+        trial: Any,
+        **_: Any,
+    ) -> None:
+        """Pass on that a step has a process."""
+        self.changed(trial.config["key"], "running", "")
 
     def on_trial_result(
         self,

@@ -107,52 +107,56 @@ class _Attention(torch.autograd.Function):
     ) -> Tensor:
         batch, heads, length, _ = query.shape
         out = query.new_empty(batch, length, heads, value.shape[-1])
+        queries, keys, values = _scaled(query, scaling), _flat(key), _flat(value)
         chunks = _chunks(batch, heads * length * key.shape[2])
-        kept_whole: list[Tensor] = []
         masks: list[Tensor] = []
+        whole: list[Tensor] = []
         for rows in chunks:
-            probabilities = _probabilities(
-                _scaled(query[rows], scaling), key[rows], _of(bias, rows)
-            )
+            own = _of_heads(rows, heads)
+            probabilities = _probabilities(queries[own], keys[own], _of(bias, rows), heads)
             masks.append(kept(probabilities.shape, probability))
             if len(chunks) == 1:
-                kept_whole.append(probabilities)
+                whole.append(probabilities)
                 dropped = masked(probabilities, masks[-1])
             else:
                 dropped = mask_in_place(probabilities, masks[-1])
-            out[rows] = _split(torch.bmm(dropped, _flat(value[rows])), heads)
-        ctx.biased, ctx.scaling, ctx.scale = bias is not None, scaling, scale(probability)
+            seen = _split(torch.bmm(dropped, values[own]), heads)
+            torch.mul(seen, scale(probability), out=out[rows])
+        ctx.biased, ctx.shape, ctx.scaling = bias is not None, query.shape, scaling
+        ctx.scale = scale(probability)
         biases = [] if bias is None else [bias]
-        ctx.save_for_backward(query, key, value, *biases, *masks, *kept_whole)
-        return out.mul_(ctx.scale)
+        ctx.save_for_backward(queries, keys, values, *biases, *masks, *whole)
+        return out
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> tuple[Tensor | None, ...]:
-        query, key, value, *saved = ctx.saved_tensors
+        queries, keys, values, *saved = ctx.saved_tensors
         bias = saved.pop(0) if ctx.biased else None
-        batch, heads, length, _ = query.shape
+        batch, heads, length, _ = ctx.shape
         into = [
-            each.new_empty(batch, each.shape[2], heads, each.shape[3])
-            for each in (query, key, value)
+            each.new_empty(batch, each.shape[1], heads, each.shape[2])
+            for each in (queries, keys, values)
         ]
-        grad = grads[0].transpose(1, 2)
-        chunks = _chunks(batch, heads * length * key.shape[2])
+        # The gradient of the output, multiplied as dropout multiplies what it keeps.
+        above = _scaled(grads[0].transpose(1, 2), ctx.scale)
+        chunks = _chunks(batch, heads * length * keys.shape[1])
         for rows, mask in zip(chunks, saved, strict=False):
-            scaled = _scaled(query[rows], ctx.scaling)
+            own = _of_heads(rows, heads)
             probabilities = (
-                saved[1] if len(chunks) == 1 else _probabilities(scaled, key[rows], _of(bias, rows))
+                saved[1]
+                if len(chunks) == 1
+                else _probabilities(queries[own], keys[own], _of(bias, rows), heads)
             )
-            # The gradient of the output, multiplied as dropout multiplies what it keeps.
-            above = _scaled(grad[rows], ctx.scale)
-            to_value = torch.bmm(masked(probabilities, mask).transpose(1, 2), above)
-            to_kept = torch.bmm(above, _flat(value[rows]).transpose(1, 2))
+            to_value = torch.bmm(masked(probabilities, mask).transpose(1, 2), above[own])
+            to_kept = torch.bmm(above[own], values[own].transpose(1, 2))
             to_products = torch._softmax_backward_data(
                 mask_in_place(to_kept, mask), probabilities, -1, probabilities.dtype
             )
-            to_query = torch.bmm(to_products, _flat(key[rows])).mul_(ctx.scaling)
-            to_key = torch.bmm(to_products.transpose(1, 2), scaled)
-            for whole, part in zip(into, (to_query, to_key, to_value), strict=True):
-                whole[rows] = _split(part, heads)
+            to_query = torch.bmm(to_products, keys[own])
+            to_key = torch.bmm(to_products.transpose(1, 2), queries[own])
+            torch.mul(_split(to_query, heads), ctx.scaling, out=into[0][rows])
+            into[1][rows] = _split(to_key, heads)
+            into[2][rows] = _split(to_value, heads)
         return *(each.transpose(1, 2) for each in into), None, None, None
 
 
@@ -162,11 +166,11 @@ def _chunks(batch: int, size: int) -> list[slice]:
     return [slice(at, at + step) for at in range(0, batch, step)]
 
 
-def _probabilities(scaled: Tensor, key: Tensor, bias: Tensor | None) -> Tensor:
+def _probabilities(scaled: Tensor, key: Tensor, bias: Tensor | None, heads: int) -> Tensor:
     """Return softmax over the last dimension, [rows x heads, length, length]."""
-    products = torch.bmm(scaled, _flat(key).transpose(1, 2))
+    products = torch.bmm(scaled, key.transpose(1, 2))
     if bias is not None:
-        products.view(len(key), -1, *products.shape[1:]).add_(bias)
+        products.view(-1, heads, *products.shape[1:]).add_(bias)
     if products.element_size() == 2 and products.shape[-1] % VECTOR:
         return torch.softmax(products.float(), -1).to(products.dtype)
     return torch.softmax(products, -1)
@@ -176,13 +180,19 @@ def _of(bias: Tensor | None, rows: slice) -> Tensor | None:
     return bias if bias is None or len(bias) == 1 else bias[rows]
 
 
+def _of_heads(rows: slice, heads: int) -> slice:
+    """Return where the heads of some rows are among those of all."""
+    return slice(rows.start * heads, rows.stop * heads)
+
+
 def _flat(values: Tensor) -> Tensor:
     """Map [rows, heads, length, size] to [rows x heads, length, size]."""
     return values.reshape(-1, *values.shape[2:])
 
 
 def _scaled(values: Tensor, factor: float) -> Tensor:
-    return _flat(values * factor)
+    """Do the same with a product, in one pass: an operator would keep the order of dimensions in memory."""
+    return _flat(torch.mul(values, factor, out=values.new_empty(values.shape)))
 
 
 def _split(values: Tensor, heads: int) -> Tensor:
