@@ -44,6 +44,7 @@ def test_round_numbers() -> None:
     assert [nice(value) for value in (0.3, 1, 1.1, 4.9, 5.1)] == [0.5, 1, 2, 5, 10]
     assert ticks(0, 1) == [0, 0.2, 0.4, 0.6, 0.8, 1]
     assert ticks(-3.2, 4.1) == [-2, 0, 2, 4]
+    assert ticks(0, 2, least=1.0) == [0, 1, 2]
 
 
 def test_an_area_has_its_values_where_they_belong() -> None:

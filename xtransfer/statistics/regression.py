@@ -70,7 +70,7 @@ def fit(
     names = list(predictors)
     rows, count = len(outcome), len(set(clusters))
     if count < LEAST_CLUSTERS:
-        return f"{count} languages with all values are too few (at least {LEAST_CLUSTERS})"
+        return f"languages with all values: {count}, too few (at least {LEAST_CLUSTERS})"
     x = _within(np.column_stack([predictors[name] for name in names]).astype(float), groups)
     y = _within(np.asarray(outcome, dtype=float)[:, None], groups)[:, 0]
     used = len(names) + len(set(groups))

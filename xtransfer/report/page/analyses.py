@@ -157,7 +157,7 @@ def _lines(
         y=spread(values),
     )
     area.axis_y()
-    area.axis_x(axis)
+    area.axis_x(axis, whole=True)
     for arm, points, keys in lines:
         places = " ".join(f"{area.at_x(x):.1f},{area.at_y(y):.1f}" for x, y in points.items())
         says = f"{arm}: " + ", ".join(f"{x}: {y:.2f}" for x, y in points.items())

@@ -11,6 +11,8 @@ from xtransfer.report.page.cells import nice
 
 SERIES = 9
 """Classes s0 to s8, each with a colour, a dash pattern and a shape of its own; then over again."""
+FLAT = 0.05
+"""Room on either side of values that are all the same, as a share of them or of 1."""
 SHAPES = (
     '<circle r="3.2"/>',
     '<path d="M-3-3H3V3H-3Z"/>',
@@ -76,10 +78,10 @@ class Area:
         """Write at a place of the drawing."""
         self.add(f'<text x="{x:.1f}" y="{y:.1f}" class="{name}">{escape(text)}</text>')
 
-    def axis_x(self, label: str) -> None:
-        """Draw grid lines, numbers and a label for the horizontal scale."""
+    def axis_x(self, label: str, *, whole: bool = False) -> None:
+        """Draw grid lines, numbers (`whole`: no fractions) and a label for the horizontal scale."""
         floor = self.height - self.bottom
-        for value in ticks(*self.x):
+        for value in ticks(*self.x, least=1.0 if whole else 0.0):
             at = self.at_x(value)
             self.add(f'<path d="M{at:.1f} {self.top:.1f}V{floor:.1f}" class="grid"/>')
             self.text(at, floor + 13, tick_text(value), "tick middle")
@@ -103,9 +105,9 @@ class Area:
         )
 
 
-def ticks(low: float, high: float, about: int = 5) -> list[float]:
-    """Return round values between two ends, about so many."""
-    step = nice((high - low) / about)
+def ticks(low: float, high: float, about: int = 5, *, least: float = 0.0) -> list[float]:
+    """Return round values between two ends, about so many, at least so far apart."""
+    step = max(nice((high - low) / about), least)
     first = math.ceil(low / step - 1e-9)
     last = math.floor(high / step + 1e-9)
     return [round(at * step, 10) + 0.0 for at in range(first, last + 1)]
@@ -121,5 +123,5 @@ def tick_text(value: float) -> str:
 def spread(values: Sequence[float], share: float = 0.06) -> tuple[float, float]:
     """Return ends that hold all values with some room; never the same twice."""
     low, high = min(values), max(values)
-    room = max((high - low) * share, 1e-3 * max(1.0, abs(high)))
+    room = (high - low) * share if high > low else FLAT * max(1.0, abs(high))
     return low - room, high + room
