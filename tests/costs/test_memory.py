@@ -13,6 +13,7 @@ import torch
 from xtransfer.costs.memory import kept_bytes, peak_bytes
 from xtransfer.costs.principles import PUBLISHED, Shape
 from xtransfer.forms.classification import Head, loss
+from xtransfer.packing import Packing
 from xtransfer.train import attention
 from xtransfer.train.model import TransferModel
 
@@ -129,7 +130,7 @@ print(json.dumps(resident("VmHWM") - before))
 @pytest.mark.parametrize(
     ("vocabulary", "sequences", "length"), [(40_000, 16, 128), (1_000, 24, 160), (60_000, 2, 32)]
 )
-def test_the_model_is_near_the_measured_peak(
+def test_the_measured_peak_is_above_the_model_and_below_what_is_left_free(
     precision: Precision, vocabulary: int, sequences: int, length: int
 ) -> None:
     sizes = {"layers": 4, "hidden": 256, "inner": 1024, "heads": 8, "vocabulary": vocabulary}
@@ -143,7 +144,8 @@ def test_the_model_is_near_the_measured_peak(
         shape(**sizes), sequences=sequences, length=length, precision=precision,
         predicted=0, fused=False,
     )  # fmt: skip
-    assert 0.85 < foretold / measured < 1.35, (foretold, measured)
+    free = Packing(gpu_memory_gb=1).free
+    assert foretold < measured < foretold / (1 - free), (foretold, measured)
 
 
 def test_the_larger_of_three_moments_counts() -> None:
