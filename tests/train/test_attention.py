@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from xtransfer.train import attention
 from xtransfer.train.attention import NAME, attend, use_cpu_attention
@@ -108,6 +109,20 @@ def test_what_it_is_not_for_goes_the_usual_way(
     monkeypatch.setattr(attention, "kept", lambda shape, p: pytest.fail("drew numbers"))
     out, _ = attend(layer, *inputs(), None, **options)
     assert out.shape == (BATCH, LENGTH, HEADS, SIZE)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("at_once", [1, 10**6])
+def test_without_gradients_it_is_the_usual_attention(
+    dtype: torch.dtype, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attention, "AT_ONCE", at_once)
+    values = [each.detach() for each in inputs(dtype)]
+    with torch.no_grad():
+        found, _ = attend(LAYER, *values, padding(), dropout=0.0)
+        expected = functional.scaled_dot_product_attention(*values, attn_mask=padding())
+    tolerance = {"atol": 0.02, "rtol": 0.02} if dtype == torch.bfloat16 else {}
+    torch.testing.assert_close(found, expected.transpose(1, 2), **tolerance)
 
 
 def test_a_real_encoder_takes_it_up_and_gives_it_no_dropout_in_evaluation() -> None:

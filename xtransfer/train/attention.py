@@ -1,10 +1,10 @@
-"""Attention with dropout on CPUs, where PyTorch has no fused kernel for it.
+"""Attention on CPUs, where PyTorch has no fused kernel with dropout, and a slow one without.
 
 A few rows of the batch are worked on at a time, as many as a processor's cache holds the attention of. Where
 that is not the whole batch, only which probabilities were dropped is kept for the backward pass, a byte each, and
 the probabilities are computed again.
 
-All else (other devices, evaluation, no dropout, causal attention, groups of heads) goes the way of the
+All else (other devices, training without dropout, causal attention, groups of heads) goes the way of the
 `sdpa` attention of transformers.
 """
 
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from xtransfer.train.dropout import drops, kept, mask_in_place, masked, scale
 
-NAME = "sdpa_cpu_dropout"
+NAME = "sdpa_cpu"
 """Of the attention among those of transformers."""
 AT_ONCE = 2_000_000
 """Most attention probabilities (rows x heads x length x length) that are worked on at once: 8 MB in fp32."""
@@ -66,8 +66,7 @@ def attend(
 
     own = (
         query.device.type == "cpu"
-        and torch.is_grad_enabled()
-        and drops(dropout)
+        and torch.is_grad_enabled() == drops(dropout)
         and not getattr(module, "is_causal", True)
         and query.shape[:2] == key.shape[:2] == value.shape[:2]
         and query.dtype == key.dtype == value.dtype
@@ -80,6 +79,8 @@ def attend(
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
     with torch.autocast("cpu", enabled=False):
         bias = _bias(attention_mask, query.dtype)
+        if not torch.is_grad_enabled():
+            return _seen(query, key, value, bias, scaling), None
         return _Attention.apply(query, key, value, bias, scaling, dropout), None
 
 
@@ -92,6 +93,18 @@ def _bias(mask: Tensor | None, dtype: torch.dtype) -> Tensor | None:
         mask = first
     bias = torch.zeros(mask.shape, dtype=dtype)
     return bias.masked_fill_(~mask, torch.finfo(dtype).min)
+
+
+def _seen(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, scaling: float) -> Tensor:
+    """Return attention without dropout, [batch, length, heads, size]."""
+    batch, heads, length, _ = query.shape
+    out = query.new_empty(batch, length, heads, value.shape[-1])
+    queries, keys, values = _scaled(query, scaling), _flat(key), _flat(value)
+    for rows in _chunks(batch, heads * length * key.shape[2]):
+        own = _of_heads(rows, heads)
+        probabilities = _probabilities(queries[own], keys[own], _of(bias, rows), heads)
+        out[rows] = _split(torch.bmm(probabilities, values[own]), heads)
+    return out
 
 
 class _Attention(torch.autograd.Function):

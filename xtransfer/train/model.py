@@ -112,6 +112,8 @@ def load_encoder(name: str, *, revision: str | None = None, dropout: float | Non
         model = AutoModel.from_pretrained(name, add_pooling_layer=False, **options)
     except TypeError:  # an encoder without a pooling layer does not know the option
         model = AutoModel.from_pretrained(name, **options)
+    use_onednn(model)
+    use_cpu_attention(model)
     return model
 
 
