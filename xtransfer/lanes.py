@@ -24,12 +24,12 @@ def full_lanes() -> Iterator[None]:
 
     reuse = TuneController._maybe_reuse_cached_actor
 
-    def unless_starting(controller: Any, trial: Any) -> bool:
-        actors = controller._actor_manager
-        own = controller._trial_to_actor.get(trial)
+    def unless_starting(self: Any, trial: Any) -> bool:
+        actors = self._actor_manager
+        own = self._trial_to_actor.get(trial)
         if own is not None and own in actors.live_actors and not actors.is_actor_started(own):
             return False
-        return reuse(controller, trial)
+        return reuse(self, trial)
 
     before = os.environ.get("TUNE_MAX_PENDING_TRIALS_PG")
     os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", str(WAITING))

@@ -76,12 +76,12 @@ def attend(
         return sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **more
         )
-    scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
+    factor = query.shape[-1] ** -0.5 if scaling is None else scaling
     with torch.autocast("cpu", enabled=False):
         bias = _bias(attention_mask, query.dtype)
         if not torch.is_grad_enabled():
-            return _seen(query, key, value, bias, scaling), None
-        return _Attention.apply(query, key, value, bias, scaling, dropout), None
+            return _seen(query, key, value, bias, factor), None
+        return _Attention.apply(query, key, value, bias, factor, dropout), None
 
 
 def _bias(mask: Tensor | None, dtype: torch.dtype) -> Tensor | None:
@@ -162,7 +162,7 @@ class _Attention(torch.autograd.Function):
             )
             to_value = torch.bmm(masked(probabilities, mask).transpose(1, 2), above[own])
             to_kept = torch.bmm(above[own], values[own].transpose(1, 2))
-            to_products = torch._softmax_backward_data(
+            to_products = torch.ops.aten._softmax_backward_data(
                 mask_in_place(to_kept, mask), probabilities, -1, probabilities.dtype
             )
             to_query = torch.bmm(to_products, keys[own])
