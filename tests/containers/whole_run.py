@@ -26,6 +26,7 @@ from xtransfer.config import Experiment, load_experiment
 from xtransfer.documents import parse_yaml
 from xtransfer.fingerprints import Fingerprints
 from xtransfer.leases import attempts
+from xtransfer.placement import Placement
 from xtransfer.planner import build_plan
 from xtransfer.records import key_in
 from xtransfer.store import StoreOptions, open_store
@@ -181,7 +182,7 @@ def _on_this_machine(
     """Run the experiment as on a laptop, with the engine of the overlay's placement."""
     (placement,) = objects.shared
     text = str(placement["data"]["placement.yaml"])
-    engine = parse_yaml(text, "")["train"]["engine"]
+    engine = Placement.model_validate(parse_yaml(text, ""), strict=False).train.engine
     url, began = f"file://{folder}/laptop", time.monotonic()
     given = [part for each in sets for part in ("--set", each)]
     done = subprocess.run(
