@@ -4,12 +4,14 @@ import pytest
 from pydantic import ValidationError
 
 from tests.prints import FakePrints
+from tests.recorded import record_of
 from xtransfer.config import Experiment
 from xtransfer.costs.durations import needs_of
-from xtransfer.packing import bytes_of, gpus_of, trials_together
+from xtransfer.packing import bytes_of, gpus_of, placement_of, trials_together
 from xtransfer.placement import Placement
 from xtransfer.plan import Plan, Step
 from xtransfer.planner import build_plan
+from xtransfer.report.costs import held_by
 from xtransfer.settings import read_settings
 
 
@@ -82,6 +84,17 @@ def test_other_steps_take_what_the_placement_says() -> None:
         expected = {"train": 0.125, "evaluate": 0.5}.get(step.kind, 0.0)
         assert gpus_of(step, plan.steps, placement) == expected
         assert needs_of(step, plan.steps, placement).gpus == expected
+
+
+def test_a_record_counts_the_share_that_its_trial_took() -> None:
+    plan, placement = plan_of("xlm-roberta-large"), placed(10_000)
+    step = trial(plan, "mnli")
+    record = record_of(step).model_copy(
+        update={"placement": placement_of(step, plan.steps, placement)}
+    )
+    assert held_by(record)[1] == 0.125
+    other = next(s for s in plan.steps.values() if s.kind == "evaluate")
+    assert placement_of(other, plan.steps, placement)["evaluate"]["gpus"] == 0.5
 
 
 @pytest.mark.parametrize("train", [{"gpus": 0.5}, {"workers": 2}, {"gpus": 0}])

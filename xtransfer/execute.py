@@ -16,6 +16,7 @@ from xtransfer.errors import IntegrityError
 from xtransfer.folders import temporary_folder
 from xtransfer.leases import Lease, holding
 from xtransfer.outputs import damage
+from xtransfer.packing import placement_of
 from xtransfer.plan import INLINE, VERSIONS, Step
 from xtransfer.quarantine import set_aside
 from xtransfer.records import Done, Record, commit, read_record
@@ -101,7 +102,7 @@ def _do(step: Step, bench: Workbench, lease: Lease) -> Record:
                 result=done.result,
                 environment=environment(*(["peft"] if step.spec.get("lora") else [])),
                 placement={
-                    **bench.placement.model_dump(include={"train", "evaluate", "prepare"}),
+                    **placement_of(step, bench.plan.steps, bench.placement),
                     "encoder": step.where.get("encoder", {}).get("name", ""),
                     **done.placement,
                 },

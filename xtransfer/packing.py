@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
@@ -58,6 +58,14 @@ def gpus_of(step: Step, steps: Mapping[str, Step], placement: Placement) -> floa
         return train.gpus
     together = trials_together(step, steps, train, train.packing)
     return math.floor(GRAIN / together) / GRAIN if together > 1 else train.gpus
+
+
+def placement_of(step: Step, steps: Mapping[str, Step], placement: Placement) -> dict[str, Any]:
+    """Return what a step's record says of resources: the placement's, and of a trial the share that it took."""
+    found = placement.model_dump(include={"train", "evaluate", "prepare"})
+    if step.kind == "train":
+        found["train"]["gpus"] = gpus_of(step, steps, placement)
+    return found
 
 
 def trials_together(

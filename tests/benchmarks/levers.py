@@ -10,7 +10,7 @@ or a user would do by themselves:
     attention   a cache's worth of rows at a time, computed again -> PyTorch's, whole and kept
     allocation  memory kept by the process -> given back and asked for again
     vocabulary  the embedding rows that the data uses -> all rows
-    engine      plain torch with fused AdamW -> DeepSpeed, ZeRO 0
+    engine      plain torch with fused AdamW -> DeepSpeed, ZeRO 0, which goes without `linear`, too
 
 `share` is what part of an optimizer step goes where, by PyTorch's profiler in a run of its own (self time on
 the CPU; a profiled step is slower). There is no peer and no goal. Results: results/levers.json.

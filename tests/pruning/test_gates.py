@@ -300,6 +300,12 @@ def test_leep_compares_only_tasks_whose_heads_give_classes() -> None:
     assert plan_of(*LEEP, "pruning.keep=2").gates == ()
 
 
+def test_logme_compares_any_intermediate_task() -> None:
+    for source in ("classification", "choice", "tagging", "span", "retrieval", ""):
+        assert Pruning(keep=1).compares("tagging", source)
+        assert not Pruning(keep=1).compares("span", source)
+
+
 def test_what_a_measure_does_not_compare_is_said() -> None:
     experiment, plan = experiment_of(*LEEP), plan_of(*LEEP)
     notes = search_notes(experiment, plan, recorded(plan, ("estimate", "prune")))

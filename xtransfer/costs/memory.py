@@ -30,6 +30,7 @@ DROPPED = 2
 MOVING = 4
 """Tensors of a layer's inner size that come and go in the backward pass."""
 POSITIONS = 514
+"""Of XLM-R; other encoders have about as many."""
 
 
 def peak_bytes(

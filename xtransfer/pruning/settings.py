@@ -10,22 +10,12 @@ from pydantic import Field, field_validator
 
 from xtransfer.settings import Settings
 
-COMPARED = {
-    "logme": {
-        "choice": ("classification", "choice", "tagging", "span", ""),
-        "classification": ("classification", "choice", "tagging", "span", ""),
-        "tagging": ("classification", "choice", "tagging", "span", ""),
-    },
-    "leep": {
-        "choice": ("classification",),
-        "classification": ("classification",),
-        "tagging": ("tagging",),
-    },
-}
-"""Measure -> form of a target -> forms of the intermediate tasks that it compares; "" for several tasks at
-once. LogME needs a target of which each example has one of a few labels, and takes any encoder. LEEP also needs
-an intermediate task whose head gives an input, or each of its words, a distribution over classes. What is not
-compared is trained in any case."""
+FORMS = ("choice", "classification", "tagging")
+"""Forms of which each example has one of a few labels, so that an estimate is defined. Targets of other forms
+keep all their intermediate tasks."""
+LEEP_AFTER = {"choice": "classification", "classification": "classification", "tagging": "tagging"}
+"""Form of a target -> that of the intermediate tasks that LEEP compares: those whose head gives an input, or each
+of its words, a distribution over classes. What is not compared is trained in any case; LogME compares all."""
 NAMES = {"logme": "LogME", "leep": "LEEP"}
 
 
@@ -55,7 +45,7 @@ class Pruning(Settings):
 
     def compares(self, target: str, source: str) -> bool:
         """Say whether there is an estimate for a target of one form after tasks of another."""
-        return source in COMPARED[self.measure].get(target, ())
+        return target in FORMS and (self.measure == "logme" or source == LEEP_AFTER[target])
 
     def drops(self, target: str, sources: Sequence[str]) -> bool:
         """Say whether a target of this form loses any of the arms, given their forms."""

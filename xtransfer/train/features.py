@@ -93,7 +93,9 @@ def features(
 ) -> tuple[Floats, Ints]:
     """Return features [n, hidden] of drawn examples, from the last layer, and their labels [n].
 
-    With a head, its class probabilities [n, classes] take the features' place. Of a classification, the mean over an input's tokens, special ones included. Of a choice, that of each
+    With a head, its class probabilities [n, classes] take the features' place.
+
+    Of a classification, the mean over an input's tokens, special ones included. Of a choice, that of each
     answer beside its question, labelled 1 if it is the right one. Of tagging, the state of each word's
     first subword; n is then at most `examples`.
 
