@@ -26,7 +26,7 @@ PhaseName = Literal["data", "encoder", "intermediate", "target", "evaluation"]
 VERSIONS: Mapping[Kind, int] = {
     "pretrain": 1,
     "prepare": 1,
-    "train": 3,
+    "train": 4,
     "select": 1,
     "average": 1,
     "estimate": 1,

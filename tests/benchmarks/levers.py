@@ -8,6 +8,7 @@ or a user would do by themselves:
     linear      oneDNN for fp32 products -> PyTorch's, by MKL
     dropout     SFC64's numbers, four values from one -> PyTorch's, one by one
     attention   a cache's worth of rows at a time, computed again -> PyTorch's, whole and kept
+    first token the last layer for the state that a head reads -> for all
     allocation  memory kept by the process -> given back and asked for again
     vocabulary  the embedding rows that the data uses -> all rows
     engine      plain torch with fused AdamW -> DeepSpeed, ZeRO 0, which goes without `linear`, too
@@ -22,8 +23,7 @@ import argparse
 import json
 import resource
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any
 from unittest import mock
 
@@ -34,6 +34,7 @@ LEVERS = {
     "linear": "xtransfer.train.model.use_onednn",
     "dropout": "xtransfer.train.model.use_fast_dropout",
     "attention": "xtransfer.train.model.use_cpu_attention",
+    "first token": "xtransfer.train.model.first_token_alone",
     "allocation": "xtransfer.allocation.keep_freed_memory",
     "vocabulary": "",
     "engine": "",
@@ -41,7 +42,10 @@ LEVERS = {
 SIDES = ("all", *(f"no {name}" for name in LEVERS), "none")
 STEPS, PROFILED = 12, 4
 GROUPS = {
-    "products": ("aten::mm", "aten::addmm", "aten::bmm", "mkldnn::_linear_pointwise", "aten::linear"),
+    "products": (
+        "aten::mm", "aten::addmm", "aten::bmm", "mkldnn::_linear_pointwise",
+        "aten::mkldnn_linear_backward_weights", "aten::to_mkldnn",
+    ),
     "dropout": ("aten::bernoulli_", "_Dropout", "_DropoutBackward", "aten::native_dropout"),
     "softmax": ("aten::_softmax", "aten::_softmax_backward_data", "_Attention", "_AttentionBackward"),
     "optimizer": ("aten::_fused_adamw_", "aten::linalg_vector_norm", "Optimizer.step#AdamW.step"),
@@ -109,7 +113,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     from torch.profiler import ProfilerActivity, profile
 
     torch.set_num_threads(options.threads)
-    (precision,), load = options.precision, replace(WORKLOADS[options.workload[0]], steps=STEPS)
+    (precision,), load = options.precision, WORKLOADS[options.workload[0]]
     if options.quick:
         load = quickly(load)
     task, encoded, _ = rows_of(load, options.encoder, options.data)
@@ -123,11 +127,12 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             "gloo", store=torch.distributed.HashStore(), rank=0, world_size=1
         )
     with without(out):
-        rate = train_ours(options.encoder, load, task, encoded, precision, **settings)
+        rate = train_ours(options.encoder, load, task, encoded, precision, steps=STEPS, **settings)[
+            "rate"
+        ]
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-        few = replace(load, steps=PROFILED)
         with profile(activities=[ProfilerActivity.CPU]) as profiled:
-            train_ours(options.encoder, few, task, encoded, precision, **settings)
+            train_ours(options.encoder, load, task, encoded, precision, steps=PROFILED, **settings)
     return {"rate": rate, "peak_gb": peak, "shares": shares_of(profiled.key_averages())}
 
 
@@ -137,7 +142,7 @@ def without(names: set[str]) -> Iterator[None]:
     with ExitStack() as stack:
         for name in names:
             if LEVERS[name]:
-                stack.enter_context(mock.patch(LEVERS[name], return_value=None))
+                stack.enter_context(mock.patch(LEVERS[name], return_value=nullcontext()))
         yield
 
 

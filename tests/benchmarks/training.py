@@ -7,6 +7,10 @@ longest input and optimizer, each in a process of its own; sides take turns, and
 medians. The peer pads to the longest row of a batch and groups rows of like length; `padded` pads every
 row to the longest input, as the scripts of jiant and XTREME do. Loading and the first steps are left out.
 
+Trainer sorts some dozens of batches' worth of rows at a time, and trains on the longest first. So the clock
+runs for one such round, and the project's side trains on one pool of as many rows; `tokens` is the mean length of
+the rows that each side was timed on.
+
 The peer's optimizer is what TrainingArguments chooses by itself, and is noted. The peer needs `pip install
 accelerate`. DATA has MNLI, SQuAD and UD files at the paths in `WORKLOADS`. Numbers go to results/training.json,
 and as a table to results/training.md; `--quick` is a smoke test that writes nothing.
@@ -32,8 +36,9 @@ from xtransfer.data import cut, read_examples
 from xtransfer.tasks import TASKS
 from xtransfer.tasks.task import Task
 
-QUICK_STEPS, QUICK_LENGTH = 3, 32
+QUICK_LENGTH = 32
 PADDED_STEPS = 10
+"""Timed steps of the padded side, whose batches are all alike."""
 SKIPPED = 3
 """Steps before the clock starts: the first ones fill caches and allocators."""
 
@@ -47,9 +52,7 @@ class Workload:
     batch_size: int
     max_length: int
     stride: int = 0
-    steps: int = 30
-    """Timed optimizer steps; of the padded side, whose batches are all alike, at most `PADDED_STEPS`."""
-    examples: int = 2_000
+    examples: int = 10_000
     """Rows come from a seeded sample of so many examples."""
 
 
@@ -59,7 +62,6 @@ WORKLOADS = {
         files=("mnli/multinli_1.0_train.sample10000.jsonl",),
         batch_size=24,
         max_length=128,
-        examples=10_000,
     ),
     "squad": Workload(
         task="squad_v1",
@@ -67,7 +69,6 @@ WORKLOADS = {
         batch_size=8,
         max_length=384,
         stride=128,
-        steps=12,
         examples=1_000,
     ),
     "tagging": Workload(
@@ -124,6 +125,7 @@ def compare(args: argparse.Namespace, name: str, precision: str) -> dict[str, An
     row: dict[str, Any] = {"workload": name, "precision": precision, "repeats": args.repeats}
     for side, runs in found.items():
         row[f"{side} examples/s"] = statistics.median(run["rate"] for run in runs)
+        row[f"{side} tokens"] = runs[0]["tokens"]
         row[f"{side} peak GB"] = statistics.median(run["peak_gb"] for run in runs)
     for peer in ("trainer", "padded"):
         row[f"speed / {peer}"] = row["ours examples/s"] / row[f"{peer} examples/s"]
@@ -138,24 +140,29 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
 
     torch.set_num_threads(args.threads)
     load, (precision,) = WORKLOADS[args.workload[0]], args.precision
-    if args.side == "padded":
-        load = replace(load, steps=min(load.steps, PADDED_STEPS))
     if args.quick:
         load = quickly(load)
     task, encoded, tokenizer = rows_of(load, args.encoder, args.data)
+    steps = _round(encoded, load)
     if args.side == "ours":
-        rate, optimizer = train_ours(args.encoder, load, task, encoded, precision), OWN
+        found = train_ours(args.encoder, load, task, encoded, precision, steps=steps)
     else:
-        rate, optimizer = _train_peer(args, load, task, encoded, tokenizer, precision)
+        if args.side == "padded":
+            steps = min(steps, PADDED_STEPS)
+        found = _train_peer(args, load, task, encoded, tokenizer, precision, steps=steps)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    return {"rate": rate, "peak_gb": peak, "optimizer": optimizer}
+    return found | {"peak_gb": peak}
+
+
+def _round(encoded: Any, load: Workload) -> int:
+    """Return of how many batches Trainer sorts the rows at a time (get_length_grouped_indices)."""
+    return max(1, min(50, len(encoded.columns["input_ids"]) // (4 * load.batch_size)))
 
 
 def quickly(load: Workload) -> Workload:
     """Return a workload cut down to a smoke test."""
     return replace(
         load,
-        steps=QUICK_STEPS,
         max_length=QUICK_LENGTH,
         stride=min(load.stride, 8),
         examples=60,
@@ -189,10 +196,14 @@ def train_ours(
     encoded: Any,
     precision: str,
     *,
+    steps: int,
     compacted: bool = True,
     engine: str = "torch",
-) -> float:
-    """Train by the project's own loop, as a trial on one worker does; return examples a second."""
+) -> dict[str, Any]:
+    """Train by the project's own loop, as a trial on one worker does.
+
+    The model keeps the vocabulary of all rows; trained is on `steps` batches of them.
+    """
     from xtransfer.allocation import keep_freed_memory
     from xtransfer.prepared import read_rows, write_rows
     from xtransfer.train.assembly import Inputs, make_model, renumbered
@@ -232,6 +243,7 @@ def train_ours(
     size = start.model.encoder.config.vocab_size
     if compacted:
         part = part.renumbered(lambda each: renumbered(each, start.tokens, size))
+    part = replace(part, train=_first(part.train, steps * load.batch_size))
     times: list[float] = []
 
     def note(_: Progress) -> None:
@@ -240,9 +252,26 @@ def train_ours(
     context = Context(
         engine=engine, pad_id=start.model.encoder.config.pad_token_id or 0, report=note
     )
-    mixture = Mixture(steps=SKIPPED + load.steps, shares=(1.0,))
+    mixture = Mixture(steps=SKIPPED + steps, shares=(1.0,))
     train(spec, context, model=start.model, parts=[part], mixture=mixture)
-    return _rate(times, load)
+    return {
+        "rate": _rate(times, load, steps),
+        "tokens": float(part.train.lengths.mean()),
+        "optimizer": OWN,
+    }
+
+
+def _first(data: Any, count: int) -> Any:
+    """Return the first rows of a data set."""
+    from xtransfer.forms.encoding import Ragged
+
+    rows = {
+        name: Ragged(column.values, column.offsets[: count + 1])
+        if isinstance(column, Ragged)
+        else column[:count]
+        for name, column in data.rows.items()
+    }
+    return replace(data, rows=rows)
 
 
 def _train_peer(
@@ -252,7 +281,9 @@ def _train_peer(
     encoded: Any,
     tokenizer: Any,
     precision: str,
-) -> tuple[float, str]:
+    *,
+    steps: int,
+) -> dict[str, Any]:
     """Train by `Trainer` on the same rows, padded by batch or to the longest input."""
     import transformers
     from transformers import Trainer, TrainerCallback, TrainingArguments
@@ -276,6 +307,12 @@ def _train_peer(
     options = {"num_labels": len(task.labels)} if task.labels else {}
     model = getattr(transformers, kind).from_pretrained(args.encoder, **options)
     times: list[float] = []
+    lengths: list[int] = []
+    collate = _collator(task, tokenizer, load.max_length if whole else None)
+
+    def noted(batch: list[dict[str, Any]]) -> Any:
+        lengths.extend(len(row["input_ids"]) for row in batch)
+        return collate(batch)
 
     class Clock(TrainerCallback):
         def on_step_end(self, *_: Any, **__: Any) -> None:
@@ -288,7 +325,7 @@ def _train_peer(
                 output_dir=folder,
                 use_cpu=True,
                 per_device_train_batch_size=load.batch_size,
-                max_steps=SKIPPED + load.steps,
+                max_steps=SKIPPED + steps,
                 learning_rate=1e-5,
                 weight_decay=0.01,
                 warmup_steps=1,
@@ -301,12 +338,17 @@ def _train_peer(
                 disable_tqdm=True,
             ),
             train_dataset=rows,  # type: ignore[arg-type]
-            data_collator=_collator(task, tokenizer, load.max_length if whole else None),
+            data_collator=noted,
             callbacks=[Clock()],
         )
         trainer.train()
         chosen = str(getattr(trainer.args.optim, "value", trainer.args.optim))
-    return _rate(times, load), chosen
+    timed = lengths[SKIPPED * load.batch_size : (SKIPPED + steps) * load.batch_size]
+    return {
+        "rate": _rate(times, load, steps),
+        "tokens": statistics.fmean(timed),
+        "optimizer": chosen,
+    }
 
 
 _PEERS = {
@@ -324,8 +366,8 @@ def _collator(task: Task, tokenizer: Any, length: int | None) -> Any:
     return make(tokenizer, padding=padding, max_length=length)
 
 
-def _rate(times: Sequence[float], load: Workload) -> float:
-    timed = times[SKIPPED - 1 : SKIPPED + load.steps]
+def _rate(times: Sequence[float], load: Workload, steps: int) -> float:
+    timed = times[SKIPPED - 1 : SKIPPED + steps]
     return load.batch_size * (len(timed) - 1) / (timed[-1] - timed[0])
 
 

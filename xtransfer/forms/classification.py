@@ -42,6 +42,9 @@ def encode(
 class Head(nn.Module):
     """The classification head of RoBERTa: dense, tanh and projection on the first token's state."""
 
+    first_token = True
+    """Says that no other state is read."""
+
     def __init__(self, hidden: int, labels: int, dropout: float) -> None:
         super().__init__()
         self.dropout = nn.Dropout(dropout)

@@ -119,6 +119,9 @@ class Head(nn.Module):
     So the inner product of two outputs is XTREME-R's logit: cosine times scale.
     """
 
+    first_token = True
+    """Says that no other state is read."""
+
     def __init__(self, hidden: int, labels: int, dropout: float) -> None:
         super().__init__()
         self.project = nn.Linear(hidden, hidden)

@@ -62,11 +62,14 @@ class _Linear(torch.autograd.Function):
         if needs_rows:
             to_rows = _multiply(grad, weight.t(), None).view(rows.shape)
         if needs_weight:
-            to_weight = _multiply(grad.t(), rows.reshape(-1, weight.shape[1]).t(), None)
-        if needs_bias and ctx.biased:
+            # Takes tensors in oneDNN's keeping, which is a copy of each, and is still the faster way.
+            to_weight, to_bias = torch.ops.aten.mkldnn_linear_backward_weights(
+                grad.to_mkldnn(), rows.reshape(-1, weight.shape[1]).to_mkldnn(), weight, ctx.biased
+            )
+        elif needs_bias and ctx.biased:
             # As a product: PyTorch's sum over the first dimension is several times slower.
             to_bias = (grad.new_ones(1, len(grad)) @ grad)[0]
-        return to_rows, to_weight, to_bias
+        return to_rows, to_weight, to_bias if needs_bias else None
 
 
 def _fits(rows: Tensor, weight: Tensor) -> bool:

@@ -8,6 +8,7 @@ rows for training and put back on export: the same mathematics, without the memo
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 
 from xtransfer.train.attention import use_cpu_attention
 from xtransfer.train.dropout import use_fast_dropout
+from xtransfer.train.first_token import first_token_alone
 from xtransfer.train.linear import use_onednn
 
 DROPOUT_FIELDS = (
@@ -69,8 +71,10 @@ class TransferModel(nn.Module):
             positions: [batch, length]; the head sees only the states where it is true.
             inputs: of the encoder.
         """
+        first = positions is None and getattr(self.heads[head], "first_token", False)
         with torch.autocast(inputs["input_ids"].device.type, torch.bfloat16, enabled=self.bf16):
-            states = self.encoder(**inputs).last_hidden_state
+            with first_token_alone(self.encoder) if first else nullcontext():
+                states = self.encoder(**inputs).last_hidden_state
             logits = self._read(head, states if positions is None else states[positions])
             if self.training and len(self.heads) > 1:
                 # The other heads get a gradient of zero instead of none: engines disagree on what
