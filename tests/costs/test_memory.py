@@ -27,6 +27,12 @@ def shape(**sizes: int) -> Shape:
     )
 
 
+class Whole(Head):
+    """Has the last layer computed for all tokens, which is what the model counts with."""
+
+    first_token = False
+
+
 def model_of(size: Shape, *, bf16: bool) -> TransferModel:
     from transformers import XLMRobertaConfig, XLMRobertaModel
 
@@ -36,7 +42,7 @@ def model_of(size: Shape, *, bf16: bool) -> TransferModel:
         num_attention_heads=size.heads, intermediate_size=size.inner, max_position_embeddings=514,
     )  # fmt: skip
     encoder = XLMRobertaModel(config, add_pooling_layer=False)
-    return TransferModel(encoder, [Head(size.hidden, 3, 0.1)], bf16=bf16).train()
+    return TransferModel(encoder, [Whole(size.hidden, 3, 0.1)], bf16=bf16).train()
 
 
 def step_loss(model: TransferModel, size: Shape, sequences: int, length: int) -> torch.Tensor:

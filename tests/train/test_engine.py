@@ -4,7 +4,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from xtransfer.train.engine import Engine, import_deepspeed, make_engine, parameter_groups
+from xtransfer.train.deepspeed_engine import import_deepspeed
+from xtransfer.train.engine import Engine, make_engine
+from xtransfer.train.parameters import parameter_groups
 
 pytestmark = pytest.mark.usefixtures("process_group")
 

@@ -4,7 +4,8 @@ What training keeps: weights, gradients and both moments of AdamW in fp32, 4 byt
 layers' weights; and of each layer what its backward pass needs. These are the tensors that PyTorch's autograd
 keeps of a BERT layer of transformers, counted: of each token the inputs of linear layers and norms and
 queries, keys and values, all of the hidden size; input and output of the activation, of the inner size; and a
-byte for each value that dropout may drop.
+byte for each value that dropout may drop. The last layer keeps less where a head reads the first token alone, which
+is not counted on.
 
 Attention keeps nothing of the size of length x length where it is fused, as on GPUs. On CPUs it keeps a byte
 for each pair of tokens and head (`xtransfer.train.attention`).

@@ -24,9 +24,10 @@ from xtransfer.train.collectives import add_up, broadcast, gather
 from xtransfer.train.context import Checkpoint, Context, Progress
 from xtransfer.train.course import Outcome, State
 from xtransfer.train.divergence import check_score, leave_out
-from xtransfer.train.engine import Engine, make_engine, trained_parameters
+from xtransfer.train.engine import Engine, make_engine
 from xtransfer.train.mixture import Mixture, draw_numbers, schedule
 from xtransfer.train.model import TransferModel
+from xtransfer.train.parameters import trained_parameters
 from xtransfer.train.parts import TaskPart, TextPart
 from xtransfer.train.prediction import make_inputs
 from xtransfer.train.randomness import stream

@@ -1,0 +1,180 @@
+"""DeepSpeed as an optimizer engine."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from xtransfer.train.linear import use_pytorch
+from xtransfer.train.parameters import MOMENTS, step_count, stored, trained_parameters
+
+
+class DeepSpeedEngine:
+    """DeepSpeed with ZeRO stage 0 to 3 around the same AdamW."""
+
+    def __init__(
+        self,
+        module: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        *,
+        clip: float,
+        world_size: int,
+        zero_stage: int,
+    ) -> None:
+        deepspeed = import_deepspeed()
+        use_pytorch(module)
+        if not torch.distributed.is_initialized():
+            raise RuntimeError("a process group must exist before the DeepSpeed engine is made")
+        os.environ.setdefault("LOCAL_RANK", "0")  # Ray Train sets it; a lone process does not
+        deepspeed.init_distributed(dist_backend=torch.distributed.get_backend(), verbose=False)
+        self.world_size = world_size
+        self.zero_stage = zero_stage
+        self.clip = clip
+        for head, words in getattr(module, "tied", list)():
+            # ZeRO 3 gathers a weight for the module that owns it; others must ask.
+            deepspeed.zero.register_external_parameter(head, words)
+        size = sum(parameter.numel() for parameter in module.parameters())
+        self.engine, _, _, _ = deepspeed.initialize(
+            model=module,
+            optimizer=optimizer,
+            config={
+                "train_micro_batch_size_per_gpu": 1,
+                "gradient_accumulation_steps": 1,
+                # Without ZeRO, DeepSpeed clips and steps whatever the norm is: `step` clips there.
+                "gradient_clipping": clip if zero_stage else 0.0,
+                "zero_optimization": {
+                    "stage": zero_stage,
+                    # DeepSpeed allocates this many elements anew in every step: 2 GB by default.
+                    "reduce_bucket_size": min(size, 500_000_000),
+                },
+                "zero_allow_untested_optimizer": True,
+                "steps_per_print": 2**31,
+            },
+        )
+        self.optimizer = optimizer
+        self.module = self.engine.module
+        self._fill_state(0)
+
+    def forward(self, **batch: Any) -> Tensor:
+        """Run the model."""
+        return self.engine(**batch)
+
+    def backward(self, loss: Tensor, *, last: bool) -> None:
+        """Add the gradient of `loss`. DeepSpeed averages over workers, so the loss is scaled up."""
+        self.engine.set_gradient_accumulation_boundary(last)
+        self.engine.backward(loss * self.world_size)
+        if not last:
+            self.engine.step()  # counts the micro-batch; weights change on the boundary only
+
+    def step(self, learning_rate: float) -> bool:
+        """Clip, update, clear."""
+        for group in self.engine.optimizer.param_groups:
+            group["lr"] = learning_rate
+        if self.zero_stage:
+            self.engine.step()  # leaves a step out by itself, and says so
+            return not self.engine.optimizer.overflow
+        finite = self._clip()
+        self.engine.step()
+        return finite
+
+    def weights(self) -> dict[str, Tensor]:
+        """Gather every parameter."""
+        if self.zero_stage == 0:
+            return {name: stored(p) for name, p in trained_parameters(self.module)}
+        from deepspeed.utils import safe_get_full_fp32_param
+
+        return {
+            name: stored(safe_get_full_fp32_param(p)).view(_shape(p))
+            for name, p in trained_parameters(self.module)
+        }
+
+    def moments(self) -> dict[str, Tensor]:
+        """Gather both Adam moments of every parameter."""
+        from deepspeed.utils import safe_get_full_optimizer_state
+
+        out: dict[str, Tensor] = {}
+        for name, parameter in trained_parameters(self.module):
+            for moment in MOMENTS:
+                if self.zero_stage == 0:
+                    whole = self.optimizer.state[parameter][moment]
+                else:
+                    whole = safe_get_full_optimizer_state(parameter, moment)
+                out[f"{moment}/{name}"] = stored(whole).view(_shape(parameter))
+        return out
+
+    def load_moments(self, moments: dict[str, Tensor], *, steps: int) -> None:
+        """Set both Adam moments and the step count."""
+        from deepspeed.utils import safe_set_full_optimizer_state
+
+        self._fill_state(steps)
+        for name, parameter in trained_parameters(self.module):
+            for moment in MOMENTS:
+                value = moments[f"{moment}/{name}"].to(parameter.device)
+                if self.zero_stage == 0:
+                    self.optimizer.state[parameter][moment].copy_(value)
+                else:
+                    safe_set_full_optimizer_state(parameter, value, moment)
+
+    def close(self) -> None:
+        """Take DeepSpeed's hooks off the parameters, which would keep them alive."""
+        self.engine.destroy()
+        for parameter in self.module.parameters():
+            for name in ("_hp_mapping", "_zero_optimizer", "_z3_optimizer", "_dp_group"):
+                if hasattr(parameter, name):
+                    delattr(parameter, name)
+        self.optimizer.state.clear()
+        self.optimizer.param_groups.clear()
+
+    def _clip(self) -> bool:
+        """Clip the whole gradient; drop it where its norm is not finite, so that AdamW does nothing."""
+        from deepspeed.runtime.utils import clip_grad_norm_
+
+        parameters = list(self.module.parameters())
+        norm = clip_grad_norm_(parameters, max_norm=self.clip, mpu=self.engine.mpu)
+        finite = bool(torch.isfinite(torch.as_tensor(norm)))
+        if not finite:
+            for parameter in parameters:
+                parameter.grad = None
+        return finite
+
+    def _fill_state(self, steps: int) -> None:
+        """Create AdamW's state now instead of at the first step.
+
+        DeepSpeed 0.19 links whole parameters to their optimizer state when the first parameter group
+        has stepped, while the other groups have none yet; with the state there from the start every
+        group is linked. A zero state is what AdamW begins with.
+        """
+        zero = self.engine.optimizer
+        flat = (
+            getattr(zero, "fp32_partitioned_groups_flat", None)
+            or getattr(zero, "single_partition_of_fp32_groups", None)
+            or [p for group in self.optimizer.param_groups for p in group["params"]]
+        )
+        for tensor in flat:
+            self.optimizer.state[tensor] = {
+                "step": step_count(steps, tensor),
+                **{moment: torch.zeros_like(tensor, requires_grad=False) for moment in MOMENTS},
+            }
+        if hasattr(zero, "_lazy_init_hp_params_optimizer_state"):
+            zero._hp_optimizer_states_linked = False
+            zero._lazy_init_hp_params_optimizer_state()
+
+
+def import_deepspeed() -> Any:
+    """Import DeepSpeed without compiling anything: its CPU collective takes a minute to build."""
+    if not torch.cuda.is_available():
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")
+    import deepspeed
+
+    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    logging.getLogger("DeepSpeed").setLevel(logging.ERROR)
+    return deepspeed
+
+
+def _shape(parameter: Any) -> torch.Size:
+    """Return a parameter's whole shape; under ZeRO 3 the parameter itself is empty."""
+    return getattr(parameter, "ds_shape", parameter.shape)

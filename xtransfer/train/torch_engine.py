@@ -1,0 +1,71 @@
+"""Plain torch as an optimizer engine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from xtransfer.train.parameters import MOMENTS, step_count, stored, trained_parameters
+
+
+class TorchEngine:
+    """Plain torch: AdamW on every worker, gradients summed over workers."""
+
+    def __init__(
+        self, module: nn.Module, optimizer: torch.optim.Optimizer, *, clip: float, world_size: int
+    ) -> None:
+        self.module = module
+        self.optimizer = optimizer
+        self.clip = clip
+        self.world_size = world_size
+
+    def forward(self, **batch: Any) -> Tensor:
+        """Run the model."""
+        return self.module(**batch)
+
+    def backward(self, loss: Tensor, *, last: bool) -> None:  # noqa: ARG002 - see Engine
+        """Add the gradient of `loss`."""
+        loss.backward()
+
+    def step(self, learning_rate: float) -> bool:
+        """Sum the gradients over workers, clip, update."""
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        if self.world_size > 1:
+            for parameter in parameters:
+                if parameter.grad is None:
+                    parameter.grad = torch.zeros_like(parameter)
+                torch.distributed.all_reduce(parameter.grad)
+        norm = nn.utils.clip_grad_norm_(parameters, self.clip)
+        finite = bool(torch.isfinite(norm))
+        if finite:
+            for group in self.optimizer.param_groups:
+                group["lr"] = learning_rate
+            self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        return finite
+
+    def weights(self) -> dict[str, Tensor]:
+        """Return every trained parameter, fp32, on the CPU."""
+        return {name: stored(p) for name, p in trained_parameters(self.module)}
+
+    def moments(self) -> dict[str, Tensor]:
+        """Return both Adam moments of every parameter."""
+        out: dict[str, Tensor] = {}
+        for name, parameter in trained_parameters(self.module):
+            state = self.optimizer.state.get(parameter, {})
+            for moment in MOMENTS:
+                out[f"{moment}/{name}"] = stored(state.get(moment, torch.zeros_like(parameter)))
+        return out
+
+    def load_moments(self, moments: dict[str, Tensor], *, steps: int) -> None:
+        """Set both Adam moments and the step count of every parameter."""
+        for name, parameter in trained_parameters(self.module):
+            self.optimizer.state[parameter] = {
+                "step": step_count(steps, parameter),
+                **{moment: moments[f"{moment}/{name}"].to(parameter.device) for moment in MOMENTS},
+            }
+
+    def close(self) -> None:
+        """Do nothing: nobody else refers to the model."""
