@@ -2,10 +2,10 @@
 
     python -m tests.benchmarks.training --encoder FOLDER --data FOLDER
 
-Both sides train the same pretrained encoder on the same rows with the same global batch, precision,
-longest input and optimizer, each in a process of its own; sides take turns, and the ratio is that of the
+Both sides train the same pretrained encoder on rows of the same data with the same global batch, precision,
+longest input and kind of optimizer, each in a process of its own; sides take turns, and the ratio is that of the
 medians. The peer pads to the longest row of a batch and groups rows of like length; `padded` pads every
-row to the longest input, as the scripts of jiant and XTREME do. Loading and the first steps are left out.
+row to the longest input, as the scripts of jiant and XTREME do; it is slow, and runs once. Loading and the first steps are left out.
 
 Trainer sorts some dozens of batches' worth of rows at a time, and trains on the longest first. So the clock
 runs for one such round, and the project's side trains on one pool of as many rows; `tokens` is the mean length of
@@ -286,7 +286,7 @@ def _train_peer(
     *,
     steps: int,
 ) -> dict[str, Any]:
-    """Train by `Trainer` on the same rows, padded by batch or to the longest input."""
+    """Train by `Trainer` on all the rows, padded by batch or to the longest input, for some steps."""
     import transformers
     from transformers import Trainer, TrainerCallback, TrainingArguments
 
