@@ -20,7 +20,7 @@ from xtransfer.retrieval.bitext import Settings, layer_of, retrieve
 from xtransfer.retrieval.ranking import rank_pooled
 from xtransfer.tasks.task import NO_ANSWER, Task
 from xtransfer.train.context import Context
-from xtransfer.train.prediction import DataSet, predict
+from xtransfer.train.prediction import DataSet, predict_each
 
 JsonDict = dict[str, Any]
 Data = Callable[[str], DataSet]
@@ -93,9 +93,8 @@ def _predicted(
     data: Data,
     null_threshold: float | None,
 ) -> Iterator[Scored]:
-    for language in spec["languages"]:
-        test = data(language)
-        logits = predict(model, task.form, test, context)
+    sets = ((language, data(language)) for language in spec["languages"])
+    for language, test, logits in predict_each(model, task.form, sets, context):
         predictions = FORMS[task.form].decode(logits, test.rows, test.examples, task.labels)
         examples = scored_examples(task.form, test.examples)
         metrics = _metrics(task, language, examples, predictions, null_threshold)

@@ -5,13 +5,14 @@
 Workloads are those of training.py, each side a process of its own. What is left out gives way to what PyTorch
 or a user would do by themselves:
 
-    linear      oneDNN for fp32 products -> PyTorch's, by MKL
-    dropout     SFC64's numbers, four values from one -> PyTorch's, one by one
-    attention   a cache's worth of rows at a time, computed again -> PyTorch's, whole and kept
-    first token the last layer for the state that a head reads -> for all
-    allocation  memory kept by the process -> given back and asked for again
-    vocabulary  the embedding rows that the data uses -> all rows
-    engine      plain torch with fused AdamW -> DeepSpeed, ZeRO 0, which goes without `linear`, too
+    linear        oneDNN for fp32 products -> PyTorch's, by MKL
+    dropout       SFC64's numbers, four values from one -> PyTorch's, one by one
+    attention     a cache's worth of rows at a time, computed again -> PyTorch's, whole and kept
+    feed forward  the activation's output of large batches computed again, in fp32 -> kept
+    first token   the last layer for the state that a head reads -> for all
+    allocation    memory kept by the process -> given back and asked for again
+    vocabulary    the embedding rows that the data uses -> all rows
+    engine        plain torch with fused AdamW -> DeepSpeed, ZeRO 0, which goes without `linear`, too
 
 `share` is what part of an optimizer step goes where, by PyTorch's profiler in a run of its own (self time on
 the CPU; a profiled step is slower). There is no peer and no goal. Results: results/levers.json.
@@ -34,6 +35,7 @@ LEVERS = {
     "linear": "xtransfer.train.model.use_onednn",
     "dropout": "xtransfer.train.model.use_fast_dropout",
     "attention": "xtransfer.train.model.use_cpu_attention",
+    "feed forward": "xtransfer.train.model.use_lean_feed_forward",
     "first token": "xtransfer.train.model.first_token_alone",
     "allocation": "xtransfer.allocation.keep_freed_memory",
     "vocabulary": "",

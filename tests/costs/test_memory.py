@@ -14,7 +14,7 @@ from xtransfer.costs.memory import kept_bytes, peak_bytes
 from xtransfer.costs.principles import PUBLISHED, Shape
 from xtransfer.forms.classification import Head, loss
 from xtransfer.packing import Packing
-from xtransfer.train import attention
+from xtransfer.train import attention, feed_forward
 from xtransfer.train.model import TransferModel
 
 Precision = Literal["fp32", "bf16"]
@@ -83,6 +83,7 @@ def test_a_layer_keeps_what_the_model_counts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(attention, "AT_ONCE", 1)  # as with long inputs
+    monkeypatch.setattr(feed_forward, "KEPT", 1)
     batch = {"sequences": sequences, "length": length}
     grown = [
         kept_by_autograd(shape(layers=n, hidden=hidden, inner=inner), **batch, bf16=precision == "bf16")

@@ -163,11 +163,15 @@ def test_a_gradient_that_is_not_finite_changes_nothing(
 
 
 @pytest.mark.slow
-def test_a_closed_engine_leaves_nothing_on_the_parameters() -> None:
-    engine = engine_of("deepspeed", zero_stage=2)
+@pytest.mark.parametrize("zero_stage", [2, 3])
+def test_a_closed_engine_leaves_nothing_behind(zero_stage: int) -> None:
+    linear = nn.functional.linear
+    engine = engine_of("deepspeed", zero_stage=zero_stage)
     take_steps(engine, 0, 1)
+    assert (nn.functional.linear is linear) == (zero_stage < 3)
     parameters = list(engine.module.parameters())
     engine.close()
+    assert nn.functional.linear is linear
     assert not any(hasattr(p, "_hp_mapping") or hasattr(p, "_zero_optimizer") for p in parameters)
 
 

@@ -85,7 +85,7 @@ def test_what_it_is_not_for_goes_pytorchs_way(case: str, monkeypatch: pytest.Mon
     def refuse(*_: object) -> Tensor:
         raise AssertionError("not this way")
 
-    monkeypatch.setattr("xtransfer.train.linear._multiply", refuse)
+    monkeypatch.setattr("xtransfer.train.linear.multiply", refuse)
     plain, other = both(8, 6)
     rows = torch.randn(0 if case == "no rows" else 5, 8)
     if case == "double":

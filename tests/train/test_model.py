@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,7 @@ from xtransfer.train.model import (
     apply_weights,
     compact,
     export_weights,
+    load_encoder,
     renumber,
     used_tokens,
     word_embeddings,
@@ -137,6 +140,15 @@ def test_the_low_ids_keep_their_place() -> None:
     assert tokens.tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 9, 12, 40]
     assert renumber(columns[0], tokens, vocabulary=VOCABULARY).tolist() == [8, 10, 8]
     assert used_tokens([], vocabulary=3).tolist() == [0, 1, 2]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_compact_encoder_lets_go_of_the_file_that_it_was_read_from(tmp_path: Path) -> None:
+    tiny_encoder().save_pretrained(tmp_path)
+    encoder = load_encoder(str(tmp_path))
+    assert str(tmp_path) in Path("/proc/self/maps").read_text()
+    compact(encoder, np.arange(9))
+    assert str(tmp_path) not in Path("/proc/self/maps").read_text()
 
 
 @pytest.mark.parametrize("padding", [0, 3])

@@ -8,7 +8,8 @@ byte for each value that dropout may drop. The last layer keeps less where a hea
 is not counted on.
 
 Attention keeps nothing of the size of length x length where it is fused, as on GPUs. On CPUs it keeps a byte
-for each pair of tokens and head (`xtransfer.train.attention`).
+for each pair of tokens and head (`xtransfer.train.attention`), and in fp32 the activation's output is computed again
+instead of kept (`xtransfer.train.feed_forward`).
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ def peak_bytes(
         precision: `bf16`: autocast with fp32 weights.
         predicted: tokens that are predicted at once.
         vocabulary: embedding rows that are trained; None: all.
-        fused: whether attention is.
+        fused: whether attention is, as on GPUs.
     """
     rows = shape.vocabulary if vocabulary is None else vocabulary
     parameters = shape.parameters + (rows + POSITIONS) * shape.hidden
@@ -76,9 +77,10 @@ def kept_bytes(
 ) -> int:
     """Return the bytes that all layers keep for the backward pass; arguments as of `peak_bytes`."""
     wide = FP32 if precision == "fp32" else BF16
+    around = 1 if precision == "fp32" and not fused else 2  # tensors, of the activation
     token = (
         NORMS * FP32 + LINEARS[precision] * wide + DROPPED
-    ) * shape.hidden + 2 * wide * shape.inner
+    ) * shape.hidden + around * wide * shape.inner
     kept = shape.layers * sequences * length * token
     if not fused:
         kept += shape.layers * sequences * shape.heads * length * length

@@ -38,6 +38,7 @@ class DeepSpeedEngine:
             # ZeRO 3 gathers a weight for the module that owns it; others must ask.
             deepspeed.zero.register_external_parameter(head, words)
         size = sum(parameter.numel() for parameter in module.parameters())
+        self.linear = nn.functional.linear
         self.engine, _, _, _ = deepspeed.initialize(
             model=module,
             optimizer=optimizer,
@@ -120,8 +121,12 @@ class DeepSpeedEngine:
                     safe_set_full_optimizer_state(parameter, value, moment)
 
     def close(self) -> None:
-        """Take DeepSpeed's hooks off the parameters, which would keep them alive."""
+        """Take DeepSpeed's hooks off the parameters, which would keep them alive, and off PyTorch.
+
+        ZeRO 3 puts a function of its own in the place of PyTorch's linear one, for the whole process.
+        """
         self.engine.destroy()
+        nn.functional.linear = self.linear
         for parameter in self.module.parameters():
             for name in ("_hp_mapping", "_zero_optimizer", "_z3_optimizer", "_dp_group"):
                 if hasattr(parameter, name):

@@ -39,11 +39,11 @@ class OneDnnLinear(nn.Linear):
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - the parent's name
         """Map [..., in] to [..., out]."""
-        if not _fits(input, self.weight):
+        if not fits(input, self.weight):
             return super().forward(input)
         if torch.is_grad_enabled():
             return _Linear.apply(input, self.weight, self.bias)
-        return _multiply(input, self.weight, self.bias)
+        return multiply(input, self.weight, self.bias)
 
 
 class _Linear(torch.autograd.Function):
@@ -51,28 +51,20 @@ class _Linear(torch.autograd.Function):
     def forward(ctx: Any, rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(rows, weight)
         ctx.biased = bias is not None
-        return _multiply(rows, weight, bias)
+        return multiply(rows, weight, bias)
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         rows, weight = ctx.saved_tensors
-        grad = grads[0].reshape(-1, weight.shape[0])
         needs_rows, needs_weight, needs_bias = ctx.needs_input_grad
-        to_rows = to_weight = to_bias = None
-        if needs_rows:
-            to_rows = _multiply(grad, weight.t(), None).view(rows.shape)
-        if needs_weight:
-            # Takes tensors in oneDNN's keeping, which is a copy of each, and is still the faster way.
-            to_weight, to_bias = torch.ops.aten.mkldnn_linear_backward_weights(
-                grad.to_mkldnn(), rows.reshape(-1, weight.shape[1]).to_mkldnn(), weight, ctx.biased
-            )
-        elif needs_bias and ctx.biased:
-            # As a product: PyTorch's sum over the first dimension is several times slower.
-            to_bias = (grad.new_ones(1, len(grad)) @ grad)[0]
-        return to_rows, to_weight, to_bias if needs_bias else None
+        to_rows = multiply(grads[0], weight.t(), None) if needs_rows else None
+        return to_rows, *weight_gradients(
+            grads[0], rows, weight, needed=needs_weight, bias_needed=needs_bias and ctx.biased
+        )
 
 
-def _fits(rows: Tensor, weight: Tensor) -> bool:
+def fits(rows: Tensor, weight: Tensor) -> bool:
+    """Say whether the product of these is one for oneDNN."""
     return (
         rows.device.type == "cpu"
         and rows.dtype == weight.dtype == torch.float32
@@ -82,6 +74,31 @@ def _fits(rows: Tensor, weight: Tensor) -> bool:
     )
 
 
-def _multiply(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+def multiply(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """Return rows x weight^T + bias: [..., in], [out, in], [out] -> [..., out]."""
     return torch.ops.mkldnn._linear_pointwise(rows, weight, bias, "none", [], "")
+
+
+def weight_gradients(
+    grad: Tensor, rows: Tensor, weight: Tensor, *, needed: bool, bias_needed: bool
+) -> tuple[Tensor | None, Tensor | None]:
+    """Return the gradients of a layer's weight, [out, in], and bias, [out]; None for what nobody needs.
+
+    Args:
+        grad: of the layer's output, [..., out].
+        rows: the layer's input, [..., in].
+        weight: of the layer.
+        needed: whether the weight's gradient is.
+        bias_needed: whether the bias's is.
+    """
+    grad = grad.reshape(-1, weight.shape[0])
+    if needed:
+        # Takes tensors in oneDNN's keeping, which is a copy of each, and is still the faster way.
+        to_weight, to_bias = torch.ops.aten.mkldnn_linear_backward_weights(
+            grad.to_mkldnn(), rows.reshape(-1, weight.shape[1]).to_mkldnn(), weight, bias_needed
+        )
+        return to_weight, to_bias if bias_needed else None
+    if bias_needed:
+        # As a product: PyTorch's sum over the first dimension is several times slower.
+        return None, (grad.new_ones(1, len(grad)) @ grad)[0]
+    return None, None

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from xtransfer.train.attention import use_cpu_attention
 from xtransfer.train.dropout import use_fast_dropout
+from xtransfer.train.feed_forward import use_lean_feed_forward
 from xtransfer.train.first_token import first_token_alone
 from xtransfer.train.linear import use_onednn
 
@@ -60,6 +61,7 @@ class TransferModel(nn.Module):
         use_onednn(self)
         use_fast_dropout(self)
         use_cpu_attention(encoder)
+        use_lean_feed_forward(encoder)
 
     def forward(
         self, *, head: int = 0, positions: Tensor | None = None, **inputs: Tensor
@@ -145,12 +147,18 @@ def used_tokens(columns: list[npt.NDArray[np.int32]], *, vocabulary: int) -> npt
 
 
 def compact(encoder: Any, tokens: npt.NDArray[np.int64]) -> None:
-    """Cut the token embedding down to the rows in `tokens`; row i is then token `tokens[i]`."""
+    """Cut the token embedding down to the rows in `tokens`; row i is then token `tokens[i]`.
+
+    Weights are views of the file that they were read from. They become copies, so that the file, most of
+    which is rows that nobody needs any more, leaves the process's memory.
+    """
     old = word_embeddings(encoder)
     new = nn.Embedding(len(tokens), old.embedding_dim, padding_idx=old.padding_idx)
     with torch.no_grad():
         new.weight.copy_(old.weight[torch.from_numpy(tokens)])
     encoder.set_input_embeddings(new)
+    for parameter in encoder.parameters():
+        parameter.data = parameter.data.clone()
 
 
 def renumber(
