@@ -62,7 +62,8 @@ def peak_bytes(
     rows = shape.vocabulary if vocabulary is None else vocabulary
     parameters = shape.parameters + (rows + POSITIONS) * shape.hidden
     kept = kept_bytes(shape, sequences=sequences, length=length, precision=precision, fused=fused)
-    moving = MOVING * sequences * length * shape.inner * FP32
+    tensors = MOVING + _computed_again(precision, fused)
+    moving = tensors * sequences * length * shape.inner * FP32
     predicting = FP32 * predicted * (2 * shape.inner + LINEARS["fp32"] * shape.hidden)
     return STATE * parameters + max(kept + moving, FP32 * parameters + moving, predicting)
 
@@ -77,7 +78,7 @@ def kept_bytes(
 ) -> int:
     """Return the bytes that all layers keep for the backward pass; arguments as of `peak_bytes`."""
     wide = FP32 if precision == "fp32" else BF16
-    around = 1 if precision == "fp32" and not fused else 2  # tensors, of the activation
+    around = 2 - _computed_again(precision, fused)  # tensors: the activation's input and output
     token = (
         NORMS * FP32 + LINEARS[precision] * wide + DROPPED
     ) * shape.hidden + around * wide * shape.inner
@@ -87,3 +88,8 @@ def kept_bytes(
     if precision == "bf16":
         kept += BF16 * shape.parameters
     return kept
+
+
+def _computed_again(precision: str, fused: bool) -> int:
+    """Return how many tensors of a layer's inner size the backward pass makes instead of finding them."""
+    return int(precision == "fp32" and not fused)
