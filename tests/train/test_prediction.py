@@ -97,7 +97,9 @@ def test_sets_are_read_as_they_are_needed(
     assert read == ["en", "de"]
 
 
-def test_in_bf16_weights_are_cast_once_for_all_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_copies_of_weights_kept_between_batches_change_no_logit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     model = bf16_model()
     data = tiny_pairs(9, tokens=TOKENS)
     context = Context(pad_id=1, prediction_tokens=12)  # a row or two in a batch

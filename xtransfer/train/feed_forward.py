@@ -69,14 +69,15 @@ class _GeluLinear(torch.autograd.Function):
     def backward(ctx: Any, *grads: Any) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         rows, weight = ctx.saved_tensors
         needs_rows, needs_weight, needs_bias = ctx.needs_input_grad
-        to_rows = None
-        if needs_rows:
-            to_rows = multiply(grads[0], weight.t(), None)
-            torch.ops.aten.gelu_backward(to_rows, rows, grad_input=to_rows)
-        return to_rows, *weight_gradients(
+        of_weight = weight_gradients(
             grads[0],
             nn.functional.gelu(rows) if needs_weight else rows,
             weight,
             needed=needs_weight,
             bias_needed=needs_bias and ctx.biased,
         )
+        to_rows = None
+        if needs_rows:
+            to_rows = multiply(grads[0], weight.t(), None)
+            torch.ops.aten.gelu_backward(to_rows, rows, grad_input=to_rows)
+        return to_rows, *of_weight
