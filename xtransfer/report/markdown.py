@@ -8,15 +8,8 @@ from statistics import fmean
 from xtransfer.report.analysis_sections import analysis_sections
 from xtransfer.report.answer import Answer
 from xtransfer.report.grid import NONE, grid, number, signed
-from xtransfer.report.results import (
-    BASELINE,
-    Entry,
-    ReportInfo,
-    Result,
-    Score,
-    Table,
-    wilson_interval,
-)
+from xtransfer.report.language_section import language_section, selection_text, spread
+from xtransfer.report.results import BASELINE, ReportInfo, Result, Table
 from xtransfer.report.sections import (
     MARK,
     caution_section,
@@ -59,7 +52,7 @@ def report_page(
             *analysis_sections(answer.analysed),
         ]
     for target in table.targets:
-        parts.append(_languages(table, info, target))
+        parts.append(language_section(table, info, target))
         parts.append(_few_shot(target, results))
     parts.append(_origin(results))
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -76,11 +69,6 @@ def _head(table: Table, info: ReportInfo) -> str:
     lines += [f"- Plan: `{info.plan_key}`"] if info.plan_key else []
     lines += _list([*info.encoder_notes, *info.cuts, *info.notes])
     return "\n".join(lines)
-
-
-def selection_text(entries: Sequence[Entry]) -> str:
-    """Return the splits that chose the entries' models, each once."""
-    return " / ".join(sorted({split for entry in entries for split in entry.selected_on}))
 
 
 def _targets(table: Table, info: ReportInfo, answer: Answer | None) -> str:
@@ -137,28 +125,6 @@ def _averages(table: Table) -> str:
             *grid(["after", *groups, "overall", "above baseline"], rows, text={"after"}),
         ]
     )
-
-
-def _languages(table: Table, info: ReportInfo, target: str) -> str:
-    entries = table.of_target(target)
-    first = entries[0]
-    bounded = [_is_proportion(entry) for entry in entries]
-    head = ["language", "n"]
-    for entry, bounds in zip(entries, bounded, strict=True):
-        head += [entry.intermediate, "95 %"] if bounds else [entry.intermediate]
-    rows = [
-        [language, _counts(entries, language), *_language_cells(entries, bounded, language)]
-        for language in first.languages
-    ]
-    rows.append(_mean_row("mean", entries, bounded, first.languages))
-    others = [language for language in first.languages if language != "en"]
-    if others and len(others) < len(first.languages):
-        rows.append(_mean_row("mean without en", entries, bounded, others))
-    text = [f"## {target}", "", f"{first.metric}, by language. {_interval_note(entries)}"]
-    text += ["", *grid(head, rows, text={"language"})]
-    text += ["", f"Selected on: {_selection_by_entry(entries)}."]
-    guessing = _near_chance(entries, bounded, info.chance.get(target))
-    return "\n".join([*text, "", guessing] if guessing else text)
 
 
 def _few_shot(target: str, results: Sequence[Result]) -> str:
@@ -222,83 +188,11 @@ def _summary(table: Table, target: str, intermediate: str, answer: Answer | None
         return NONE
     score, difference = entry.score(), table.difference(entry)
     runs = f", n={score.runs}" if score.runs > 1 else ""
-    return f"{_spread(score)}{runs}" + (
+    return f"{spread(score)}{runs}" + (
         f" ({signed(difference)}{gain_mark(answer, target, intermediate)})"
         if difference is not None
         else ""
     )
-
-
-def _language_cells(entries: Sequence[Entry], bounded: Sequence[bool], name: str) -> Iterable[str]:
-    for entry, bounds in zip(entries, bounded, strict=True):
-        yield _spread(entry.score([name]))
-        if bounds:
-            low, high = _interval(entry, name)
-            yield f"{number(low)} to {number(high)}"
-
-
-def _mean_row(
-    label: str, entries: Sequence[Entry], bounded: Sequence[bool], languages: Sequence[str]
-) -> list[str]:
-    row = [f"*{label}*", ""]
-    for entry, bounds in zip(entries, bounded, strict=True):
-        row += (
-            [_spread(entry.score(languages)), ""] if bounds else [_spread(entry.score(languages))]
-        )
-    return row
-
-
-def _interval_note(entries: Sequence[Entry]) -> str:
-    entry = entries[0]
-    if not _is_proportion(entry):
-        return f"No interval: {entry.metric} is not a proportion of n independent examples."
-    text = "95 %: Wilson's interval for the sampling of n test examples; seeds are not in it."
-    if any(len(each.runs) > 1 for each in entries):
-        # Runs of several seeds score the same examples, so they add none to n.
-        text += " It is taken at the mean over seeds, whose standard deviation is the ±."
-    return text
-
-
-def _near_chance(entries: Sequence[Entry], bounded: Sequence[bool], chance: float | None) -> str:
-    if chance is None or not any(bounded):
-        return ""
-    near: list[str] = []
-    for entry, bounds in zip(entries, bounded, strict=True):
-        inside = [
-            language
-            for language in entry.languages
-            if bounds and _interval(entry, language)[0] <= chance <= _interval(entry, language)[1]
-        ]
-        near += [f"{entry.intermediate}: {' '.join(inside)}"] if inside else []
-    if not near:
-        return f"Every interval excludes chance ({number(chance)})."
-    return f"Intervals that include chance ({number(chance)}): {'; '.join(near)}."
-
-
-def _interval(entry: Entry, language: str) -> tuple[float, float]:
-    return wilson_interval(entry.score([language]).mean, entry.n[language][0])
-
-
-def _is_proportion(entry: Entry) -> bool:
-    """Tell whether the score is a share of n independent examples; n counts sentences in tagging."""
-    return entry.metric == "accuracy" and entry.group != "tagging"
-
-
-def _selection_by_entry(entries: Sequence[Entry]) -> str:
-    texts = [selection_text([entry]) for entry in entries]
-    if len(set(texts)) == 1:
-        return texts[0]
-    return "; ".join(
-        f"{text} ({entry.intermediate})" for text, entry in zip(texts, entries, strict=True)
-    )
-
-
-def _counts(entries: Sequence[Entry], language: str) -> str:
-    return " / ".join(map(str, sorted({n for entry in entries for n in entry.n[language]})))
-
-
-def _spread(score: Score) -> str:
-    return number(score.mean) + (f" ± {number(score.sd)}" if score.sd is not None else "")
 
 
 def _list(items: Iterable[str]) -> list[str]:

@@ -11,7 +11,8 @@ import io
 from collections.abc import Iterable, Sequence
 
 from xtransfer.report.answer import Answer, answer_json
-from xtransfer.report.markdown import report_page, selection_text
+from xtransfer.report.language_section import selection_text
+from xtransfer.report.markdown import report_page
 from xtransfer.report.page import render_page
 from xtransfer.report.results import ReportInfo, Result, Table, tabulate
 from xtransfer.report.study import Study
