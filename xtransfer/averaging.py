@@ -65,6 +65,11 @@ def row_name(arm: str, label: str) -> str:
     return f"{arm}, {label}"
 
 
+def arm_of(row: str) -> str:
+    """Return the arm of a row of the table, be it an average's or the arm's own."""
+    return row.partition(", ")[0]
+
+
 def is_average(row: str) -> bool:
     """Tell whether a row of the table is an average's; no arm has a comma in its name."""
     return ", " in row

@@ -26,8 +26,8 @@ from xtransfer.tasks.task import Task
 
 COMPARISONS = ("greater_than", "at_least", "less_than", "at_most")
 Languages = Literal["all", "low_resource", "zero_shot"] | tuple[str, ...]
-"""`low_resource`: those that `typology.low_resource` of the experiment says; `zero_shot`: all but the
-language of the target's training data."""
+"""`zero_shot`: all in which neither the target nor any arm that is compared was trained; `low_resource`:
+those of them that `typology.low_resource` of the experiment says."""
 
 
 class Except(Settings):

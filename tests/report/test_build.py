@@ -88,6 +88,7 @@ def test_what_a_reader_must_know_is_said(plan: Plan) -> None:
     assert any(note.startswith("mnli train") and "inputs cut" in note for note in info.notes)
     assert info.languages == {"xnli": ("en", "de"), "tatoeba": ("de",)}
     assert info.chance == {"xnli": pytest.approx(100 / 3), "tatoeba": 1.0}
+    assert info.chance_in == {"tatoeba": {"de": 1.0}}
     assert info.single_split == ["tatoeba"]
 
 

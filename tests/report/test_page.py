@@ -389,3 +389,10 @@ def test_the_largest_study_stays_under_three_megabytes() -> None:
     assert len(page.tables["main"].rows) == 13
     assert all(len(page.tables[f"languages-target-{at}"].head) == 42 for at in range(1, 13))
     assert len(text.encode()) < 3_000_000
+
+
+def test_there_is_no_mean_over_all_targets_while_one_has_no_score(made: Made) -> None:
+    waiting = replace(made.answer, unscored=("pawsx",))
+    shown = Page(render_page(waiting, made.study, made.info))
+    (cells,) = [cells for label, cells in shown.tables["main"].rows if label.text == OVERALL]
+    assert {cell.text for cell in cells.values()} == {NONE}

@@ -4,6 +4,7 @@ import csv
 import io
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from statistics import fmean
 
 import pytest
@@ -129,6 +130,18 @@ def test_intervals_that_include_chance_are_named() -> None:
     assert "Intervals that include chance (33.3): baseline: sw." in page
     page = render(results[:1], experiment=info)["report.md"]
     assert "Every interval excludes chance (33.3)." in page
+
+
+def test_guessing_among_few_sentences_is_more_often_right() -> None:
+    results = [one("tatoeba", "baseline", 1, name, 2.0) for name in ("de", "jv")]
+    info = ReportInfo(
+        name="example", encoder="e", chance={"tatoeba": 10.0}, chance_in={"tatoeba": {"jv": 19.0}}
+    )
+    page = render(results, experiment=info)["report.md"]
+    assert "Every interval excludes chance (in the mean 10.0)." in page
+    near = replace(info, chance_in={"tatoeba": {"jv": 2.0}})
+    page = render(results, experiment=near)["report.md"]
+    assert "Intervals that include chance (in the mean 10.0): baseline: jv." in page
 
 
 def test_a_difference_that_rounds_to_zero_has_no_minus() -> None:

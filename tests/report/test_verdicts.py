@@ -161,3 +161,44 @@ def test_a_wider_confidence_may_leave_it_open() -> None:
     claim = "{gain: {after: mnli}, greater_than: 0}"
     assert asked(claim, edge, targets=("xnli",), confidence=0.9).verdict == "supported"
     assert asked(claim, edge, targets=("xnli",), confidence=0.999).verdict == "not decidable"
+
+
+@pytest.mark.parametrize(
+    ("holds", "verdict"),
+    [
+        # Only in sw, in which it was trained, is `in-sw` above the others.
+        ("{gain: {after: in-sw, languages: [sw]}, greater_than: 5}", "supported"),
+        ("{gain: {after: in-sw, languages: low_resource}, greater_than: 0.5}", "refuted"),
+        ("{gain: {after: in-sw, languages: zero_shot}, greater_than: 0.5}", "refuted"),
+        ("{gain: {after: in-th, over: in-sw, languages: zero_shot}, less_than: -0.5}", "refuted"),
+        ("{best_gain: {languages: zero_shot}, greater_than: 0.5}", "refuted"),
+        (
+            (
+                "score: {after: in-sw, languages: low_resource}\n"
+                "greater_than: {score: {after: in-th, languages: low_resource}}"
+            ),
+            "not decidable",
+        ),
+    ],
+)
+def test_what_an_arm_was_trained_in_is_not_zero_shot(holds: str, verdict: str) -> None:
+    found = evidence(
+        {("xnli", arm): [50.0] for arm in ("baseline", "in-sw", "in-th")},
+        languages=("en", "sw", "th", "yo"),
+        error=0.05,
+    )
+    sample = found.samples["xnli", "in-sw"]
+    assert sample.draws is not None
+    sample.values[:, 1] += 10.0
+    sample.draws[1] += 10.0
+    claim = Claim.model_validate(
+        {"name": "c", "says": "so", "holds": _listify(yaml.safe_load(holds))}
+    )
+    question = Question(
+        evidence=found,
+        targets=("xnli",),
+        groups=GROUPS,
+        low_resource=("sw", "yo"),
+        trained={"in-sw": ("sw",), "in-th": ("th",)},
+    )
+    assert judge(claim, question).verdict == verdict

@@ -25,7 +25,7 @@ from xtransfer.report.scores import (
     power_notes,
     score_cells,
 )
-from xtransfer.report.typology import TypologyAnswer, relate
+from xtransfer.report.typology import TypologyAnswer, relate, trained_languages
 from xtransfer.report.verdicts import ClaimResult, judge
 from xtransfer.typology.resources import low_resource
 
@@ -54,6 +54,9 @@ class Answer:
     problems: tuple[str, ...]
     """Why some scores have no interval."""
     targets: tuple[str, ...]
+    """Those that have a score."""
+    unscored: tuple[str, ...]
+    """Those that have none yet, and which a mean over all targets waits for."""
     arms: tuple[str, ...]
     """The baseline first."""
     scores: tuple[ScoreCell, ...]
@@ -94,6 +97,7 @@ def build_answer(
         targets=wanted,
         groups={name: plan.tasks[name].group for name in wanted if name in plan.tasks},
         low_resource=few,
+        trained=trained_languages(experiment),
     )
     statistics = experiment.statistics
     unscored = [f"{target}: no score" for target in table.unscored]
@@ -108,6 +112,7 @@ def build_answer(
         ),
         problems=evidence.problems,
         targets=table.targets,
+        unscored=table.unscored,
         arms=table.intermediates,
         scores=tuple(score_cells(evidence, table)),
         gains=tuple(gain_cells(evidence, table, wanted)),

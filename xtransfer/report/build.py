@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from statistics import fmean
 from typing import Any
 
 from xtransfer.config import Experiment
@@ -78,6 +79,11 @@ def describe_run(
             f"retrieval embeds sentences by {part} of hidden_states[{layer}]; the layer was set in "
             "the configuration, not selected"
         )
+    chance_in = {
+        target: found
+        for target in experiment.target.tasks
+        if (found := _chance_in(plan.tasks[target], plan, records))
+    }
     return ReportInfo(
         name=experiment.name,
         encoder=name,
@@ -99,8 +105,10 @@ def describe_run(
             for target in experiment.target.tasks
         },
         chance={
-            target: _chance(plan.tasks[target], plan, records) for target in experiment.target.tasks
+            target: _chance(plan.tasks[target], chance_in.get(target))
+            for target in experiment.target.tasks
         },
+        chance_in=chance_in,
         single_split=[
             target for target in experiment.target.tasks if plan.tasks[target].single_labelled_split
         ],
@@ -171,16 +179,20 @@ def _place(cell: Cell) -> str:
     return f"{cell.target} {after}" + (f", {cell.few_shot}-shot" if cell.few_shot else "")
 
 
-def _chance(task: Task, plan: Plan, records: Mapping[str, Record]) -> float | None:
+def _chance(task: Task, by_language: Mapping[str, float] | None) -> float | None:
     """Return the score of guessing, 0 to 100, where it follows from the task's definition."""
     if task.form == "classification":
         return 100.0 / len(task.labels)
+    return fmean(by_language.values()) if by_language else None
+
+
+def _chance_in(task: Task, plan: Plan, records: Mapping[str, Record]) -> dict[str, float]:
+    """Return language -> score of guessing one of its n sentences, for retrieval by accuracy."""
     if task.form != "bitext" or task.metric != "accuracy":
-        return None
-    sizes = {
-        found["examples"]
+        return {}
+    return {
+        language: 100.0 / found["examples"]
         for cell in plan.cells
         if cell.target == task.name and cell.key in records
-        for found in records[cell.key].result["languages"].values()
+        for language, found in records[cell.key].result["languages"].items()
     }
-    return 100.0 / min(sizes) if sizes else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from xtransfer.report.grid import grid, number
 from xtransfer.report.results import Entry, ReportInfo, Score, Table, wilson_interval
@@ -27,7 +27,9 @@ def language_section(table: Table, info: ReportInfo, target: str) -> str:
     text = [f"## {target}", "", f"{first.metric}, by language. {_interval_note(entries)}"]
     text += ["", *grid(head, rows, text={"language"})]
     text += ["", f"Selected on: {_selection_by_entry(entries)}."]
-    guessing = _near_chance(entries, bounded, info.chance.get(target))
+    guessing = _near_chance(
+        entries, bounded, info.chance.get(target), info.chance_in.get(target, {})
+    )
     return "\n".join([*text, "", guessing] if guessing else text)
 
 
@@ -69,20 +71,27 @@ def _interval_note(entries: Sequence[Entry]) -> str:
     return text
 
 
-def _near_chance(entries: Sequence[Entry], bounded: Sequence[bool], chance: float | None) -> str:
+def _near_chance(
+    entries: Sequence[Entry],
+    bounded: Sequence[bool],
+    chance: float | None,
+    by_language: Mapping[str, float],
+) -> str:
+    """Name the languages whose interval holds the score of guessing, be it their own or that of all."""
     if chance is None or not any(bounded):
         return ""
     near: list[str] = []
     for entry, bounds in zip(entries, bounded, strict=True):
-        inside = [
-            language
-            for language in entry.languages
-            if bounds and _interval(entry, language)[0] <= chance <= _interval(entry, language)[1]
-        ]
+        inside: list[str] = []
+        for language in entry.languages if bounds else ():
+            low, high = _interval(entry, language)
+            if low <= by_language.get(language, chance) <= high:
+                inside.append(language)
         near += [f"{entry.intermediate}: {' '.join(inside)}"] if inside else []
+    shown = f"{'in the mean ' if by_language else ''}{number(chance)}"
     if not near:
-        return f"Every interval excludes chance ({number(chance)})."
-    return f"Intervals that include chance ({number(chance)}): {'; '.join(near)}."
+        return f"Every interval excludes chance ({shown})."
+    return f"Intervals that include chance ({shown}): {'; '.join(near)}."
 
 
 def _interval(entry: Entry, language: str) -> tuple[float, float]:

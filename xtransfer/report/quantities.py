@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from xtransfer.averaging import is_average
+from xtransfer.averaging import arm_of, is_average
 from xtransfer.claims import (
     BestGain,
     Except,
@@ -31,6 +31,8 @@ class Question:
     groups: Mapping[str, str]
     """Target -> benchmark group."""
     low_resource: Sequence[str]
+    trained: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
+    """Arm -> languages of its labelled data, in which nothing after it is zero-shot."""
 
 
 class Absent(Exception):
@@ -44,18 +46,21 @@ class Figures:
         self.question = question
         self.evidence = question.evidence
 
-    def of(self, quantity: Quantity) -> Figure:
+    def of(self, quantity: Quantity, *, beside: Quantity | None = None) -> Figure:
         """Return a quantity as a figure, the mean over its targets.
+
+        `beside` is compared with it: zero-shot languages are those in which no arm of either was trained.
 
         Raises:
             Absent: when a score that it takes is not there.
         """
+        arms = {*self._arms_of(quantity), *(self._arms_of(beside) if beside else ())}
         if quantity.best_gain is not None:
-            return self._best_gain(quantity.best_gain)
+            return self._best_gain(quantity.best_gain, arms)
         scores = quantity.gain or quantity.score
         assert scores is not None
         figures: list[Figure] = []
-        for target, languages in self._places(scores.targets, scores.languages):
+        for target, languages in self._places(scores.targets, scores.languages, arms):
             found = self._one(target, scores, languages)
             figures.append(found)
         return mean_of(figures)
@@ -65,6 +70,13 @@ class Figures:
         if among != "all":
             return list(among)
         return [arm for arm in self.evidence.arms if not is_average(arm)]
+
+    def _arms_of(self, quantity: Quantity) -> list[str]:
+        if quantity.best_gain is not None:
+            return self.arms(quantity.best_gain.among)
+        if quantity.gain is not None:
+            return [quantity.gain.after, quantity.gain.over]
+        return [] if quantity.score is None else [quantity.score.after]
 
     def _one(self, target: str, scores: Scores, languages: Sequence[str] | None) -> Figure:
         found = self.evidence.score(target, scores.after, languages)
@@ -77,9 +89,9 @@ class Figures:
             raise Absent(self._lacking(target, scores.over))
         return found.minus(other)
 
-    def _best_gain(self, best: BestGain) -> Figure:
+    def _best_gain(self, best: BestGain, arms: Collection[str]) -> Figure:
         figures: list[Figure] = []
-        for target, languages in self._places(best.targets, best.languages):
+        for target, languages in self._places(best.targets, best.languages, arms):
             gains = [
                 gain
                 for arm in self.arms(best.among)
@@ -91,7 +103,7 @@ class Figures:
         return mean_of(figures)
 
     def _places(
-        self, targets: Targets, languages: Languages
+        self, targets: Targets, languages: Languages, arms: Collection[str]
     ) -> Iterator[tuple[str, Sequence[str] | None]]:
         """Yield each target with the languages of it that are asked for."""
         count = 0
@@ -100,23 +112,24 @@ class Figures:
                 count += 1
                 yield target, None
                 continue
-            wanted = self._languages(target, languages)
+            wanted = self._languages(target, languages, arms)
             if wanted:
                 count += 1
                 yield target, wanted
         if not count:
             raise Absent("no target has a score in such languages")
 
-    def _languages(self, target: str, languages: Languages) -> list[str]:
+    def _languages(self, target: str, languages: Languages, arms: Collection[str]) -> list[str]:
         scored = next(
             (each.languages for (name, _), each in self.evidence.samples.items() if name == target),
             (),
         )
-        if languages == "zero_shot":
-            own = self.evidence.train_languages.get(target)
-            return [name for name in scored if name != own]
-        wanted = self.question.low_resource if languages == "low_resource" else languages
-        return [name for name in scored if name in wanted]
+        if not isinstance(languages, str):
+            return [name for name in scored if name in languages]
+        seen = {self.evidence.train_languages.get(target)}
+        seen.update(*(self.question.trained.get(arm_of(arm), ()) for arm in arms))
+        wanted = self.question.low_resource if languages == "low_resource" else scored
+        return [name for name in scored if name in wanted and name not in seen]
 
     def _targets(self, targets: Targets) -> list[str]:
         every = list(self.question.targets)
@@ -161,6 +174,9 @@ def _where(part: Scores | BestGain) -> str:
         on = "" if targets == "all" else f" on {', '.join(targets)}"
     if languages == "all":
         return on
-    names = {"low_resource": "low-resource languages", "zero_shot": "zero-shot languages"}
+    names = {
+        "low_resource": "low-resource languages without training data",
+        "zero_shot": "zero-shot languages",
+    }
     shown = names.get(languages, "") if isinstance(languages, str) else ", ".join(languages)
     return f"{on} in {shown}"

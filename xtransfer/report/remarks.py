@@ -14,8 +14,10 @@ SIZES = ("read", "available", "used", "rows", "tokens", "skipped")
 """What a prepare step records of a language besides the inputs it had to cut, split or window."""
 
 _RULES: Mapping[Rule, str] = {
-    "best_dev": "English dev score",
-    "mean_over_seeds": "English dev score, the learning rate by its mean over seeds",
+    "best_dev": "dev score in the languages of training",
+    "mean_over_seeds": (
+        "dev score in the languages of training, the learning rate by its mean over seeds"
+    ),
     "target_dev": "dev score in the target languages (an oracle)",
 }
 

@@ -66,6 +66,10 @@ class ReportInfo:
     """Target -> languages that its score is the mean over."""
     chance: Mapping[str, float | None] = field(default_factory=dict[str, "float | None"])
     """Target -> score of guessing, 0 to 100; None or absent where it is not known."""
+    chance_in: Mapping[str, Mapping[str, float]] = field(
+        default_factory=dict[str, "Mapping[str, float]"]
+    )
+    """Target -> language -> the same, where languages differ in it."""
     single_split: Sequence[str] = ()
     """Targets with a single labelled split, on which nothing may be selected."""
 

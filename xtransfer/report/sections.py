@@ -151,8 +151,8 @@ def typology_section(answer: Answer) -> str:
         "## Distance and resources",
         "",
         (
-            f"Zero-shot gains: the language of a target's training set is left out. Low-resource: "
-            f"{found.rule}."
+            f"Zero-shot gains: languages that the target or the arm was trained in are left out. "
+            f"Low-resource: {found.rule}."
         ),
         "",
         *grid(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from xtransfer.arms import Arm
+from xtransfer.averaging import arm_of
 from xtransfer.config import Experiment
 from xtransfer.plan import BASELINE
 from xtransfer.report.evidence import Evidence, Figure, mean_of
@@ -93,18 +94,16 @@ class TypologyAnswer:
 def relate(experiment: Experiment, evidence: Evidence, few: Sequence[str]) -> TypologyAnswer | None:
     """Return how gains go with distance and resources; None where no language is in the tables.
 
-    Zero-shot only: the language of a target's training data is left out. So are arms without a task.
+    Zero-shot only: languages in which the target or the arm was trained are left out. So are arms
+    without a task.
 
     Args:
         experiment: its arms say what languages they were trained in.
         evidence: scores.
         few: the low-resource languages among those scored.
     """
-    sources = {
-        arm.name: _trained_in(experiment, arm)
-        for arm in experiment.intermediate.tasks
-        if arm.name in evidence.arms
-    }
+    trained = trained_languages(experiment)
+    sources = {arm: own for arm, own in trained.items() if arm in evidence.arms}
     rows = _rows(evidence, sources)
     known = {row.language for row in rows if resources.resource(row.language) is not None}
     if not known:
@@ -127,7 +126,7 @@ def relate(experiment: Experiment, evidence: Evidence, few: Sequence[str]) -> Ty
             )
             for after, language in places
         ),
-        groups=tuple(_groups(evidence, few)),
+        groups=tuple(_groups(evidence, few, trained)),
         regressions=tuple(_regress(kind, rows, sources, experiment) for kind in kinds),
         left_out=tuple(_left_out(rows, sources)),
     )
@@ -142,22 +141,27 @@ class _Row:
     keys: tuple[str, ...]
 
 
+def trained_languages(experiment: Experiment) -> dict[str, tuple[str, ...]]:
+    """Return arm -> languages of its labelled data, none where it has text alone."""
+    return {arm.name: _trained_in(experiment, arm) for arm in experiment.intermediate.tasks}
+
+
 def _trained_in(experiment: Experiment, arm: Arm) -> tuple[str, ...]:
-    """Return the languages of an arm's labelled data."""
     if not arm.tasks:
         return ()
     own = {experiment.book[name].train_language for name in arm.tasks}
     return arm.languages or tuple(sorted(own))
 
 
-def _rows(evidence: Evidence, sources: dict[str, tuple[str, ...]]) -> list[_Row]:
+def _rows(evidence: Evidence, sources: Mapping[str, Sequence[str]]) -> list[_Row]:
     rows: list[_Row] = []
     for (target, after), sample in evidence.samples.items():
         if after == BASELINE or after not in sources:
             continue
         for language in sample.languages:
             gain = evidence.gain(target, after, [language])
-            if gain is not None and language != evidence.train_languages.get(target):
+            seen = {evidence.train_languages.get(target), *sources[after]}
+            if gain is not None and language not in seen:
                 rows.append(
                     _Row(
                         target=target,
@@ -223,7 +227,9 @@ def _regress(
     )
 
 
-def _groups(evidence: Evidence, few: Sequence[str]) -> list[GroupGain]:
+def _groups(
+    evidence: Evidence, few: Sequence[str], trained: Mapping[str, Sequence[str]]
+) -> list[GroupGain]:
     out: list[GroupGain] = []
     for after in evidence.arms:
         for low in (True, False):
@@ -232,11 +238,12 @@ def _groups(evidence: Evidence, few: Sequence[str]) -> list[GroupGain]:
             targets: list[str] = []
             for target in evidence.targets:
                 sample = evidence.samples.get((target, after))
+                seen = {evidence.train_languages.get(target), *trained.get(arm_of(after), ())}
                 own = [
                     name
                     for name in (sample.languages if sample else ())
                     if (name in few) == low
-                    and name != evidence.train_languages.get(target)
+                    and name not in seen
                     and resources.resource(name) is not None
                 ]
                 gain = evidence.gain(target, after, own) if own else None

@@ -92,9 +92,11 @@ class _Judge:
         versus = words(other) if isinstance(other, Quantity) else f"{other:g}"
         text = f"{words(own)} {how.replace('_', ' ')} {versus}"
         try:
-            figure = self.figures.of(own)
             if isinstance(other, Quantity):
-                figure = figure.minus(self.figures.of(other))
+                figure = self.figures.of(own, beside=other)
+                figure = figure.minus(self.figures.of(other, beside=own))
+            else:
+                figure = self.figures.of(own)
         except Absent as error:
             return self._keep(Comparison(text=text, verdict="not decidable", reason=str(error)))
         return self._compare(text, figure, how, threshold)

@@ -44,7 +44,7 @@ def main_table(answer: Answer) -> Grid:
         )
         for target in answer.targets
     ]
-    if len(answer.targets) > 1:
+    if len(answer.targets) + len(answer.unscored) > 1:
         rows.append(_average(answer, by_place, scale))
     return Grid(
         name="main",
@@ -193,7 +193,7 @@ def _average(answer: Answer, by_place: Mapping[tuple[str, str], ScoreCell], scal
     cells: list[Number | str] = []
     for arm in answer.arms:
         own = [by_place[target, arm] for target in answer.targets if (target, arm) in by_place]
-        if len(own) < len(answer.targets):
+        if answer.unscored or len(own) < len(answer.targets):
             cells.append(NONE)
             continue
         text = number(plain_mean([each.mean for each in own]))
