@@ -113,7 +113,7 @@ class InputSteps:
             split: of the data.
             languages: of the data.
             max_length: longest input in tokens.
-            stride: overlap of two windows of a span task.
+            stride: tokens between the beginnings of two windows of a span task.
             spread: examples to take evenly over all languages; True: as many as the first has.
             sample: (examples, seed) to draw, instead of the experiment's own limit.
             held: examples of the training file to hold out, instead of the experiment's own number.

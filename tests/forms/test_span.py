@@ -98,12 +98,14 @@ def long_examples(draw: st.DrawFn) -> SpanExample:
 
 
 @settings(max_examples=30)
-@given(long_examples(), st.integers(100, 128), st.integers(12, 24))
+@given(long_examples(), st.integers(100, 128), st.integers(16, 128))
 def test_an_overlong_context_is_windowed_and_nothing_of_it_is_lost(
     each: SpanExample, max_length: int, stride: int
 ) -> None:
-    stride = min(stride, (max_length - 68) // 2)
     encoded = encode(each, max_length=max_length, stride=stride)
+    question = tiny_tokenizer()(each.question, add_special_tokens=False)["input_ids"]
+    room = max_length - len(question) - 4  # <s> question </s></s> context </s>
+    step = min(stride, room - span.MAX_ANSWER)
     windows = [
         list(zip(offsets[::2], offsets[1::2], strict=True))
         for offsets in encoded.columns["offsets"]
@@ -111,15 +113,28 @@ def test_an_overlong_context_is_windowed_and_nothing_of_it_is_lost(
     assert encoded.counts["contexts windowed"] == 1
     assert len(windows) > 1
     assert all(len(ids) <= max_length for ids in encoded.columns["input_ids"])
+    assert all(len(window) == room for window in windows[:-1])
     for before, after in itertools.pairwise(windows):
-        assert before[-stride:] == after[:stride]
+        assert before[step:] == after[: room - step]
     whole = tiny_tokenizer()(
         each.context, add_special_tokens=False, return_offsets_mapping=True
     ).offset_mapping
-    assert windows[0] + [pair for window in windows[1:] for pair in window[stride:]] == whole
-    # No answer here is longer than the overlap, so one window at least has all of it.
+    assert windows[0] + [pair for window in windows[1:] for pair in window[room - step :]] == whole
+    # No answer here is longer than what windows share, so one at least has all of it.
     assert any(encoded.columns["start"])
     assert decoded([each], encoded) == [each.answers[0][0]]
+
+
+def test_windows_begin_a_stride_apart_whatever_the_length_of_the_question() -> None:
+    context = " ".join(["the", "cat"] * 350)
+    asked = [example(context, "cat", question="who" + " cat" * more) for more in (0, 11, 3)]
+    encoded = encode(*asked, max_length=384, stride=128)
+    begins: dict[int, list[int]] = {0: [], 1: [], 2: []}
+    for owner, offsets in zip(encoded.columns["example"], encoded.columns["offsets"], strict=True):
+        begins[owner].append(len(context[: offsets[0]].split()))
+    # As XTREME's windows of 384 tokens begin: until one holds the end of 700 tokens.
+    assert begins == {0: [0, 128, 256, 384], 1: [0, 128, 256, 384], 2: [0, 128, 256, 384]}
+    assert encoded.columns["example"] == sorted(encoded.columns["example"])
 
 
 @settings(max_examples=30)
@@ -160,7 +175,7 @@ def test_where_there_may_be_no_answer_the_odds_of_that_stand_beside_the_best_one
 
 def test_the_window_least_sure_of_no_answer_speaks_for_all() -> None:
     each = example(" ".join([*["the", "cat"] * 90, "dog"]), "dog")
-    encoded = encode(each, max_length=100, stride=16)
+    encoded = encode(each, max_length=100, stride=56)
     assert len(encoded.columns["input_ids"]) == 3
     scores = sure_of(encoded, (9.0, 1.0), (2.0, 5.0), (7.0, 3.0))
     (found,) = span.decode(scores, rows_of(encoded), [span.describe(each)], (NO_ANSWER,))
@@ -177,7 +192,7 @@ def test_a_context_without_tokens_has_no_odds_but_an_empty_answer() -> None:
 def test_windows_of_several_examples_are_told_apart() -> None:
     long = example(" ".join([*["the", "cat"] * 90, "dog"]), "dog", id_="long")
     short = example(CONTEXT, "red dog", id_="short")
-    encoded = encode(long, short, max_length=100, stride=16)
+    encoded = encode(long, short, max_length=100, stride=56)
     assert encoded.columns["example"] == [0, 0, 0, 1]
     assert encoded.counts["contexts windowed"] == 1
     assert decoded([long, short], encoded) == ["dog", "red dog"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -30,9 +31,10 @@ def encode(
     max_length: int,
     stride: int,
 ) -> Encoded:
-    """Tokenise (question, context) into windows of `max_length` that overlap by `stride` tokens.
+    """Tokenise (question, context) into windows of `max_length` that begin `stride` tokens apart.
 
-    Each window is a row. `start` and `end` are token positions of the first answer, 0 (the <s>
+    So `doc_stride` is meant in BERT's run_squad, jiant and XTREME; 0: side by side. Steps are shorter where
+    an answer of 30 tokens would else be whole in no window. Each window is a row. `start` and `end` are token positions of the first answer, 0 (the <s>
     token) where the window does not hold all of it. `context` is [first, one past last] token of the
     paragraph, `offsets` the flattened character span of each of those tokens.
     """
@@ -45,42 +47,90 @@ def encode(
         return Encoded(columns=columns, counts=counts)
     # No question takes more than half of a short input: a window must hold some of the context.
     longest = min(MAX_QUESTION, (max_length - 4) // 2)
-    questions = [example.question for example in examples]
-    questions, counts["questions cut"] = _cut(questions, tokenizer, longest)
-    encoded = tokenizer(
-        questions,
-        [example.context for example in examples],
-        truncation="only_second",
-        max_length=max_length,
-        # A window must hold more than the overlap, or it would not move on.
-        stride=min(stride, max(0, (max_length - MAX_QUESTION - 4) // 2)),
-        return_overflowing_tokens=True,
-        return_offsets_mapping=True,
+    questions, counts["questions cut"] = _cut(
+        [example.question for example in examples], tokenizer, longest
     )
-    types = encoded.get("token_type_ids")
-    if types is not None and any(any(row) for row in types):
-        columns["token_type_ids"] = [list(row) for row in types]
-    owners = encoded["overflow_to_sample_mapping"]
-    windows = np.bincount(owners, minlength=len(examples))
-    counts["contexts windowed"] = int((windows > 1).sum())
+    windows = _windows(questions, examples, tokenizer, max_length, stride)
+    if any(any(window.types) for window in windows):
+        columns["token_type_ids"] = [window.types for window in windows]
+    number = np.bincount([window.owner for window in windows], minlength=len(examples))
+    counts["contexts windowed"] = int((number > 1).sum())
     found = {owner for owner, example in enumerate(examples) if not example.answers}
-    for row, owner in enumerate(owners):
-        sides = np.array([-1 if side is None else side for side in encoded.sequence_ids(row)])
-        inside = np.flatnonzero(sides == 1)
-        first, last = (int(inside[0]), int(inside[-1]) + 1) if len(inside) else (0, 0)
-        offsets = encoded["offset_mapping"][row][first:last]
-        start, end = _locate(examples[owner], offsets, first)
+    for window in windows:
+        start, end = _locate(examples[window.owner], window.offsets, window.first)
         if end > 0:
-            found.add(owner)
-        columns["input_ids"].append(encoded["input_ids"][row])
-        columns["example"].append(owner)
+            found.add(window.owner)
+        columns["input_ids"].append(window.ids)
+        columns["example"].append(window.owner)
         columns["weight"].append(1)
         columns["start"].append(start)
         columns["end"].append(end)
-        columns["context"].append([first, last])
-        columns["offsets"].append([edge for pair in offsets for edge in pair])
+        columns["context"].append([window.first, window.first + len(window.offsets)])
+        columns["offsets"].append([edge for pair in window.offsets for edge in pair])
     counts["answers whole in no window"] = len(examples) - len(found)
     return Encoded(columns=columns, counts=counts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Window:
+    """A question and a part of its context."""
+
+    owner: int
+    """Number of the example."""
+    ids: list[int]
+    types: list[int]
+    """Token types; empty where the tokenizer has none."""
+    first: int
+    """Position of the context's first token; 0 where there is none."""
+    offsets: list[tuple[int, int]]
+    """First and one past last character of each token of the context."""
+
+
+def _windows(
+    questions: Sequence[str],
+    examples: Sequence[SpanExample],
+    tokenizer: Any,
+    max_length: int,
+    stride: int,
+) -> list[_Window]:
+    """Return the windows of all examples, in their order."""
+    lengths = [len(ids) for ids in tokenizer(questions, add_special_tokens=False)["input_ids"]]
+    special = tokenizer.num_special_tokens_to_add(pair=True)
+    windows: list[_Window] = []
+    for length in sorted(set(lengths)):
+        # The tokenizer is told how far windows overlap, which depends on the question's length.
+        owners = [owner for owner, each in enumerate(lengths) if each == length]
+        room = max_length - special - length
+        encoded = tokenizer(
+            [questions[owner] for owner in owners],
+            [examples[owner].context for owner in owners],
+            truncation="only_second",
+            max_length=max_length,
+            stride=room - _step(stride, room),
+            return_overflowing_tokens=True,
+            return_offsets_mapping=True,
+        )
+        types = encoded.get("token_type_ids")
+        for row, place in enumerate(encoded["overflow_to_sample_mapping"]):
+            inside = [at for at, side in enumerate(encoded.sequence_ids(row)) if side == 1]
+            first, last = (inside[0], inside[-1] + 1) if inside else (0, 0)
+            windows.append(
+                _Window(
+                    owner=owners[place],
+                    ids=encoded["input_ids"][row],
+                    types=[] if types is None else list(types[row]),
+                    first=first,
+                    offsets=encoded["offset_mapping"][row][first:last],
+                )
+            )
+    return sorted(windows, key=lambda window: window.owner)  # stable: windows stay in order
+
+
+def _step(stride: int, room: int) -> int:
+    """Return how many tokens of a context lie between the beginnings of two windows that hold `room`."""
+    if stride == 0:
+        return room
+    return min(stride, max(room - MAX_ANSWER, room // 2, 1))
 
 
 class Head(nn.Module):

@@ -123,5 +123,5 @@ def evaluation_length(task: Task, phase: Phase) -> int:
 
 
 def evaluation_stride(task: Task, phase: Phase) -> int:
-    """Return the overlap of two windows at a target's evaluation: the last stage's."""
+    """Return the step from window to window at a target's evaluation: the last stage's."""
     return overridden(task.stages[-1], phase, task.name).stride if task.stages else 0

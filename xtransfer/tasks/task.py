@@ -89,7 +89,8 @@ class Stage(Record):
     max_length: int
     learning_rate: float = 1e-5
     stride: int = 128
-    """Tokens by which two windows of one overlong input overlap (span tasks)."""
+    """Context tokens from the beginning of one window of an overlong input to that of the next (span
+    tasks; BERT's `doc_stride`). Where windows are short, less."""
 
 
 class Size(Record):
