@@ -245,6 +245,10 @@ STAGE = "as_intermediate: {epochs: 1, batch_size: 2, max_length: 16}"
             "target: {tasks: [xnli], few_shot: {xnli: {examples: [1], languages: [fi]}}}",
             "target.few_shot.xnli.languages[0]: 'xnli' is not scored in 'fi'",
         ),
+        (
+            "target: {tasks: [tydiqa], few_shot: {tydiqa: {examples: [1], languages: [sw]}}}",
+            "target.few_shot.tydiqa.split: 'tydiqa' has one labelled split",
+        ),
     ],
 )
 def test_a_mistake_is_named_with_its_place(tmp_path: Path, section: str, message: str) -> None:

@@ -7,7 +7,8 @@ from tests.prints import FakePrints
 from tests.recorded import record_of
 from xtransfer.config import Experiment
 from xtransfer.costs.durations import needs_of
-from xtransfer.packing import bytes_of, gpus_of, placement_of, trials_together
+from xtransfer.forms import FORMS
+from xtransfer.packing import UNCUT, bytes_of, gpus_of, placement_of, trials_together
 from xtransfer.placement import Placement
 from xtransfer.plan import Plan, Step
 from xtransfer.planner import build_plan
@@ -60,7 +61,7 @@ def test_as_many_as_the_memory_model_lets_in() -> None:
 
 
 def test_longer_inputs_several_choices_and_smaller_bites_count() -> None:
-    plan = plan_of("xlm-roberta-large")
+    plan = plan_of("xlm-roberta-large", "target.tasks=[xnli, lareqa]")
     whole = placed(80).train
     found = {
         name: bytes_of(trial(plan, name), plan.steps, whole)
@@ -69,8 +70,18 @@ def test_longer_inputs_several_choices_and_smaller_bites_count() -> None:
     smaller = bytes_of(trial(plan, "mnli"), plan.steps, placed(80, micro_batch=2).train)
     assert smaller is not None
     assert all(each is not None and each > smaller for each in found.values())
+    uncut = trial(plan, "squad_sentences")
+    assert bytes_of(uncut, plan.steps, placed(80, micro_batch=2).train) == bytes_of(
+        uncut, plan.steps, whole
+    )
     in_bf16 = plan_of("xlm-roberta-large", "training.precision=bf16")
     assert bytes_of(trial(in_bf16, "mnli"), in_bf16.steps, whole) < found["mnli"]  # type: ignore[operator]
+
+
+def test_the_forms_whose_batches_are_not_cut_say_so_themselves() -> None:
+    assert set(UNCUT) == {
+        name for name, form in FORMS.items() if getattr(form, "WHOLE_BATCH", False)
+    }
 
 
 def test_an_encoder_of_unknown_size_takes_a_gpu_to_itself() -> None:

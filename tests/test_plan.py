@@ -180,6 +180,9 @@ def test_the_stages_of_a_target_follow_one_another(tmp_path: Path) -> None:
         assert {trial.spec["seed"] for trial in first} == {step.spec["seed"]}
         assert {trial.spec["learning_rate"] for trial in first} == {1e-5, 2e-5}
         assert {trial.inputs["start"] for trial in first} == {mnli.key}
+        # One head scores the answers of both; that of the intermediate task is left behind.
+        assert {trial.spec["head"] for trial in first} == {"fresh"}
+        assert (step.spec["head"], step.spec["keep"]) == ("kept", "best")
         assert step.spec["encoder"] is None
     for cell in plan.cells:
         model = plan.steps[plan.steps[cell.key].inputs["model"]]

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 SEQUENCES = {"choice": 5, "retrieval": 2}
 """Form -> most inputs of one example in the study's tasks, where not 1."""
+UNCUT = ("retrieval",)
+"""Forms whose batches are not cut into micro-batches (`WHOLE_BATCH` of the form, which loads torch)."""
 GPU_TOKENS = 32_768
 """Tokens in one prediction batch on a GPU."""
 GRAIN = 10_000
@@ -93,10 +95,9 @@ def bytes_of(step: Step, steps: Mapping[str, Step], train: TrainResources) -> in
         if role.startswith("train "):
             length = max(length, steps[key].spec["max_length"])
     for part in step.spec["parts"]:
+        cut = None if part["form"] in UNCUT else train.micro_batch
         inputs = SEQUENCES.get(part["form"], 1)
-        sequences = max(
-            sequences, inputs * min(step.spec["batch_size"], train.micro_batch or math.inf)
-        )
+        sequences = max(sequences, inputs * min(step.spec["batch_size"], cut or math.inf))
     if step.spec["text"] is not None:
         sequences = max(sequences, step.spec["batch_size"])
     return peak_bytes(

@@ -25,7 +25,7 @@ PhaseName = Literal["data", "encoder", "intermediate", "target", "evaluation"]
 
 VERSIONS: Mapping[Kind, int] = {
     "pretrain": 1,
-    "prepare": 1,
+    "prepare": 2,
     "train": 4,
     "select": 1,
     "average": 1,

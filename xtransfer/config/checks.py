@@ -81,6 +81,12 @@ def check_further_models(target: Target, book: Book, where: str) -> None:
             raise ConfigError(place, f"'{name}' is not among target.tasks")
         if not task.stages:
             raise ConfigError(place, f"'{name}' is not trained for, so it has no few-shot stage")
+        if few.split == "dev" and task.single_labelled_split:
+            raise ConfigError(
+                f"{place}.split",
+                f"'{name}' has one labelled split: its dev set is its test set",
+                "Give `split: train`, with files of that split.",
+            )
         scored = target.languages.get(name, task.languages)
         _check_languages(few.languages, scored, f"{place}.languages", f"'{name}' is not scored in")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 from xtransfer.config import Experiment
 from xtransfer.config.phases import Phase
@@ -15,6 +15,8 @@ from xtransfer.plan import BASELINE, PhaseName, Step
 from xtransfer.planner.draft import Draft
 from xtransfer.selection import Rule
 from xtransfer.tasks.task import Task
+
+Head = Literal["fresh", "kept"]
 
 _TEXT_IDENTITY = {"languages", "exponent", "probability", "weight", "mask"}
 """What of an arm's text a train step hashes by itself; the rest is in its data's own keys."""
@@ -70,18 +72,27 @@ class SweepSteps:
         branch: Branch,
         seed: int,
         *,
+        head: Head = "fresh",
         more: Mapping[str, Any] = MappingProxyType({}),
     ) -> list[str]:
-        """Plan the trials of one seed of a sweep; `more`: what their keys have beyond the usual."""
+        """Plan the trials of one seed of a sweep.
+
+        Args:
+            lesson: what they learn from.
+            branch: where they stand.
+            seed: of all of them.
+            head: "kept": they go on with the head of their start.
+            more: what their keys have beyond the usual.
+        """
         settings = self._settings(branch)
         more = {**more, **self._rivals(lesson, branch, seed)}
         keys = [
-            self._train(lesson, branch, seed, rate, more=more)
+            self._train(lesson, branch, seed, rate, head=head, more=more)
             for rate in settings.rates(lesson.learning_rate)
         ]
         for about, known in settings.search.suggested(len(keys)):
             suggested = _Suggested(about=about, earlier=keys[:known])
-            keys.append(self._train(lesson, branch, seed, suggested, more=more))
+            keys.append(self._train(lesson, branch, seed, suggested, head=head, more=more))
         return keys
 
     def further_trial(self, lesson: Lesson, branch: Branch, seed: int) -> str:
@@ -89,7 +100,7 @@ class SweepSteps:
 
         It keeps its last weights.
         """
-        return self._train(lesson, branch, seed, lesson.learning_rate, further=True)
+        return self._train(lesson, branch, seed, lesson.learning_rate, head="kept", weights="last")
 
     def select(
         self,
@@ -155,10 +166,10 @@ class SweepSteps:
         seed: int,
         rate: float | _Suggested,
         *,
-        further: bool = False,
+        head: Head = "fresh",
+        weights: Literal["best", "last"] = "best",
         more: Mapping[str, Any] = MappingProxyType({}),
     ) -> str:
-        """Plan one trial; `further`: it goes on with the head of its start, and keeps its last weights."""
         inputs = self._data(lesson)
         parent = branch.start or self.inputs.encoder
         if parent is not None:
@@ -173,8 +184,8 @@ class SweepSteps:
             "epochs": lesson.epochs,
             "batch_size": lesson.batch_size,
             **self.experiment.training.identity(),
-            "keep": "last" if further else "best",
-            "head": "kept" if further else "fresh",
+            "keep": weights,
+            "head": head,
             "encoder": self.inputs.encoder_id if parent is None else None,
             **more,
         }

@@ -146,7 +146,11 @@ class TargetSteps:
         )
 
     def _trained(self, pair: _Pair, stages: tuple[Stage, ...]) -> _Trained:
-        """Plan a target's stages: each a sweep that goes on from what the one before selected."""
+        """Plan a target's stages: each a sweep that goes on from what the one before selected.
+
+        A stage also goes on with the head of the one before where that fits: XTREME trains XCOPA's
+        on SocialIQA, then on COPA.
+        """
         branch = Branch(
             start=pair.start.key, after=pair.start.name, phase="target", sweep=pair.sweep
         )
@@ -155,9 +159,11 @@ class TargetSteps:
         models: dict[int, str] = {}
         selected_on = [pair.start.selected_on] if pair.start.selected_on else []
         name = ""
+        before: Task | None = None
         for stage in stages:
             last = stage is stages[-1]
             lesson = self._lesson(pair.task, stage)
+            (part,) = lesson.parts
             name = f"{lesson.name}{branch.tail}"
             rule = self._rule(pair.task, last=last)
             selected_on.append(chosen_on(lesson, rule, pair.task, self._dev_languages(pair)))
@@ -166,12 +172,14 @@ class TargetSteps:
                     lesson,
                     replace(branch, start=start),
                     seed,
+                    head="kept" if _same_head(before, part.task) else "fresh",
                     more=average.of_trials() if average and last else {},
                 )
                 for seed, start in starts.items()
             }
             models = self._selected(pair, lesson, rule, branch, trials)
             starts = {**models}
+            before = part.task
         return _Trained(models=models, selected_on=", then ".join(selected_on), name=name)
 
     def _rule(self, task: Task, *, last: bool) -> Rule:
@@ -252,3 +260,10 @@ class TargetSteps:
         return self.evaluations.score(
             pair.task, languages, model, pair.test, after=pair.start.name, tail=tail
         )
+
+
+def _same_head(before: Task | None, after: Task) -> bool:
+    """Say whether the head of one task is one for another; None: there was none before."""
+    if before is None or before.form != after.form or after.labels_from_data:
+        return False
+    return after.form == "choice" or before.labels == after.labels
