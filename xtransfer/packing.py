@@ -106,4 +106,5 @@ def bytes_of(step: Step, steps: Mapping[str, Step], train: TrainResources) -> in
         length=length,
         precision=step.spec["precision"],
         predicted=GPU_TOKENS,
+        masked=0.0 if step.spec["text"] is None else step.spec["text"]["mask"],
     )

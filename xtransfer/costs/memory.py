@@ -42,6 +42,7 @@ def peak_bytes(
     length: int,
     precision: Literal["fp32", "bf16"],
     predicted: int,
+    masked: float = 0.0,
     vocabulary: int | None = None,
     fused: bool = True,
 ) -> int:
@@ -56,6 +57,7 @@ def peak_bytes(
         length: of each, in tokens.
         precision: `bf16`: autocast with fp32 weights.
         predicted: tokens that are predicted at once.
+        masked: share of all tokens that a masked-LM head predicts, each as logits of the vocabulary.
         vocabulary: embedding rows that are trained; None: all.
         fused: whether attention is, as on GPUs.
     """
@@ -65,7 +67,14 @@ def peak_bytes(
     tensors = MOVING + _computed_again(precision, fused)
     moving = tensors * sequences * length * shape.inner * FP32
     predicting = FP32 * predicted * (2 * shape.inner + LINEARS["fp32"] * shape.hidden)
-    return STATE * parameters + max(kept + moving, FP32 * parameters + moving, predicting)
+    # Logits of the vocabulary: as the head makes them, in fp32, and as log-probabilities; in fp32 the
+    # first two are one, and in training the gradient is another.
+    words = masked * rows * (2 * FP32 if precision == "fp32" else BF16 + 2 * FP32)
+    logits = int(sequences * length * (words + masked * rows * FP32))
+    predicting += int(predicted * words)
+    return STATE * parameters + max(
+        kept + max(moving, logits), FP32 * parameters + moving, predicting
+    )
 
 
 def kept_bytes(
