@@ -190,12 +190,16 @@ def test_the_larger_of_three_moments_counts() -> None:
     assert few - compact == 16 * 1024 * (250_002 - 15_000)
 
 
-def test_logits_of_a_vocabulary_count_in_prediction_too() -> None:
+@pytest.mark.parametrize(("precision", "each"), [("fp32", 8), ("bf16", 10)])
+def test_logits_of_a_vocabulary_count_in_prediction_too(precision: Precision, each: int) -> None:
     large = PUBLISHED["xlm-roberta-large"]
-    own = {"sequences": 1, "length": 8, "predicted": 32_768}
-    for precision, each in (("fp32", 8), ("bf16", 10)):
-        plain, text = (peak_bytes(large, **own, precision=precision, masked=m) for m in (0.0, 0.15))
-        predicting = 32_768 * (0.15 * 250_002 * each + 4 * (2 * 4096 + 6 * 1024))
-        parameters = large.parameters + (250_002 + 514) * 1024
-        assert text == pytest.approx(12 * parameters + predicting, rel=1e-6)
-        assert plain < text - 5e9
+    plain, text = (
+        peak_bytes(
+            large, sequences=1, length=8, predicted=32_768, precision=precision, masked=share
+        )
+        for share in (0.0, 0.15)
+    )
+    predicting = 32_768 * (0.15 * 250_002 * each + 4 * (2 * 4096 + 6 * 1024))
+    parameters = large.parameters + (250_002 + 514) * 1024
+    assert text == pytest.approx(12 * parameters + predicting, rel=1e-6)
+    assert plain < text - 5e9
