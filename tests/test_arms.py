@@ -135,7 +135,7 @@ def test_examples_can_be_spread_over_languages(
     tmp_path: Path, spread: str, examples: int | None
 ) -> None:
     arm = f"{{name: wide, task: mnli, languages: [en, sw], dev_languages: [en], spread: {spread}}}"
-    plan = plan_of(tmp_path, arm)
+    plan = plan_of(tmp_path, arm, data={"files": {"mnli": {"train": ["mnli-{lang}.jsonl"]}}})
     data = parents(plan, first(plan, "train", "intermediate"))
     assert data["train mnli"].spec["spread"] == {"examples": examples, "seed": 0}
     assert "spread" not in data["dev mnli"].spec
@@ -217,6 +217,51 @@ STAGE = "as_intermediate: {epochs: 1, batch_size: 2, max_length: 16}"
             "tasks[0].labels: a classification task needs its labels",
         ),
         (f"tasks: [{OWN}{STAGE}}}]".replace("name: own", "name: mnli"), "'mnli' is built in"),
+        (
+            f"tasks: [{OWN}{STAGE}}}]".replace("format: tsv", "format: tsv, columns: {textb: '1'}"),
+            "tasks[0].source.columns.textb: a classification task has no field 'textb'. Did you mean 'text_b'?",
+        ),
+        (
+            "intermediate: {tasks: [{name: x, task: mnli, source: {columns: {texta: a}}}]}",
+            "source.columns.texta: a classification task has no field 'texta'",
+        ),
+        (
+            f"tasks: [{OWN}{STAGE}}}]".replace("accuracy", "accuracy_and_f1"),
+            "tasks[0].labels: `accuracy_and_f1` takes the F1 of label '1' of two",
+        ),
+        (
+            "tasks: [{name: own, like: panx, labels: [O, B-LOC, E-LOC]}]",
+            "tasks[0].labels: 'E-LOC' is not O, B-type or I-type",
+        ),
+        (
+            "tasks: [{name: own, like: mlqa, languages: [en, sw]}]",
+            "tasks[0].metric: MLQA has no rules for sw. Take `qa`",
+        ),
+        (
+            "tasks: [{name: own, like: xquad, labels: [no answer]}]",
+            "tasks[0].labels: a span task has the label 'no answer' with the metric squad_v2",
+        ),
+        (
+            "tasks: [{name: own, like: bucc2018, source: {files: {test: [a, b, c]}}}]",
+            "tasks[0].source.files: have no `dev`, which the threshold",
+        ),
+        ("tasks: [{name: own, like: xnli, languages: []}]", "languages: needs at least one"),
+        (
+            "tasks: [{name: own, like: xnli, languages: [de, de]}]",
+            "tasks[0].languages: has a repeated entry: ['de', 'de']",
+        ),
+        (
+            "target: {tasks: [xnli], languages: {xnli: [en, en, sw]}}",
+            "target.languages: has a repeated entry",
+        ),
+        (
+            f"tasks: [{OWN}{STAGE}}}]".replace("epochs: 1", "epochs: 0"),
+            "as_intermediate.epochs: input should be greater than or equal to 1",
+        ),
+        (
+            "data: {limits: {tasks: {xnli: {test: 0}}}}",
+            "data.limits.tasks.xnli.test: input should be greater than or equal to 1",
+        ),
         ("tasks: [{name: own, like: mnly}]", "tasks[0].like: no task 'mnly'. Did you mean 'mnli'?"),
         ("tasks: [nowhere.yaml]", "nowhere.yaml: no such file"),
         (
@@ -258,3 +303,41 @@ def test_a_mistake_is_named_with_its_place(tmp_path: Path, section: str, message
     with pytest.raises(ConfigError) as caught:
         load_experiment(path)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("arm", "sections", "message"),
+    [
+        (
+            "{name: x, task: mnli, languages: [sw]}",
+            {},
+            "mnli train: mnli/multinli_1.0_train.jsonl would be read as sw, and names no language",
+        ),
+        (
+            "{name: x, task: mnli, languages: [en, sw], source: {files: {train: [t], dev: [d]}}}",
+            {},
+            "mnli train: t would be read as en, sw",
+        ),
+        ("mnli", {"data": {"files": {"xnli": {"test": ["test.tsv"]}}}}, "xnli test: test.tsv"),
+        (
+            "mnli",
+            {
+                "data": {"files": {"xnli": {"dev": ["dev.tsv"]}}},
+                "target": {"few_shot": {"xnli": {"examples": [2], "languages": ["sw"]}}},
+            },
+            "xnli dev: dev.tsv would be read as sw",
+        ),
+    ],
+)
+def test_files_that_name_no_language_are_not_read_as_any(
+    tmp_path: Path, arm: str, sections: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        plan_of(tmp_path, arm, **sections)
+    assert message in str(caught.value)
+
+
+def test_an_arm_may_name_files_of_its_one_language(tmp_path: Path) -> None:
+    arm = "{name: x, task: mnli, languages: [sw], source: {files: {train: [t], dev: [d]}}}"
+    trial = first(plan_of(tmp_path, arm), "train", "intermediate")
+    assert trial.spec["parts"][0]["languages"] == ["sw"]

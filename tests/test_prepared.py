@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -222,6 +223,29 @@ def test_files_that_changed_after_planning_are_refused(tmp_path: Path) -> None:
             folder=tmp_path,
             report=lambda language, share: None,
         )
+
+
+def test_an_input_longer_than_the_encoder_can_take_is_found_before_any_training(
+    tmp_path: Path,
+) -> None:
+    write_xnli(tmp_path)
+    (tmp_path / "out").mkdir()
+    asked = partial(
+        prepare,
+        step_of(tmp_path, "xnli-test"),
+        task=TASKS["xnli"],
+        tokenizer=tiny_tokenizer(),
+        folder=tmp_path / "out",
+        report=lambda language, share: None,
+    )
+    with pytest.raises(DataError, match=r"xnli test \w\w: has an input of \d+ tokens, .* for 7\."):
+        asked(longest=7)
+    longest = max(
+        len(ids)
+        for language in asked(longest=None)["languages"]
+        for ids in read_data_set(tmp_path / "out", language).rows["input_ids"]  # type: ignore[union-attr]
+    )
+    assert asked(longest=longest)
 
 
 def test_examples_are_spread_over_languages(tmp_path: Path) -> None:

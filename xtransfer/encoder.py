@@ -11,6 +11,11 @@ from xtransfer.identity import file_digest
 from xtransfer.plan import Plan, Step
 from xtransfer.workbench import Workbench
 
+_FIRST_AFTER_PADDING = ("camembert", "roberta", "xlm-roberta", "xlm-roberta-xl")
+"""Kinds of encoder whose first position is the one after the padding token's id."""
+_FIRST_IS_0 = ("bert", "distilbert", "electra")
+"""Others with an embedding for every position."""
+
 
 def encoder_place(step: Step, bench: Workbench) -> tuple[str, str | None]:
     """Return (folder or hub name, revision) of the base encoder of a step's lineage.
@@ -63,6 +68,17 @@ def load_tokenizer(name: str, revision: str | None) -> Any:
         raise StepError(name, "has no fast tokenizer, which character offsets need")
     tokenizer.model_max_length = int(1e9)  # lengths are this project's business
     return tokenizer
+
+
+@lru_cache(maxsize=2)
+def longest_input(name: str, revision: str | None) -> int | None:
+    """Return how many tokens an encoder has positions for; None where that is not known of its kind."""
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(name, revision=revision)
+    if config.model_type in _FIRST_AFTER_PADDING:
+        return config.max_position_embeddings - config.pad_token_id - 1
+    return config.max_position_embeddings if config.model_type in _FIRST_IS_0 else None
 
 
 @lru_cache(maxsize=64)

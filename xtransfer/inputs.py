@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from xtransfer.arms import Text
 from xtransfer.config import Experiment
+from xtransfer.errors import ConfigError
 from xtransfer.lessons import LessonPart
 from xtransfer.plan import Step
 from xtransfer.tasks.task import Split, Task
@@ -127,6 +128,8 @@ class InputSteps:
         role, split = split, "train" if held is not None else split
         source = task.source if own_files else data.source_of(task, split)
         task = task.model_copy(update={"source": source})
+        if data.synthetic is None and split != "pool":
+            _check_languages(task, split, languages, own_files=own_files)
         spec: dict[str, Any] = {
             "task": task.name,
             "form": task.form,
@@ -193,3 +196,29 @@ class InputSteps:
                 phase="encoder",
             )
         )
+
+
+def _check_languages(
+    task: Task, split: Split, languages: tuple[str, ...], *, own_files: bool
+) -> None:
+    """Refuse to read files that name no language as any language that is asked for.
+
+    Raises:
+        ConfigError: where they do not, unless they are of the one language that they can be of.
+    """
+    source = task.source
+    if source.format == "mentions" or source.hub:
+        places = [text for hub in source.hub for text in (hub.name, *hub.rows.values()) if text]
+        named = source.format == "mentions" or any("{" in text for text in places)
+    else:
+        templates = source.files.get(split, ())
+        named = not templates or any("{lang" in template for template in templates)
+    own = {(task.train_language,), task.languages} if not own_files else {languages[:1]}
+    if named or languages in own:
+        return
+    shown = ", ".join(source.files.get(split, ()) or (hub.path for hub in source.hub))
+    raise ConfigError(
+        f"{task.name} {split}",
+        f"{shown} would be read as {', '.join(languages)}, and names no language",
+        "Put {lang} in its place into the path, in data.files or the source of the arm or task.",
+    )

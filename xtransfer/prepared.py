@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,7 @@ def prepare(
     folder: Path,
     report: Callable[[str, float], None],
     labels: Sequence[str] | None = None,
+    longest: int | None = None,
 ) -> dict[str, Any]:
     """Tokenise what the step names into `folder`; return counts by language for the record.
 
@@ -48,6 +50,10 @@ def prepare(
         folder: where the files go.
         report: told each language and the share of languages done.
         labels: those of the training data, for the dev and test data of a task that has no others.
+        longest: tokens that the encoder has positions for; None: not known.
+
+    Raises:
+        DataError: where data cannot be read, or an input is longer than the encoder can take.
     """
     from xtransfer.forms import FORMS
 
@@ -76,6 +82,7 @@ def prepare(
                 max_length=spec["max_length"],
                 stride=spec["stride"] or 0,
             )
+            _check_lengths(encoded, longest, f"{task.name} {spec['role']} {language}")
             write_rows(folder / f"{language}.rows.arrow", encoded)
             with (folder / f"{language}.examples.jsonl").open("w", encoding="utf-8") as file:
                 for example in taken.examples:
@@ -91,6 +98,20 @@ def prepare(
             }
             report(language, (number + 1) / len(spec["data"]))
     return result
+
+
+def _check_lengths(encoded: Encoded, longest: int | None, where: str) -> None:
+    """Find out now what would end training or evaluation in the middle."""
+    columns = encoded.columns
+    several = columns.get("choice_lengths") or columns.get("lengths")  # a row has several inputs
+    lengths = chain.from_iterable(several) if several else map(len, columns["input_ids"])
+    most = max(lengths, default=0)
+    if longest is not None and most > longest:
+        raise DataError(
+            where,
+            f"has an input of {most} tokens, and the encoder has positions for {longest}",
+            "Set a smaller max_length in intermediate.overrides or target.overrides.",
+        )
 
 
 def hold_out(found: Found, role: str, *, examples: int, seed: int) -> Found:

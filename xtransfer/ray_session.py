@@ -43,7 +43,8 @@ def ray_session(placement: Placement) -> Iterator[None]:
                 "num_cpus": placement.ray.cpus,
                 "num_gpus": placement.ray.gpus,
                 "_temp_dir": str(stack.enter_context(_ray_folder())),
-                "dashboard_host": "127.0.0.1",
+                # Nobody looks at it, and one of its sockets has the longest path of all.
+                "include_dashboard": False,
             }
         try:
             ray.init(**options, log_to_driver=False, logging_level=logging.ERROR)

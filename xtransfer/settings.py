@@ -33,11 +33,11 @@ def check_name(value: str) -> str:
 
 
 def check_languages(value: tuple[str, ...]) -> tuple[str, ...]:
-    """Return language codes that can be part of a file's name, or raise ValueError."""
+    """Return language codes that can be part of a file's name, each once, or raise ValueError."""
     for code in value:
         if not re.fullmatch(r"[A-Za-z0-9]{1,8}([-_][A-Za-z0-9]{1,8}){0,3}", code):
             raise ValueError(f"{code!r} is no language code (it becomes part of file names)")
-    return value
+    return distinct(value)
 
 
 def distinct(value: tuple[Any, ...]) -> tuple[Any, ...]:

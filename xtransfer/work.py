@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from xtransfer.encoder import encoder_place, load_tokenizer
+from xtransfer.encoder import encoder_place, load_tokenizer, longest_input
 from xtransfer.folders import temporary_folder
 from xtransfer.plan import Step
 from xtransfer.pruning.rule import best
@@ -45,7 +45,8 @@ def _prepare(step: Step, bench: Workbench, folder: Path) -> Done:
     from xtransfer.prepared import prepare
 
     began = time.time()
-    tokenizer = load_tokenizer(*encoder_place(step, bench))
+    place = encoder_place(step, bench)
+    tokenizer = load_tokenizer(*place)
     ready = time.time()
 
     def report(language: str, share: float) -> None:
@@ -59,6 +60,7 @@ def _prepare(step: Step, bench: Workbench, folder: Path) -> Done:
         folder=folder,
         report=report,
         labels=None if trained is None else bench.record(trained).result["labels"],
+        longest=longest_input(*place),
     )
     return Done(result=result, timing={"start_s": ready - began})
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import normalizers
 
 from tests.tiny import DROPPED, WORDS, rows_of, tiny_tokenizer
 from xtransfer.data.examples import SpanExample
@@ -135,6 +136,16 @@ def test_windows_begin_a_stride_apart_whatever_the_length_of_the_question() -> N
     # As XTREME's windows of 384 tokens begin: until one holds the end of 700 tokens.
     assert begins == {0: [0, 128, 256, 384], 1: [0, 128, 256, 384], 2: [0, 128, 256, 384]}
     assert encoded.columns["example"] == sorted(encoded.columns["example"])
+
+
+@pytest.mark.parametrize("end", ["", " now"])
+def test_a_combining_mark_belongs_to_the_letter_before_it(end: str) -> None:
+    tokenizer = tiny_tokenizer()
+    tokenizer.backend_tokenizer.normalizer = normalizers.NFC()
+    each = example(f"the drink is cafe\u0301{end}", "cafe\u0301")
+    encoded = span.encode([each], tokenizer, labels=(), max_length=128, stride=128)
+    assert encoded.counts["answers whole in no window"] == 0
+    assert decoded([each], encoded) == ["cafe\u0301"]
 
 
 @settings(max_examples=30)

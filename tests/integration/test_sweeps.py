@@ -119,3 +119,9 @@ def test_a_pruned_pair_is_not_trained_and_is_reported(measure: str, tmp_path: Pa
     assert f"xnli after {name}: pruned, {measure} {value:.4f}" in text
     again = command("run", store, settings)
     assert "0 are new, 0 failed, 0 blocked, 3 pruned." in again
+    # What is pruned is no part of what is left, but the plan and its key stay the same.
+    plan = json.loads(command("plan", store, settings, "--json"))
+    assert f"- Plan: `{plan['key']}`" in text
+    out = tmp_path / "submission"
+    command("submission", store, settings, "--after", "best", "--seed", "1", "--out", str(out))
+    assert [path.name for path in (out / "xnli").iterdir()] == ["test-qa.tsv"]

@@ -56,12 +56,14 @@ def submission(
     """
     from xtransfer.benchmark.choice import choose_runs
     from xtransfer.benchmark.submission import check_free, collect_submission, write_submission
+    from xtransfer.pruning.gates import without_pruned
 
     check_free(out, labels)
     experiment, places = load(config, placement, store, sets, place)
     opened = open_at(places)
     made, missing = make_plan(experiment, lenient=True, store=opened)
     records = records_of(made, opened)
+    made = without_pruned(made, records)
     if missing:
         print(f"missing inputs: {len(missing)}, the first: {missing[0]}", file=sys.stderr)
     chosen = choose_runs(made, records, after=after or (), seed=seed)

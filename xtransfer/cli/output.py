@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from xtransfer.plan import Plan
 
 
-def print_plan(made: Plan, done: set[str], missing: list[str], url: str) -> None:
-    """Print steps by kind, and how many of them are recorded."""
-    print(f"experiment {made.experiment}, plan {made.key}, store {url}")
+def print_plan(made: Plan, done: set[str], missing: list[str], url: str, *, key: str) -> None:
+    """Print steps by kind, and how many of them are recorded; `key` is that of the whole plan."""
+    print(f"experiment {made.experiment}, plan {key}, store {url}")
     rows: list[list[str]] = []
     for label, count in made.counts().items():
         recorded = sum(

@@ -58,7 +58,7 @@ def run(
         opened = open_at(places)
         made, missing = make_plan(experiment, lenient=True, store=opened)
         made = part_named(made, only)
-        print_plan(made, recorded_keys(made, opened), missing, opened.url)
+        print_plan(made, recorded_keys(made, opened), missing, opened.url, key=made.key)
         return
     opened = open_at(places)
     made, missing = make_plan(experiment, lenient=True, store=opened)

@@ -130,13 +130,14 @@ def plan(
     opened = open_at(places)
     made, missing = make_plan(experiment, lenient=True, store=opened)
     records = records_in(made, opened)
-    made = without_pruned(made, records)
+    whole, made = made, without_pruned(made, records)
     done = set(records) & set(made.steps)
     found = estimate(made, records, places, question)
     if as_json:
         print_json(
             {
                 **made.to_json(),
+                "key": whole.key,
                 "counts": made.counts(),
                 "recorded": sorted(done),
                 "missing": missing,
@@ -144,7 +145,7 @@ def plan(
             }
         )
         return
-    print_plan(made, done, missing, opened.url)
+    print_plan(made, done, missing, opened.url, key=whole.key)
     print_estimate(found, made)
     if steps:
         print()

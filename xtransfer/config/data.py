@@ -29,7 +29,9 @@ class Limits(Settings):
     train: int | None = Field(default=None, ge=1)
     dev: int | None = Field(default=None, ge=1)
     test: int | None = Field(default=None, ge=1)
-    tasks: Mapping[str, Mapping[Split, int | None]] = Field(default_factory=dict)
+    tasks: Mapping[str, Mapping[Split, Annotated[int, Field(ge=1)] | None]] = Field(
+        default_factory=dict
+    )
     """Task -> split -> examples, where it differs from the three above."""
 
     def of(self, task: str, split: Split) -> int | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -111,19 +113,39 @@ def _windows(
             return_offsets_mapping=True,
         )
         types = encoded.get("token_type_ids")
-        for row, place in enumerate(encoded["overflow_to_sample_mapping"]):
+        places = encoded["overflow_to_sample_mapping"]
+        for row, place in enumerate(places):
             inside = [at for at, side in enumerate(encoded.sequence_ids(row)) if side == 1]
             first, last = (inside[0], inside[-1] + 1) if inside else (0, 0)
+            offsets = encoded["offset_mapping"][row][first:last]
+            if place not in places[row + 1 : row + 2]:  # the last window of its example
+                offsets = [*offsets, (len(examples[owners[place]].context),) * 2]
             windows.append(
                 _Window(
                     owner=owners[place],
                     ids=encoded["input_ids"][row],
                     types=[] if types is None else list(types[row]),
                     first=first,
-                    offsets=encoded["offset_mapping"][row][first:last],
+                    offsets=_with_marks(offsets, examples[owners[place]].context)[: last - first],
                 )
             )
     return sorted(windows, key=lambda window: window.owner)  # stable: windows stay in order
+
+
+def _with_marks(offsets: list[tuple[int, int]], context: str) -> list[tuple[int, int]]:
+    """Return the offsets of tokens, each but the last with the combining marks between it and the next.
+
+    A tokenizer that composes characters leaves the marks of decomposed ones in no token.
+    """
+    if context.isascii():
+        return offsets
+    found: list[tuple[int, int]] = []
+    for (left, right), (limit, _) in itertools.pairwise(offsets):
+        end = right
+        while end < limit and unicodedata.category(context[end]).startswith("M"):
+            end += 1
+        found.append((left, end))
+    return [*found, *offsets[-1:]]
 
 
 def _step(stride: int, room: int) -> int:

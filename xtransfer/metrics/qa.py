@@ -29,7 +29,7 @@ def mlqa(
     """Return `em`, `f1` and their mean `mlqa`, in percent, by mlqa_evaluation_v1.py.
 
     Raises:
-        ValueError: for a language that is not one of MLQA's seven.
+        ValueError: for a language that is not one of `MLQA_LANGUAGES`.
     """
     if language not in _ARTICLES:
         raise ValueError(f"MLQA has no rules for language '{language}'")
@@ -96,6 +96,8 @@ _ARTICLES = {
     "ar": re.compile(r"\sال^|ال"),
     "zh": re.compile(r"(?!)"),
 }
+MLQA_LANGUAGES = tuple(_ARTICLES)
+"""The seven that MLQA has rules for."""
 
 
 @cache

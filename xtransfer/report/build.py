@@ -14,6 +14,7 @@ from xtransfer.records import Record
 from xtransfer.report.analyses import analyse
 from xtransfer.report.answer import Answer, build_answer
 from xtransfer.report.draws import gather
+from xtransfer.report.evidence import train_languages
 from xtransfer.report.remarks import (
     adapter_notes,
     average_notes,
@@ -104,6 +105,7 @@ def describe_run(
             target: experiment.target.languages.get(target, plan.tasks[target].languages)
             for target in experiment.target.tasks
         },
+        train_languages=train_languages(plan),
         chance={
             target: _chance(plan.tasks[target], chance_in.get(target))
             for target in experiment.target.tasks

@@ -83,12 +83,12 @@ class Stage(Record):
     """One fine-tuning run on the training set of `task`; values are defaults a config may change."""
 
     task: str
-    epochs: int
-    batch_size: int
+    epochs: int = Field(ge=1)
+    batch_size: int = Field(ge=1)
     """Examples per optimizer step over all workers (global batch)."""
-    max_length: int
-    learning_rate: float = 1e-5
-    stride: int = 128
+    max_length: int = Field(ge=8)
+    learning_rate: float = Field(default=1e-5, gt=0, lt=1)
+    stride: int = Field(default=128, ge=0)
     """Context tokens from the beginning of one window of an overlong input to that of the next (span
     tasks; BERT's `doc_stride`). Where windows are short, less."""
 

@@ -14,9 +14,9 @@ from typing import Any, cast
 from pydantic import ValidationError
 
 from xtransfer.errors import ConfigError
-from xtransfer.metrics import METRICS_OF
 from xtransfer.settings import check_languages, read_yaml
 from xtransfer.tasks import TASKS, get_task
+from xtransfer.tasks.soundness import check_columns, check_sound
 from xtransfer.tasks.task import Source, Task
 
 _NAME = re.compile(r"[a-z][a-z0-9_+-]{0,29}")
@@ -59,13 +59,7 @@ def check_user_tasks(tasks: tuple[Task, ...], book: Mapping[str, Task], where: s
             what = "built in" if task.name in TASKS else "there twice"
             raise ConfigError(f"{place}.name", f"'{task.name}' is {what}", "Choose another name.")
         seen.add(task.name)
-        known = METRICS_OF[task.form]
-        if task.metric not in known:
-            raise ConfigError(
-                f"{place}.metric",
-                f"a {task.form} task has no metric '{task.metric}'",
-                f"It has: {', '.join(known)}.",
-            )
+        check_sound(task, place)
         for field, codes in (
             ("languages", task.languages),
             ("more_languages", task.more_languages),
@@ -106,7 +100,9 @@ def patched(task: Task, changes: Mapping[str, Any], where: str) -> Task:
         first = error.errors(include_url=False)[0]
         path = ".".join(str(step) for step in first["loc"])
         raise ConfigError(f"{where}.source.{path}", first["msg"].lower()) from None
-    return task.model_copy(update={"source": source})
+    changed = task.model_copy(update={"source": source})
+    check_columns(changed, f"{where}.source.columns")
+    return changed
 
 
 def _read(path: Path, where: str) -> dict[str, Any]:

@@ -86,7 +86,9 @@ def evaluate_step(step: Step, bench: Workbench, folder: Path) -> Done:
         report=lambda language, share: bench.tell(
             {"stage": language, "step": round(100 * share), "total": 100}
         ),
-        null_threshold=None if judged is None else threshold_of(judged, bench),
+        null_threshold=None
+        if judged is None
+        else threshold_of(judged, bench, head=analysis.get("head", 0)),
     )
     return _done(result, trained, ready - began, device)
 
@@ -99,12 +101,15 @@ def _done(result: dict[str, Any], trained: Record | None, start_s: float, device
     )
 
 
-def threshold_of(trained: Record, bench: Workbench) -> float | None:
-    """Return the odds over which a model answers nothing, as a dev set chose them for its head.
+def threshold_of(trained: Record, bench: Workbench, *, head: int = 0) -> float | None:
+    """Return the odds over which a model answers nothing, as a dev set chose them for one of its heads.
 
     A few-shot stage scores no dev set, but goes on with the head of its start, and so with its odds.
     """
     found = trained.result.get("null_threshold")
+    parts = trained.result.get("parts", ())
+    if found is None and head < len(parts):
+        found = parts[head].get("null_threshold")
     if found is not None or trained.spec.get("head") != "kept":
         return found
     return threshold_of(bench.trained(trained.inputs["start"]), bench)

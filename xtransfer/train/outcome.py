@@ -74,7 +74,7 @@ def write_outcome(
         "history": outcome.history,
         "parts": parts,
         "trained_tokens": len(start.tokens),
-        **_null_threshold(outcome),
+        **_null_threshold(outcome, ""),
     }
     if suggestion is not None:
         result |= {"learning_rate": spec.learning_rate, "suggestion": suggestion.model_dump()}
@@ -116,6 +116,7 @@ def parts_json(
             about["languages"] = part.shares
         else:
             about["examples"] = part.examples
+            about |= _null_threshold(outcome, f"{part.name} " if len(parts) > 1 else "")
         found.append(about)
     return found
 
@@ -131,12 +132,13 @@ def _decay(spec: TrialSpec, outcome: Outcome, steps: int) -> float:
     return decay_product(rates, spec.weight_decay)
 
 
-def _null_threshold(outcome: Outcome) -> dict[str, float]:
+def _null_threshold(outcome: Outcome, part: str) -> dict[str, float]:
     """Return the odds over which the best weights answer nothing, where the dev score chose some.
 
-    Of a dev set in several languages it is the mean of theirs.
+    Of a dev set in several languages it is the mean of theirs. `part` is the name of one of several and
+    a space, as its scores have it.
     """
-    name = "dev null_threshold"
+    name = f"dev {part}null_threshold"
     for entry in outcome.history:
         if entry["step"] == outcome.best_step and name in entry:
             return {"null_threshold": entry[name]}
