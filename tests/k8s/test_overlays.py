@@ -246,19 +246,48 @@ def test_only_the_autoscaler_holds_a_token_of_the_api(overlay: Overlay) -> None:
             assert "api-token" not in [mount["name"] for mount in container["volumeMounts"]]
 
 
-def test_the_dashboard_is_open_to_submitter_and_operator_only(overlay: Overlay) -> None:
-    policies = [m.body["spec"] for m in overlay("eks-spot") if m.kind == "NetworkPolicy"]
-    reach = [
+# What KubeRay puts on its operator's pod: helm-chart/kuberay-operator, and ray-operator/config/manager.
+OPERATORS = {
+    "helm": {
+        "app.kubernetes.io/name": "kuberay-operator",
+        "app.kubernetes.io/instance": "kuberay-operator",
+        "app.kubernetes.io/component": "kuberay-operator",
+    },
+    "kustomize": {
+        "app.kubernetes.io/name": "kuberay",
+        "app.kubernetes.io/component": "kuberay-operator",
+    },
+}
+
+
+def dashboard_peers(manifests: list[Manifest]) -> list[dict[str, str]]:
+    """Return the labels of pods that reach port 8265."""
+    policies = [m.body["spec"] for m in manifests if m.kind == "NetworkPolicy"]
+    return [
         peer["podSelector"]["matchLabels"]
         for policy in policies
         for rule in policy.get("ingress") or ()
         for peer in rule["from"]
         if any(port["port"] == 8265 for port in rule.get("ports") or ())
     ]
-    assert reach == [
+
+
+def test_the_dashboard_is_open_to_submitter_and_operator_only(overlay: Overlay) -> None:
+    assert dashboard_peers(overlay("eks-spot")) == [
         {"xtransfer/role": "submitter"},
-        {"app.kubernetes.io/name": "kuberay-operator"},
+        {"app.kubernetes.io/component": "kuberay-operator"},
     ]
+
+
+@pytest.mark.parametrize("way", OPERATORS)
+def test_the_operator_reaches_the_dashboard_however_it_is_installed(
+    overlay: Overlay, way: str
+) -> None:
+    for name in OVERLAYS:
+        reached = [
+            peer.items() <= OPERATORS[way].items() for peer in dashboard_peers(overlay(name))
+        ]
+        assert any(reached), name
 
 
 def test_the_submitters_rights_are_these(overlay: Overlay) -> None:
