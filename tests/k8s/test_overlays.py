@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
+from xtransfer.cluster.jobs import JobObjects, assemble
 from xtransfer.cluster.manifests import Manifest, at, pod_templates
 from xtransfer.cluster.policy import check
 from xtransfer.cluster.render import render
@@ -48,6 +49,11 @@ def needed(module: str) -> Any:
 def the_job(manifests: list[Manifest]) -> dict[str, Any]:
     (found,) = [manifest.body for manifest in manifests if manifest.kind == "RayJob"]
     return found
+
+
+def as_job(manifests: list[Manifest]) -> JobObjects:
+    """Return what `submit` makes of an overlay."""
+    return assemble(manifests, experiment="small", plan_key="0123456789ab", text="name: small\n")
 
 
 def with_components(folder: Path, *names: str, patches: str = "") -> list[Manifest]:
@@ -309,9 +315,29 @@ def test_the_submitters_rights_are_these(overlay: Overlay) -> None:
 def test_kueue_queues_the_job_and_has_the_queue(overlay: Overlay) -> None:
     manifests = overlay("kueue")
     queues = {m.name for m in manifests if m.kind == "LocalQueue"}
-    assert the_job(manifests)["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] in queues
+    assert as_job(manifests).job["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] in queues
     versions = {m.body["apiVersion"] for m in manifests if "kueue" in m.body["apiVersion"]}
     assert versions == {"kueue.x-k8s.io/v1beta2"}
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_an_applied_overlay_starts_nothing(overlay: Overlay, name: str) -> None:
+    template = the_job(overlay(name))
+    assert template["spec"]["suspend"] is True
+    assert "kueue.x-k8s.io/queue-name" not in template["metadata"]["labels"]
+    job = as_job(overlay(name)).job
+    assert "suspend" not in job["spec"]
+    assert "xtransfer/queue" not in job["metadata"].get("annotations", {})
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_an_applied_overlays_budget_and_a_jobs_own_select_no_pod_together(
+    overlay: Overlay, name: str
+) -> None:
+    manifests = overlay(name)
+    applied = [m for m in manifests if m.kind == "PodDisruptionBudget"]
+    assert len(applied) == 1
+    assert check([*as_job(manifests).manifests(manifests), *applied]) == []
 
 
 def test_a_strategic_merge_patch_on_worker_groups_is_found(

@@ -126,6 +126,12 @@ def no_budget(manifests: list[Manifest]) -> None:
     manifests[:] = [m for m in manifests if m.kind != "PodDisruptionBudget"]
 
 
+def second_budget(manifests: list[Manifest]) -> None:
+    made = copy.deepcopy(find(manifests, "PodDisruptionBudget"))
+    made["metadata"]["name"] = "another"
+    add(manifests, made)
+
+
 def open_network(manifests: list[Manifest]) -> None:
     manifests[:] = [m for m in manifests if m.name != "xtransfer-deny-all"]
 
@@ -393,7 +399,7 @@ CASES: list[tuple[str, str, str, Callable[[list[Manifest]], None], str]] = [
         "kueue-elastic",
         "no annotation",
         "kueue",
-        lambda m: job(m)["metadata"].pop("annotations"),
+        lambda m: job(m)["metadata"]["annotations"].pop("kueue.x-k8s.io/elastic-job"),
         "metadata.annotations.kueue.x-k8s.io/elastic-job",
     ),
     (
@@ -402,6 +408,13 @@ CASES: list[tuple[str, str, str, Callable[[list[Manifest]], None], str]] = [
         "kueue",
         lambda m: job(m)["metadata"]["annotations"].update({"kueue.x-k8s.io/queue-name": "a"}),
         "metadata.annotations.kueue.x-k8s.io/queue-name",
+    ),
+    (
+        "kueue-template",
+        "Kueue's own label",
+        "kueue",
+        lambda m: job(m)["metadata"]["labels"].update({"kueue.x-k8s.io/queue-name": "xtransfer"}),
+        "metadata.labels.kueue.x-k8s.io/queue-name",
     ),
     (
         "two-queues",
@@ -429,6 +442,7 @@ CASES: list[tuple[str, str, str, Callable[[list[Manifest]], None], str]] = [
         "spec.selector",
     ),
     ("budget-head", "none", "gpu", no_budget, TEMPLATES["head"]),
+    ("budget-once", "a second one", "gpu", second_budget, TEMPLATES["head"]),
     (
         "namespace-security",
         "baseline",

@@ -14,6 +14,7 @@ from typing import Any
 
 from xtransfer.cluster.manifests import Body, Manifest, at, pod_templates
 from xtransfer.cluster.rules_jobs import LONGEST_NAME
+from xtransfer.cluster.rules_kueue import QUEUE, TEMPLATE_QUEUE
 from xtransfer.documents import parse_yaml
 from xtransfer.errors import ConfigError
 from xtransfer.identity import key_of
@@ -85,6 +86,9 @@ def assemble(
     job["metadata"].setdefault("labels", {}).update(labels)
     # Kueue suspends by itself; what is applied without the field leaves it to Kueue.
     job["spec"].pop("suspend", None)
+    queue = (job["metadata"].get("annotations") or {}).pop(TEMPLATE_QUEUE, None)
+    if queue:
+        job["metadata"]["labels"][QUEUE] = queue
     config = _config(f"{name}-{key_of(text)[:10]}", namespace, labels, text)
     mounted = False
     for each in pod_templates(job):

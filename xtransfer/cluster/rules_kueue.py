@@ -8,6 +8,8 @@ from xtransfer.cluster.manifests import Manifest, at, cluster_spec
 from xtransfer.cluster.rules import Rule, each
 
 QUEUE = "kueue.x-k8s.io/queue-name"
+TEMPLATE_QUEUE = "xtransfer/queue"
+"""Annotation of a template: the queue of the jobs that are made of it. Kueue does not know it."""
 ELASTIC = "kueue.x-k8s.io/elastic-job"
 MOST_GROUPS = 17
 """Worker groups: a workload has at most 18 pod sets, and the head is one."""
@@ -16,7 +18,16 @@ Found = Iterator[tuple[str, str]]
 
 
 def _queued(manifest: Manifest) -> bool:
-    return QUEUE in manifest.labels
+    return QUEUE in manifest.labels or TEMPLATE_QUEUE in manifest.annotations
+
+
+def _template(manifest: Manifest) -> Found:
+    # `submit` takes `suspend` away, so what has it is a template.
+    if QUEUE in manifest.labels and at(manifest.body, "spec", "suspend"):
+        yield (
+            f"metadata.labels.{QUEUE}",
+            "is on a suspended template, which Kueue starts as soon as it is applied",
+        )
 
 
 def _misplaced(manifest: Manifest) -> Found:
@@ -59,6 +70,11 @@ def _two_queues(manifest: Manifest) -> Found:
 RAY = ("RayJob", "RayCluster")
 RULES = (
     Rule(name="kueue-label", look=each(_misplaced, *RAY), remedy="Make it a label."),
+    Rule(
+        name="kueue-template",
+        look=each(_template, "RayJob"),
+        remedy=f"Name the queue by the annotation {TEMPLATE_QUEUE}: `submit` makes the label of it.",
+    ),
     Rule(
         name="kueue-shutdown",
         look=each(_shutdown, "RayJob"),

@@ -45,6 +45,15 @@ def _budget_head(manifests: Sequence[Manifest]) -> Iterator[Hit]:
                 yield manifest, each_.path, "no PodDisruptionBudget selects the head"
 
 
+def _budget_once(manifests: Sequence[Manifest]) -> Iterator[Hit]:
+    budgets = _of(manifests, "PodDisruptionBudget")
+    for manifest in _of(manifests, "RayJob"):
+        for each_ in pod_templates(manifest.body):
+            found = [b.name for b in budgets if _selects(b, each_.labels, "head")]
+            if each_.role == "head" and len(found) > 1:
+                yield manifest, each_.path, f"budgets {', '.join(found)} all select the head"
+
+
 def _selects(budget: Manifest, labels: Mapping[str, str], node: str) -> bool:
     """Return whether a budget selects pods of these labels and those that the operator adds."""
     selector = at(budget.body, "spec", "selector") or {}
@@ -143,6 +152,11 @@ RULES = (
         name="budget-head",
         look=_budget_head,
         remedy="Add one with minAvailable: 1 for it.",
+    ),
+    Rule(
+        name="budget-once",
+        look=_budget_once,
+        remedy="Keep one: the API server evicts no pod of two budgets, it answers 500.",
     ),
     Rule(
         name="namespace-security",
