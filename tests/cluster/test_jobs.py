@@ -26,6 +26,7 @@ from xtransfer.cluster.policy import check
 from xtransfer.config import load_experiment
 from xtransfer.errors import ConfigError
 from xtransfer.fingerprints import Fingerprints
+from xtransfer.logs import JOB_VARIABLE
 from xtransfer.planner import build_plan
 from xtransfer.settings import check_name
 
@@ -70,6 +71,13 @@ def test_the_head_mounts_this_jobs_experiment(objects: JobObjects) -> None:
     assert mounted["experiment"] == objects.config["metadata"]["name"]
     assert mounted["placement"] == objects.shared[0]["metadata"]["name"]
     assert objects.config["immutable"] is True
+
+
+def test_the_head_tells_the_driver_its_jobs_name(objects: JobObjects) -> None:
+    for template in pod_templates(objects.job):
+        for _, container in template.containers():
+            told = [each["value"] for each in container["env"] if each["name"] == JOB_VARIABLE]
+            assert told == ([objects.name] if template.role == "head" else [])
 
 
 def test_another_experiment_is_another_config(manifests: list[Manifest]) -> None:

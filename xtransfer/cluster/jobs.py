@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,6 +18,7 @@ from xtransfer.cluster.rules_kueue import QUEUE, TEMPLATE_QUEUE
 from xtransfer.documents import parse_yaml
 from xtransfer.errors import ConfigError
 from xtransfer.identity import key_of
+from xtransfer.logs import JOB_VARIABLE
 
 TEMPLATE = "xt-template"
 EXPERIMENT_FILE = "experiment.yaml"
@@ -100,6 +101,8 @@ def assemble(
         for _, container in each.containers():
             if image:
                 _in_place(container)["image"] = image
+            if each.role == "head":
+                _set_variable(container, JOB_VARIABLE, name)
     if not mounted:
         raise ConfigError(
             template.file,
@@ -214,6 +217,12 @@ def _budget(manifests: Sequence[Manifest], name: str, labels: dict[str, str]) ->
             body["spec"]["selector"] = {"matchLabels": {JOB_LABEL: name, "xtransfer/role": "head"}}
             return body
     return None
+
+
+def _set_variable(container: Mapping[str, Any], name: str, value: str) -> None:
+    """Set a variable of a container: the head's go to the driver, which Ray starts there."""
+    known = [each for each in container.get("env") or () if each.get("name") != name]
+    _in_place(container)["env"] = [*known, {"name": name, "value": value}]
 
 
 def _is_dashboard(manifest: Manifest) -> bool:
