@@ -59,6 +59,27 @@ def test_submitting_prints_the_jobs_name(
     assert len(server.sent("POST", "rayjobs")) == 1
 
 
+def test_a_job_that_runs_otherwise_is_adopted_with_a_word(
+    run: Run, server: FakeApi, submitted: str, config: Path
+) -> None:
+    server.start(submitted)
+    done = run("submit", config, "--overlay", KIND, "--image", "new:1")
+    assert (done.status, done.out.strip()) == (0, submitted)
+    assert "of the job that was there: its image is xtransfer:0.1.0-cpu, not new:1" in done.err
+    assert "It runs on as it is." in done.err
+
+
+def test_a_job_that_succeeded_is_adopted_or_replaced_on_demand(
+    run: Run, server: FakeApi, submitted: str, config: Path
+) -> None:
+    server.set_status(submitted, jobDeploymentStatus="Complete", jobStatus="SUCCEEDED")
+    found = run("submit", config, "--overlay", KIND)
+    assert "is there already" in found.err
+    anew = run("submit", config, "--overlay", KIND, "--again")
+    assert (anew.status, anew.out.strip()) == (0, submitted)
+    assert "had succeeded, submitted anew" in anew.err
+
+
 def test_other_settings_are_another_job(
     run: Run, server: FakeApi, submitted: str, config: Path
 ) -> None:

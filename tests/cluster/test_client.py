@@ -13,8 +13,8 @@ from xtransfer.cluster import client
 from xtransfer.cluster.api import Api
 from xtransfer.cluster.api_errors import ApiError, Unreachable
 from xtransfer.cluster.client import JobNotFound, cancel, follow, states, submit
-from xtransfer.cluster.jobs import JobObjects
-from xtransfer.cluster.manifests import at
+from xtransfer.cluster.jobs import JobObjects, assemble
+from xtransfer.cluster.manifests import Manifest, at, pod_templates
 from xtransfer.errors import ConfigError, XtransferError
 
 NAME = "xt-small-0123456789ab"
@@ -120,6 +120,76 @@ def test_a_job_that_succeeded_is_not_run_again(
     submit(api, objects)
     server.set_status(NAME, jobDeploymentStatus="Complete", jobStatus="SUCCEEDED")
     assert submit(api, objects).done == "adopted"
+
+
+def test_a_job_that_succeeded_is_run_again_on_demand(
+    server: FakeApi, api: Api, objects: JobObjects
+) -> None:
+    submit(api, objects)
+    server.start(NAME)
+    assert submit(api, objects, again=True).done == "adopted"  # it runs: there is no second one
+    uid = server.one("rayjobs")["metadata"]["uid"]
+    server.set_status(NAME, jobDeploymentStatus="Complete", jobStatus="SUCCEEDED")
+    done = submit(api, objects, again=True)
+    assert (done.done, done.differs) == ("replaced", [])
+    assert done.before is not None
+    assert done.before.outcome == "succeeded"
+    assert server.one("rayjobs")["metadata"]["uid"] != uid
+
+
+def elsewhere(manifests: list[Manifest], objects: JobObjects) -> JobObjects:
+    """Return the same job with another store, as kustomize would render it."""
+    for manifest in manifests:
+        if manifest.name == objects.shared[0]["metadata"]["name"]:
+            manifest.body["metadata"]["name"] = "xtransfer-placement-elsewhere0"
+            text = manifest.body["data"]["placement.yaml"]
+            manifest.body["data"]["placement.yaml"] = text.replace("s3://xtransfer", "s3://other")
+        if manifest.kind == "RayJob":
+            head = manifest.body["spec"]["rayClusterSpec"]["headGroupSpec"]["template"]["spec"]
+            for volume in head["volumes"]:
+                if volume["name"] == "placement":
+                    volume["configMap"]["name"] = "xtransfer-placement-elsewhere0"
+    return assemble(
+        manifests, experiment="small", plan_key="0123456789ab", text="name: small\n", image="new:1"
+    )
+
+
+def test_a_job_that_succeeded_with_another_store_or_image_is_replaced(
+    server: FakeApi, api: Api, objects: JobObjects, manifests: list[Manifest]
+) -> None:
+    submit(api, objects)
+    server.set_status(NAME, jobDeploymentStatus="Complete", jobStatus="SUCCEEDED")
+    done = submit(api, elsewhere(manifests, objects))
+    assert (done.done, done.store) == ("replaced", "s3://other/study")
+    placement, image = done.differs
+    assert placement.startswith("its placement is xtransfer-placement-")
+    assert placement.endswith(", not xtransfer-placement-elsewhere0")
+    assert image == "its image is xtransfer:0.1.0-cpu, not new:1"
+    (job,) = server.all("rayjobs")
+    assert {c["image"] for each in pod_templates(job) for _, c in each.containers()} == {"new:1"}
+
+
+def test_a_job_that_runs_with_another_store_is_adopted_and_its_own_is_named(
+    server: FakeApi, api: Api, objects: JobObjects, manifests: list[Manifest]
+) -> None:
+    submit(api, objects)
+    server.start(NAME)
+    before = server.one("rayjobs")
+    done = submit(api, elsewhere(manifests, objects), again=True)
+    assert (done.done, done.store, len(done.differs)) == ("adopted", "s3://xtransfer/study", 2)
+    assert server.one("rayjobs") == before
+    assert len(server.all("configmaps")) == 2
+
+
+def test_a_strangers_job_is_not_removed_though_it_failed(
+    server: FakeApi, api: Api, objects: JobObjects
+) -> None:
+    submit(api, objects)
+    api.merge("RayJob", NAME, {"metadata": {"labels": {"xtransfer/plan": "other"}}})
+    server.set_status(NAME, jobDeploymentStatus="Failed")
+    with pytest.raises(ConfigError, match="not submitted by this program"):
+        submit(api, objects)
+    assert len(server.all("rayjobs")) == 1
 
 
 def test_a_replacement_waits_for_the_old_cluster_to_go(

@@ -47,6 +47,10 @@ def submit(
     ] = None,
     context: Context = None,
     namespace: Namespace = None,
+    again: Annotated[
+        bool,
+        typer.Option("--again", help="Replace a job that succeeded; records are not done again."),
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Let rules and server check; keep nothing.")
     ] = False,
@@ -56,30 +60,34 @@ def submit(
 ) -> None:
     """Run an experiment as a RayJob. The same plan is the same job: it is adopted, not started twice.
 
-    A job that failed is replaced by a new one, which does what has no record.
+    A job that failed, or succeeded with another store, placement or image, is replaced by a new one, which does
+    what has no record.
 
     Example: xtransfer submit configs/paper.yaml --overlay k8s/overlays/eks-spot --follow
     """
     from xtransfer.cluster import client
     from xtransfer.cluster.api import connect
-    from xtransfer.cluster.jobs import store_of, with_namespace
+    from xtransfer.cluster.jobs import with_namespace
 
     objects = _objects(config, sets, overlay, image)
     if namespace:
         objects = with_namespace(objects, namespace)
     api = connect(context, namespace or objects.namespace or None)
-    done = client.submit(api, objects, dry_run=dry_run)
+    done = client.submit(api, objects, again=again, dry_run=dry_run)
+    for difference in done.differs:
+        tell(f"{objects.name}: of the job that was there: {difference}")
     if dry_run:
         there = f"; it is there already: {done.state.words}" if done.state else ""
         print(f"{objects.name}: the server takes it (dry run){there}")
         return
-    words = {
-        "created": "submitted",
-        "adopted": "is there already",
-        "replaced": "had failed, submitted anew",
-    }[done.done]
+    words = {"created": "submitted", "adopted": "is there already"}.get(done.done, "")
+    if done.before is not None:
+        ended = {"failed": "had failed", "succeeded": "had succeeded", "going": "was being removed"}
+        words = f"{ended[done.before.outcome]}, submitted anew"
     state = done.state
-    tell(f"{objects.name}: {words}; namespace {api.namespace}, store {store_of(objects) or '?'}")
+    tell(f"{objects.name}: {words}; namespace {api.namespace}, store {done.store or '?'}")
+    if done.done == "adopted" and done.differs:
+        tell("It runs on as it is. To have it otherwise: xtransfer cancel, then submit again.")
     print(objects.name)
     if follow:
         end_as(client.follow(api, objects.name, say=print, tell=tell))

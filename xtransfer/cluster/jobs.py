@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -142,7 +142,12 @@ def surroundings(manifests: Sequence[Manifest]) -> list[Body]:
 
 def store_of(objects: JobObjects) -> str:
     """Return the store's URL that the job's placement names, empty where none is found."""
-    for body in objects.shared:
+    return store_in(objects.shared)
+
+
+def store_in(configs: Iterable[Body]) -> str:
+    """Return the store's URL that the placement among some ConfigMaps names, empty where none does."""
+    for body in configs:
         for text in (body.get("data") or {}).values():
             try:
                 found = parse_yaml(str(text), "")
