@@ -69,11 +69,12 @@ def submit(
     from xtransfer.cluster.api import connect
     from xtransfer.cluster.jobs import with_namespace
 
-    objects = _objects(config, sets, overlay, image)
+    objects, provisional = _objects(config, sets, overlay, image)
     if namespace:
         objects = with_namespace(objects, namespace)
     api = connect(context, namespace or objects.namespace or None)
-    done = client.submit(api, objects, again=again, dry_run=dry_run)
+    # Its name may be that of a job which read other data: none is taken for the one that is asked for.
+    done = client.submit(api, objects, again=again or provisional, dry_run=dry_run)
     for difference in done.differs:
         tell(f"{objects.name}: of the job that was there: {difference}")
     if dry_run:
@@ -174,8 +175,13 @@ def setup(
         print(f"{label} {'taken (dry run)' if dry_run else 'applied'}")
 
 
-def _objects(config: Path, sets: list[str] | None, overlay: Path, image: str | None) -> JobObjects:
-    """Return the objects of a job that keeps every rule."""
+def _objects(
+    config: Path, sets: list[str] | None, overlay: Path, image: str | None
+) -> tuple[JobObjects, bool]:
+    """Return the objects of a job that keeps every rule, and whether its name is provisional.
+
+    It is where inputs are not on this machine: the plan's key is made of their digests.
+    """
     from xtransfer.cluster.jobs import assemble, resolved_text
     from xtransfer.cluster.render import render
     from xtransfer.config import load_experiment
@@ -183,7 +189,12 @@ def _objects(config: Path, sets: list[str] | None, overlay: Path, image: str | N
     experiment = load_experiment(config, sets or ())
     made, missing = make_plan(experiment, lenient=True)
     if missing:
-        tell(f"{len(missing)} inputs are not on this machine; the cluster must have them.")
+        inputs = "1 input is" if len(missing) == 1 else f"{len(missing)} inputs are"
+        tell(
+            f"{inputs} not on this machine; the cluster must have them. The key in the job's name is "
+            "provisional: the plan has its own once they are read, and a job that succeeded is run again, "
+            "which does what has no record."
+        )
     if experiment.data.synthetic is None and not Path(experiment.data.root).is_absolute():
         tell(
             f"data.root '{experiment.data.root}' is relative, so pods look below /opt/xtransfer. "
@@ -198,7 +209,7 @@ def _objects(config: Path, sets: list[str] | None, overlay: Path, image: str | N
         image=image,
     )
     _refuse_errors(overlay, objects.manifests(manifests))
-    return objects
+    return objects, bool(missing)
 
 
 def _refuse_errors(overlay: Path, manifests: Sequence[Manifest]) -> None:
