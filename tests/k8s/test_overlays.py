@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-import importlib
+import importlib.util
 import json
 import os
 import re
@@ -218,6 +218,34 @@ def test_spot_nodes_come_first_and_the_head_stays_off_them(overlay: Overlay) -> 
     assert steady["template"]["spec"]["nodeSelector"][capacity] == "on-demand"
     head = cluster["headGroupSpec"]["template"]["spec"]
     assert head["nodeSelector"][capacity] == "on-demand"
+
+
+def test_where_spot_nodes_are_asked_for_the_autoscaler_gives_up_on_them_in_time(
+    overlay: Overlay,
+) -> None:
+    waits = "RAY_AUTOSCALER_RECONCILE_ALLOCATE_STATUS_TIMEOUT_S"
+    with_spot = set()
+    for name in OVERLAYS:
+        cluster = the_job(overlay(name))["spec"]["rayClusterSpec"]
+        env = {each["name"]: each["value"] for each in cluster["autoscalerOptions"]["env"]}
+        assert env["HOME"] == "/tmp"
+        pinned = [
+            at(group, "template", "spec", "nodeSelector") for group in cluster["workerGroupSpecs"]
+        ]
+        if {"karpenter.sh/capacity-type": "spot"} in pinned:
+            with_spot.add(name)
+            assert 600 <= int(env[waits]) <= 1800, name
+    assert with_spot == {"eks-spot"}
+
+
+def test_that_wait_is_one_that_ray_reads() -> None:
+    spec = importlib.util.find_spec("ray")
+    assert spec
+    assert spec.origin
+    file = Path(spec.origin).parent / "autoscaler" / "v2" / "instance_manager" / "config.py"
+    assert '"RAY_AUTOSCALER_RECONCILE_ALLOCATE_STATUS_TIMEOUT_S"' in file.read_text(
+        encoding="utf-8"
+    )
 
 
 def test_static_keys_are_in_the_kind_overlay_only(overlay: Overlay) -> None:
