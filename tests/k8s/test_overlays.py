@@ -248,6 +248,24 @@ def test_that_wait_is_one_that_ray_reads() -> None:
     )
 
 
+def test_the_head_announces_nothing_that_a_step_could_take(overlay: Overlay) -> None:
+    # What `ray start --memory=0 --num-cpus=0` tells of the head, by the code that it runs.
+    specs = needed("ray._private.resource_and_label_spec")
+    for name in OVERLAYS:
+        params = the_job(overlay(name))["spec"]["rayClusterSpec"]["headGroupSpec"]["rayStartParams"]
+        head = specs.ResourceAndLabelSpec(
+            num_cpus=int(params["num-cpus"]),
+            num_gpus=0,
+            memory=int(params["memory"]),
+            object_store_memory=10**9,
+            resources={},
+            labels={},
+        )
+        head._is_resolved = True
+        told = head.to_resource_dict()
+        assert not {"CPU", "GPU", "memory"} & told.keys(), name
+
+
 def test_static_keys_are_in_the_kind_overlay_only(overlay: Overlay) -> None:
     users = {
         name

@@ -312,6 +312,13 @@ CASES: list[tuple[str, str, str, Callable[[list[Manifest]], None], str]] = [
         "spec.rayClusterSpec.headGroupSpec.rayStartParams.num-cpus",
     ),
     (
+        "head-room",
+        "the container's limit",
+        "kind",
+        lambda m: cluster(m)["headGroupSpec"]["rayStartParams"].pop("memory"),
+        "spec.rayClusterSpec.headGroupSpec.rayStartParams.memory",
+    ),
+    (
         "head-memory",
         "a limit above the request",
         "kind",

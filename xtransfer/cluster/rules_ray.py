@@ -57,6 +57,15 @@ def _head_cpus(manifest: Manifest) -> Found:
         yield f"{path}.headGroupSpec.rayStartParams.num-cpus", 'is not "0": trials run on the head'
 
 
+def _head_room(manifest: Manifest) -> Found:
+    path, spec = cluster_spec(manifest.body) or ("", {})
+    if at(spec, "headGroupSpec", "rayStartParams", "memory") != "0":
+        yield (
+            f"{path}.headGroupSpec.rayStartParams.memory",
+            'is not "0": drivers of trials with several workers run on the head',
+        )
+
+
 def _head_memory(manifest: Manifest) -> Found:
     for each_ in pod_templates(manifest.body):
         if each_.role != "head":
@@ -176,6 +185,11 @@ RULES = (
         remedy="Leave it out: applying it again undoes what the autoscaler did.",
     ),
     Rule(name="head-cpus", look=each(_head_cpus, *RAY), remedy='Set it to "0".'),
+    Rule(
+        name="head-room",
+        look=each(_head_room, *RAY),
+        remedy='Set it to "0": left out, the operator announces the limit of the container.',
+    ),
     Rule(
         name="head-memory",
         look=each(_head_memory, *RAY),
