@@ -7,6 +7,7 @@ import importlib.util
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
@@ -17,6 +18,7 @@ import pytest
 import yaml
 
 from xtransfer.cluster.jobs import JobObjects, assemble
+from xtransfer.cluster.kinds import is_namespaced
 from xtransfer.cluster.manifests import Manifest, at, pod_templates
 from xtransfer.cluster.policy import check
 from xtransfer.cluster.render import render
@@ -60,6 +62,7 @@ def with_components(folder: Path, *names: str, patches: str = "") -> list[Manife
     """Render the base with some components, from a copy of the tree's own folder."""
     inner = os.path.relpath(TREE, folder)
     text = {
+        "namespace": "xtransfer",
         "resources": [f"{inner}/base"],
         "components": [f"{inner}/components/{name}" for name in names],
         "images": [{"name": "xtransfer", "newName": "xtransfer", "newTag": "1"}],
@@ -384,6 +387,33 @@ def test_an_applied_overlays_budget_and_a_jobs_own_select_no_pod_together(
     applied = [m for m in manifests if m.kind == "PodDisruptionBudget"]
     assert len(applied) == 1
     assert check([*as_job(manifests).manifests(manifests), *applied]) == []
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_another_namespace_is_one_line_of_the_overlay(
+    overlay: Overlay, name: str, tmp_path: Path
+) -> None:
+    before = [(m.kind, m.name.rpartition("-")[0]) for m in overlay(name)]
+    shutil.copytree(TREE, tmp_path / "k8s")
+    file = tmp_path / "k8s" / "overlays" / name / "kustomization.yaml"
+    text = file.read_text(encoding="utf-8")
+    assert text.count("namespace: xtransfer ") == 1
+    file.write_text(text.replace("namespace: xtransfer ", "namespace: mine "), encoding="utf-8")
+    manifests = render(file.parent)
+    assert check(manifests) == []
+    assert sorted((m.kind, m.name.rpartition("-")[0]) for m in manifests) == sorted(before)
+    spaces = {
+        kind: {at(m.body, "metadata", "namespace") for m in manifests if m.kind == kind}
+        for kind in {m.kind for m in manifests}
+    }
+    for kind, found in spaces.items():
+        assert found == ({"mine"} if is_namespaced(kind) else {None}), kind
+    assert [m.name for m in manifests if m.kind == "Namespace"] == ["mine"]
+    (binding,) = [m.body for m in manifests if m.kind == "RoleBinding"]
+    assert [subject["namespace"] for subject in binding["subjects"]] == ["mine"]
+    for queue in [m.body for m in manifests if m.kind == "ClusterQueue"]:
+        selected = queue["spec"]["namespaceSelector"]["matchLabels"]
+        assert selected == {"kubernetes.io/metadata.name": "mine"}
 
 
 def test_a_strategic_merge_patch_on_worker_groups_is_found(

@@ -424,6 +424,13 @@ CASES: list[tuple[str, str, str, Callable[[list[Manifest]], None], str]] = [
         "metadata.labels.kueue.x-k8s.io/queue-name",
     ),
     (
+        "kueue-namespace",
+        "a queue for another",
+        "kueue",
+        lambda m: find(m, "LocalQueue")["metadata"].update(namespace="mine"),
+        "metadata.namespace",
+    ),
+    (
         "two-queues",
         "Volcano too",
         "kueue",
@@ -458,6 +465,13 @@ CASES: list[tuple[str, str, str, Callable[[list[Manifest]], None], str]] = [
             {"pod-security.kubernetes.io/enforce": "baseline"}
         ),
         "metadata.labels.pod-security.kubernetes.io/enforce",
+    ),
+    (
+        "binding-subject",
+        "an account that is elsewhere",
+        "kind",
+        lambda m: find(m, "RoleBinding")["subjects"][0].update(namespace="mine"),
+        "subjects[0].namespace",
     ),
     ("network-closed", "open", "kind", open_network, "metadata.name"),
     ("role", "secrets", "kind", role_rule(resources=["secrets"], verbs=["get"]), "rules[6]"),

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from xtransfer.cluster.manifests import Manifest, at, cluster_spec
-from xtransfer.cluster.rules import Rule, each
+from xtransfer.cluster.rules import Hit, Rule, each
 
 QUEUE = "kueue.x-k8s.io/queue-name"
 TEMPLATE_QUEUE = "xtransfer/queue"
@@ -62,6 +62,24 @@ def _elastic(manifest: Manifest) -> Found:
         yield f"metadata.annotations.{ELASTIC}", 'is not "true", but the cluster autoscales'
 
 
+def _spaces(manifests: Sequence[Manifest]) -> Iterator[Hit]:
+    name = "kubernetes.io/metadata.name"
+    selected = {
+        m.name: at(m.body, "spec", "namespaceSelector", "matchLabels", name)
+        for m in manifests
+        if m.kind == "ClusterQueue"
+    }
+    for manifest in manifests:
+        wanted = selected.get(str(at(manifest.body, "spec", "clusterQueue")))
+        space = at(manifest.body, "metadata", "namespace")
+        if manifest.kind == "LocalQueue" and wanted and wanted != space:
+            yield (
+                manifest,
+                "metadata.namespace",
+                f"is '{space}', and its ClusterQueue takes jobs of '{wanted}' only",
+            )
+
+
 def _two_queues(manifest: Manifest) -> Found:
     if _queued(manifest) and "volcano.sh/queue-name" in manifest.labels:
         yield "metadata.labels", "names a queue of Kueue and one of Volcano"
@@ -90,6 +108,11 @@ RULES = (
         name="kueue-elastic",
         look=each(_elastic, *RAY),
         remedy="Set it, or turn enableInTreeAutoscaling off.",
+    ),
+    Rule(
+        name="kueue-namespace",
+        look=_spaces,
+        remedy="Select the queue's own namespace, or no job is ever admitted.",
     ),
     Rule(name="two-queues", look=each(_two_queues, *RAY), remedy="Remove one."),
 )

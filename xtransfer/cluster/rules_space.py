@@ -108,6 +108,27 @@ def _role(manifest: Manifest) -> Found:
             yield path, "grants running commands in pods"
 
 
+def _subjects(manifests: Sequence[Manifest]) -> Iterator[Hit]:
+    """Find accounts that a binding names in another namespace than these manifests make them in."""
+    accounts: dict[str, set[str]] = {}
+    for manifest in _of(manifests, "ServiceAccount"):
+        accounts.setdefault(manifest.name, set()).add(_space(manifest))
+    for binding in _of(manifests, "RoleBinding"):
+        for index, subject in enumerate(binding.body.get("subjects") or ()):
+            made = accounts.get(subject.get("name"), set())
+            named = str(subject.get("namespace") or "")
+            if subject.get("kind") == "ServiceAccount" and made and named not in made:
+                yield (
+                    binding,
+                    f"subjects[{index}].namespace",
+                    f"is '{named}', and the account is made in '{min(made)}'",
+                )
+
+
+def _space(manifest: Manifest) -> str:
+    return str(at(manifest.body, "metadata", "namespace") or "")
+
+
 def _references(manifests: Sequence[Manifest]) -> Iterator[Hit]:
     """Find ConfigMaps that a job names by what they are called before the hash suffix."""
     names = {manifest.name for manifest in _of(manifests, "ConfigMap")}
@@ -172,6 +193,11 @@ RULES = (
         name="role",
         look=each(_role, "Role", "ClusterRole"),
         remedy="Grant what submitting needs: see base/rbac.yaml.",
+    ),
+    Rule(
+        name="binding-subject",
+        look=_subjects,
+        remedy="Leave it out where kustomize's `namespace` fills it in: else nobody has the role.",
     ),
     Rule(
         name="config-reference",
