@@ -496,8 +496,20 @@ def test_the_image_lists_the_projects_dependencies() -> None:
     )
     lines = done.stdout.splitlines()
     assert [line for line in lines if line.startswith("deepspeed==")]
-    # What trials and searches import only where they are asked to.
-    assert {"peft", "optuna"} <= {line.partition(">")[0] for line in lines}
+    # What trials, searches and tracking import only where they are asked to.
+    assert {"peft", "optuna", "mlflow-skinny", "sqlalchemy"} <= {
+        line.partition(">")[0] for line in lines
+    }
+
+
+def test_the_smoke_test_imports_what_settings_may_ask_for() -> None:
+    text = (TREE / "image" / "smoke.sh").read_text(encoding="utf-8")
+    imported = {
+        name.strip().partition(".")[0]
+        for names in re.findall(r'python -c "import ([^;"]+)', text)
+        for name in names.split(",")
+    }
+    assert {"torch", "ray", "boto3", "peft", "optuna", "mlflow"} <= imported
 
 
 def prestop(folder: Path, *commands: str, first: int = 1) -> list[str]:
