@@ -356,6 +356,10 @@ def test_the_submitters_rights_are_these(overlay: Overlay) -> None:
     read = {"get", "list", "watch"}
     assert rights["ray.io", "rayjobs"] == read | {"create", "patch", "update", "delete"}
     assert rights["ray.io", "rayclusters"] == rights["", "pods"] == rights["", "pods/log"] == read
+    # What `k8s status` and the runbook advise to look at: describe lists events beside the object.
+    assert (
+        rights["", "events"] == rights["events.k8s.io", "events"] == rights["batch", "jobs"] == read
+    )
     assert ("", "secrets") not in rights
     assert rights["", "configmaps"] == rights["policy", "poddisruptionbudgets"]
     assert rights["", "configmaps"] == {"create", "get", "patch"}
