@@ -148,6 +148,12 @@ def key_in_config(manifests: list[Manifest]) -> None:
             manifest.body["data"]["more.yaml"] = "key: AKIA" + "A" * 16
 
 
+def password_in_config(manifests: list[Manifest]) -> None:
+    for manifest in manifests:
+        if manifest.name.startswith("xtransfer-placement-"):
+            manifest.body["data"]["more.yaml"] = "tracking: {mlflow: 'http://me:word@host:5000'}"
+
+
 def placed(old: str, new: str) -> Callable[[list[Manifest]], None]:
     def change(manifests: list[Manifest]) -> None:
         for manifest in manifests:
@@ -489,6 +495,13 @@ CASES: list[tuple[str, str, str, Callable[[list[Manifest]], None], str]] = [
     ("secret-literal", "in a ConfigMap", "kind", key_in_config, "data.more.yaml"),
     (
         "secret-literal",
+        "a password in a URL",
+        "kind",
+        password_in_config,
+        "data.more.yaml",
+    ),
+    (
+        "secret-literal",
         "in the entry point",
         "kind",
         put(spec, entrypoint="run --token hf_" + "a" * 34),
@@ -683,6 +696,16 @@ def test_one_image_is_found_too(overlay: Overlay) -> None:
     manifests = overlay("gpu")
     container(manifests, "submitter")["image"] = "other:1"
     assert [finding.rule for finding in check(manifests)] == ["one-image"]
+
+
+def test_a_url_without_a_password_is_no_secret(overlay: Overlay) -> None:
+    manifests = overlay("kind")
+    for manifest in manifests:
+        if manifest.name.startswith("xtransfer-placement-"):
+            manifest.body["data"]["more.yaml"] = (
+                "a: http://host:5000/x@y\nb: s3://bucket/a@b\nc: registry:5000/x@sha256:0\n"
+            )
+    assert check(manifests) == []
 
 
 def test_names_of_47_characters_pass(overlay: Overlay) -> None:
