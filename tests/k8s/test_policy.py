@@ -328,7 +328,7 @@ CASES: list[tuple[str, str, str, Callable[[list[Manifest]], None], str]] = [
         "head-memory",
         "a limit above the request",
         "kind",
-        lambda m: container(m, "head")["resources"]["limits"].update(memory="4Gi"),
+        lambda m: container(m, "head")["resources"]["limits"].update(memory="3200Mi"),
         f"{TEMPLATES['head']}.spec.containers[0].resources",
     ),
     (
@@ -357,6 +357,20 @@ CASES: list[tuple[str, str, str, Callable[[list[Manifest]], None], str]] = [
         "on disk",
         "gpu",
         lambda m: template(m, "worker")["spec"]["volumes"][1].update(emptyDir={}),
+        f"{TEMPLATES['worker']}.spec.volumes",
+    ),
+    (
+        "shared-memory",
+        "too small, on the head",
+        "gpu",
+        lambda m: template(m, "head")["spec"]["volumes"][1]["emptyDir"].update(sizeLimit="2Gi"),
+        f"{TEMPLATES['head']}.spec.volumes",
+    ),
+    (
+        "shared-memory",
+        "too small for the memory",
+        "gpu",
+        lambda m: template(m, "worker")["spec"]["volumes"][1]["emptyDir"].update(sizeLimit="9Gi"),
         f"{TEMPLATES['worker']}.spec.volumes",
     ),
     (
@@ -696,6 +710,15 @@ def test_one_image_is_found_too(overlay: Overlay) -> None:
     manifests = overlay("gpu")
     container(manifests, "submitter")["image"] = "other:1"
     assert [finding.rule for finding in check(manifests)] == ["one-image"]
+
+
+def test_shared_memory_without_a_limit_and_a_store_of_a_given_size_pass(overlay: Overlay) -> None:
+    manifests = overlay("gpu")
+    del template(manifests, "head")["spec"]["volumes"][1]["emptyDir"]["sizeLimit"]
+    group = worker_group(manifests)
+    group["rayStartParams"]["object-store-memory"] = str(2**30)
+    template(manifests, "worker")["spec"]["volumes"][1]["emptyDir"]["sizeLimit"] = "1Gi"
+    assert check(manifests) == []
 
 
 def test_a_url_without_a_password_is_no_secret(overlay: Overlay) -> None:
