@@ -11,7 +11,7 @@ import pytest
 from tests.cluster.fake_api import Answer, FakeApi
 from xtransfer.cluster import client
 from xtransfer.cluster.api import Api
-from xtransfer.cluster.api_errors import ApiError, Unreachable
+from xtransfer.cluster.api_errors import ApiError, Unreachable, failure, no_namespace
 from xtransfer.cluster.client import JobNotFound, cancel, follow, states, submit
 from xtransfer.cluster.jobs import JobObjects, assemble
 from xtransfer.cluster.manifests import Manifest, at, pod_templates
@@ -256,6 +256,39 @@ def test_a_refusal_names_the_role(server: FakeApi, api: Api, objects: JobObjects
         submit(api, objects)
     assert caught.value.exit_status == 1
     assert len(server.sent("POST", "rayjobs")) == 1
+
+
+POD = 'pods "a" is forbidden: '
+
+
+@pytest.mark.parametrize(
+    ("code", "said", "advice"),
+    [
+        (403, 'User "me" cannot create resource "rayjobs" in API group "ray.io"', "Bind yourself"),
+        (403, POD + "exceeded quota: gpus, requested: cpu=4, used: cpu=8", "resourcequota"),
+        (403, POD + "failed quota: gpus: must specify limits.cpu", "resourcequota"),
+        (403, POD + 'violates PodSecurity "restricted:latest": seccompProfile', "k8s check"),
+        (403, 'admission webhook "a.b.c" denied the request: no', "policy of the cluster's own"),
+        (403, "unable to create new content in namespace a because it is being terminated", "Wait"),
+        (403, "for a reason that nobody has heard of", ""),
+        (404, 'namespaces "a" not found', "xtransfer k8s setup"),
+        (404, "the server could not find the requested resource", "CRD"),
+        (404, 'rayjobs.ray.io "a" not found', ""),
+    ],
+)
+def test_what_to_do_next_is_about_what_the_server_said(code: int, said: str, advice: str) -> None:
+    error = failure("POST", "/apis/ray.io/v1/namespaces/a/rayjobs", code, {"message": said})
+    assert said in error.what
+    assert (advice in error.next) if advice else error.next == ""
+    assert no_namespace(error) is said.startswith("namespaces")
+
+
+def test_a_missing_namespace_is_told_with_what_makes_it(
+    server: FakeApi, api: Api, objects: JobObjects
+) -> None:
+    del server.objects["namespaces", "", "xtransfer"]
+    with pytest.raises(ApiError, match=r'namespaces "xtransfer" not found.*k8s setup OVERLAY'):
+        submit(api, objects)
 
 
 def test_a_busy_server_is_asked_again_when_it_says(

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from xtransfer.cluster.adoption import differences, store_of_job
 from xtransfer.cluster.api import Api
-from xtransfer.cluster.api_errors import ApiError, Conflict, Gone, passes
+from xtransfer.cluster.api_errors import ApiError, Conflict, Gone, no_namespace, passes
 from xtransfer.cluster.jobs import JOB_LABEL, PLAN_LABEL, JobObjects, owned, store_of
 from xtransfer.cluster.manifests import Body, at
 from xtransfer.cluster.states import JobState, state_of
@@ -116,7 +116,7 @@ def set_up(api: Api, bodies: Sequence[Body], *, dry_run: bool = False) -> Iterat
             api.apply(body, dry_run=dry_run)
         except ApiError as error:
             # A dry run makes no namespace, so what would lie in it cannot be tried.
-            if not (dry_run and error.status == 404 and _is_missing_namespace(error)):
+            if not (dry_run and no_namespace(error)):
                 raise
             yield f"{label} (not tried: no namespace yet)"
             continue
@@ -332,7 +332,3 @@ def _left(limit_s: float | None, began: float, clock: Callable[[], float]) -> in
     if limit_s is None:
         return WATCH_S
     return max(0, min(WATCH_S, round(limit_s - (clock() - began))))
-
-
-def _is_missing_namespace(error: Any) -> bool:
-    return "namespaces" in str(error)
