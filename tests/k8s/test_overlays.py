@@ -345,6 +345,21 @@ def test_the_operator_reaches_the_dashboard_however_it_is_installed(
         assert any(reached), name
 
 
+def test_the_autoscaler_reaches_the_api_server_of_kind_and_of_minikube(overlay: Overlay) -> None:
+    ports = {
+        name: [
+            port["port"]
+            for m in overlay(name)
+            if m.name == "xtransfer-autoscaler"
+            for rule in m.body["spec"]["egress"]
+            for port in rule["ports"]
+        ]
+        for name in OVERLAYS
+    }
+    assert ports.pop("kind") == [6443, 8443]
+    assert set(map(tuple, ports.values())) == {(6443,)}
+
+
 def test_the_submitters_rights_are_these(overlay: Overlay) -> None:
     (role,) = [m.body for m in overlay("gpu") if m.kind == "Role"]
     rights = {
