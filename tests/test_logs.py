@@ -10,11 +10,15 @@ from pathlib import Path
 import pytest
 
 from tests.command import Run
+from xtransfer.config import load_experiment
 from xtransfer.errors import StoreError
-from xtransfer.logs import StoreLog, kept_logs
+from xtransfer.fingerprints import Fingerprints
+from xtransfer.logs import JOB_VARIABLE, StoreLog, kept_logs, note_job
+from xtransfer.planner import build_plan
 from xtransfer.store import Store, open_store
 
 PLAN = "0123456789ab"
+QUICKSTART = Path(__file__).resolve().parents[1] / "configs" / "quickstart.yaml"
 
 
 @pytest.fixture
@@ -107,3 +111,45 @@ def test_kept_logs_are_shown_without_a_cluster(run: Run, opened: Store) -> None:
     assert (missing.status, missing.out) == (1, "")
     assert "no log of '000000000000'" in missing.err
     assert run("logs", "xt-x", "--step", "abc").status == 2
+
+
+def test_a_jobs_log_is_found_though_its_plan_has_another_key(run: Run, opened: Store) -> None:
+    job, other = "xt-my-study-aaaa00001111", "xt-my-study-bbbb00001111"
+    note_job(opened, job, PLAN)
+    note_job(opened, f"xt-my-study-{PLAN}", PLAN)
+    note_job(opened, "", PLAN)
+    log = StoreLog(opened, f"my-study-{PLAN}", flush_every_s=600)
+    log.write("done")
+    log.flush()
+    assert run("logs", job, "--store", opened.url).out.endswith(" done\n")
+    assert list(kept_logs(opened, "aaaa00001111")) == list(kept_logs(opened, PLAN)) == [log.object]
+    assert run("logs", other, "--store", opened.url).status == 1
+    assert (
+        len(list(opened.list("logs/"))) == 2
+    )  # no note where the keys are the same, or without a job
+
+
+def test_a_store_that_is_down_fails_no_driver_over_a_note(
+    opened: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise StoreError("store", "is down")
+
+    monkeypatch.setattr(type(opened), "write", refuse)
+    note_job(opened, "xt-my-study-aaaa00001111", PLAN)
+
+
+def test_a_driver_notes_the_job_that_runs_it(
+    run: Run, opened: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from xtransfer import runner
+
+    def nothing(*_: object) -> runner.Summary:
+        return runner.Summary(total=1, done_before=0, done_now=1, failed={}, blocked={})
+
+    monkeypatch.setattr(runner, "run_plan", nothing)
+    monkeypatch.setenv(JOB_VARIABLE, "xt-quickstart-aaaa00001111")
+    assert run("run", QUICKSTART, "--store", opened.url).status == 0
+    (note,) = [item.name for item in opened.list("logs/xt-quickstart-aaaa00001111/")]
+    experiment = load_experiment(QUICKSTART)
+    assert note.endswith(f"/plan-{build_plan(experiment, Fingerprints(experiment)).key}")

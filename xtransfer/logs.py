@@ -2,10 +2,12 @@
 
 logs/{step key}/{time}-{host}-{pid}.log      one attempt at a step; `-hung` before `.log`: its stacks
 logs/{experiment}-{plan key}/{time}.log      one driver
+logs/{job}/plan-{plan key}                   a driver of this Kubernetes job works on that plan
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import socket
@@ -17,6 +19,9 @@ from typing import Any
 from xtransfer.errors import StoreError
 from xtransfer.store import Store
 
+JOB_VARIABLE = "XTRANSFER_JOB"
+"""What a driver on Kubernetes knows its job's name by."""
+PLAN = "plan-"
 FLUSH_EVERY_S = 10.0
 """Seconds that a line waits until it is put into the store, though nothing more is said: what a process that
 is killed said last before that is kept."""
@@ -26,6 +31,17 @@ def log_name(folder: str, tail: str = "") -> str:
     """Return the name of a new log of this process in the store."""
     stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
     return f"logs/{folder}/{stamp}-{socket.gethostname()}-{os.getpid()}{tail}.log"
+
+
+def note_job(store: Store, job: str, plan_key: str) -> None:
+    """Note which plan a job's driver works on, for who looks for its log by the job's name.
+
+    A job that was submitted from where the inputs are not has another key in its name than the plan has.
+    """
+    if not job or job.rpartition("-")[2] == plan_key:
+        return
+    with contextlib.suppress(StoreError):  # as a log, it must not fail what it tells of
+        store.write(f"logs/{job}/{PLAN}{plan_key}", b"")
 
 
 class StoreLog(logging.Handler):
@@ -91,11 +107,24 @@ def kept_logs(store: Store, key: str) -> dict[str, str]:
 
     Args:
         store: where they are.
-        key: of the plan or the step.
+        key: of the plan or the step, or the one in the name of a job.
     """
-    names = sorted(
-        item.name
-        for item in store.list("logs/")
-        if item.name.split("/")[1].rpartition("-")[2] == key
-    )
-    return {name: store.read(name).decode(errors="replace") for name in names}
+    names = sorted(item.name for item in store.list("logs/"))
+    noted = {_last(n).removeprefix(PLAN) for n in names if _key_in(n) == key and _is_note(n)}
+    return {
+        name: store.read(name).decode(errors="replace")
+        for name in names
+        if _key_in(name) in {key, *noted} and not _is_note(name)
+    }
+
+
+def _key_in(name: str) -> str:
+    return name.split("/")[1].rpartition("-")[2]
+
+
+def _last(name: str) -> str:
+    return name.rpartition("/")[2]
+
+
+def _is_note(name: str) -> bool:
+    return _last(name).startswith(PLAN)

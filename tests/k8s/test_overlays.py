@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import copy
-import importlib
+import importlib.util
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
@@ -16,6 +17,8 @@ from typing import Any
 import pytest
 import yaml
 
+from xtransfer.cluster.jobs import JobObjects, assemble
+from xtransfer.cluster.kinds import is_namespaced
 from xtransfer.cluster.manifests import Manifest, at, pod_templates
 from xtransfer.cluster.policy import check
 from xtransfer.cluster.render import render
@@ -50,10 +53,16 @@ def the_job(manifests: list[Manifest]) -> dict[str, Any]:
     return found
 
 
+def as_job(manifests: list[Manifest]) -> JobObjects:
+    """Return what `submit` makes of an overlay."""
+    return assemble(manifests, experiment="small", plan_key="0123456789ab", text="name: small\n")
+
+
 def with_components(folder: Path, *names: str, patches: str = "") -> list[Manifest]:
     """Render the base with some components, from a copy of the tree's own folder."""
     inner = os.path.relpath(TREE, folder)
     text = {
+        "namespace": "xtransfer",
         "resources": [f"{inner}/base"],
         "components": [f"{inner}/components/{name}" for name in names],
         "images": [{"name": "xtransfer", "newName": "xtransfer", "newTag": "1"}],
@@ -214,6 +223,52 @@ def test_spot_nodes_come_first_and_the_head_stays_off_them(overlay: Overlay) -> 
     assert head["nodeSelector"][capacity] == "on-demand"
 
 
+def test_where_spot_nodes_are_asked_for_the_autoscaler_gives_up_on_them_in_time(
+    overlay: Overlay,
+) -> None:
+    waits = "RAY_AUTOSCALER_RECONCILE_ALLOCATE_STATUS_TIMEOUT_S"
+    with_spot = set()
+    for name in OVERLAYS:
+        cluster = the_job(overlay(name))["spec"]["rayClusterSpec"]
+        env = {each["name"]: each["value"] for each in cluster["autoscalerOptions"]["env"]}
+        assert env["HOME"] == "/tmp"
+        pinned = [
+            at(group, "template", "spec", "nodeSelector") for group in cluster["workerGroupSpecs"]
+        ]
+        if {"karpenter.sh/capacity-type": "spot"} in pinned:
+            with_spot.add(name)
+            assert 600 <= int(env[waits]) <= 1800, name
+    assert with_spot == {"eks-spot"}
+
+
+def test_that_wait_is_one_that_ray_reads() -> None:
+    spec = importlib.util.find_spec("ray")
+    assert spec
+    assert spec.origin
+    file = Path(spec.origin).parent / "autoscaler" / "v2" / "instance_manager" / "config.py"
+    assert '"RAY_AUTOSCALER_RECONCILE_ALLOCATE_STATUS_TIMEOUT_S"' in file.read_text(
+        encoding="utf-8"
+    )
+
+
+def test_the_head_announces_nothing_that_a_step_could_take(overlay: Overlay) -> None:
+    # What `ray start --memory=0 --num-cpus=0` tells of the head, by the code that it runs.
+    specs = needed("ray._private.resource_and_label_spec")
+    for name in OVERLAYS:
+        params = the_job(overlay(name))["spec"]["rayClusterSpec"]["headGroupSpec"]["rayStartParams"]
+        head = specs.ResourceAndLabelSpec(
+            num_cpus=int(params["num-cpus"]),
+            num_gpus=0,
+            memory=int(params["memory"]),
+            object_store_memory=10**9,
+            resources={},
+            labels={},
+        )
+        head._is_resolved = True
+        told = head.to_resource_dict()
+        assert not {"CPU", "GPU", "memory"} & told.keys(), name
+
+
 def test_static_keys_are_in_the_kind_overlay_only(overlay: Overlay) -> None:
     users = {
         name
@@ -246,19 +301,63 @@ def test_only_the_autoscaler_holds_a_token_of_the_api(overlay: Overlay) -> None:
             assert "api-token" not in [mount["name"] for mount in container["volumeMounts"]]
 
 
-def test_the_dashboard_is_open_to_submitter_and_operator_only(overlay: Overlay) -> None:
-    policies = [m.body["spec"] for m in overlay("eks-spot") if m.kind == "NetworkPolicy"]
-    reach = [
+# What KubeRay puts on its operator's pod: helm-chart/kuberay-operator, and ray-operator/config/manager.
+OPERATORS = {
+    "helm": {
+        "app.kubernetes.io/name": "kuberay-operator",
+        "app.kubernetes.io/instance": "kuberay-operator",
+        "app.kubernetes.io/component": "kuberay-operator",
+    },
+    "kustomize": {
+        "app.kubernetes.io/name": "kuberay",
+        "app.kubernetes.io/component": "kuberay-operator",
+    },
+}
+
+
+def dashboard_peers(manifests: list[Manifest]) -> list[dict[str, str]]:
+    """Return the labels of pods that reach port 8265."""
+    policies = [m.body["spec"] for m in manifests if m.kind == "NetworkPolicy"]
+    return [
         peer["podSelector"]["matchLabels"]
         for policy in policies
         for rule in policy.get("ingress") or ()
         for peer in rule["from"]
         if any(port["port"] == 8265 for port in rule.get("ports") or ())
     ]
-    assert reach == [
+
+
+def test_the_dashboard_is_open_to_submitter_and_operator_only(overlay: Overlay) -> None:
+    assert dashboard_peers(overlay("eks-spot")) == [
         {"xtransfer/role": "submitter"},
-        {"app.kubernetes.io/name": "kuberay-operator"},
+        {"app.kubernetes.io/component": "kuberay-operator"},
     ]
+
+
+@pytest.mark.parametrize("way", OPERATORS)
+def test_the_operator_reaches_the_dashboard_however_it_is_installed(
+    overlay: Overlay, way: str
+) -> None:
+    for name in OVERLAYS:
+        reached = [
+            peer.items() <= OPERATORS[way].items() for peer in dashboard_peers(overlay(name))
+        ]
+        assert any(reached), name
+
+
+def test_the_autoscaler_reaches_the_api_server_of_kind_and_of_minikube(overlay: Overlay) -> None:
+    ports = {
+        name: [
+            port["port"]
+            for m in overlay(name)
+            if m.name == "xtransfer-autoscaler"
+            for rule in m.body["spec"]["egress"]
+            for port in rule["ports"]
+        ]
+        for name in OVERLAYS
+    }
+    assert ports.pop("kind") == [6443, 8443]
+    assert set(map(tuple, ports.values())) == {(6443,)}
 
 
 def test_the_submitters_rights_are_these(overlay: Overlay) -> None:
@@ -272,6 +371,10 @@ def test_the_submitters_rights_are_these(overlay: Overlay) -> None:
     read = {"get", "list", "watch"}
     assert rights["ray.io", "rayjobs"] == read | {"create", "patch", "update", "delete"}
     assert rights["ray.io", "rayclusters"] == rights["", "pods"] == rights["", "pods/log"] == read
+    # What `k8s status` and the runbook advise to look at: describe lists events beside the object.
+    assert (
+        rights["", "events"] == rights["events.k8s.io", "events"] == rights["batch", "jobs"] == read
+    )
     assert ("", "secrets") not in rights
     assert rights["", "configmaps"] == rights["policy", "poddisruptionbudgets"]
     assert rights["", "configmaps"] == {"create", "get", "patch"}
@@ -280,9 +383,56 @@ def test_the_submitters_rights_are_these(overlay: Overlay) -> None:
 def test_kueue_queues_the_job_and_has_the_queue(overlay: Overlay) -> None:
     manifests = overlay("kueue")
     queues = {m.name for m in manifests if m.kind == "LocalQueue"}
-    assert the_job(manifests)["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] in queues
+    assert as_job(manifests).job["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] in queues
     versions = {m.body["apiVersion"] for m in manifests if "kueue" in m.body["apiVersion"]}
     assert versions == {"kueue.x-k8s.io/v1beta2"}
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_an_applied_overlay_starts_nothing(overlay: Overlay, name: str) -> None:
+    template = the_job(overlay(name))
+    assert template["spec"]["suspend"] is True
+    assert "kueue.x-k8s.io/queue-name" not in template["metadata"]["labels"]
+    job = as_job(overlay(name)).job
+    assert "suspend" not in job["spec"]
+    assert "xtransfer/queue" not in job["metadata"].get("annotations", {})
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_an_applied_overlays_budget_and_a_jobs_own_select_no_pod_together(
+    overlay: Overlay, name: str
+) -> None:
+    manifests = overlay(name)
+    applied = [m for m in manifests if m.kind == "PodDisruptionBudget"]
+    assert len(applied) == 1
+    assert check([*as_job(manifests).manifests(manifests), *applied]) == []
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_another_namespace_is_one_line_of_the_overlay(
+    overlay: Overlay, name: str, tmp_path: Path
+) -> None:
+    before = [(m.kind, m.name.rpartition("-")[0]) for m in overlay(name)]
+    shutil.copytree(TREE, tmp_path / "k8s")
+    file = tmp_path / "k8s" / "overlays" / name / "kustomization.yaml"
+    text = file.read_text(encoding="utf-8")
+    assert text.count("namespace: xtransfer ") == 1
+    file.write_text(text.replace("namespace: xtransfer ", "namespace: mine "), encoding="utf-8")
+    manifests = render(file.parent)
+    assert check(manifests) == []
+    assert sorted((m.kind, m.name.rpartition("-")[0]) for m in manifests) == sorted(before)
+    spaces = {
+        kind: {at(m.body, "metadata", "namespace") for m in manifests if m.kind == kind}
+        for kind in {m.kind for m in manifests}
+    }
+    for kind, found in spaces.items():
+        assert found == ({"mine"} if is_namespaced(kind) else {None}), kind
+    assert [m.name for m in manifests if m.kind == "Namespace"] == ["mine"]
+    (binding,) = [m.body for m in manifests if m.kind == "RoleBinding"]
+    assert [subject["namespace"] for subject in binding["subjects"]] == ["mine"]
+    for queue in [m.body for m in manifests if m.kind == "ClusterQueue"]:
+        selected = queue["spec"]["namespaceSelector"]["matchLabels"]
+        assert selected == {"kubernetes.io/metadata.name": "mine"}
 
 
 def test_a_strategic_merge_patch_on_worker_groups_is_found(
@@ -365,8 +515,20 @@ def test_the_image_lists_the_projects_dependencies() -> None:
     )
     lines = done.stdout.splitlines()
     assert [line for line in lines if line.startswith("deepspeed==")]
-    # What trials and searches import only where they are asked to.
-    assert {"peft", "optuna"} <= {line.partition(">")[0] for line in lines}
+    # What trials, searches and tracking import only where they are asked to.
+    assert {"peft", "optuna", "mlflow-skinny", "sqlalchemy"} <= {
+        line.partition(">")[0] for line in lines
+    }
+
+
+def test_the_smoke_test_imports_what_settings_may_ask_for() -> None:
+    text = (TREE / "image" / "smoke.sh").read_text(encoding="utf-8")
+    imported = {
+        name.strip().partition(".")[0]
+        for names in re.findall(r'python -c "import ([^;"]+)', text)
+        for name in names.split(",")
+    }
+    assert {"torch", "ray", "boto3", "peft", "optuna", "mlflow"} <= imported
 
 
 def prestop(folder: Path, *commands: str, first: int = 1) -> list[str]:

@@ -126,6 +126,12 @@ def no_budget(manifests: list[Manifest]) -> None:
     manifests[:] = [m for m in manifests if m.kind != "PodDisruptionBudget"]
 
 
+def second_budget(manifests: list[Manifest]) -> None:
+    made = copy.deepcopy(find(manifests, "PodDisruptionBudget"))
+    made["metadata"]["name"] = "another"
+    add(manifests, made)
+
+
 def open_network(manifests: list[Manifest]) -> None:
     manifests[:] = [m for m in manifests if m.name != "xtransfer-deny-all"]
 
@@ -140,6 +146,12 @@ def key_in_config(manifests: list[Manifest]) -> None:
     for manifest in manifests:
         if manifest.name.startswith("xtransfer-placement-"):
             manifest.body["data"]["more.yaml"] = "key: AKIA" + "A" * 16
+
+
+def password_in_config(manifests: list[Manifest]) -> None:
+    for manifest in manifests:
+        if manifest.name.startswith("xtransfer-placement-"):
+            manifest.body["data"]["more.yaml"] = "tracking: {mlflow: 'http://me:word@host:5000'}"
 
 
 def placed(old: str, new: str) -> Callable[[list[Manifest]], None]:
@@ -306,10 +318,17 @@ CASES: list[tuple[str, str, str, Callable[[list[Manifest]], None], str]] = [
         "spec.rayClusterSpec.headGroupSpec.rayStartParams.num-cpus",
     ),
     (
+        "head-room",
+        "the container's limit",
+        "kind",
+        lambda m: cluster(m)["headGroupSpec"]["rayStartParams"].pop("memory"),
+        "spec.rayClusterSpec.headGroupSpec.rayStartParams.memory",
+    ),
+    (
         "head-memory",
         "a limit above the request",
         "kind",
-        lambda m: container(m, "head")["resources"]["limits"].update(memory="4Gi"),
+        lambda m: container(m, "head")["resources"]["limits"].update(memory="3200Mi"),
         f"{TEMPLATES['head']}.spec.containers[0].resources",
     ),
     (
@@ -338,6 +357,20 @@ CASES: list[tuple[str, str, str, Callable[[list[Manifest]], None], str]] = [
         "on disk",
         "gpu",
         lambda m: template(m, "worker")["spec"]["volumes"][1].update(emptyDir={}),
+        f"{TEMPLATES['worker']}.spec.volumes",
+    ),
+    (
+        "shared-memory",
+        "too small, on the head",
+        "gpu",
+        lambda m: template(m, "head")["spec"]["volumes"][1]["emptyDir"].update(sizeLimit="2Gi"),
+        f"{TEMPLATES['head']}.spec.volumes",
+    ),
+    (
+        "shared-memory",
+        "too small for the memory",
+        "gpu",
+        lambda m: template(m, "worker")["spec"]["volumes"][1]["emptyDir"].update(sizeLimit="9Gi"),
         f"{TEMPLATES['worker']}.spec.volumes",
     ),
     (
@@ -393,7 +426,7 @@ CASES: list[tuple[str, str, str, Callable[[list[Manifest]], None], str]] = [
         "kueue-elastic",
         "no annotation",
         "kueue",
-        lambda m: job(m)["metadata"].pop("annotations"),
+        lambda m: job(m)["metadata"]["annotations"].pop("kueue.x-k8s.io/elastic-job"),
         "metadata.annotations.kueue.x-k8s.io/elastic-job",
     ),
     (
@@ -402,6 +435,20 @@ CASES: list[tuple[str, str, str, Callable[[list[Manifest]], None], str]] = [
         "kueue",
         lambda m: job(m)["metadata"]["annotations"].update({"kueue.x-k8s.io/queue-name": "a"}),
         "metadata.annotations.kueue.x-k8s.io/queue-name",
+    ),
+    (
+        "kueue-template",
+        "Kueue's own label",
+        "kueue",
+        lambda m: job(m)["metadata"]["labels"].update({"kueue.x-k8s.io/queue-name": "xtransfer"}),
+        "metadata.labels.kueue.x-k8s.io/queue-name",
+    ),
+    (
+        "kueue-namespace",
+        "a queue for another",
+        "kueue",
+        lambda m: find(m, "LocalQueue")["metadata"].update(namespace="mine"),
+        "metadata.namespace",
     ),
     (
         "two-queues",
@@ -429,6 +476,7 @@ CASES: list[tuple[str, str, str, Callable[[list[Manifest]], None], str]] = [
         "spec.selector",
     ),
     ("budget-head", "none", "gpu", no_budget, TEMPLATES["head"]),
+    ("budget-once", "a second one", "gpu", second_budget, TEMPLATES["head"]),
     (
         "namespace-security",
         "baseline",
@@ -438,11 +486,18 @@ CASES: list[tuple[str, str, str, Callable[[list[Manifest]], None], str]] = [
         ),
         "metadata.labels.pod-security.kubernetes.io/enforce",
     ),
+    (
+        "binding-subject",
+        "an account that is elsewhere",
+        "kind",
+        lambda m: find(m, "RoleBinding")["subjects"][0].update(namespace="mine"),
+        "subjects[0].namespace",
+    ),
     ("network-closed", "open", "kind", open_network, "metadata.name"),
-    ("role", "secrets", "kind", role_rule(resources=["secrets"], verbs=["get"]), "rules[6]"),
-    ("role", "pods", "kind", role_rule(resources=["pods"], verbs=["create"]), "rules[6]"),
-    ("role", "exec", "kind", role_rule(resources=["pods/exec"], verbs=["create"]), "rules[6]"),
-    ("role", "all", "kind", role_rule(resources=["*"], verbs=["get"]), "rules[6]"),
+    ("role", "secrets", "kind", role_rule(resources=["secrets"], verbs=["get"]), "rules[8]"),
+    ("role", "pods", "kind", role_rule(resources=["pods"], verbs=["create"]), "rules[8]"),
+    ("role", "exec", "kind", role_rule(resources=["pods/exec"], verbs=["create"]), "rules[8]"),
+    ("role", "all", "kind", role_rule(resources=["*"], verbs=["get"]), "rules[8]"),
     (
         "config-reference",
         "without the hash",
@@ -452,6 +507,13 @@ CASES: list[tuple[str, str, str, Callable[[list[Manifest]], None], str]] = [
     ),
     ("config-immutable", "not", "kind", mutable, "immutable"),
     ("secret-literal", "in a ConfigMap", "kind", key_in_config, "data.more.yaml"),
+    (
+        "secret-literal",
+        "a password in a URL",
+        "kind",
+        password_in_config,
+        "data.more.yaml",
+    ),
     (
         "secret-literal",
         "in the entry point",
@@ -648,6 +710,25 @@ def test_one_image_is_found_too(overlay: Overlay) -> None:
     manifests = overlay("gpu")
     container(manifests, "submitter")["image"] = "other:1"
     assert [finding.rule for finding in check(manifests)] == ["one-image"]
+
+
+def test_shared_memory_without_a_limit_and_a_store_of_a_given_size_pass(overlay: Overlay) -> None:
+    manifests = overlay("gpu")
+    del template(manifests, "head")["spec"]["volumes"][1]["emptyDir"]["sizeLimit"]
+    group = worker_group(manifests)
+    group["rayStartParams"]["object-store-memory"] = str(2**30)
+    template(manifests, "worker")["spec"]["volumes"][1]["emptyDir"]["sizeLimit"] = "1Gi"
+    assert check(manifests) == []
+
+
+def test_a_url_without_a_password_is_no_secret(overlay: Overlay) -> None:
+    manifests = overlay("kind")
+    for manifest in manifests:
+        if manifest.name.startswith("xtransfer-placement-"):
+            manifest.body["data"]["more.yaml"] = (
+                "a: http://host:5000/x@y\nb: s3://bucket/a@b\nc: registry:5000/x@sha256:0\n"
+            )
+    assert check(manifests) == []
 
 
 def test_names_of_47_characters_pass(overlay: Overlay) -> None:

@@ -9,7 +9,7 @@ from tests.costs.timed import of_kind, plan_of
 from tests.test_gauges import Told
 from tests.tracking.shown import HISTORY, Shown, record_all
 from xtransfer.errors import ConfigError, XtransferError
-from xtransfer.placement import Placement, Tracking
+from xtransfer.placement import Placement, Tracking, load_placement
 from xtransfer.plan import Plan
 from xtransfer.runner import run_plan
 from xtransfer.store import Store, open_store
@@ -148,3 +148,32 @@ def test_what_is_not_installed_is_named_before_anything_starts(
         ConfigError, match=r"tracking.mlflow: mlflow is not installed.*\[tracking\]"
     ):
         sinks_of(Tracking(mlflow="sqlite:///x.db"), "e")
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "http://me:the-word@host:5000",
+        "https://the-word@host",
+        "http://me:the/word@host",
+        "postgresql://me:the-word@host/mlflow",
+        "postgresql+psycopg://me:the/word@host/mlflow",
+    ],
+)
+def test_a_uri_with_credentials_is_refused_without_repeating_them(uri: str) -> None:
+    for refused in (
+        lambda: load_placement(None, [f"tracking.mlflow={uri}"]),
+        lambda: sinks_of(Tracking().model_copy(update={"mlflow": uri}), "e"),
+    ):
+        with pytest.raises(ConfigError, match=r"tracking\.mlflow: carries credentials") as caught:
+            refused()
+        assert "MLFLOW_TRACKING_TOKEN" in str(caught.value)
+        assert "word" not in str(caught.value).replace("PASSWORD", "")
+
+
+@pytest.mark.parametrize(
+    "uri",
+    ["http://host:5000/a", "sqlite:////a:b@c/x.db", "postgresql://me@host:5432/db", "runs/a:b@c"],
+)
+def test_a_uri_without_credentials_is_taken(uri: str) -> None:
+    assert Tracking(mlflow=uri).mlflow == uri

@@ -47,6 +47,10 @@ def submit(
     ] = None,
     context: Context = None,
     namespace: Namespace = None,
+    again: Annotated[
+        bool,
+        typer.Option("--again", help="Replace a job that succeeded; records are not done again."),
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Let rules and server check; keep nothing.")
     ] = False,
@@ -56,30 +60,35 @@ def submit(
 ) -> None:
     """Run an experiment as a RayJob. The same plan is the same job: it is adopted, not started twice.
 
-    A job that failed is replaced by a new one, which does what has no record.
+    A job that failed, or succeeded with another store, placement or image, is replaced by a new one, which does
+    what has no record.
 
     Example: xtransfer submit configs/paper.yaml --overlay k8s/overlays/eks-spot --follow
     """
     from xtransfer.cluster import client
     from xtransfer.cluster.api import connect
-    from xtransfer.cluster.jobs import store_of, with_namespace
+    from xtransfer.cluster.jobs import with_namespace
 
-    objects = _objects(config, sets, overlay, image)
+    objects, provisional = _objects(config, sets, overlay, image)
     if namespace:
         objects = with_namespace(objects, namespace)
     api = connect(context, namespace or objects.namespace or None)
-    done = client.submit(api, objects, dry_run=dry_run)
+    # Its name may be that of a job which read other data: none is taken for the one that is asked for.
+    done = client.submit(api, objects, again=again or provisional, dry_run=dry_run)
+    for difference in done.differs:
+        tell(f"{objects.name}: of the job that was there: {difference}")
     if dry_run:
         there = f"; it is there already: {done.state.words}" if done.state else ""
         print(f"{objects.name}: the server takes it (dry run){there}")
         return
-    words = {
-        "created": "submitted",
-        "adopted": "is there already",
-        "replaced": "had failed, submitted anew",
-    }[done.done]
+    words = {"created": "submitted", "adopted": "is there already"}.get(done.done, "")
+    if done.before is not None:
+        ended = {"failed": "had failed", "succeeded": "had succeeded", "going": "was being removed"}
+        words = f"{ended[done.before.outcome]}, submitted anew"
     state = done.state
-    tell(f"{objects.name}: {words}; namespace {api.namespace}, store {store_of(objects) or '?'}")
+    tell(f"{objects.name}: {words}; namespace {api.namespace}, store {done.store or '?'}")
+    if done.done == "adopted" and done.differs:
+        tell("It runs on as it is. To have it otherwise: xtransfer cancel, then submit again.")
     print(objects.name)
     if follow:
         end_as(client.follow(api, objects.name, say=print, tell=tell))
@@ -166,8 +175,13 @@ def setup(
         print(f"{label} {'taken (dry run)' if dry_run else 'applied'}")
 
 
-def _objects(config: Path, sets: list[str] | None, overlay: Path, image: str | None) -> JobObjects:
-    """Return the objects of a job that keeps every rule."""
+def _objects(
+    config: Path, sets: list[str] | None, overlay: Path, image: str | None
+) -> tuple[JobObjects, bool]:
+    """Return the objects of a job that keeps every rule, and whether its name is provisional.
+
+    It is where inputs are not on this machine: the plan's key is made of their digests.
+    """
     from xtransfer.cluster.jobs import assemble, resolved_text
     from xtransfer.cluster.render import render
     from xtransfer.config import load_experiment
@@ -175,7 +189,12 @@ def _objects(config: Path, sets: list[str] | None, overlay: Path, image: str | N
     experiment = load_experiment(config, sets or ())
     made, missing = make_plan(experiment, lenient=True)
     if missing:
-        tell(f"{len(missing)} inputs are not on this machine; the cluster must have them.")
+        inputs = "1 input is" if len(missing) == 1 else f"{len(missing)} inputs are"
+        tell(
+            f"{inputs} not on this machine; the cluster must have them. The key in the job's name is "
+            "provisional: the plan has its own once they are read, and a job that succeeded is run again, "
+            "which does what has no record."
+        )
     if experiment.data.synthetic is None and not Path(experiment.data.root).is_absolute():
         tell(
             f"data.root '{experiment.data.root}' is relative, so pods look below /opt/xtransfer. "
@@ -190,7 +209,7 @@ def _objects(config: Path, sets: list[str] | None, overlay: Path, image: str | N
         image=image,
     )
     _refuse_errors(overlay, objects.manifests(manifests))
-    return objects
+    return objects, bool(missing)
 
 
 def _refuse_errors(overlay: Path, manifests: Sequence[Manifest]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -65,7 +66,7 @@ def run(
     made = part_named(made, only)
     _check_inputs(made, missing, recorded_keys(made, opened), str(config))
     from xtransfer.failures import failures
-    from xtransfer.logs import StoreLog
+    from xtransfer.logs import JOB_VARIABLE, StoreLog, note_job
     from xtransfer.progress import ProgressBoard
     from xtransfer.runner import run_plan
     from xtransfer.termination import on_terminate
@@ -73,6 +74,7 @@ def run(
     on_terminate()
     console = Console(stderr=True, highlight=False)
     log = StoreLog(opened, f"{experiment.name}-{made.key}")
+    note_job(opened, os.environ.get(JOB_VARIABLE, ""), made.key)
     board = ProgressBoard(made, console, log.write)
     try:
         with board.shown():

@@ -5,5 +5,6 @@ policy     manifests -> findings; what the operator, Pod Security and Kueue refu
 jobs       a rendered overlay and an experiment -> the objects of one job
 api        the few requests that a job needs, and their failures in words (the one `kubernetes` import)
 states     what a RayJob's status says, in words
+adoption   what a job that is there has otherwise than the one to be sent
 client     submit, follow, cancel
 """

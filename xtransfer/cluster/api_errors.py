@@ -3,10 +3,32 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from xtransfer.errors import XtransferError
+
+# What the API server says, as a regular expression, and what to do about it. 403 is the answer of whatever
+# admits objects, not of roles alone.
+FORBIDDEN = {
+    r"cannot \w+ resource": (
+        "Bind yourself to the role xtransfer-submitter (k8s/base/rbac.yaml), or ask for it."
+    ),
+    r"(exceeded|failed) quota": (
+        "Wait until others are done, or ask for more: kubectl describe resourcequota."
+    ),
+    r"violates PodSecurity": "See what it lacks: xtransfer k8s check OVERLAY",
+    r"admission webhook|ValidatingAdmissionPolicy": (
+        "A policy of the cluster's own refuses it: change the overlay, or ask whoever runs the cluster."
+    ),
+    r"is being terminated": "Wait until the namespace is gone, then: xtransfer k8s setup OVERLAY",
+}
+NO_NAMESPACE = r'namespaces "[^"]*" not found'
+NOT_FOUND = {
+    NO_NAMESPACE: "Make it with: xtransfer k8s setup OVERLAY, or name another with --namespace.",
+    r"could not find the requested resource": "Is its CRD installed?",
+}
 
 
 class ApiError(XtransferError):
@@ -48,10 +70,9 @@ def failure(method: str, path: str, code: int, status: Mapping[str, Any]) -> Api
             where, "does not know who you are", "Renew your credentials: kubectl auth whoami", code
         )
     if code == 403:
-        next_ = "Bind yourself to the role xtransfer-submitter (k8s/base/rbac.yaml), or ask for it."
-        return ApiError(where, said, next_, code)
+        return ApiError(where, said, _advice(FORBIDDEN, said), code)
     if code == 404:
-        return ApiError(where, f"{path}: {said}", "Is its CRD installed?", code)
+        return ApiError(where, f"{path}: {said}", _advice(NOT_FOUND, said), code)
     if code == 409:
         return Conflict(where, said, "", code)
     if code == 410:
@@ -61,6 +82,15 @@ def failure(method: str, path: str, code: int, status: Mapping[str, Any]) -> Api
         error.__dict__["retry_after"] = status.get("retry_after")
         return error
     return ApiError(where, f"{method} {path}: {said} ({code})", "", code)
+
+
+def no_namespace(error: ApiError) -> bool:
+    """Return whether a request was refused since its namespace is not there."""
+    return error.status == 404 and re.search(NO_NAMESPACE, error.what) is not None
+
+
+def _advice(known: Mapping[str, str], said: str) -> str:
+    return next((advice for form, advice in known.items() if re.search(form, said)), "")
 
 
 def status_of(error: Any) -> Mapping[str, Any]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
+from xtransfer.cluster.adoption import differences, store_of_job
 from xtransfer.cluster.api import Api
-from xtransfer.cluster.api_errors import ApiError, Conflict, Gone, passes
-from xtransfer.cluster.jobs import JOB_LABEL, PLAN_LABEL, JobObjects, owned
+from xtransfer.cluster.api_errors import ApiError, Conflict, Gone, no_namespace, passes
+from xtransfer.cluster.jobs import JOB_LABEL, PLAN_LABEL, JobObjects, owned, store_of
 from xtransfer.cluster.manifests import Body, at
 from xtransfer.cluster.states import JobState, state_of
 from xtransfer.errors import ConfigError, XtransferError
@@ -23,6 +24,7 @@ PATIENCE_S = 900.0
 ROLES = ("submitter", "head", "worker")
 
 Done = Literal["created", "adopted", "replaced", "checked"]
+"""checked: a dry run."""
 Tell = Callable[[str], None]
 
 
@@ -33,25 +35,54 @@ class Submitted:
     done: Done
     state: JobState | None
     """None after a dry run of a job that is not there yet."""
+    store: str
+    """URL of the store that the job works with."""
+    before: JobState | None = None
+    """How the job that was replaced had ended."""
+    differs: Sequence[str] = ()
+    """What the job that was there has, or had, otherwise than what was to be sent, in words."""
 
 
-def submit(api: Api, objects: JobObjects, *, dry_run: bool = False) -> Submitted:
+def submit(
+    api: Api, objects: JobObjects, *, again: bool = False, dry_run: bool = False
+) -> Submitted:
     """Make sure that a plan's job is there, and there once.
 
-    A job of that name that runs or has succeeded is adopted as it is. One that failed is replaced: the
-    same plan on a new cluster, which does what has no record.
+    A job of that name that runs is adopted as it is, and so is one that has succeeded with the same store,
+    placement and image. Others are replaced: the same plan on a new cluster, which does what has no record.
+
+    Args:
+        api: of the cluster.
+        objects: of the job.
+        again: replace a job that has succeeded in any case.
+        dry_run: have the server check everything, and keep nothing.
+
+    Raises:
+        ConfigError: a job of that name is not of this plan.
+        XtransferError: the job to be replaced does not go.
     """
     name = objects.name
-    found = api.get("RayJob", name)
+    found, differs = api.get("RayJob", name), list[str]()
+    if found is not None:
+        _check_plan(found, objects)
+        differs = differences(found, objects)
     if dry_run:
         _dry_run(api, objects, exists=found is not None)
-        return Submitted(done="checked", state=state_of(found) if found else None)
+        return Submitted(
+            done="checked",
+            state=state_of(found) if found else None,
+            store=store_of(objects),
+            differs=differs,
+        )
     done: Done = "created"
-    if found is not None and _is_spent(found):
+    before: JobState | None = None
+    if found is not None and _is_spent(found, succeeded=again or bool(differs)):
+        before = state_of(found)
         _remove(api, found)
         found, done = None, "replaced"
-    for body in (objects.config, *objects.shared):
-        api.apply(body)
+    if found is None or not differs:
+        for body in (objects.config, *objects.shared):
+            api.apply(body)
     if found is None:
         try:
             found = api.create(objects.job)
@@ -59,12 +90,22 @@ def submit(api: Api, objects: JobObjects, *, dry_run: bool = False) -> Submitted
             found, done = _existing(api, name), "adopted"
     else:
         done = "adopted"
-    _check_plan(found, objects)
+    if done == "adopted":  # perhaps somebody else's, made in between
+        _check_plan(found, objects)
+        before, differs = None, differences(found, objects)
+    other = done == "adopted" and bool(differs)
     # Again for an adopted one: whoever made it may have been stopped before this.
-    api.apply(owned(objects.config, found))
+    if not other:
+        api.apply(owned(objects.config, found))
     if objects.budget is not None:
         api.apply(owned(objects.budget, found))
-    return Submitted(done=done, state=state_of(found))
+    return Submitted(
+        done=done,
+        state=state_of(found),
+        store=store_of_job(api, found) if other else store_of(objects),
+        before=before,
+        differs=differs,
+    )
 
 
 def set_up(api: Api, bodies: Sequence[Body], *, dry_run: bool = False) -> Iterator[str]:
@@ -75,7 +116,7 @@ def set_up(api: Api, bodies: Sequence[Body], *, dry_run: bool = False) -> Iterat
             api.apply(body, dry_run=dry_run)
         except ApiError as error:
             # A dry run makes no namespace, so what would lie in it cannot be tried.
-            if not (dry_run and error.status == 404 and _is_missing_namespace(error)):
+            if not (dry_run and no_namespace(error)):
                 raise
             yield f"{label} (not tried: no namespace yet)"
             continue
@@ -229,8 +270,10 @@ def _dry_run(api: Api, objects: JobObjects, *, exists: bool) -> None:
         api.apply(objects.budget, dry_run=True)
 
 
-def _is_spent(body: Body) -> bool:
-    return bool(at(body, "metadata", "deletionTimestamp")) or state_of(body).outcome == "failed"
+def _is_spent(body: Body, *, succeeded: bool) -> bool:
+    """Return whether a job is to be replaced; one that has succeeded only if so asked."""
+    ends = ("failed", "succeeded") if succeeded else ("failed",)
+    return bool(at(body, "metadata", "deletionTimestamp")) or state_of(body).outcome in ends
 
 
 def _remove(api: Api, body: Body) -> None:
@@ -289,7 +332,3 @@ def _left(limit_s: float | None, began: float, clock: Callable[[], float]) -> in
     if limit_s is None:
         return WATCH_S
     return max(0, min(WATCH_S, round(limit_s - (clock() - began))))
-
-
-def _is_missing_namespace(error: Any) -> bool:
-    return "namespaces" in str(error)

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from xtransfer.cluster.manifests import Body, Manifest, at, pod_templates
 from xtransfer.cluster.rules_jobs import LONGEST_NAME
+from xtransfer.cluster.rules_kueue import QUEUE, TEMPLATE_QUEUE
 from xtransfer.documents import parse_yaml
 from xtransfer.errors import ConfigError
 from xtransfer.identity import key_of
+from xtransfer.logs import JOB_VARIABLE
 
 TEMPLATE = "xt-template"
 EXPERIMENT_FILE = "experiment.yaml"
@@ -85,6 +87,9 @@ def assemble(
     job["metadata"].setdefault("labels", {}).update(labels)
     # Kueue suspends by itself; what is applied without the field leaves it to Kueue.
     job["spec"].pop("suspend", None)
+    queue = (job["metadata"].get("annotations") or {}).pop(TEMPLATE_QUEUE, None)
+    if queue:
+        job["metadata"]["labels"][QUEUE] = queue
     config = _config(f"{name}-{key_of(text)[:10]}", namespace, labels, text)
     mounted = False
     for each in pod_templates(job):
@@ -96,6 +101,8 @@ def assemble(
         for _, container in each.containers():
             if image:
                 _in_place(container)["image"] = image
+            if each.role == "head":
+                _set_variable(container, JOB_VARIABLE, name)
     if not mounted:
         raise ConfigError(
             template.file,
@@ -124,8 +131,15 @@ def owned(body: Body, job: Body) -> Body:
 
 
 def surroundings(manifests: Sequence[Manifest]) -> list[Body]:
-    """Return what has to be there before the first job: all but jobs and what belongs to one."""
-    first = ("Namespace", "PriorityClass", "ServiceAccount", "Role", "ResourceFlavor")
+    """Return what has to be there before the first job: all but jobs and what belongs to one.
+
+    What closes the namespace comes right after it, and what needs somebody else's CRDs last: where those are
+    missing, nothing is left open.
+    """
+    first = (
+        *("Namespace", "NetworkPolicy", "PriorityClass", "ServiceAccount", "Role", "RoleBinding"),
+        *("PersistentVolumeClaim", "ConfigMap", "ResourceFlavor"),
+    )
     kept = [m.body for m in manifests if m.kind not in OF_A_JOB or _is_dashboard(m)]
     return sorted(
         kept,
@@ -135,7 +149,12 @@ def surroundings(manifests: Sequence[Manifest]) -> list[Body]:
 
 def store_of(objects: JobObjects) -> str:
     """Return the store's URL that the job's placement names, empty where none is found."""
-    for body in objects.shared:
+    return store_in(objects.shared)
+
+
+def store_in(configs: Iterable[Body]) -> str:
+    """Return the store's URL that the placement among some ConfigMaps names, empty where none does."""
+    for body in configs:
         for text in (body.get("data") or {}).values():
             try:
                 found = parse_yaml(str(text), "")
@@ -210,6 +229,12 @@ def _budget(manifests: Sequence[Manifest], name: str, labels: dict[str, str]) ->
             body["spec"]["selector"] = {"matchLabels": {JOB_LABEL: name, "xtransfer/role": "head"}}
             return body
     return None
+
+
+def _set_variable(container: Mapping[str, Any], name: str, value: str) -> None:
+    """Set a variable of a container: the head's go to the driver, which Ray starts there."""
+    known = [each for each in container.get("env") or () if each.get("name") != name]
+    _in_place(container)["env"] = [*known, {"name": name, "value": value}]
 
 
 def _is_dashboard(manifest: Manifest) -> bool:

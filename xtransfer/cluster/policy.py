@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from xtransfer.cluster import (
     rules_jobs,
     rules_kueue,
+    rules_nodes,
     rules_pods,
     rules_ray,
     rules_room,
@@ -24,6 +25,7 @@ from xtransfer.cluster.rules import Hit, Rule
 RULES: tuple[Rule, ...] = (
     *rules_jobs.RULES,
     *rules_ray.RULES,
+    *rules_nodes.RULES,
     *rules_pods.RULES,
     *rules_kueue.RULES,
     *rules_space.RULES,

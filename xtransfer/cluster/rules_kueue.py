@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from xtransfer.cluster.manifests import Manifest, at, cluster_spec
-from xtransfer.cluster.rules import Rule, each
+from xtransfer.cluster.rules import Hit, Rule, each
 
 QUEUE = "kueue.x-k8s.io/queue-name"
+TEMPLATE_QUEUE = "xtransfer/queue"
+"""Annotation of a template: the queue of the jobs that are made of it. Kueue does not know it."""
 ELASTIC = "kueue.x-k8s.io/elastic-job"
 MOST_GROUPS = 17
 """Worker groups: a workload has at most 18 pod sets, and the head is one."""
@@ -16,7 +18,16 @@ Found = Iterator[tuple[str, str]]
 
 
 def _queued(manifest: Manifest) -> bool:
-    return QUEUE in manifest.labels
+    return QUEUE in manifest.labels or TEMPLATE_QUEUE in manifest.annotations
+
+
+def _template(manifest: Manifest) -> Found:
+    # `submit` takes `suspend` away, so what has it is a template.
+    if QUEUE in manifest.labels and at(manifest.body, "spec", "suspend"):
+        yield (
+            f"metadata.labels.{QUEUE}",
+            "is on a suspended template, which Kueue starts as soon as it is applied",
+        )
 
 
 def _misplaced(manifest: Manifest) -> Found:
@@ -51,6 +62,24 @@ def _elastic(manifest: Manifest) -> Found:
         yield f"metadata.annotations.{ELASTIC}", 'is not "true", but the cluster autoscales'
 
 
+def _spaces(manifests: Sequence[Manifest]) -> Iterator[Hit]:
+    name = "kubernetes.io/metadata.name"
+    selected = {
+        m.name: at(m.body, "spec", "namespaceSelector", "matchLabels", name)
+        for m in manifests
+        if m.kind == "ClusterQueue"
+    }
+    for manifest in manifests:
+        wanted = selected.get(str(at(manifest.body, "spec", "clusterQueue")))
+        space = at(manifest.body, "metadata", "namespace")
+        if manifest.kind == "LocalQueue" and wanted and wanted != space:
+            yield (
+                manifest,
+                "metadata.namespace",
+                f"is '{space}', and its ClusterQueue takes jobs of '{wanted}' only",
+            )
+
+
 def _two_queues(manifest: Manifest) -> Found:
     if _queued(manifest) and "volcano.sh/queue-name" in manifest.labels:
         yield "metadata.labels", "names a queue of Kueue and one of Volcano"
@@ -59,6 +88,11 @@ def _two_queues(manifest: Manifest) -> Found:
 RAY = ("RayJob", "RayCluster")
 RULES = (
     Rule(name="kueue-label", look=each(_misplaced, *RAY), remedy="Make it a label."),
+    Rule(
+        name="kueue-template",
+        look=each(_template, "RayJob"),
+        remedy=f"Name the queue by the annotation {TEMPLATE_QUEUE}: `submit` makes the label of it.",
+    ),
     Rule(
         name="kueue-shutdown",
         look=each(_shutdown, "RayJob"),
@@ -74,6 +108,11 @@ RULES = (
         name="kueue-elastic",
         look=each(_elastic, *RAY),
         remedy="Set it, or turn enableInTreeAutoscaling off.",
+    ),
+    Rule(
+        name="kueue-namespace",
+        look=_spaces,
+        remedy="Select the queue's own namespace, or no job is ever admitted.",
     ),
     Rule(name="two-queues", look=each(_two_queues, *RAY), remedy="Remove one."),
 )

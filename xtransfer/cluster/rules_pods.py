@@ -25,9 +25,10 @@ VOLUMES = frozenset(
 SECRET_NAME = re.compile(
     r"SECRET|TOKEN|PASSW|CREDENTIAL|ACCESS_KEY|API_KEY|PRIVATE_KEY", re.IGNORECASE
 )
-# An access key of AWS, a token of the Hugging Face hub, a private key.
+# An access key of AWS, a token of the Hugging Face hub, a private key, a URL with a password.
 SECRET_VALUE = re.compile(
     r"\b(AKIA|ASIA)[A-Z0-9]{16}\b|\bhf_[A-Za-z]{30,}|-----BEGIN [A-Z ]*PRIVATE"
+    r"|://[^\s/:@]*:[^\s/@]+@"
 )
 
 Found = Iterator[tuple[str, str]]

@@ -6,7 +6,6 @@ import itertools
 from collections.abc import Iterator
 
 from xtransfer.cluster.manifests import Manifest, at, cluster_spec, pod_templates
-from xtransfer.cluster.quantities import quantity
 from xtransfer.cluster.rules import Rule, each
 
 GRACE_S = 120
@@ -51,23 +50,6 @@ def _child(manifest: Manifest) -> Found:
         yield "metadata", "is the child of a RayJob, which the autoscaler changes by JSON patches"
 
 
-def _head_cpus(manifest: Manifest) -> Found:
-    path, spec = cluster_spec(manifest.body) or ("", {})
-    if at(spec, "headGroupSpec", "rayStartParams", "num-cpus") != "0":
-        yield f"{path}.headGroupSpec.rayStartParams.num-cpus", 'is not "0": trials run on the head'
-
-
-def _head_memory(manifest: Manifest) -> Found:
-    for each_ in pod_templates(manifest.body):
-        if each_.role != "head":
-            continue
-        resources = at(each_.spec, "containers", 0, "resources") or {}
-        asked, most = at(resources, "requests", "memory"), at(resources, "limits", "memory")
-        if asked is None or most is None or quantity(asked) != quantity(most):
-            where = f"{each_.path}.spec.containers[0].resources"
-            yield where, f"memory request {asked or 'none'} is not the limit {most or 'none'}"
-
-
 def _head_eviction(manifest: Manifest) -> Found:
     name = "cluster-autoscaler.kubernetes.io/safe-to-evict"
     for each_ in pod_templates(manifest.body):
@@ -89,17 +71,6 @@ def _grace(manifest: Manifest) -> Found:
         grace = each_.spec.get("terminationGracePeriodSeconds") or 30
         if each_.role == "worker" and grace < GRACE_S:
             yield f"{each_.path}.spec.terminationGracePeriodSeconds", f"is {grace}"
-
-
-def _shm(manifest: Manifest) -> Found:
-    for each_ in pod_templates(manifest.body):
-        if each_.role != "worker":
-            continue
-        mounts = at(each_.spec, "containers", 0, "volumeMounts") or []
-        name = next((m.get("name") for m in mounts if m.get("mountPath") == "/dev/shm"), None)  # noqa: S108
-        volumes = {volume.get("name"): volume for volume in each_.spec.get("volumes") or ()}
-        if at(volumes.get(name, {}), "emptyDir", "medium") != "Memory":
-            yield f"{each_.path}.spec.volumes", "has no emptyDir in memory at /dev/shm"
 
 
 def _groups(manifest: Manifest) -> Iterator[tuple[str, dict[str, object]]]:
@@ -175,12 +146,6 @@ RULES = (
         look=each(_child, "RayCluster"),
         remedy="Leave it out: applying it again undoes what the autoscaler did.",
     ),
-    Rule(name="head-cpus", look=each(_head_cpus, *RAY), remedy='Set it to "0".'),
-    Rule(
-        name="head-memory",
-        look=each(_head_memory, *RAY),
-        remedy="Make them equal: a head over its request is killed first.",
-    ),
     Rule(
         name="head-eviction",
         look=each(_head_eviction, *RAY),
@@ -195,11 +160,6 @@ RULES = (
         name="grace",
         look=each(_grace, *RAY),
         remedy=f"Give {GRACE_S} s or more: less cuts preStop short of a checkpoint.",
-    ),
-    Rule(
-        name="shared-memory",
-        look=each(_shm, *RAY),
-        remedy="Mount one: Ray's object store is there, and the default has 64 MB.",
     ),
     Rule(
         name="scale-to-zero",

@@ -45,6 +45,15 @@ def _budget_head(manifests: Sequence[Manifest]) -> Iterator[Hit]:
                 yield manifest, each_.path, "no PodDisruptionBudget selects the head"
 
 
+def _budget_once(manifests: Sequence[Manifest]) -> Iterator[Hit]:
+    budgets = _of(manifests, "PodDisruptionBudget")
+    for manifest in _of(manifests, "RayJob"):
+        for each_ in pod_templates(manifest.body):
+            found = [b.name for b in budgets if _selects(b, each_.labels, "head")]
+            if each_.role == "head" and len(found) > 1:
+                yield manifest, each_.path, f"budgets {', '.join(found)} all select the head"
+
+
 def _selects(budget: Manifest, labels: Mapping[str, str], node: str) -> bool:
     """Return whether a budget selects pods of these labels and those that the operator adds."""
     selector = at(budget.body, "spec", "selector") or {}
@@ -99,6 +108,27 @@ def _role(manifest: Manifest) -> Found:
             yield path, "grants running commands in pods"
 
 
+def _subjects(manifests: Sequence[Manifest]) -> Iterator[Hit]:
+    """Find accounts that a binding names in another namespace than these manifests make them in."""
+    accounts: dict[str, set[str]] = {}
+    for manifest in _of(manifests, "ServiceAccount"):
+        accounts.setdefault(manifest.name, set()).add(_space(manifest))
+    for binding in _of(manifests, "RoleBinding"):
+        for index, subject in enumerate(binding.body.get("subjects") or ()):
+            made = accounts.get(subject.get("name"), set())
+            named = str(subject.get("namespace") or "")
+            if subject.get("kind") == "ServiceAccount" and made and named not in made:
+                yield (
+                    binding,
+                    f"subjects[{index}].namespace",
+                    f"is '{named}', and the account is made in '{min(made)}'",
+                )
+
+
+def _space(manifest: Manifest) -> str:
+    return str(at(manifest.body, "metadata", "namespace") or "")
+
+
 def _references(manifests: Sequence[Manifest]) -> Iterator[Hit]:
     """Find ConfigMaps that a job names by what they are called before the hash suffix."""
     names = {manifest.name for manifest in _of(manifests, "ConfigMap")}
@@ -145,6 +175,11 @@ RULES = (
         remedy="Add one with minAvailable: 1 for it.",
     ),
     Rule(
+        name="budget-once",
+        look=_budget_once,
+        remedy="Keep one: the API server evicts no pod of two budgets, it answers 500.",
+    ),
+    Rule(
         name="namespace-security",
         look=each(_enforced, "Namespace"),
         remedy="Set the label to restricted.",
@@ -158,6 +193,11 @@ RULES = (
         name="role",
         look=each(_role, "Role", "ClusterRole"),
         remedy="Grant what submitting needs: see base/rbac.yaml.",
+    ),
+    Rule(
+        name="binding-subject",
+        look=_subjects,
+        remedy="Leave it out where kustomize's `namespace` fills it in: else nobody has the role.",
     ),
     Rule(
         name="config-reference",

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Protocol
 
 from xtransfer.errors import ConfigError, XtransferError
-from xtransfer.placement import Tracking
+from xtransfer.placement import Tracking, tracking_fault
 from xtransfer.plan import Plan
 from xtransfer.records import Record
 from xtransfer.tracking.facts import Facts, facts_of
@@ -42,13 +42,15 @@ def sinks_of(tracking: Tracking, experiment: str) -> list[Sink]:
     """Return where an experiment's steps are to be shown; connects nowhere yet.
 
     Raises:
-        ConfigError: when what is asked for is not installed.
+        ConfigError: when what is asked for is not installed, or a URI carries credentials.
     """
     from xtransfer.tracking.events import EventFiles
     from xtransfer.tracking.runs import MlflowRuns
 
     found: list[Sink] = []
     if tracking.mlflow is not None:
+        if fault := tracking_fault(tracking.mlflow):  # by `xtransfer track --mlflow`
+            raise ConfigError("tracking.mlflow", fault)
         _need("mlflow", "tracking.mlflow")
         found.append(MlflowRuns(tracking.mlflow, experiment))
     if tracking.tensorboard is not None:
