@@ -70,6 +70,20 @@ def test_a_step_is_done_once(bench: Workbench, worked: Worked) -> None:
     assert worked.keys == [step.key]
 
 
+def test_a_node_keeps_no_more_files_of_ended_steps_than_its_placement_says(
+    bench: Workbench, worked: Worked
+) -> None:
+    bench = replace(bench, placement=Placement(scratch_gb=1e-9))
+    step = first(bench, "select")
+    parents_of(bench, first(bench, "train"))
+    for key in step.inputs.values():
+        run_step(bench.plan.steps[key], bench)
+    run_step(step, bench)
+    kept = {path.parent.name for path in bench.scratch.glob("*/*/weights")}
+    assert kept == {bench.plan.steps[key].folder.split("/")[1] for key in step.inputs.values()}
+    assert worked.keys
+
+
 def flip(store: Store, name: str) -> None:
     data = bytearray(store.read(name))
     data[0] ^= 1

@@ -36,9 +36,10 @@ def run_step(step: Step, bench: Workbench) -> Record:
     Raises:
         StepBusy: when another process is at work on it, or took it over while this one was silent.
     """
-    with holding(
-        bench.store, step.key, seconds=bench.placement.lease_s, clock=bench.clock
-    ) as lease:
+    with (
+        bench.holds,
+        holding(bench.store, step.key, seconds=bench.placement.lease_s, clock=bench.clock) as lease,
+    ):
         found = sound_record(bench.store, step)
         if found is not None:
             lease.outcome = "found"

@@ -154,6 +154,10 @@ class Placement(Settings):
     tracking: Tracking = Tracking()
     scratch: str | None = None
     """Folder for downloaded files on each node; None: a temporary one."""
+    scratch_gb: float | None = Field(default=8.0, gt=0)
+    """Gigabytes (10^9 bytes) of downloaded files that a node keeps: beyond that, whole steps' files go that no
+    running step uses, the least recently used first. Files that are in use stay, even beyond it. What running
+    steps write (checkpoints, a trial's weights) comes on top. None: no bound."""
 
 
 def load_placement(path: Path | None, overrides: Sequence[str] = ()) -> Placement:

@@ -78,6 +78,7 @@ retries: 2
 s3: {endpoint_url: "http://localhost:1", region: x, attempts: 8, base_pause_s: 0.1, longest_pause_s: 20.0,
      give_up_after_s: 300.0, connect_timeout_s: 10.0, read_timeout_s: 60.0, part_mib: 16, parallel_parts: 4}
 scratch: scratch
+scratch_gb: 8.0
 """
 JUNK: Any = {"junk": [{}]}
 """No field of any section takes this."""
@@ -172,6 +173,7 @@ PLACES_OUT_OF_RANGE: dict[str, tuple[Any, ...]] = {
     "s3.part_mib": (4, 0, -1, 5.5, "x"),
     "s3.parallel_parts": NUMBERS["positive"],
     "scratch": (5, [], {"a": 1}),
+    "scratch_gb": (0, -1, float("inf"), "x"),
 }  # fmt: skip
 
 OVERRIDES = (
