@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import secrets
 import shutil
@@ -18,6 +17,7 @@ from xtransfer.failures import DIED, forget, note_failure, note_of, reason
 from xtransfer.folders import private_folder, remove_orphans
 from xtransfer.frontier import Frontier
 from xtransfer.gauges import Board, MeasuredBoard
+from xtransfer.journal import leave_plan
 from xtransfer.lanes import full_lanes
 from xtransfer.leases import holder
 from xtransfer.packing import gpus_of
@@ -89,8 +89,7 @@ def _work(plan: Plan, store: Store, placement: Placement, board: Board) -> Summa
         board.changed(key, "recorded", "")
     if len(done) == len(plan.steps):
         return Summary(total=len(done), done_before=len(done), done_now=0, failed={}, blocked={})
-    name = f"plans/{plan.experiment}-{plan.key}.json"
-    store.write(name, json.dumps(plan.to_json()).encode())
+    name = leave_plan(store, plan)
     forget(store, plan.steps.keys() - done)
     with _scratch(placement) as scratch, ray_session(placement):
         if placement.ray.address != "local":

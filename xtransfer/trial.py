@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
 import time
@@ -26,6 +25,7 @@ from xtransfer.errors import (
 )
 from xtransfer.execute import run_step
 from xtransfer.failures import note_failure
+from xtransfer.journal import read_plan
 from xtransfer.leaving import Notice
 from xtransfer.logs import StoreLog
 from xtransfer.placement import Placement
@@ -134,4 +134,4 @@ class _Throttle:
 
 @lru_cache(maxsize=4)
 def _plan(store: Store, name: str) -> Plan:
-    return Plan.from_json(json.loads(store.read(name)))
+    return read_plan(store, name)
