@@ -96,8 +96,9 @@ class S3(Settings):
     endpoint_url: str | None = None
     """None: AWS_ENDPOINT_URL, else Amazon's."""
     region: str | None = None
-    attempts: int = Field(default=8, ge=1)
-    """Tries of one request, the first included."""
+    attempts: int | None = Field(default=None, ge=1)
+    """Tries of one request, the first included. None: as many as `give_up_after_s` has time for; 8 as long as
+    the service has never answered, so that a wrong address is told soon."""
     base_pause_s: float = Field(default=0.1, ge=0)
     """The pause after try n is a random time up to this x 2^(n-1) ..."""
     longest_pause_s: float = Field(default=20.0, ge=0)

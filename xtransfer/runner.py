@@ -122,7 +122,8 @@ def _tune(
 
     from xtransfer.execute import run_step
     from xtransfer.leaving import ask_to_leave
-    from xtransfer.search import PlanSearcher, ProgressRelay
+    from xtransfer.relays import ProgressRelay
+    from xtransfer.search import PlanSearcher
     from xtransfer.sweeps.scheduler import SweepScheduler
     from xtransfer.trial import run_trial
     from xtransfer.workbench import Workbench

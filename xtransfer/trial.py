@@ -107,8 +107,9 @@ def run_trial(
 
 
 def store_of(placement: Placement) -> Store:
-    """Open the placement's store."""
-    return open_store(placement.store, options=StoreOptions(**placement.s3.model_dump()))
+    """Open the placement's store, which has answered the driver: if it is away, it is waited for."""
+    options = StoreOptions(**placement.s3.model_dump(), answers=True)
+    return open_store(placement.store, options=options)
 
 
 class _Throttle:

@@ -21,7 +21,7 @@ from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 
 from xtransfer.errors import StoreError
 from xtransfer.plan import Plan, Step
-from xtransfer.search import FailureRelay
+from xtransfer.relays import FailureRelay
 from xtransfer.store import Store
 from xtransfer.sweeps.rungs import TOP, Ruling, leave_ruling, read_ruling, read_rulings
 

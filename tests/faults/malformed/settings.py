@@ -167,7 +167,7 @@ PLACES_OUT_OF_RANGE: dict[str, tuple[Any, ...]] = {
     "concurrent": (0, -1, 1.5, "x"),
     "lease_s": (0.0, 0.5, 1e9, float("nan"), "x"),
     "retries": (-1, 1.5, "x"),
-    "s3.attempts": NUMBERS["positive"],
+    "s3.attempts": (0, -1, 1.5, "x"),
     "s3.base_pause_s": (-1.0, float("nan"), float("inf"), "x"),
     "s3.give_up_after_s": NUMBERS["above zero"][:2],
     "s3.part_mib": (4, 0, -1, 5.5, "x"),
