@@ -152,6 +152,18 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(store: Store, da
     assert step_of(store) == 2
 
 
+def test_new_checkpoints_stay_after_the_newest_ones_were_damaged(store: Store) -> None:
+    for step in (8, 9):
+        save(store, step)
+        store.write(manifest_of(store, step)[1]["object"], b"damaged")
+    # The trial went back to its start, and none of its new checkpoints has as many steps.
+    assert load_checkpoint(store, KEY) is None
+    for step in (1, 2, 3):
+        save(store, step)
+        assert step_of(store) == step
+    assert {name.split("/")[2] for name in names(store)} == {"000000002", "000000003"}
+
+
 def test_a_trial_with_nothing_but_damage_starts_anew(store: Store) -> None:
     save(store, 2)
     flip_a_byte(store)

@@ -36,7 +36,8 @@ def save_checkpoint(
 ) -> None:
     """Write a checkpoint of trial `key` and drop all but the last `kept`.
 
-    The file is made in `scratch` first (None: the system's folder for temporary files).
+    Those of later steps go, too: the trial has gone back behind them, because they are damaged or of no use
+    to it. The file is made in `scratch` first (None: the system's folder for temporary files).
     """
     from safetensors.torch import save_file
 
@@ -55,8 +56,10 @@ def save_checkpoint(
         }
         store.upload(name, path)
     store.write(f"{prefix}/manifest.json", _sealed(manifest))
-    for old in _manifests(store, key)[kept:]:
-        _delete(store, old.rsplit("/", 1)[0])
+    found, own = _manifests(store, key), f"{prefix}/manifest.json"
+    later, others = [n for n in found if n > own], [n for n in found if n <= own]
+    for gone in later + others[kept:]:
+        _delete(store, gone.rsplit("/", 1)[0])
 
 
 def load_checkpoint(store: Store, key: str) -> tuple[dict[str, Any], dict[str, Any]] | None:
