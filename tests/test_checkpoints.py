@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -162,6 +163,29 @@ def test_new_checkpoints_stay_after_the_newest_ones_were_damaged(store: Store) -
         save(store, step)
         assert step_of(store) == step
     assert {name.split("/")[2] for name in names(store)} == {"000000002", "000000003"}
+
+
+def test_tensors_come_through_a_file_that_is_gone_afterwards(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(store, 2)
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    read: list[str] = []
+    whole = type(store).read
+
+    def noted(store: Any, name: str) -> bytes:
+        read.append(name)
+        return whole(store, name)
+
+    monkeypatch.setattr(type(store), "read", noted)
+    found = load_checkpoint(store, KEY, scratch=scratch)
+    assert found is not None
+    assert torch.equal(found[1]["weights/a"], torch.full((3, 2), 2.0))
+    assert read == [
+        f"resume/{KEY}/000000002/manifest.json"
+    ]  # a read holds the whole object in memory
+    assert list(scratch.iterdir()) == []
 
 
 def test_a_trial_with_nothing_but_damage_starts_anew(store: Store) -> None:

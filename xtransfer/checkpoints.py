@@ -36,8 +36,15 @@ def save_checkpoint(
 ) -> None:
     """Write a checkpoint of trial `key` and drop all but the last `kept`.
 
-    Those of later steps go, too: the trial has gone back behind them, because they are damaged or of no use
-    to it. The file is made in `scratch` first (None: the system's folder for temporary files).
+    Those of later steps go, too: the trial has gone back behind them, because they are damaged. The file is made in `scratch` first (None: the system's folder for temporary files).
+
+    Args:
+        store: where it goes.
+        key: of the trial.
+        state: scalars; `step` is the number of optimizer steps taken.
+        tensors: by name.
+        kept: most checkpoints of the trial to keep, this one included.
+        scratch: folder for temporary files.
     """
     from safetensors.torch import save_file
 
@@ -62,17 +69,30 @@ def save_checkpoint(
         _delete(store, gone.rsplit("/", 1)[0])
 
 
-def load_checkpoint(store: Store, key: str) -> tuple[dict[str, Any], dict[str, Any]] | None:
-    """Return (state, tensors) of the newest whole checkpoint of trial `key`, None without one."""
-    from safetensors.torch import load
+def load_checkpoint(
+    store: Store, key: str, *, scratch: Path | None = None
+) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """Return (state, tensors) of the newest whole checkpoint of trial `key`, None without one.
+
+    The tensors are pages of a file, which is gone from its folder and from the disk with the last of them:
+    what is to stay has to be copied.
+
+    Args:
+        store: where it is.
+        key: of the trial.
+        scratch: folder for temporary files.
+    """
+    from safetensors.torch import load_file
 
     for name in _manifests(store, key):
         try:
             manifest = read_manifest(store, name)
-            blob = store.read(manifest["object"])
-            if hashlib.sha256(blob).hexdigest() != manifest["sha256"]:
-                raise ValueError("the tensors differ from their digest")
-            return manifest["state"], load(blob)
+            with temporary_folder(scratch) as folder, enough_space(folder):
+                path = folder / "state.safetensors"
+                store.download(manifest["object"], path)
+                if file_digest(path) != manifest["sha256"]:
+                    raise ValueError("the tensors differ from their digest")
+                return manifest["state"], load_file(path)
         except (NotFound, ValueError, KeyError, TypeError) as error:
             log.warning("%s: passed over a damaged checkpoint: %s", name, error)
     return None

@@ -72,7 +72,9 @@ class Context:
     """Most optimizer steps left out one after the other, where the specification lets any be ..."""
     skips_in_all: int = 20
     """... and in all."""
-    resume: Checkpoint | None = None
+    resume: Callable[[], Checkpoint | None] = lambda: None
+    """Return what to go on from, None for nothing. Called once; the loop copies what it needs of it, so that its
+    tensors last no longer than taking them up."""
 
 
 def device_of(gpus: float) -> str:

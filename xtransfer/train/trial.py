@@ -166,7 +166,7 @@ def _train(
         skips_in_all=placement.skips_in_all,
         rungs=rungs_of(step),
         goes_on=lambda rung, best: ruled(step, bench, rung=rung, score=best).goes_on,
-        resume=_resume(step.key, bench),
+        resume=lambda: _resume(step.key, bench),
     )
     if context.engine == "deepspeed":
         ensure_process_group()
@@ -215,7 +215,7 @@ def ensure_process_group() -> None:
 
 
 def _resume(key: str, bench: Workbench) -> Checkpoint | None:
-    found = load_checkpoint(bench.store, key)
+    found = load_checkpoint(bench.store, key, scratch=bench.scratch)
     return None if found is None else Checkpoint(state=found[0], tensors=found[1])
 
 
