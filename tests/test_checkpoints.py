@@ -188,6 +188,22 @@ def test_tensors_come_through_a_file_that_is_gone_afterwards(
     assert list(scratch.iterdir()) == []
 
 
+def test_a_checkpoint_of_other_rows_is_passed_over(store: Store, caplog: Any) -> None:
+    for step, rows in ((1, "a"), (2, "b")):
+        save_checkpoint(store, KEY, state={"step": step}, tensors={}, rows=rows)
+    for rows, step in (("a", 1), ("b", 2), ("", 2)):
+        found = load_checkpoint(store, KEY, rows=rows)
+        assert found is not None
+        assert found[0]["step"] == step
+    assert "000000002/manifest.json: passed over a checkpoint whose embedding has other rows" in (
+        caplog.text
+    )
+    assert load_checkpoint(store, KEY, rows="c") is None
+    # One that does not say it is taken.
+    save(store, 3)
+    assert load_checkpoint(store, KEY, rows="c") is not None
+
+
 def test_a_trial_with_nothing_but_damage_starts_anew(store: Store) -> None:
     save(store, 2)
     flip_a_byte(store)

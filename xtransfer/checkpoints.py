@@ -31,18 +31,21 @@ def save_checkpoint(
     *,
     state: Mapping[str, Any],
     tensors: Mapping[str, Any],
+    rows: str = "",
     kept: int = 2,
     scratch: Path | None = None,
 ) -> None:
     """Write a checkpoint of trial `key` and drop all but the last `kept`.
 
-    Those of later steps go, too: the trial has gone back behind them, because they are damaged. The file is made in `scratch` first (None: the system's folder for temporary files).
+    Those of later steps go, too: the trial has gone back behind them, because they are damaged or of no use
+    to it. The file is made in `scratch` first (None: the system's folder for temporary files).
 
     Args:
         store: where it goes.
         key: of the trial.
         state: scalars; `step` is the number of optimizer steps taken.
         tensors: by name.
+        rows: digest of what the rows of the embedding stand for.
         kept: most checkpoints of the trial to keep, this one included.
         scratch: folder for temporary files.
     """
@@ -60,6 +63,7 @@ def save_checkpoint(
             "object": name,
             "size": path.stat().st_size,
             "sha256": digest,
+            **({"rows": rows} if rows else {}),
         }
         store.upload(name, path)
     store.write(f"{prefix}/manifest.json", _sealed(manifest))
@@ -70,7 +74,7 @@ def save_checkpoint(
 
 
 def load_checkpoint(
-    store: Store, key: str, *, scratch: Path | None = None
+    store: Store, key: str, *, rows: str = "", scratch: Path | None = None
 ) -> tuple[dict[str, Any], dict[str, Any]] | None:
     """Return (state, tensors) of the newest whole checkpoint of trial `key`, None without one.
 
@@ -80,6 +84,7 @@ def load_checkpoint(
     Args:
         store: where it is.
         key: of the trial.
+        rows: as `save_checkpoint` was given it; a checkpoint of other rows is passed over.
         scratch: folder for temporary files.
     """
     from safetensors.torch import load_file
@@ -87,6 +92,13 @@ def load_checkpoint(
     for name in _manifests(store, key):
         try:
             manifest = read_manifest(store, name)
+            if rows and manifest.get("rows", rows) != rows:
+                log.warning(
+                    "%s: passed over a checkpoint whose embedding has other rows, as after a change of "
+                    "train.compact_vocabulary",
+                    name,
+                )
+                continue
             with temporary_folder(scratch) as folder, enough_space(folder):
                 path = folder / "state.safetensors"
                 store.download(manifest["object"], path)

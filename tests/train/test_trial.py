@@ -15,7 +15,7 @@ import torch
 from tests.small import small_bench
 from tests.train.faults import astray
 from xtransfer.checkpoints import newest_checkpoint
-from xtransfer.errors import Diverged, OutOfMemory, StepError
+from xtransfer.errors import Diverged, OutOfMemory, StepError, StepLeft
 from xtransfer.execute import run_step
 from xtransfer.plan import Step
 from xtransfer.records import Record
@@ -54,6 +54,23 @@ class Small:
             return whole(run, number, rows, chosen)
 
         monkeypatch.setattr(loop._Run, "_loss", loss)
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_a_checkpoint_of_another_vocabulary_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any, before: bool
+) -> None:
+    bench, trial = small_bench(tmp_path, {"compact_vocabulary": before, **SAVE})
+    saved_every_time(monkeypatch)
+    with pytest.raises(StepLeft):
+        run_step(trial, replace(bench, leaving=lambda: "its node is going"))
+    assert newest_checkpoint(bench.store, trial.key)
+    train = bench.placement.train.model_copy(update={"compact_vocabulary": not before})
+    placement = bench.placement.model_copy(update={"train": train})
+    with caplog.at_level(logging.WARNING):
+        record = run_step(trial, replace(bench, placement=placement))
+    assert record.result["steps"] == STEPS
+    assert "passed over a checkpoint whose embedding has other rows" in caplog.text
 
 
 # --- what is not finite --------------------------------------------------------------------------
