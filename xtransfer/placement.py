@@ -30,7 +30,8 @@ class TrainResources(Resources):
     plain torch where it has one: the same AdamW, without the copies that sharding takes."""
     zero_stage: Literal[0, 1, 2, 3] = 0
     micro_batch: int | None = Field(default=None, ge=1)
-    """Most examples in one forward pass of one worker; None: the worker's whole share."""
+    """Most examples in one forward pass of one worker; None: the worker's whole share. The global batch is the
+    same. Dropout draws a mask for each pass, so with it another size is another draw of the same trial."""
     resume_every_s: float = Field(default=60.0, gt=0)
     """Seconds between two resumable checkpoints."""
     resume_kept: int = Field(default=2, ge=1)

@@ -58,6 +58,14 @@ def test_a_resumed_run_equals_an_undisturbed_one_bit_for_bit() -> None:
         assert (resumed.best_step, resumed.steps) == (undisturbed.best_step, undisturbed.steps)
 
 
+def test_micro_batches_draw_masks_of_their_own() -> None:
+    one, other, again = (
+        train_tiny(SPEC, Context(pad_id=1, micro_batch=size), dropout=0.2) for size in (4, 2, 2)
+    )
+    assert same(other.weights, again.weights)
+    assert not all(torch.allclose(one.weights[n], other.weights[n], atol=1e-5) for n in one.weights)
+
+
 @pytest.mark.parametrize("snapshots", [None, {"count": 2, "which": "last"}])
 def test_the_tensors_of_a_checkpoint_go_once_they_are_taken_up(
     snapshots: dict[str, Any] | None,
@@ -80,7 +88,7 @@ def test_the_tensors_of_a_checkpoint_go_once_they_are_taken_up(
     assert left[0] == 0
 
 
-def test_micro_batches_change_nothing_but_rounding() -> None:
+def test_micro_batches_without_dropout_change_nothing_but_rounding() -> None:
     whole = train_tiny(SPEC, Context(pad_id=1))
     parts = train_tiny(SPEC, Context(pad_id=1, micro_batch=2))
     for name, value in whole.weights.items():

@@ -162,6 +162,8 @@ def test_a_trial_goes_on_in_half_the_bites(
     assert (note["asked"], note["micro_batch"]) == (asked, used // 2)
     assert note["why"].startswith(f"out of memory with micro-batches of {used} (")
     assert "can't allocate memory" in note["why"]
+    assert record.placement["train"]["micro_batch"] == asked
+    assert "micro_batch" not in expected.placement  # what was asked for is what it ran with
     assert f"It goes on with micro-batches of {used // 2}." in caplog.text
     # From the checkpoint, not from the start; and nothing but the size of the bites is new.
     assert sorted({step for step, _ in small.rows}) == list(range(STEPS))
