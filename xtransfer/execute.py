@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import platform
 import time
 from collections.abc import Mapping
@@ -12,7 +13,7 @@ from typing import Any
 
 from xtransfer import __version__
 from xtransfer.checkpoints import drop_checkpoints
-from xtransfer.errors import IntegrityError
+from xtransfer.errors import IntegrityError, StoreError
 from xtransfer.folders import temporary_folder
 from xtransfer.leases import Lease, holding
 from xtransfer.outputs import damage
@@ -25,6 +26,8 @@ from xtransfer.store.folder import enough_space
 from xtransfer.watchdog import watched
 from xtransfer.work import WORK
 from xtransfer.workbench import Workbench
+
+log = logging.getLogger(__name__)
 
 UNWATCHED = (*INLINE, "train")
 """What takes no time, and trials, each worker of which watches itself."""
@@ -47,7 +50,12 @@ def run_step(step: Step, bench: Workbench) -> Record:
         record = _do(step, bench, lease)
         lease.outcome = "done"
     if step.kind == "train":
-        drop_checkpoints(bench.store, step.key)
+        try:
+            drop_checkpoints(bench.store, step.key)
+        except (
+            StoreError
+        ) as error:  # the step is done all the same; `store gc` removes what is left
+            log.warning("%s: its checkpoints were not removed: %s", step.folder, error)
     return record
 
 
