@@ -72,6 +72,8 @@ def run_trial(
         tell=_Throttle(log),
     )
     try:
+        if reason := notice.look():  # the thread may not have looked yet
+            raise StepLeft(step.folder, reason, "It has not begun.")
         record = run_step(step, bench)
     except StepBusy as error:
         log.write(f"left alone: {error}")
