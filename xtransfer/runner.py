@@ -68,8 +68,11 @@ def recorded(plan: Plan, store: Store) -> tuple[set[str], set[str]]:
     done = set(load_records(store, kinds, damaged=damaged.append)) & set(plan.steps)
     for error in damaged:
         log.info("damaged: %s", error)
-    suspect = [step for key, step in plan.steps.items() if damaged and key not in done]
-    return done, {step.key for step in suspect if store.exists(record_name(step.folder))}
+    if not damaged:
+        return done, set()
+    there = {info.name for kind in kinds for info in store.list(f"{kind}/")}
+    rest = [step for key, step in plan.steps.items() if key not in done]
+    return done, {step.key for step in rest if record_name(step.folder) in there}
 
 
 def run_plan(plan: Plan, store: Store, placement: Placement, board: Board) -> Summary:
