@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -150,6 +151,57 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(store: Store, da
     # And the run goes on from there.
     save(store, 2)
     assert step_of(store) == 2
+
+
+def test_new_checkpoints_stay_after_the_newest_ones_were_damaged(store: Store) -> None:
+    for step in (8, 9):
+        save(store, step)
+        store.write(manifest_of(store, step)[1]["object"], b"damaged")
+    # The trial went back to its start, and none of its new checkpoints has as many steps.
+    assert load_checkpoint(store, KEY) is None
+    for step in (1, 2, 3):
+        save(store, step)
+        assert step_of(store) == step
+    assert {name.split("/")[2] for name in names(store)} == {"000000002", "000000003"}
+
+
+def test_tensors_come_through_a_file_that_is_gone_afterwards(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(store, 2)
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    read: list[str] = []
+    whole = type(store).read
+
+    def noted(store: Any, name: str) -> bytes:
+        read.append(name)
+        return whole(store, name)
+
+    monkeypatch.setattr(type(store), "read", noted)
+    found = load_checkpoint(store, KEY, scratch=scratch)
+    assert found is not None
+    assert torch.equal(found[1]["weights/a"], torch.full((3, 2), 2.0))
+    assert read == [
+        f"resume/{KEY}/000000002/manifest.json"
+    ]  # a read holds the whole object in memory
+    assert list(scratch.iterdir()) == []
+
+
+def test_a_checkpoint_of_other_rows_is_passed_over(store: Store, caplog: Any) -> None:
+    for step, rows in ((1, "a"), (2, "b")):
+        save_checkpoint(store, KEY, state={"step": step}, tensors={}, rows=rows)
+    for rows, step in (("a", 1), ("b", 2), ("", 2)):
+        found = load_checkpoint(store, KEY, rows=rows)
+        assert found is not None
+        assert found[0]["step"] == step
+    assert "000000002/manifest.json: passed over a checkpoint whose embedding has other rows" in (
+        caplog.text
+    )
+    assert load_checkpoint(store, KEY, rows="c") is None
+    # One that does not say it is taken.
+    save(store, 3)
+    assert load_checkpoint(store, KEY, rows="c") is not None
 
 
 def test_a_trial_with_nothing_but_damage_starts_anew(store: Store) -> None:

@@ -153,6 +153,32 @@ def test_without_knowledge_of_processes_only_time_tells(store: Store, clock: Clo
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b"{}", b'{"epoch": 1}'])
+def test_a_holder_whose_lease_was_damaged_holds_on_and_writes_it_anew(
+    store: Store, data: bytes
+) -> None:
+    lease = claim(store, KEY, seconds=60)
+    store.write(lease.attempt.name, data)
+    lease.check()
+    lease.renew()
+    assert not lease.lost
+    assert holder(store, KEY) == lease.attempt
+    store.write(lease.attempt.name, data)
+    lease.outcome = "done"
+    lease.end()
+    assert states(store) == ["done"]
+
+
+def test_a_holder_whose_lease_is_gone_or_another_s_gives_up(store: Store) -> None:
+    for name in ("gone", "other"):
+        lease = claim(store, KEY, seconds=60)
+        store.delete(lease.attempt.name)
+        if name == "other":  # somebody took the same epoch after the log was cleared
+            assert claim(store, KEY, seconds=60).attempt.epoch == lease.attempt.epoch
+        with pytest.raises(StepBusy):
+            lease.check()
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"[]", b"{}", b'{"epoch": 1}'])
 def test_a_damaged_lease_holds_nothing(store: Store, data: bytes) -> None:
     lease = claim(store, KEY, seconds=60)
     store.write(lease.attempt.name, data)

@@ -32,6 +32,7 @@ IMPURE = (
     "xtransfer.forms",
     "xtransfer.leaving",
     "xtransfer.retrieval",
+    "xtransfer.relays",
     "xtransfer.search",
     "xtransfer.sweeps.scheduler",
     "xtransfer.train",

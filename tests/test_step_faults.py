@@ -14,7 +14,7 @@ from tests.prints import FakePrints
 from xtransfer import execute, leases
 from xtransfer.config import Experiment
 from xtransfer.encoder import encoder_place
-from xtransfer.errors import DataError, InputLost, StepBusy
+from xtransfer.errors import DataError, InputLost, StepBusy, StoreError
 from xtransfer.execute import run_step
 from xtransfer.leases import attempts
 from xtransfer.placement import Placement
@@ -68,6 +68,35 @@ def test_a_step_is_done_once(bench: Workbench, worked: Worked) -> None:
     step = first(bench, "prepare")
     assert run_step(step, bench) == run_step(step, bench)
     assert worked.keys == [step.key]
+
+
+def test_a_clean_up_that_fails_does_not_fail_the_step(
+    bench: Workbench, worked: Worked, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    step = first(bench, "train")
+    parents_of(bench, step)
+
+    def refuse(*_: object) -> None:
+        raise StoreError("s3://b", "no reply")
+
+    monkeypatch.setattr(execute, "drop_checkpoints", refuse)
+    record = run_step(step, bench)
+    assert record.key == step.key == worked.keys[-1]
+    assert f"{step.folder}: its checkpoints were not removed: s3://b: no reply" in caplog.text
+
+
+def test_a_node_keeps_no_more_files_of_ended_steps_than_its_placement_says(
+    bench: Workbench, worked: Worked
+) -> None:
+    bench = replace(bench, placement=Placement(scratch_gb=1e-9))
+    step = first(bench, "select")
+    parents_of(bench, first(bench, "train"))
+    for key in step.inputs.values():
+        run_step(bench.plan.steps[key], bench)
+    run_step(step, bench)
+    kept = {path.parent.name for path in bench.scratch.glob("*/*/weights")}
+    assert kept == {bench.plan.steps[key].folder.split("/")[1] for key in step.inputs.values()}
+    assert worked.keys
 
 
 def flip(store: Store, name: str) -> None:

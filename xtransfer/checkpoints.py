@@ -31,12 +31,23 @@ def save_checkpoint(
     *,
     state: Mapping[str, Any],
     tensors: Mapping[str, Any],
+    rows: str = "",
     kept: int = 2,
     scratch: Path | None = None,
 ) -> None:
     """Write a checkpoint of trial `key` and drop all but the last `kept`.
 
-    The file is made in `scratch` first (None: the system's folder for temporary files).
+    Those of later steps go, too: the trial has gone back behind them, because they are damaged or of no use
+    to it. The file is made in `scratch` first (None: the system's folder for temporary files).
+
+    Args:
+        store: where it goes.
+        key: of the trial.
+        state: scalars; `step` is the number of optimizer steps taken.
+        tensors: by name.
+        rows: digest of what the rows of the embedding stand for.
+        kept: most checkpoints of the trial to keep, this one included.
+        scratch: folder for temporary files.
     """
     from safetensors.torch import save_file
 
@@ -52,24 +63,48 @@ def save_checkpoint(
             "object": name,
             "size": path.stat().st_size,
             "sha256": digest,
+            **({"rows": rows} if rows else {}),
         }
         store.upload(name, path)
     store.write(f"{prefix}/manifest.json", _sealed(manifest))
-    for old in _manifests(store, key)[kept:]:
-        _delete(store, old.rsplit("/", 1)[0])
+    found, own = _manifests(store, key), f"{prefix}/manifest.json"
+    later, others = [n for n in found if n > own], [n for n in found if n <= own]
+    for gone in later + others[kept:]:
+        _delete(store, gone.rsplit("/", 1)[0])
 
 
-def load_checkpoint(store: Store, key: str) -> tuple[dict[str, Any], dict[str, Any]] | None:
-    """Return (state, tensors) of the newest whole checkpoint of trial `key`, None without one."""
-    from safetensors.torch import load
+def load_checkpoint(
+    store: Store, key: str, *, rows: str = "", scratch: Path | None = None
+) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """Return (state, tensors) of the newest whole checkpoint of trial `key`, None without one.
+
+    The tensors are pages of a file, which is gone from its folder and from the disk with the last of them:
+    what is to stay has to be copied.
+
+    Args:
+        store: where it is.
+        key: of the trial.
+        rows: as `save_checkpoint` was given it; a checkpoint of other rows is passed over.
+        scratch: folder for temporary files.
+    """
+    from safetensors.torch import load_file
 
     for name in _manifests(store, key):
         try:
             manifest = read_manifest(store, name)
-            blob = store.read(manifest["object"])
-            if hashlib.sha256(blob).hexdigest() != manifest["sha256"]:
-                raise ValueError("the tensors differ from their digest")
-            return manifest["state"], load(blob)
+            if rows and manifest.get("rows", rows) != rows:
+                log.warning(
+                    "%s: passed over a checkpoint whose embedding has other rows, as after a change of "
+                    "train.compact_vocabulary",
+                    name,
+                )
+                continue
+            with temporary_folder(scratch) as folder, enough_space(folder):
+                path = folder / "state.safetensors"
+                store.download(manifest["object"], path)
+                if file_digest(path) != manifest["sha256"]:
+                    raise ValueError("the tensors differ from their digest")
+                return manifest["state"], load_file(path)
         except (NotFound, ValueError, KeyError, TypeError) as error:
             log.warning("%s: passed over a damaged checkpoint: %s", name, error)
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import platform
 import time
 from collections.abc import Mapping
@@ -12,7 +13,7 @@ from typing import Any
 
 from xtransfer import __version__
 from xtransfer.checkpoints import drop_checkpoints
-from xtransfer.errors import IntegrityError
+from xtransfer.errors import IntegrityError, StoreError
 from xtransfer.folders import temporary_folder
 from xtransfer.leases import Lease, holding
 from xtransfer.outputs import damage
@@ -26,6 +27,8 @@ from xtransfer.watchdog import watched
 from xtransfer.work import WORK
 from xtransfer.workbench import Workbench
 
+log = logging.getLogger(__name__)
+
 UNWATCHED = (*INLINE, "train")
 """What takes no time, and trials, each worker of which watches itself."""
 
@@ -36,9 +39,10 @@ def run_step(step: Step, bench: Workbench) -> Record:
     Raises:
         StepBusy: when another process is at work on it, or took it over while this one was silent.
     """
-    with holding(
-        bench.store, step.key, seconds=bench.placement.lease_s, clock=bench.clock
-    ) as lease:
+    with (
+        bench.holds,
+        holding(bench.store, step.key, seconds=bench.placement.lease_s, clock=bench.clock) as lease,
+    ):
         found = sound_record(bench.store, step)
         if found is not None:
             lease.outcome = "found"
@@ -46,7 +50,12 @@ def run_step(step: Step, bench: Workbench) -> Record:
         record = _do(step, bench, lease)
         lease.outcome = "done"
     if step.kind == "train":
-        drop_checkpoints(bench.store, step.key)
+        try:
+            drop_checkpoints(bench.store, step.key)
+        except (
+            StoreError
+        ) as error:  # the step is done all the same; `store gc` removes what is left
+            log.warning("%s: its checkpoints were not removed: %s", step.folder, error)
     return record
 
 

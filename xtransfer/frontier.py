@@ -68,6 +68,10 @@ class Frontier:
         """Return the first step that is ready and only chooses (`plan.INLINE`); None for none."""
         return self._pop(self._choices)
 
+    def take_this(self, key: str) -> None:
+        """Let a step that waits count as taken."""
+        self._taken.add(key)
+
     def put_back(self, key: str) -> None:
         """Let a taken step wait again."""
         self._taken.discard(key)

@@ -2,15 +2,41 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from xtransfer.errors import NotFound
+from xtransfer.errors import IntegrityError, NotFound
 from xtransfer.leases import LEASES, parse_attempt
 from xtransfer.plan import Plan
 from xtransfer.store import Store
 
 PLANS = "plans"
+"""The folder of a store that plans are in: {experiment}-{key of the plan}-{digest of its text}.json. A plan's key
+says what is computed; its text says where the data are, too, which two drivers may have in different places."""
+
+
+def leave_plan(store: Store, plan: Plan) -> str:
+    """Write a plan for the processes of its steps, and return the name of its object.
+
+    Whoever writes another text writes another object.
+    """
+    data = json.dumps(plan.to_json()).encode()
+    name = f"{_stem(plan)}-{_digest(data)}.json"
+    store.write(name, data)
+    return name
+
+
+def read_plan(store: Store, name: str) -> Plan:
+    """Return the plan that `leave_plan` left under a name.
+
+    Raises:
+        IntegrityError: when it is not that one any more.
+    """
+    data = store.read(name)
+    if not name.endswith(f"-{_digest(data)}.json"):
+        raise IntegrityError(f"{store.url}/{name}", "is damaged", "Start the run again.")
+    return Plan.from_json(json.loads(data))
 
 
 def faults(store: Store, names: Iterable[str]) -> Iterator[tuple[str, str]]:
@@ -32,8 +58,17 @@ def faults(store: Store, names: Iterable[str]) -> Iterator[tuple[str, str]]:
 
 def _check_plan(data: bytes, name: str) -> None:
     plan = Plan.from_json(json.loads(data))
-    if name != f"{PLANS}/{plan.experiment}-{plan.key}.json":
-        raise ValueError(f"holds the plan {plan.experiment}-{plan.key}")
+    # Stores that were begun earlier hold plans without a digest in their names.
+    if name not in (f"{_stem(plan)}.json", f"{_stem(plan)}-{_digest(data)}.json"):
+        raise ValueError(f"holds the plan {plan.experiment}-{plan.key}, or another text of it")
+
+
+def _stem(plan: Plan) -> str:
+    return f"{PLANS}/{plan.experiment}-{plan.key}"
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:12]
 
 
 def _check_attempt(data: bytes, name: str) -> None:

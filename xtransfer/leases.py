@@ -125,8 +125,12 @@ class Lease:
     def _overtaken(self) -> bool:
         if not self.lost:
             found = attempts(self.store, self.attempt.key)
-            self.lost = not found or found[-1].token != self.attempt.token
+            self.lost = not found or not self._is_own(found[-1])
         return self.lost
+
+    def _is_own(self, newest: Attempt) -> bool:
+        """Say whether the newest attempt is this one; damage to its object is no reason to give it up."""
+        return newest.epoch == self.attempt.epoch and newest.token in ("", self.attempt.token)
 
 
 def claim(store: Store, key: str, *, seconds: float, clock: Clock = time.time) -> Lease:

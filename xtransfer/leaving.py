@@ -41,16 +41,21 @@ class Notice:
         """Return why this process must go, empty while it need not."""
         return self._reason
 
+    def look(self) -> str:
+        """Look at once, and return what `reason` does."""
+        try:
+            self._look()
+        except Exception as error:  # noqa: BLE001 - Ray may be going down: no notice, then
+            log.debug("no look for a notice: %s", error)
+        return self._reason
+
     def end(self) -> None:
         """Look no more."""
         self._ended.set()
 
     def _watch(self) -> None:
         while not self._ended.is_set() and not self._reason:
-            try:
-                self._look()
-            except Exception as error:  # noqa: BLE001 - Ray may be going down: no notice, then
-                log.debug("no look for a notice: %s", error)
+            self.look()
             self._ended.wait(LOOK_EVERY_S)
 
     def _look(self) -> None:

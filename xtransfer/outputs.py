@@ -7,7 +7,7 @@ names, and a file appears in a folder whole and verified, or not at all.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
@@ -67,11 +67,16 @@ def fetch(store: Store, record: Record, folder: Path, names: Iterable[str] | Non
         IntegrityError: naming the object whose bytes are not those of the record, or absent.
         NotFound: when the record has no file of such a name.
     """
-    wanted = record.files if names is None else [_file(store, record, name) for name in names]
+    wanted = files_of(store, record, names)
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     _each(lambda file: _fetch_file(store, file, folder / file.name), wanted)
     return folder
+
+
+def files_of(store: Store, record: Record, names: Iterable[str] | None) -> Sequence[OutputFile]:
+    """Return a record's files of these names (None: all), or raise NotFound for one that it lacks."""
+    return record.files if names is None else [_file(store, record, name) for name in names]
 
 
 def read_file(store: Store, record: Record, name: str) -> bytes:

@@ -31,7 +31,8 @@ class TrainResources(Resources):
     plain torch where it has one: the same AdamW, without the copies that sharding takes."""
     zero_stage: Literal[0, 1, 2, 3] = 0
     micro_batch: int | None = Field(default=None, ge=1)
-    """Most examples in one forward pass of one worker; None: the worker's whole share."""
+    """Most examples in one forward pass of one worker; None: the worker's whole share. The global batch is the
+    same. Dropout draws a mask for each pass, so with it another size is another draw of the same trial."""
     resume_every_s: float = Field(default=60.0, gt=0)
     """Seconds between two resumable checkpoints."""
     resume_kept: int = Field(default=2, ge=1)
@@ -97,8 +98,9 @@ class S3(Settings):
     endpoint_url: str | None = None
     """None: AWS_ENDPOINT_URL, else Amazon's."""
     region: str | None = None
-    attempts: int = Field(default=8, ge=1)
-    """Tries of one request, the first included."""
+    attempts: int | None = Field(default=None, ge=1)
+    """Tries of one request, the first included. None: as many as `give_up_after_s` has time for; 8 as long as
+    the service has never answered, so that a wrong address is told soon."""
     base_pause_s: float = Field(default=0.1, ge=0)
     """The pause after try n is a random time up to this x 2^(n-1) ..."""
     longest_pause_s: float = Field(default=20.0, ge=0)
@@ -178,6 +180,10 @@ class Placement(Settings):
     tracking: Tracking = Tracking()
     scratch: str | None = None
     """Folder for downloaded files on each node; None: a temporary one."""
+    scratch_gb: float | None = Field(default=8.0, gt=0)
+    """Gigabytes (10^9 bytes) of downloaded files that a node keeps: beyond that, whole steps' files go that no
+    running step uses, the least recently used first. Files that are in use stay, even beyond it. What running
+    steps write (checkpoints, a trial's weights) comes on top. None: no bound."""
 
 
 def load_placement(path: Path | None, overrides: Sequence[str] = ()) -> Placement:

@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 
 from xtransfer.errors import IntegrityError, NotFound
 from xtransfer.folders import temporary_folder
+from xtransfer.outputs import damage
 from xtransfer.records import parse_record, record_name
 from xtransfer.store import Store, name_fault
 
@@ -61,6 +62,21 @@ def set_aside(store: Store, folder: str, reasons: Sequence[str]) -> str:
         _move(store, file, f"{place}/{file}")
     log.warning("%s: set aside in %s: %s", folder, place, "; ".join(reasons))
     return place
+
+
+def set_aside_if_damaged(store: Store, folder: str) -> str:
+    """Read the step in `folder` with all its files, and set it aside where something is wrong with it now.
+
+    Returns the place in the quarantine; "" where the step is sound, or has no record.
+    """
+    name = record_name(folder)
+    try:
+        faults = damage(store, parse_record(store.read(name), name, name))
+    except NotFound:
+        return ""
+    except IntegrityError as error:
+        faults = [error]
+    return set_aside(store, folder, [str(fault) for fault in faults]) if faults else ""
 
 
 def set_aside_at(name: str) -> float | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import secrets
 import shutil
@@ -18,6 +17,7 @@ from xtransfer.failures import DIED, forget, note_failure, note_of, reason
 from xtransfer.folders import private_folder, remove_orphans
 from xtransfer.frontier import Frontier
 from xtransfer.gauges import Board, MeasuredBoard
+from xtransfer.journal import leave_plan
 from xtransfer.lanes import full_lanes
 from xtransfer.leases import holder
 from xtransfer.packing import gpus_of
@@ -68,8 +68,11 @@ def recorded(plan: Plan, store: Store) -> tuple[set[str], set[str]]:
     done = set(load_records(store, kinds, damaged=damaged.append)) & set(plan.steps)
     for error in damaged:
         log.info("damaged: %s", error)
-    suspect = [step for key, step in plan.steps.items() if damaged and key not in done]
-    return done, {step.key for step in suspect if store.exists(record_name(step.folder))}
+    if not damaged:
+        return done, set()
+    there = {info.name for kind in kinds for info in store.list(f"{kind}/")}
+    rest = [step for key, step in plan.steps.items() if key not in done]
+    return done, {step.key for step in rest if record_name(step.folder) in there}
 
 
 def run_plan(plan: Plan, store: Store, placement: Placement, board: Board) -> Summary:
@@ -89,8 +92,7 @@ def _work(plan: Plan, store: Store, placement: Placement, board: Board) -> Summa
         board.changed(key, "recorded", "")
     if len(done) == len(plan.steps):
         return Summary(total=len(done), done_before=len(done), done_now=0, failed={}, blocked={})
-    name = f"plans/{plan.experiment}-{plan.key}.json"
-    store.write(name, json.dumps(plan.to_json()).encode())
+    name = leave_plan(store, plan)
     forget(store, plan.steps.keys() - done)
     with _scratch(placement) as scratch, ray_session(placement):
         if placement.ray.address != "local":
@@ -123,7 +125,8 @@ def _tune(
 
     from xtransfer.execute import run_step
     from xtransfer.leaving import ask_to_leave
-    from xtransfer.search import PlanSearcher, ProgressRelay
+    from xtransfer.relays import ProgressRelay
+    from xtransfer.search import PlanSearcher
     from xtransfer.sweeps.scheduler import SweepScheduler
     from xtransfer.trial import run_trial
     from xtransfer.workbench import Workbench

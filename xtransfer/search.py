@@ -7,35 +7,41 @@ sweep's last trial has its record.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
-from ray.tune import Callback
-from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
-from xtransfer.errors import InputLost, StepBusy, XtransferError
+from xtransfer.errors import InputLost, StepBusy, StoreError, XtransferError
 from xtransfer.failures import DIED
 from xtransfer.frontier import Frontier
 from xtransfer.plan import Plan, Step
 
 LOOK_EVERY_S = 2.0
 """Seconds between two looks at a step that is busy elsewhere."""
+STORE_PAUSE_S = 5.0
+"""Seconds until a step that the store was away for is tried again; each further time twice as many."""
+OUTAGE_S = 900.0
+"""Seconds of nothing but a store that is away, after which a run starts nothing more."""
 REFUSED_AT_MOST = 10
 """Times that one step is started and found busy: a step that kills every machine it runs on looks so,
 as its lease outlives it."""
 LOST_AT_MOST = 3
 """Times that one step is done again because what it left was damaged when a child read it."""
 
+log = logging.getLogger(__name__)
+
 
 class PlanSearcher(Searcher):
     """Suggests each step of a plan once all its parents are done.
 
     A step that finds a parent's record or files damaged waits until the parent is done again, and one
-    that another driver is at work on waits for that one's record.
+    that another driver is at work on waits for that one's record. What the store is away for is tried
+    again later, up to `retries` times: an error of the store never leaves this class, for Tune would end
+    all that runs.
 
     Args:
         plan: the whole plan.
@@ -45,7 +51,8 @@ class PlanSearcher(Searcher):
         changed: told (key, state, error text) whenever a step starts, ends, fails or is blocked.
         look: says whether a step that is ready is "recorded" by now, "busy" elsewhere, or "free".
         suspect: keys whose records are damaged, so that having one does not mean done.
-        retries: times that a step is started again whose process died or could not reach the store.
+        retries: times that a step is started or chosen again whose process died or for which the store
+            could not be reached.
         why: says of a step that ended without a report why it did.
     """
 
@@ -77,8 +84,12 @@ class PlanSearcher(Searcher):
         self.refused: Counter[str] = Counter()
         self.lost: Counter[str] = Counter()
         self.died: Counter[str] = Counter()
+        self.away: Counter[str] = Counter()
+        """Key -> times in a row that the store was away when the driver itself was at the step."""
         self.left: set[str] = set()
         self.ending = False
+        self.away_since: float | None = None
+        """Since when the store has answered nothing; None: it has."""
         self.frontier = Frontier(plan, done=done, changed=changed)
         for step in plan.steps.values():
             if step.kind == "prune" and step.key in self.frontier.done:
@@ -95,7 +106,14 @@ class PlanSearcher(Searcher):
         if self.ending:
             return Searcher.FINISHED
         while (key := self._next()) is not None:
-            found = self.look(self.plan.steps[key])
+            try:
+                found = self.look(self.plan.steps[key])
+            except StoreError as error:
+                self._wait_for_store(key, error)
+                if self._pauses():
+                    break
+                continue
+            self._answered(key)
             if found == "busy":
                 self._put_off(key)
             elif found == "recorded" and key not in self.suspect:
@@ -103,7 +121,7 @@ class PlanSearcher(Searcher):
             else:  # where its record is suspect, the step itself sees whether it is sound
                 self.running[trial_id] = key
                 return {"key": key}
-        return None if self.running or self.busy_until else Searcher.FINISHED
+        return None if self._pauses() and not self.ending else Searcher.FINISHED
 
     def on_trial_result(self, trial_id: str, result: Mapping[str, Any]) -> None:
         """Take note that a step has to leave its machine: its process may die before it ends."""
@@ -135,7 +153,7 @@ class PlanSearcher(Searcher):
             text = text or self.why(key) or DIED
             self.died[key] += 1
             if self.died[key] <= self.retries:
-                self._put_off(key)
+                self._put_off(key, _pause(self.died[key]) if result.get("again") else LOOK_EVERY_S)
                 self.changed(key, "waiting", f"{text}; it is tried again")
                 return
         if text:
@@ -162,9 +180,34 @@ class PlanSearcher(Searcher):
         self._choose()
         return self.frontier.take()
 
-    def _put_off(self, key: str) -> None:
+    def _put_off(self, key: str, seconds: float = LOOK_EVERY_S) -> None:
         """Leave a taken step alone for a while."""
-        self.busy_until[key] = time.monotonic() + LOOK_EVERY_S
+        self.busy_until[key] = time.monotonic() + seconds
+
+    def _pauses(self) -> bool:
+        """Say whether this may look again later: one that waits for the store keeps Tune from what runs."""
+        return bool(self.running or self.busy_until or self.ending)
+
+    def _answered(self, key: str) -> None:
+        """Take note that the store is there."""
+        self.away_since = None
+        self.away.pop(key, None)
+
+    def _wait_for_store(self, key: str, error: StoreError) -> None:
+        """Have a taken step wait for a store that is away; after so many times it has failed."""
+        now = time.monotonic()
+        self.away_since = now if self.away_since is None else self.away_since
+        self.away[key] += 1
+        log.warning("%s: %s", self.plan.steps[key].folder, error)
+        if self.away[key] > self.retries:
+            self.frontier.fail(key, str(error))
+        else:
+            self._put_off(key, _pause(self.away[key]))
+        if now - self.away_since > OUTAGE_S:
+            log.warning(
+                "the store has answered nothing for %.0f s: nothing more is started", OUTAGE_S
+            )
+            self.end()
 
     def _finish(self, key: str, text: str = "") -> None:
         self.changed(key, "done", text)
@@ -182,23 +225,39 @@ class PlanSearcher(Searcher):
             except InputLost as error:
                 if not self._lose(key, error.where, str(error)):
                     self.frontier.fail(key, str(error))
+            except StoreError as error:
+                self._wait_for_store(key, error)
+                if self._pauses():
+                    return
             except XtransferError as error:
                 self.frontier.fail(key, str(error))
             else:
                 self.changed(key, "done", "")
                 self.frontier.finish(key)
-                self._learn(step)
+                if self._learn(step):
+                    self._answered(key)
+                elif self._pauses():
+                    return
 
-    def _learn(self, step: Step) -> None:
-        """Take note of what a step that is done keeps, if it prunes."""
+    def _learn(self, step: Step) -> bool:
+        """Take note of what a step that is done keeps, if it prunes; say whether the store was there.
+
+        A step of which that cannot be read counts as not done: it is chosen again, and found done.
+        """
         if step.kind != "prune":
-            return
+            return True
         try:
             self.frontier.keep(step.key, self.kept(step))
         except InputLost as error:
             if not self._do_again(step.key, str(error)):
                 self.frontier.undo(step.key)
                 self.frontier.fail(step.key, str(error))
+        except StoreError as error:
+            self.frontier.undo(step.key)
+            self.frontier.take_this(step.key)
+            self._wait_for_store(step.key, error)
+            return False
+        return True
 
     def _lose(self, key: str, folder: str, text: str) -> bool:
         """Have a step wait for an ancestor that it found damaged; False when that helps no more."""
@@ -225,71 +284,6 @@ class PlanSearcher(Searcher):
         return True
 
 
-class FailureRelay(FIFOScheduler):
-    """Hands what Ray says of every attempt that ended without a report to `ended(key, text)`.
-
-    It is told before the search algorithm is, unlike a callback.
-    """
-
-    def __init__(self, ended: Callable[[str, str], None]) -> None:
-        super().__init__()
-        self.ended = ended
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave the driver's hook out, should Tune write a copy to disk."""
-        return {**self.__dict__, "ended": None}
-
-    def on_trial_error(self, tune_controller: Any, trial: Any) -> None:  # noqa: ARG002 - Tune's signature
-        """Pass on why an attempt ended."""
-        self.ended(trial.config["key"], _last_error(trial))
-
-
-def _last_error(trial: Any) -> str:
-    """Return what Ray said of a trial's last attempt: Tune adds each to a file of the driver's."""
-    try:
-        text = Path(trial.error_file or "").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
-    return text.rpartition("Failure # ")[2].partition("\n")[2].strip()
-
-
-class ProgressRelay(Callback):
-    """Says which steps have begun, and what they tell: of those suggested, many still wait for room.
-
-    Args:
-        changed: told (key, "running", "").
-        told: takes (key, facts).
-    """
-
-    def __init__(
-        self,
-        changed: Callable[[str, str, str], None],
-        told: Callable[[str, Mapping[str, Any]], None],
-    ) -> None:
-        self.changed = changed
-        self.told = told
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave the driver's hooks out: Tune writes a copy of its callbacks to disk."""
-        return {"changed": None, "told": None}
-
-    def on_trial_start(
-        self,
-        iteration: int,  # noqa: ARG002 - the signature is Tune's
-        trials: list[Any],  # noqa: ARG002
-        trial: Any,
-        **_: Any,
-    ) -> None:
-        """Pass on that a step has a process."""
-        self.changed(trial.config["key"], "running", "")
-
-    def on_trial_result(
-        self,
-        iteration: int,  # noqa: ARG002 - the signature is Tune's
-        trials: list[Any],  # noqa: ARG002
-        trial: Any,
-        result: dict[str, Any],
-        **_: Any,
-    ) -> None:
-        """Pass on a running step's facts."""
-        self.told(trial.config["key"], result)
+def _pause(times: int) -> float:
+    """Return how long a step waits for which the store was away so many times."""
+    return STORE_PAUSE_S * 2 ** (times - 1)

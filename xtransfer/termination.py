@@ -34,7 +34,10 @@ def ending_on_terminate(leave: Callable[[], None], *, seconds: float) -> Iterato
         if ended.is_set():
             return
         log.info("told to end: running trials save their state and leave")
-        leave()
+        try:
+            leave()
+        except Exception as error:  # noqa: BLE001 - Ray may be down: the end must come all the same
+            log.warning("running trials were not told: %s", error)
         if not ended.wait(seconds):
             os.kill(os.getpid(), signal.SIGINT)  # Tune ends its run on it
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
 import time
@@ -26,6 +25,7 @@ from xtransfer.errors import (
 )
 from xtransfer.execute import run_step
 from xtransfer.failures import note_failure
+from xtransfer.journal import read_plan
 from xtransfer.leaving import Notice
 from xtransfer.logs import StoreLog
 from xtransfer.placement import Placement
@@ -72,6 +72,8 @@ def run_trial(
         tell=_Throttle(log),
     )
     try:
+        if reason := notice.look():  # the thread may not have looked yet
+            raise StepLeft(step.folder, reason, "It has not begun.")
         record = run_step(step, bench)
     except StepBusy as error:
         log.write(f"left alone: {error}")
@@ -107,8 +109,9 @@ def run_trial(
 
 
 def store_of(placement: Placement) -> Store:
-    """Open the placement's store."""
-    return open_store(placement.store, options=StoreOptions(**placement.s3.model_dump()))
+    """Open the placement's store, which has answered the driver: if it is away, it is waited for."""
+    options = StoreOptions(**placement.s3.model_dump(), answers=True)
+    return open_store(placement.store, options=options)
 
 
 class _Throttle:
@@ -134,4 +137,4 @@ class _Throttle:
 
 @lru_cache(maxsize=4)
 def _plan(store: Store, name: str) -> Plan:
-    return Plan.from_json(json.loads(store.read(name)))
+    return read_plan(store, name)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from xtransfer.errors import InputLost, IntegrityError
+from xtransfer.keeping import Holds, keep
 from xtransfer.leases import Clock
-from xtransfer.outputs import fetch
 from xtransfer.placement import Placement
 from xtransfer.plan import Plan
 from xtransfer.records import Record, read_record
@@ -38,6 +38,8 @@ class Workbench:
     """Called while there is nothing to tell yet the work moves, so that it is not taken for hung."""
     clock: Clock = time.time
     """Of leases, Unix seconds."""
+    holds: Holds = field(default_factory=Holds, repr=False, compare=False)
+    """What keeps the fetched files where they are until the step ends."""
 
     def __post_init__(self) -> None:
         """Make the scratch folder: the driver's is not on every node."""
@@ -68,13 +70,20 @@ class Workbench:
         return record
 
     def files(self, record: Record, names: list[str] | None = None) -> Path:
-        """Fetch a record's files, verified, and return their folder.
+        """Fetch a record's files, verified, and return their folder, which stays until the step ends.
 
         Raises:
             InputLost: when one is gone or damaged.
         """
         try:
-            return fetch(self.store, record, self.scratch / record.folder, names)
+            return keep(
+                self.store,
+                record,
+                self.scratch,
+                names,
+                holds=self.holds,
+                most_gb=self.placement.scratch_gb,
+            )
         except IntegrityError as error:
             raise InputLost(record.folder, str(error)) from error
         finally:

@@ -7,6 +7,7 @@ import pytest
 
 from tests.command import Run
 from tests.test_records import draft
+from xtransfer import audit
 from xtransfer.checkpoints import save_checkpoint
 from xtransfer.records import Record, commit
 from xtransfer.store import Store, open_store
@@ -63,6 +64,28 @@ def test_damaged_steps_can_be_set_aside(
     assert f"set aside  {record.folder}: now in quarantine/" in done.out
     assert not store.exists(f"{record.folder}/record.json")
     assert run("store", "verify", "--store", folder).status == 0
+
+
+def test_what_was_mended_after_it_was_found_is_not_set_aside(
+    run: Run, folder: Path, store: Store, record: Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = record.files[0].object
+    whole = store.read(name)
+    store.delete(name)
+    look = audit.audit
+
+    def slow(store: Store) -> audit.Audit:
+        found = look(store)
+        store.write(name, whole)
+        return found
+
+    monkeypatch.setattr(audit, "audit", slow)
+    done = run("store", "verify", "--store", folder, "--set-aside")
+    assert done.status == 1
+    assert "set aside" not in done.out
+    assert f"{record.folder} was mended or moved meanwhile" in done.err
+    assert store.exists(f"{record.folder}/record.json")
+    assert not list(store.list("quarantine/"))
 
 
 def test_gc_says_what_and_how_much(run: Run, folder: Path, store: Store, record: Record) -> None:

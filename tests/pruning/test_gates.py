@@ -12,7 +12,7 @@ from ray.tune.search import Searcher
 from tests.prints import FakePrints
 from tests.recorded import record_of
 from xtransfer.config import Experiment
-from xtransfer.errors import InputLost, StepError
+from xtransfer.errors import InputLost, StepError, StoreError
 from xtransfer.plan import Plan, Step
 from xtransfer.planner import build_plan
 from xtransfer.pruning.gates import dropped_steps, gates_of, pruned_pairs, without_pruned
@@ -20,7 +20,7 @@ from xtransfer.pruning.rule import best
 from xtransfer.pruning.settings import Pruning
 from xtransfer.records import Record
 from xtransfer.report.savings import leaving_of, search_notes
-from xtransfer.search import PlanSearcher
+from xtransfer.search import STORE_PAUSE_S, PlanSearcher
 from xtransfer.settings import read_settings
 from xtransfer.subplan import sweep_of
 
@@ -230,6 +230,45 @@ def test_a_prune_record_that_is_damaged_is_made_anew(plan: Plan) -> None:
     assert driver.run() == Searcher.FINISHED
     assert driver.searcher.frontier.waiting == []
     assert driver.ran.count(read[0]) == 2
+
+
+def test_a_store_that_is_away_when_a_prune_record_is_read_only_delays(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("xtransfer.search.time.monotonic", lambda: clock[0])
+    read: list[str] = []
+
+    def kept(step: Step) -> list[str]:
+        read.append(step.key)
+        if len(read) == 1:
+            raise StoreError("s3://b", "no reply")
+        return kept_of(plan, step.key)
+
+    driver = Driver(plan, kept=kept, retries=1)
+    while driver.run() is None:
+        clock[0] += STORE_PAUSE_S
+    assert driver.searcher.frontier.failed == {}
+    assert driver.searcher.frontier.pruned == dropped_steps(plan, recorded(plan, ("prune",)))
+    assert driver.searcher.frontier.waiting == []
+    # So it is where the driver finds the step done when it begins.
+    del read[:]
+    done = plan.steps.keys() - driver.searcher.frontier.pruned
+    driver = Driver(plan, kept=kept, retries=1, done=done)
+    while driver.run() is None:
+        clock[0] += STORE_PAUSE_S
+    assert driver.searcher.frontier.pruned == dropped_steps(plan, recorded(plan, ("prune",)))
+    assert {plan.steps[key].kind for key in driver.ran} == {"prune"}
+
+
+def test_a_prune_record_that_can_never_be_read_fails(plan: Plan) -> None:
+    def kept(_: Step) -> list[str]:
+        raise StoreError("s3://b", "no reply")
+
+    driver = Driver(plan, kept=kept)
+    assert driver.run() == Searcher.FINISHED
+    failed = driver.searcher.frontier.failed
+    assert {plan.steps[key].kind for key in failed} == {"prune"}
 
 
 def test_readers_see_a_plan_without_what_was_pruned(plan: Plan) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import pytest
 from botocore import exceptions as boto
 from botocore.parsers import ResponseParserError
 
+from xtransfer.errors import StoreError
 from xtransfer.placement import S3
-from xtransfer.store import StoreOptions
+from xtransfer.store import StoreOptions, open_store
+from xtransfer.store.interface import FIRST_TRIES
 from xtransfer.store.retries import passing, retried
+from xtransfer.store.s3 import S3Store
 
 
 def refusal(code: str, status: int) -> boto.ClientError:
@@ -101,6 +105,56 @@ def test_it_ends_after_the_given_number_of_tries(pauses: list[float]) -> None:
     with pytest.raises(boto.ClientError):
         retried(function, StoreOptions(attempts=5))
     assert (function.calls, len(pauses)) == (5, 4)
+
+
+def test_a_service_that_has_answered_is_waited_for_until_the_time_is_up(
+    pauses: list[float],
+) -> None:
+    function = Failing(PASSING[0], 10**6)
+    with pytest.raises(boto.ClientError):
+        retried(function, StoreOptions(answers=True))
+    assert 250 < sum(pauses) <= 300
+    again = Failing(PASSING[0], 20)
+    assert retried(again, StoreOptions(answers=True)) == 7
+
+
+def test_one_that_has_never_answered_is_given_up_soon(pauses: list[float]) -> None:
+    function = Failing(PASSING[0], 99)
+    with pytest.raises(boto.ClientError):
+        retried(function, StoreOptions())
+    assert function.calls == FIRST_TRIES
+    assert sum(pauses) < 13
+
+
+class Away:
+    """An S3 client that answers while it is told to, and counts."""
+
+    def __init__(self) -> None:
+        self.there, self.calls = True, 0
+        self.meta = type("Meta", (), {"endpoint_url": "http://s3"})
+
+    def head_object(self, **_: Any) -> dict[str, Any]:
+        self.calls += 1
+        if not self.there:
+            raise boto.EndpointConnectionError(endpoint_url="http://s3")
+        return {}
+
+
+@pytest.mark.parametrize("met", ["itself", "its driver", "never"])
+def test_a_store_that_was_met_is_waited_for(pauses: list[float], met: str) -> None:
+    store = open_store("s3://bucket", options=StoreOptions(answers=met == "its driver"))
+    assert isinstance(store, S3Store)
+    client = store._clients[os.getpid()] = Away()
+    if met == "itself":
+        assert store.exists("a")
+    client.there, client.calls = False, 0
+    words = "attempt 8 of 8" if met == "never" else "for all of s3.give_up_after_s"
+    with pytest.raises(
+        StoreError, match=rf"cannot be reached \(EndpointConnectionError, {words}\)"
+    ):
+        store.exists("a")
+    assert (client.calls == FIRST_TRIES) == (met == "never")
+    assert (sum(pauses) > 250) == (met != "never")
 
 
 def test_pauses_grow_at_random_up_to_the_longest(

@@ -103,6 +103,29 @@ def test_the_scheduler_rules_when_a_trial_tells_of_a_rung(plan: Plan, store: Sto
     assert (ruling.key, ruling.rung, ruling.score, ruling.goes_on) == (step.key, 25, 12.5, True)
 
 
+def test_a_ruling_reads_each_other_one_of_its_rung_once(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rates = [round(1e-5 + number * 1e-7, 9) for number in range(12)]
+    plan = plan_of(f"intermediate.learning_rates={rates}", "intermediate.asha={grace: 25}")
+    read: list[str] = []
+    whole = type(store).read
+
+    def counted(store: Any, name: str) -> bytes:
+        read.append(name)
+        return whole(store, name)
+
+    monkeypatch.setattr(type(store), "read", counted)
+    scheduler = SweepScheduler(lambda key, text: None, plan=plan, store=store)
+    for rung in (25, 50):
+        for number, step in enumerate(trials(plan)):
+            trial = SimpleNamespace(config={"key": step.key})
+            scheduler.on_trial_result(None, trial, {"rung": rung, "best": float(number)})
+    assert len(read_rulings(store, trials(plan)[0], rung=50)) == 12
+    # For each ruling: whether there is one, and what was ruled since the one before; then the line above.
+    assert len(read) == 2 * (12 + 11) + 12
+
+
 def test_a_store_that_is_away_does_not_end_the_run(
     plan: Plan, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -39,9 +39,23 @@ def test_random_learning_rates_are_those_that_ray_tune_draws() -> None:
 @given(st.integers(0, 2**32 - 1), st.integers(1, 30))
 def test_a_draw_is_within_its_range_and_its_names_show_it_whole(seed: int, count: int) -> None:
     found = Search(kind="random", low=1e-6, high=1e-3, trials=count, seed=seed).rates((), 1e-5)
-    assert 1 <= len(found) <= count
+    assert len(found) == count
     assert all(1e-6 <= rate <= 1e-3 and float(f"{rate:g}") == rate for rate in found)
     assert len(set(found)) == len(found)
+
+
+def test_what_is_drawn_twice_is_made_up_for() -> None:
+    narrow = {"low": 1e-5, "high": 1.3e-5}  # 31 learning rates of three digits
+    once = Search(kind="random", **narrow, trials=1).rates((), 1e-5)
+    draws = [Search(kind="random", **narrow, trials=count).rates((), 1e-5) for count in (12, 25)]
+    assert [len(rates) for rates in draws] == [12, 25]
+    assert set(once) < set(draws[0]) < set(draws[1])
+    assert len(Search(kind="random", **narrow, trials=100).rates((), 1e-5)) == 31
+    # What tpe lacks is suggested, so that its trials are as many as ever.
+    tpe = Search(kind="tpe", **narrow, trials=40, startup=25)
+    drawn = len(tpe.rates((), 1e-5))
+    assert drawn < 25
+    assert drawn + len(list(tpe.suggested(drawn))) == 40
 
 
 def test_a_longer_draw_has_the_shorter_one_in_it() -> None:

@@ -98,7 +98,7 @@ def test_a_resumed_trial_with_adapters_equals_an_undisturbed_one() -> None:
     context = Context(pad_id=1, save=saved.append, save_every_s=0.0)
     whole = train_tiny(WITH, context, model=adapted())
     for checkpoint in (saved[0], saved[6]):
-        again = train_tiny(WITH, Context(pad_id=1, resume=checkpoint), model=adapted())
+        again = train_tiny(WITH, Context(pad_id=1, resume=[checkpoint].pop), model=adapted())
         assert again.weights.keys() == whole.weights.keys()
         assert all(torch.equal(again.weights[n], value) for n, value in whole.weights.items())
 

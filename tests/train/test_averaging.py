@@ -122,7 +122,7 @@ def test_a_resumed_trial_keeps_the_same_checkpoints() -> None:
     whole = train_tiny(spec, Context(pad_id=1, save=saved.append, save_every_s=0.0), dropout=0.2)
     assert list(whole.snapshots.scores) == [6, 8, 10]
     for checkpoint in saved[4::3]:
-        again = train_tiny(spec, Context(pad_id=1, resume=checkpoint), dropout=0.2)
+        again = train_tiny(spec, Context(pad_id=1, resume=[checkpoint].pop), dropout=0.2)
         assert again.snapshots.scores == whole.snapshots.scores
         for step, weights in whole.snapshots.weights.items():
             mine = again.snapshots.weights[step]

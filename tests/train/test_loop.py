@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -51,13 +52,43 @@ def test_a_resumed_run_equals_an_undisturbed_one_bit_for_bit() -> None:
     undisturbed = train_tiny(SPEC, context, dropout=0.2)
     assert [each.state["step"] for each in kept] == list(range(1, STEPS + 1))
     for checkpoint in kept:
-        resumed = train_tiny(SPEC, Context(pad_id=1, resume=checkpoint), dropout=0.2)
+        resumed = train_tiny(SPEC, Context(pad_id=1, resume=[checkpoint].pop), dropout=0.2)
         assert same(resumed.weights, undisturbed.weights), checkpoint.state["step"]
         assert resumed.history == undisturbed.history
         assert (resumed.best_step, resumed.steps) == (undisturbed.best_step, undisturbed.steps)
 
 
-def test_micro_batches_change_nothing_but_rounding() -> None:
+def test_micro_batches_draw_masks_of_their_own() -> None:
+    one, other, again = (
+        train_tiny(SPEC, Context(pad_id=1, micro_batch=size), dropout=0.2) for size in (4, 2, 2)
+    )
+    assert same(other.weights, again.weights)
+    assert not all(torch.allclose(one.weights[n], other.weights[n], atol=1e-5) for n in one.weights)
+
+
+@pytest.mark.parametrize("snapshots", [None, {"count": 2, "which": "last"}])
+def test_the_tensors_of_a_checkpoint_go_once_they_are_taken_up(
+    snapshots: dict[str, Any] | None,
+) -> None:
+    spec = replace(SPEC, snapshots=snapshots)
+    kept: list[Checkpoint] = []
+    train_tiny(spec, Context(pad_id=1, save=kept.append, save_every_s=0.0), dropout=0.2)
+    checkpoint = kept[6]
+    kept.clear()
+    tensors = [weakref.ref(tensor) for tensor in checkpoint.tensors.values()]
+    assert any(name.startswith("best/") for name in checkpoint.tensors)
+    given = [checkpoint]
+    del checkpoint
+    left: list[int] = []
+
+    def look(_: Progress) -> None:
+        left.append(sum(tensor() is not None for tensor in tensors))
+
+    train_tiny(spec, Context(pad_id=1, resume=given.pop, report=look), dropout=0.2)
+    assert left[0] == 0
+
+
+def test_micro_batches_without_dropout_change_nothing_but_rounding() -> None:
     whole = train_tiny(SPEC, Context(pad_id=1))
     parts = train_tiny(SPEC, Context(pad_id=1, micro_batch=2))
     for name, value in whole.weights.items():
@@ -104,7 +135,7 @@ def test_a_stop_is_remembered_over_a_resumption() -> None:
     context = Context(pad_id=1, save=kept.append, save_every_s=0.0)
     train_tiny(spec, context, score=Script(10, 30, 30, 20, 29))
     assert kept[-1].state["evaluations_since_best"] == 2
-    resumed = train_tiny(spec, replace(context, resume=kept[-1]), score=Script(29))
+    resumed = train_tiny(spec, replace(context, resume=[kept[-1]].pop), score=Script(29))
     assert (resumed.stopped_early, resumed.steps, resumed.best_step) == (True, 5, 2)
 
 
@@ -176,7 +207,7 @@ def test_a_resumed_run_with_steps_left_out_equals_an_undisturbed_one(
     context = Context(pad_id=1, save=kept.append, save_every_s=0.0)
     undisturbed = train_tiny(SKIPPING, context, dropout=0.2)
     for checkpoint in kept:
-        resumed = train_tiny(SKIPPING, Context(pad_id=1, resume=checkpoint), dropout=0.2)
+        resumed = train_tiny(SKIPPING, Context(pad_id=1, resume=[checkpoint].pop), dropout=0.2)
         assert same(resumed.weights, undisturbed.weights), checkpoint.state["step"]
         assert resumed.skipped_steps == sorted(bad)
         assert resumed.history == undisturbed.history
@@ -298,7 +329,7 @@ def test_a_trial_leaves_when_told_and_goes_on_as_if_it_had_not() -> None:
     with pytest.raises(StepLeft, match="optimizer step 7 of 10: its node is going"):
         train_tiny(SPEC, context, dropout=0.2)
     assert [each.state["step"] for each in kept] == [7]
-    resumed = train_tiny(SPEC, Context(pad_id=1, resume=kept[0]), dropout=0.2)
+    resumed = train_tiny(SPEC, Context(pad_id=1, resume=[kept[0]].pop), dropout=0.2)
     assert same(resumed.weights, undisturbed.weights)
 
 
@@ -408,7 +439,7 @@ def test_a_resumed_trial_is_not_asked_about_a_rung_it_has_passed() -> None:
     for checkpoint in kept:
         rule = Rungs(50)
         script = Script(10) if checkpoint.state["step"] >= 3 else Script(30, 10)
-        context = Context(pad_id=1, resume=checkpoint, rungs=(25, 50), goes_on=rule)
+        context = Context(pad_id=1, resume=[checkpoint].pop, rungs=(25, 50), goes_on=rule)
         resumed = train_tiny(spec, context, score=script)
         assert [rung for rung, _ in rule.asked][-1:] == [50]
         assert len(rule.asked) == (1 if checkpoint.state["step"] >= 3 else 2)

@@ -167,7 +167,7 @@ def test_what_is_saved_is_the_state_at_that_step_whatever_is_trained_meanwhile(
     state, tensors = found
     assert state["step"] == 4
     resume = Checkpoint(state=state, tensors=tensors)
-    resumed = train_tiny(SPEC, Context(pad_id=1, resume=resume), dropout=0.2)
+    resumed = train_tiny(SPEC, Context(pad_id=1, resume=lambda: resume), dropout=0.2)
     assert all(
         torch.equal(value, undisturbed.weights[name]) for name, value in resumed.weights.items()
     )

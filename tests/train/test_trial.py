@@ -15,7 +15,7 @@ import torch
 from tests.small import small_bench
 from tests.train.faults import astray
 from xtransfer.checkpoints import newest_checkpoint
-from xtransfer.errors import Diverged, OutOfMemory, StepError
+from xtransfer.errors import Diverged, OutOfMemory, StepError, StepLeft
 from xtransfer.execute import run_step
 from xtransfer.plan import Step
 from xtransfer.records import Record
@@ -54,6 +54,23 @@ class Small:
             return whole(run, number, rows, chosen)
 
         monkeypatch.setattr(loop._Run, "_loss", loss)
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_a_checkpoint_of_another_vocabulary_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any, before: bool
+) -> None:
+    bench, trial = small_bench(tmp_path, {"compact_vocabulary": before, **SAVE})
+    saved_every_time(monkeypatch)
+    with pytest.raises(StepLeft):
+        run_step(trial, replace(bench, leaving=lambda: "its node is going"))
+    assert newest_checkpoint(bench.store, trial.key)
+    train = bench.placement.train.model_copy(update={"compact_vocabulary": not before})
+    placement = bench.placement.model_copy(update={"train": train})
+    with caplog.at_level(logging.WARNING):
+        record = run_step(trial, replace(bench, placement=placement))
+    assert record.result["steps"] == STEPS
+    assert "passed over a checkpoint whose embedding has other rows" in caplog.text
 
 
 # --- what is not finite --------------------------------------------------------------------------
@@ -145,6 +162,8 @@ def test_a_trial_goes_on_in_half_the_bites(
     assert (note["asked"], note["micro_batch"]) == (asked, used // 2)
     assert note["why"].startswith(f"out of memory with micro-batches of {used} (")
     assert "can't allocate memory" in note["why"]
+    assert record.placement["train"]["micro_batch"] == asked
+    assert "micro_batch" not in expected.placement  # what was asked for is what it ran with
     assert f"It goes on with micro-batches of {used // 2}." in caplog.text
     # From the checkpoint, not from the start; and nothing but the size of the bites is new.
     assert sorted({step for step, _ in small.rows}) == list(range(STEPS))

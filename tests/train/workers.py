@@ -168,7 +168,7 @@ def train_and_leave(folder: str, leave_at: int | None, context: Context) -> Outc
         context,
         shards=2,
         micro_batch=None,
-        resume=resume,
+        resume=lambda: resume,
         report=told.append,
         # The second worker alone is told: the first follows it.
         leaving=lambda: "told" if context.rank and at + len(told) >= (leave_at or 99) else "",

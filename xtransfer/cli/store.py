@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -145,18 +146,25 @@ def _wanted(plans: list[Path], store: Store) -> set[str]:
     return keys
 
 
-def _set_aside(store: Store, damaged: dict[str, list[str]]) -> dict[str, str]:
-    """Set the damaged steps aside that nobody is at work on; return step -> place."""
+def _set_aside(store: Store, damaged: Iterable[str]) -> dict[str, str]:
+    """Set the steps aside that are damaged and that nobody is at work on; return step -> place.
+
+    Each is looked at again while it is held: reading a store takes hours, and somebody may have mended it.
+    """
     from xtransfer.errors import StepBusy
     from xtransfer.leases import holding
-    from xtransfer.quarantine import set_aside
+    from xtransfer.quarantine import set_aside_if_damaged
 
     moved: dict[str, str] = {}
-    for folder, reasons in damaged.items():
+    for folder in damaged:
         try:
             with holding(store, folder.rpartition("-")[2], seconds=60) as lease:
-                moved[folder] = set_aside(store, folder, reasons)
+                place = set_aside_if_damaged(store, folder)
                 lease.outcome = "found"
+            if place:
+                moved[folder] = place
+            else:
+                print(f"xtransfer: {folder} was mended or moved meanwhile", file=sys.stderr)
         except StepBusy as error:
             print(f"xtransfer: {folder} is not set aside: {error}", file=sys.stderr)
     return moved

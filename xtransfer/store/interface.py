@@ -12,6 +12,9 @@ from xtransfer.errors import StoreError
 
 TEMPORARY = ".tmp-"
 """Begins the names of unfinished files, which no listing shows."""
+FIRST_TRIES = 8
+"""Tries of one request before a service has ever answered: some 6 s."""
+_NO_END = 2**31
 LONGEST_SEGMENT = 255
 """Bytes; the limit of common file systems."""
 LONGEST_NAME = 900
@@ -36,8 +39,12 @@ class StoreOptions:
     endpoint_url: str | None = None
     """None: AWS_ENDPOINT_URL, else Amazon's."""
     region: str | None = None
-    attempts: int = 8
-    """Tries of one request, the first included, with growing random pauses between them."""
+    attempts: int | None = None
+    """Tries of one request, the first included, with growing random pauses between them. None: as many as
+    `give_up_after_s` has time for, once the service is known to answer; until then FIRST_TRIES, so that a
+    wrong address is told soon."""
+    answers: bool = False
+    """The service has answered this process, or the one that started it."""
     base_pause_s: float = 0.1
     longest_pause_s: float = 20.0
     give_up_after_s: float = 300.0
@@ -49,9 +56,16 @@ class StoreOptions:
     parallel_parts: int = 4
     """Parts of one file in flight at once."""
 
+    @property
+    def tries(self) -> int:
+        """Return the most tries of one request."""
+        return self.attempts or (_NO_END if self.answers else FIRST_TRIES)
+
     def pause(self, attempt: int) -> float:
         """Return how long to wait after try `attempt` (from 0): full jitter, see `retries.py`."""
-        return random.uniform(0, min(self.longest_pause_s, self.base_pause_s * 2**attempt))
+        return random.uniform(
+            0, min(self.longest_pause_s, self.base_pause_s * 2 ** min(attempt, 60))
+        )
 
 
 class Store(Protocol):

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from xtransfer.store.interface import StoreOptions
+from xtransfer.store.interface import FIRST_TRIES, StoreOptions
 from xtransfer.store.s3_errors import NO_SPACE, plain, status_of
 
 T = TypeVar("T")
@@ -28,23 +28,26 @@ def retried(function: Callable[[], T], options: StoreOptions) -> T:
     """Call `function` until it succeeds, fails for good, or has been tried long enough.
 
     Between two tries passes a random time from 0 to `base_pause_s` x 2^tries, at most
-    `longest_pause_s`: exponential backoff with full jitter
+    `longest_pause_s`, until `give_up_after_s` or the last try: exponential backoff with full jitter
     (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/).
 
     Raises:
         whatever the last try raised.
     """
     began = time.monotonic()
-    for attempt in range(options.attempts):
+    for attempt in range(options.tries):
         try:
             return function()
         except Exception as error:
             pause = options.pause(attempt)
             spent = time.monotonic() - began
-            last = attempt + 1 == options.attempts or spent + pause > options.give_up_after_s
+            last = attempt + 1 == options.tries or spent + pause > options.give_up_after_s
             if last or not passing(error):
                 raise
-            log.debug("try %d of %d failed: %s", attempt + 1, options.attempts, plain(error))
+            log.debug("try %d failed: %s", attempt + 1, plain(error))
+            if attempt + 1 == FIRST_TRIES:  # a person may be waiting, and should know for what
+                rest = options.give_up_after_s - spent
+                log.warning("tried again for up to %.0f s more: %s", rest, plain(error))
             time.sleep(pause)
     raise AssertionError("attempts is at least 1")
 

@@ -9,13 +9,19 @@ import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from xtransfer.errors import ConfigError, NotFound, StoreError
 from xtransfer.store.folder import disk_errors, replacing
-from xtransfer.store.interface import ObjectInfo, StoreOptions, check_name, check_prefix
+from xtransfer.store.interface import (
+    FIRST_TRIES,
+    ObjectInfo,
+    StoreOptions,
+    check_name,
+    check_prefix,
+)
 from xtransfer.store.retries import retried
 from xtransfer.store.s3_errors import explained, plain, status_of
 from xtransfer.store.s3_files import get_file, put_file
@@ -42,6 +48,10 @@ class S3Store:
         default_factory=dict[int, Any], init=False, repr=False, compare=False
     )
     """Process id -> client: a connection must not be shared across a fork."""
+    _answered: list[bool] = field(
+        default_factory=lambda: [False], init=False, repr=False, compare=False
+    )
+    """Whether the service has answered anything."""
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_clients": {}}
@@ -68,8 +78,9 @@ class S3Store:
         """
         key = self._key(name)
         mark = secrets.token_hex(8)
+        most = self.options.attempts or FIRST_TRIES
         with self._errors(name):
-            for attempt in range(self.options.attempts):
+            for attempt in range(most):
                 status = self._try(lambda: self._put_new(key, data, mark))
                 if status != 409:
                     return status == 200 or self._try(lambda: self._has_mark(key, mark))
@@ -77,21 +88,21 @@ class S3Store:
                 time.sleep(self.options.pause(attempt))
         raise StoreError(
             f"{self.url}/{name}",
-            f"others kept changing the object during {self.options.attempts} attempts to create it",
+            f"others kept changing the object during {most} attempts to create it",
             "Start again later.",
         )
 
     def upload(self, name: str, path: Path) -> None:
         key = self._key(name)
         with disk_errors(path), self._errors(name):
-            put_file(self._client(), self.bucket, key, path, options=self.options)
+            put_file(self._client(), self.bucket, key, path, options=self._patience)
 
     def download(self, name: str, path: Path) -> None:
         key = self._key(name)
         with disk_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             with replacing(path) as temporary, self._errors(name):
-                get_file(self._client(), self.bucket, key, temporary, options=self.options)
+                get_file(self._client(), self.bucket, key, temporary, options=self._patience)
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         check_prefix(prefix, self.url)
@@ -139,7 +150,13 @@ class S3Store:
         return self.prefix + name
 
     def _try(self, function: Callable[[], T]) -> T:
-        return retried(function, self.options)
+        return retried(function, self._patience)
+
+    @property
+    def _patience(self) -> StoreOptions:
+        """How long to try: longer where the service has answered before, and so is only away."""
+        known = self.options.answers or self._answered[0]
+        return replace(self.options, answers=known)
 
     def _pages(
         self, operation: str, start: dict[str, Any], tokens: dict[str, str]
@@ -212,19 +229,23 @@ class S3Store:
         """Turn boto's exceptions into a StoreError about the object `name` ("": the store)."""
         from botocore.exceptions import BotoCoreError, ClientError
 
+        patience = self._patience
         try:
             yield
         except (BotoCoreError, ClientError) as error:
-            raise self._explained(error, name) from error
+            if isinstance(error, ClientError):
+                self._answered[0] = True
+            raise self._explained(error, name, patience) from error
+        self._answered[0] = True
 
-    def _explained(self, error: Any, name: str) -> StoreError:
+    def _explained(self, error: Any, name: str, patience: StoreOptions) -> StoreError:
         client = self._clients.get(os.getpid())
         return explained(
             error,
             store=self.url,
             name=name,
             endpoint=client.meta.endpoint_url if client else "its endpoint",
-            attempts=self.options.attempts,
+            attempts=self.options.attempts or (None if patience.answers else FIRST_TRIES),
         )
 
 

@@ -8,7 +8,9 @@ from typing import Any
 from xtransfer.errors import NotFound, StoreError
 
 
-def explained(error: Any, *, store: str, name: str, endpoint: str, attempts: int) -> StoreError:
+def explained(
+    error: Any, *, store: str, name: str, endpoint: str, attempts: int | None
+) -> StoreError:
     """Return the error to raise for a boto exception.
 
     Args:
@@ -16,7 +18,7 @@ def explained(error: Any, *, store: str, name: str, endpoint: str, attempts: int
         store: URL of the store.
         name: the object at hand; "" for none.
         endpoint: URL of the service.
-        attempts: how often it was asked.
+        attempts: how often it was asked at most; None: as often as there was time for.
     """
     from botocore import exceptions as boto
 
@@ -31,7 +33,8 @@ def explained(error: Any, *, store: str, name: str, endpoint: str, attempts: int
     if re.search("Credential|Token|SSO|Login|Profile", type(error).__name__):
         return StoreError(where, f"no usable AWS credentials: {plain(error)}", _CREDENTIALS)
     if isinstance(error, boto.HTTPClientError | boto.ConnectionError):
-        what = f"{service} cannot be reached ({type(error).__name__}, attempt {attempts} of {attempts})"
+        often = f"attempt {attempts} of {attempts}" if attempts else "for all of s3.give_up_after_s"
+        what = f"{service} cannot be reached ({type(error).__name__}, {often})"
         return StoreError(
             where, what, "Check s3.endpoint_url or AWS_ENDPOINT_URL, the network, and that it runs."
         )

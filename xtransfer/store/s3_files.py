@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
-from xtransfer.store.interface import StoreOptions
+from xtransfer.store.interface import FIRST_TRIES, StoreOptions
 from xtransfer.store.retries import passing, retried
 from xtransfer.store.s3_errors import status_of
 
@@ -60,7 +60,7 @@ def get_file(client: Any, bucket: str, key: str, path: Path, *, options: StoreOp
     """
     from botocore.exceptions import ClientError
 
-    for _ in range(options.attempts - 1):
+    for _ in range((options.attempts or FIRST_TRIES) - 1):
         try:
             return _get_once(client, bucket, key, path, options)
         except ClientError as error:

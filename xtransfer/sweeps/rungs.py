@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -27,6 +28,8 @@ RUNGS = "rungs"
 """The folder of a store that rulings are in."""
 TOP = 100
 """Percent of a training; nothing is ruled there."""
+_THREADS = 8
+"""Rulings in flight at once: what takes time with small objects is the way to the store."""
 
 log = logging.getLogger(__name__)
 
@@ -73,10 +76,30 @@ def read_ruling(store: Store, step: Step, rung: int) -> Ruling | None:
     return _read(store, _name(step, rung))
 
 
-def read_rulings(store: Store, step: Step) -> list[Ruling]:
-    """Return all that was ruled in a trial's sweep, by trial and rung."""
+def read_rulings(
+    store: Store,
+    step: Step,
+    *,
+    rung: int | None = None,
+    known: MutableMapping[str, Ruling] | None = None,
+) -> list[Ruling]:
+    """Return what was ruled in a trial's sweep, by trial and rung.
+
+    Args:
+        store: where rulings are.
+        step: the trial.
+        rung: the only one that is wanted; None: all.
+        known: object -> ruling of those that were read before, which are not read again and to which
+            the others are added: one that could be read once is never written anew.
+    """
+    known = {} if known is None else known
     names = [info.name for info in store.list(f"{RUNGS}/{sweep_key(step)}/")]
-    found = [ruling for name in names if (ruling := _read(store, name)) is not None]
+    names = [name for name in names if rung is None or name.endswith(f"-{rung}.json")]
+    unread = [name for name in names if name not in known]
+    with ThreadPoolExecutor(_THREADS) as pool:
+        read = list(pool.map(lambda name: _read(store, name), unread))
+    known.update({name: each for name, each in zip(unread, read, strict=True) if each is not None})
+    found = [known[name] for name in names if name in known]
     return sorted(found, key=lambda each: (each.key, each.rung))
 
 

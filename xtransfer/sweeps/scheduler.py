@@ -12,7 +12,7 @@ weights and the record that its sweep's selection waits for. The trial is told b
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -21,7 +21,7 @@ from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 
 from xtransfer.errors import StoreError
 from xtransfer.plan import Plan, Step
-from xtransfer.search import FailureRelay
+from xtransfer.relays import FailureRelay
 from xtransfer.store import Store
 from xtransfer.sweeps.rungs import TOP, Ruling, leave_ruling, read_ruling, read_rulings
 
@@ -38,23 +38,32 @@ class SweepScheduler(FailureRelay):
         super().__init__(ended)
         self.plan = plan
         self.store = store
+        self.known: dict[str, Ruling] = {}
+        """Object -> ruling: while this rules, all of Tune waits, so that nothing is read twice."""
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what belongs to this process, should Tune write a copy to disk."""
-        return {**super().__getstate__(), "plan": None, "store": None}
+        return {**super().__getstate__(), "plan": None, "store": None, "known": {}}
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: Mapping[str, Any]) -> str:  # noqa: ARG002 - Tune's signature
         """Rule, where a trial says that it has come to a rung."""
         if result.get("rung"):
             step = self.plan.steps[trial.config["key"]]
             try:
-                rule(self.store, step, rung=result["rung"], score=result["best"])
+                rule(self.store, step, rung=result["rung"], score=result["best"], known=self.known)
             except StoreError as error:  # the trial rules itself, when it has waited long enough
                 log.warning("no ruling of %s: %s", step.folder, error)
         return TrialScheduler.CONTINUE
 
 
-def rule(store: Store, step: Step, *, rung: int, score: float) -> Ruling:
+def rule(
+    store: Store,
+    step: Step,
+    *,
+    rung: int,
+    score: float,
+    known: MutableMapping[str, Ruling] | None = None,
+) -> Ruling:
     """Return whether a trial goes on after a rung, as it was or is now ruled.
 
     Args:
@@ -62,13 +71,14 @@ def rule(store: Store, step: Step, *, rung: int, score: float) -> Ruling:
         step: the trial.
         rung: that it has come to, percent.
         score: its best dev score until then.
+        known: rulings that were read before, as for `read_rulings`.
     """
     before = read_ruling(store, step, rung)
     if before is not None:
         return before
     others = {
         each.key: each.score
-        for each in read_rulings(store, step)
+        for each in read_rulings(store, step, rung=rung, known=known)
         if each.rung == rung and each.key != step.key
     }
     asha: Mapping[str, Any] = step.spec["asha"]

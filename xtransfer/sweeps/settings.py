@@ -22,6 +22,9 @@ from xtransfer.settings import Settings
 DIGITS = 3
 """Significant digits of a drawn learning rate: few enough for a step's name to show it whole."""
 
+_MORE_DRAWS = 10_000
+"""Draws after which a range has no further learning rate, or one that is not worth looking for."""
+
 
 class Search(Settings):
     """Where a sweep's learning rates come from; a bare name is its `kind`."""
@@ -62,7 +65,8 @@ class Search(Settings):
         """Return the learning rates of a sweep that are known before anything runs, rising when drawn.
 
         They are all but those that tpe suggests. A random draw is uniform in the logarithm, as Ray Tune's `loguniform` draws it from the same
-        seed, and rounded to three digits. Its trials are the same steps as those of a grid that has
+        seed, and rounded to three digits; what is drawn twice is made up for by further draws, unless the
+        range is too narrow for so many. Its trials are the same steps as those of a grid that has
         these learning rates, and a longer draw has the trials of a shorter one among its own.
 
         Args:
@@ -76,8 +80,14 @@ class Search(Settings):
         # Of all generators of numpy, only RandomState is promised to draw the same in every version.
         draw = np.random.RandomState(self.seed)
         count = min(self.startup, self.trials) if self.kind == "tpe" else self.trials
-        logs = draw.uniform(math.log(self.low), math.log(self.high), size=count)
-        return tuple(sorted({rounded(math.exp(each)) for each in logs}))
+        ends = math.log(self.low), math.log(self.high)
+        found = {rounded(math.exp(each)) for each in draw.uniform(*ends, size=count)}
+        # Of tpe's, those that are missing here are suggested.
+        for _ in range(_MORE_DRAWS if self.kind == "random" else 0):
+            if len(found) == count:
+                break
+            found.add(rounded(math.exp(draw.uniform(*ends))))
+        return tuple(sorted(found))
 
     def suggested(self, drawn: int) -> Iterator[tuple[dict[str, Any], int]]:
         """Yield, for each trial that tpe suggests after so many drawn ones, what its key says of that.

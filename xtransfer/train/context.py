@@ -36,7 +36,11 @@ class Checkpoint:
 
 @dataclass(frozen=True, kw_only=True)
 class Context:
-    """Where a trial runs: nothing here changes what it computes, beyond rounding."""
+    """Where a trial runs: nothing here changes what it computes, beyond rounding and which masks dropout draws.
+
+    Those are drawn for each micro-batch of each shard, so they follow `shards` and `micro_batch`, which a
+    trial's record says; whatever else is here changes none.
+    """
 
     rank: int = 0
     world_size: int = 1
@@ -47,6 +51,7 @@ class Context:
     engine: str = "torch"
     zero_stage: int = 0
     micro_batch: int | None = None
+    """Most examples in one forward pass; None: a whole shard."""
     pad_id: int = 0
     report: Callable[[Progress], None] = lambda progress: None
     """Called on every rank after the same steps."""
@@ -72,7 +77,9 @@ class Context:
     """Most optimizer steps left out one after the other, where the specification lets any be ..."""
     skips_in_all: int = 20
     """... and in all."""
-    resume: Checkpoint | None = None
+    resume: Callable[[], Checkpoint | None] = lambda: None
+    """Return what to go on from, None for nothing. Called once; the loop copies what it needs of it, so that its
+    tensors last no longer than taking them up."""
 
 
 def device_of(gpus: float) -> str:

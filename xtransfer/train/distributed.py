@@ -109,6 +109,7 @@ def _work(config: Mapping[str, Any]) -> None:
             return
         finally:
             notice.end()
+            bench.holds.release()
         if rank == 0:
             _hand_over(bench.store, step.key, folder)
 

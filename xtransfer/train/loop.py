@@ -50,7 +50,7 @@ def train(
     """Fine-tune `model`, head i on part i, and return its best weights by dev score.
 
     Every worker calls this with the same arguments but its rank. `model` holds the starting weights;
-    with `context.resume` they are replaced by the checkpoint's.
+    where `context.resume` returns a checkpoint they are replaced by its own.
 
     Raises:
         Diverged: when a loss or gradient is not finite and that step is not to be left out, or too many
@@ -60,7 +60,7 @@ def train(
     torch.use_deterministic_algorithms(context.device == "cpu")
     # Filling every new tensor with NaN is a help in debugging only, and slow.
     torch.utils.deterministic.fill_uninitialized_memory = False  # pyright: ignore[reportAttributeAccessIssue]
-    resume = context.resume
+    resume = context.resume()
     if resume is not None:
         _load(model, resume.tensors, "weights/")
     engine = make_engine(
@@ -76,6 +76,7 @@ def train(
     run = _Run(spec, context, engine, parts, mixture)
     if resume is not None:
         run.restore(resume)
+    del resume  # as large as weights, moments and best weights together
     try:
         return run.run()
     finally:
@@ -111,7 +112,7 @@ class _Run:
         taken = self.state.step - len(self.state.skipped_steps)
         self.engine.load_moments(checkpoint.tensors, steps=taken)
         self.best = {
-            name.removeprefix("best/"): tensor
+            name.removeprefix("best/"): tensor.clone()
             for name, tensor in checkpoint.tensors.items()
             if name.startswith("best/")
         }

@@ -1,5 +1,8 @@
 """A trial that runs out of memory is tried once more, in smaller bites of the same global batch.
 
+Without dropout its result is the same but for rounding. Dropout draws a mask for each micro-batch: with it the
+trial is another draw of the same computation.
+
     resume/{step key}/memory.json    how small, and why
 
 The note is in the store, so that every worker of the next attempt finds it, whoever starts it; it goes

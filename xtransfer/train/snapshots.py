@@ -58,10 +58,10 @@ class Snapshots:
         }
 
     def restore(self, scores: list[list[float]], tensors: Mapping[str, Tensor]) -> None:
-        """Take up what a resumable checkpoint holds: [step, score] pairs and tensors."""
+        """Take up copies of what a resumable checkpoint holds: [step, score] pairs and tensors."""
         self.scores = {int(step): score for step, score in scores}
         self.weights = {step: {} for step in self.scores}
         for name, value in tensors.items():
             if name.startswith(_PREFIX):
                 step, _, rest = name.removeprefix(_PREFIX).partition("/")
-                self.weights[int(step)][rest] = value
+                self.weights[int(step)][rest] = value.clone()

@@ -60,11 +60,14 @@ class TorchEngine:
         return out
 
     def load_moments(self, moments: dict[str, Tensor], *, steps: int) -> None:
-        """Set both Adam moments and the step count of every parameter."""
+        """Set both Adam moments, as copies, and the step count of every parameter."""
         for name, parameter in trained_parameters(self.module):
             self.optimizer.state[parameter] = {
                 "step": step_count(steps, parameter),
-                **{moment: moments[f"{moment}/{name}"].to(parameter.device) for moment in MOMENTS},
+                **{
+                    moment: moments[f"{moment}/{name}"].to(parameter.device, copy=True)
+                    for moment in MOMENTS
+                },
             }
 
     def close(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import hashlib
 import logging
 import time
 from collections.abc import Mapping
@@ -136,6 +137,7 @@ def _train(
             for part in parts
         ]
     words = words_name(model)
+    rows = hashlib.sha256(start.tokens.astype("<i8").tobytes()).hexdigest()[:16]
     frozen = frozen_weights(model)
     saver = BackgroundSaver(
         lambda checkpoint: save_checkpoint(
@@ -143,6 +145,7 @@ def _train(
             step.key,
             state=checkpoint.state,
             tensors=checkpoint.tensors,
+            rows=rows,
             kept=placement.resume_kept,
             scratch=bench.scratch,
         )
@@ -166,7 +169,7 @@ def _train(
         skips_in_all=placement.skips_in_all,
         rungs=rungs_of(step),
         goes_on=lambda rung, best: ruled(step, bench, rung=rung, score=best).goes_on,
-        resume=_resume(step.key, bench),
+        resume=lambda: _resume(step.key, bench, rows),
     )
     if context.engine == "deepspeed":
         ensure_process_group()
@@ -214,8 +217,8 @@ def ensure_process_group() -> None:
         )
 
 
-def _resume(key: str, bench: Workbench) -> Checkpoint | None:
-    found = load_checkpoint(bench.store, key)
+def _resume(key: str, bench: Workbench, rows: str) -> Checkpoint | None:
+    found = load_checkpoint(bench.store, key, rows=rows, scratch=bench.scratch)
     return None if found is None else Checkpoint(state=found[0], tensors=found[1])
 
 

@@ -78,6 +78,7 @@ retries: 2
 s3: {endpoint_url: "http://localhost:1", region: x, attempts: 8, base_pause_s: 0.1, longest_pause_s: 20.0,
      give_up_after_s: 300.0, connect_timeout_s: 10.0, read_timeout_s: 60.0, part_mib: 16, parallel_parts: 4}
 scratch: scratch
+scratch_gb: 8.0
 """
 JUNK: Any = {"junk": [{}]}
 """No field of any section takes this."""
@@ -166,12 +167,13 @@ PLACES_OUT_OF_RANGE: dict[str, tuple[Any, ...]] = {
     "concurrent": (0, -1, 1.5, "x"),
     "lease_s": (0.0, 0.5, 1e9, float("nan"), "x"),
     "retries": (-1, 1.5, "x"),
-    "s3.attempts": NUMBERS["positive"],
+    "s3.attempts": (0, -1, 1.5, "x"),
     "s3.base_pause_s": (-1.0, float("nan"), float("inf"), "x"),
     "s3.give_up_after_s": NUMBERS["above zero"][:2],
     "s3.part_mib": (4, 0, -1, 5.5, "x"),
     "s3.parallel_parts": NUMBERS["positive"],
     "scratch": (5, [], {"a": 1}),
+    "scratch_gb": (0, -1, float("inf"), "x"),
 }  # fmt: skip
 
 OVERRIDES = (
