@@ -262,6 +262,7 @@ STAGE = "as_intermediate: {epochs: 1, batch_size: 2, max_length: 16}"
             "data: {limits: {tasks: {xnli: {test: 0}}}}",
             "data.limits.tasks.xnli.test: input should be greater than or equal to 1",
         ),
+        ("encoder: {pretrain: {steps: 5}}", "encoder.pretrain: pretrains on artificial languages"),
         ("tasks: [{name: own, like: mnly}]", "tasks[0].like: no task 'mnly'. Did you mean 'mnli'?"),
         ("tasks: [nowhere.yaml]", "nowhere.yaml: no such file"),
         (
@@ -319,6 +320,14 @@ def test_a_mistake_is_named_with_its_place(tmp_path: Path, section: str, message
             "mnli train: t would be read as en, sw",
         ),
         ("mnli", {"data": {"files": {"xnli": {"test": ["test.tsv"]}}}}, "xnli test: test.tsv"),
+        (
+            "mnli",
+            {
+                "data": {"files": {"xnli": {"test": ["test.tsv"]}}},
+                "target": {"languages": {}},  # all of the task's own
+            },
+            "xnli test: test.tsv would be read as ar, bg, de,",
+        ),
         (
             "mnli",
             {

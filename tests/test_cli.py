@@ -159,6 +159,17 @@ def test_settings_of_the_command_line_enter_the_plan(run: Run, config: Path, url
     assert json.loads(out)["counts"]["train (target)"] == 6
 
 
+def test_a_dry_run_does_not_print_what_a_url_must_not_carry(run: Run, config: Path) -> None:
+    for wrong in (
+        ("--store", "s3://user:planted@bucket/x"),
+        ("--store", "s3://bucket/x", "--place", "s3.endpoint_url=http://user:planted@h"),
+        ("--place", "tracking.mlflow=http://user:planted@h"),
+    ):
+        done = run("run", config, "--dry-run", *wrong)
+        assert done.status == 2
+        assert "planted" not in done.out + done.err
+
+
 def test_a_dry_run_prints_the_settings_and_the_plan(run: Run, config: Path, url: str) -> None:
     done = run(
         "run",

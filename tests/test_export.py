@@ -73,6 +73,8 @@ def test_the_card_has_scores_keys_licences_and_the_command(
     assert f"{fmean(values):.1f} ± {stdev(values):.1f}, n=2" in card
     about = json.loads((out / "xtransfer.json").read_text())
     assert f"key `{about['key']}`" in card
+    assert [part["labels"] for part in about["heads"]] == [list(bench.plan.tasks["reviews"].labels)]
+    assert done.out == f"{out}\n"
     cell = next(cell for cell in bench.plan.cells if cell.seed == 1)
     assert f"`{cell.key}`" in card
     assert "| reviews | trained on, selected on, scored on | unverified" in card

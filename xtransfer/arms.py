@@ -8,8 +8,9 @@ several, with or without unlabelled text. Each is one line of an experiment's YA
         - mnli
         - {name: multi, tasks: [mnli, squad_v1, hellaswag], sampling: {kind: temperature, temperature: 2}}
         - {name: mnli-mlm, task: mnli, text: {languages: [en, sw, ta]}}
-        - {name: mnli-sw, task: mnli, languages: [sw], source: {files: {train: [mnli/train-{lang}.jsonl]}}}
-        - {name: mnli-wide, task: mnli, languages: [en, sw, zh], spread: true}
+        - {name: mnli-sw, task: mnli, languages: [sw], source: &files {files: {
+            train: ["mnli/train-{lang}.jsonl"], dev: ["mnli/dev-{lang}.jsonl"]}}}
+        - {name: mnli-wide, task: mnli, languages: [en, sw, zh], spread: true, source: *files}
 """
 
 from __future__ import annotations

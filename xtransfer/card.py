@@ -162,7 +162,7 @@ def _stages(history: list[Record]) -> str:
 
 
 def _evaluations(card: Card) -> list[Record]:
-    """Return the evaluations of this very model, by whatever step names it."""
+    """Return the evaluations of this very model, by whatever step names it; no analyses."""
     models = {card.record.key} | {
         key
         for key, each in card.records.items()
@@ -171,7 +171,9 @@ def _evaluations(card: Card) -> list[Record]:
     own = [
         each
         for each in card.records.values()
-        if each.kind == "evaluate" and each.inputs.get("model") in models
+        if each.kind == "evaluate"
+        and each.inputs.get("model") in models
+        and not each.spec.get("analysis")
     ]
     return sorted(own, key=lambda each: (each.spec["task"], each.name))
 

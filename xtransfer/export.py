@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import secrets
 import shutil
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,9 @@ def model_of(plan: Plan, target: str, after: str, seed: int | None) -> str:
                 what = "is scored with the encoder as it is"
                 raise UserError(f"{target} after {after}", what, "There is nothing to export.")
             return model
-    known = sorted({f"'{c.intermediate}' seed {c.seed}" for c in rows})
+    known = sorted(
+        {f"'{c.intermediate}'{'' if c.seed is None else f' seed {c.seed}'}" for c in rows}
+    )
     raise UserError(
         f"{target} after {after}{'' if seed is None else f', seed {seed}'}",
         "the experiment has no such row",
@@ -107,21 +110,25 @@ def _write(
 
     base, revision = _base(store, record, encoder, scratch)
     try:
-        model = load_encoder(base, revision=revision)
-        tokenizer = load_tokenizer(base, revision)
+        with redirect_stdout(sys.stderr):  # where libraries say what they found
+            model = load_encoder(base, revision=revision)
+            tokenizer = load_tokenizer(base, revision)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise XtransferError(
             base, f"cannot be loaded as an encoder: {shown(str(error), most=200)}", _ENCODER
         ) from error
     head: dict[str, Any] = {}
+    parts: list[dict[str, Any]] = []
     if record.kind != "pretrain":
         weights = read_weights(fetch(store, record, scratch / "trained", [WEIGHTS]) / WEIGHTS)
         apply_weights(model, weights)
-        head = _heads(weights, _trial_of(store, record))
+        trial = _trial_of(store, record)
+        head, parts = _heads(weights, trial), _parts(store, trial)
     about = {
         "key": record.key,
         "step": record.folder,
         "spec": record.spec,
+        "heads": parts,
         "inputs": record.inputs,
         "score": record.result.get("score"),
         "environment": record.environment,
@@ -129,7 +136,7 @@ def _write(
     records = load_records(store, VERSIONS, damaged=lambda _: None)
     card = model_card(Card(record=record, records=records, provenance=provenance))
     text = json.dumps(about, indent=1, sort_keys=True, ensure_ascii=False)
-    with _whole(out) as folder:
+    with _whole(out) as folder, redirect_stdout(sys.stderr):
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
         if head:
@@ -172,6 +179,17 @@ def _trial_of(store: Store, record: Record) -> Record:
     while record.kind != "train":
         record = find(store, record.result.get("chosen") or record.inputs["trial-000"])
     return record
+
+
+def _parts(store: Store, trial: Record) -> list[dict[str, Any]]:
+    """Return what each head of a trial was trained on, its labels in the order of its outputs."""
+    found: list[dict[str, Any]] = []
+    for part in trial.spec["parts"]:
+        labels = part["labels"]
+        if labels is None:  # those of the training data
+            labels = find(store, trial.inputs[f"train {part['task']}"]).result["labels"]
+        found.append({**part, "labels": labels})
+    return found
 
 
 def _base(

@@ -214,7 +214,7 @@ def _check_languages(
         templates = source.files.get(split, ())
         named = not templates or any("{lang" in template for template in templates)
     own = {(task.train_language,), task.languages} if not own_files else {languages[:1]}
-    if named or languages in own:
+    if named or (len(languages) == 1 and languages in own):
         return
     shown = ", ".join(source.files.get(split, ()) or (hub.path for hub in source.hub))
     raise ConfigError(

@@ -247,7 +247,14 @@ def test_a_quota_that_fits_and_one_that_does_not(plan: Plan) -> None:
         return next(line for line in summary_lines(found) if line.startswith("quota"))
 
     assert ask(2).startswith("quota of 2 GPUs: fits;")
+    assert "fits, " in ask(2, 1)
     assert "min to spare" in ask(2, 1)
+    unknown = next(
+        line
+        for line in summary_lines(estimate(plan, {}, PLACED, Question(quota=2, deadline_h=1)))
+        if line.startswith("quota")
+    )
+    assert unknown.startswith("quota of 2 GPUs: fits as far as is known, at most 1.0 h to spare")
     half = LEFT / 3600 / 2
     short = ask(1, half)
     assert f"does not fit: {LEFT / 60 / 2:.1f} min over the deadline" in short

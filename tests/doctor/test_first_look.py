@@ -49,6 +49,12 @@ def test_later_rows_are_left_to_the_whole_check(patient: Patient) -> None:
     ]
 
 
+def test_a_test_set_without_labels_is_told_before_anything_is_trained(patient: Patient) -> None:
+    patient.text("xnli/test-de.tsv", "a\tb\n" * 3)
+    (found,) = first_look(plan_of(patient))
+    assert found.startswith("xnli test de: none of the first 3 rows has a label")
+
+
 def test_a_wrong_root_is_one_problem(patient: Patient) -> None:
     found = first_look(plan_of(patient, "data.root=absent"), missing=["xnli", "encoder: none"])
     assert len(found) == 2

@@ -55,8 +55,8 @@ def run(
 
     experiment, places = load(config, placement, store, sets, place)
     if dry_run:
+        opened = open_at(places)  # refuses credentials in a URL, which must not be printed
         print_resolved(experiment, places)
-        opened = open_at(places)
         made, missing = make_plan(experiment, lenient=True, store=opened)
         made = part_named(made, only)
         print_plan(made, recorded_keys(made, opened), missing, opened.url, key=made.key)

@@ -80,7 +80,8 @@ def watch(
         while True:
             counts = (sight.sweeps, tuple(each.step.key for each in sight.at_work))
             if counts != shown:
-                console.print(_drawn(sight), crop=False, no_wrap=True, overflow="ignore")
+                drawn = _drawn(sight, bar=console.is_terminal)
+                console.print(drawn, crop=False, no_wrap=True, overflow="ignore")
                 shown = counts
             if once or sight.over:
                 break
@@ -131,7 +132,7 @@ def page_maker(
     return page
 
 
-def _drawn(sight: Sight) -> RenderableType:
+def _drawn(sight: Sight, *, bar: bool = True) -> RenderableType:
     from rich.console import Group
     from rich.progress_bar import ProgressBar
     from rich.table import Table
@@ -161,5 +162,7 @@ def _drawn(sight: Sight) -> RenderableType:
         Text(f"failed   {each.step.folder}: {each.error}", style="red")
         for each in sight.failures[:SHOWN]
     ]
-    bar = ProgressBar(total=max(1, all_.steps), completed=all_.recorded, width=60)
-    return Group(head, bar, table, *lines)
+    if not bar:
+        return Group(head, table, *lines)
+    drawn = ProgressBar(total=max(1, all_.steps), completed=all_.recorded, width=60)
+    return Group(head, drawn, table, *lines)

@@ -27,6 +27,7 @@ from xtransfer.config.encoder import Encoder
 from xtransfer.config.phases import Intermediate, Target
 from xtransfer.config.retrieval import Retrieval
 from xtransfer.config.training import Training
+from xtransfer.errors import ConfigError
 from xtransfer.judgement import Power, Statistics, Typology
 from xtransfer.pruning.settings import Pruning
 from xtransfer.settings import Settings, check_name, read_settings
@@ -96,6 +97,12 @@ def _check_tasks(experiment: Experiment, where: str) -> None:
     """Check every task name, language and per-task setting against the tasks that exist."""
     book, data, target = experiment.book, experiment.data, experiment.target
     synthetic = data.synthetic is not None
+    if experiment.encoder.pretrain is not None and not synthetic:
+        raise ConfigError(
+            f"{where}: encoder.pretrain",
+            "pretrains on artificial languages, and there are none without data.synthetic",
+            "Give encoder.name, a folder in Hugging Face layout or a hub name with `revision`.",
+        )
     check_arms(experiment.intermediate, book, f"{where}: intermediate")
     check_targets(target, book, f"{where}: target", synthetic=synthetic)
     check_rules(target, book, f"{where}: target")

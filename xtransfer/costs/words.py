@@ -117,14 +117,15 @@ def _money(cost: Cost, hours_: float) -> str:
 
 def _fit_line(fit: Fit, least: str) -> str:
     head = f"quota of {fit.gpus} GPUs: "
+    fits = "fits as far as is known" if least else "fits"
     if fit.makespan_s is None:
         return f"{head}does not fit: a step takes {fit.largest:g} GPUs, or finds no CPUs"
     span = f"makespan {least}{_time(fit.makespan_s)}"
     if fit.over_s is None:
-        return f"{head}{'fits' if fit.fits else 'does not fit'}; {span}"
+        return f"{head}{fits if fit.fits else 'does not fit'}; {span}"
     if fit.over_s <= 0:
-        spare = _time(-fit.over_s)
-        return f"{head}{'fits' if fit.fits else 'does not fit'}, {spare} to spare; {span}"
+        spare = f"{'at most ' if least else ''}{_time(-fit.over_s)}"
+        return f"{head}{fits if fit.fits else 'does not fit'}, {spare} to spare; {span}"
     short = f", {_number(fit.short_gpu_s)} GPU-hours short" if fit.short_gpu_s else ""
     return f"{head}does not fit: {_time(fit.over_s)} over the deadline{short}; {span}"
 

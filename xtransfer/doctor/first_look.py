@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 
 from xtransfer.data import read_first
+from xtransfer.data.examples import ChoiceExample, PairExample, TaggingExample
 from xtransfer.doctor.needs import DataSet, absent_root, data_sets
 from xtransfer.errors import DataError
 from xtransfer.plan import Plan
@@ -30,16 +31,33 @@ def first_look(
     problems = dict.fromkeys(missing)
     for each in sets:
         try:
-            read_first(
+            rows = read_first(
                 each.task,
                 split=each.split,
                 language=each.language,
                 root=each.root,
                 count=FIRST_ROWS,
             )
+            if each.role == "test" and _without_labels(rows.examples):
+                raise DataError(
+                    f"{each.task.name} {each.split} {each.language}",
+                    f"none of the first {len(rows.examples)} rows has a label, so nothing can be scored",
+                    "XTREME's prepared test files carry none: bring the labelled files.",
+                )
         except DataError as error:
             problems[str(error)] = None
     return list(problems)
+
+
+def _without_labels(examples: Sequence[object]) -> bool:
+    """Say whether there are rows, and none has a label or tags; answers and matches are not looked for."""
+    kinds = (PairExample, ChoiceExample, TaggingExample)
+    golds = [
+        each.tags if isinstance(each, TaggingExample) else each.label
+        for each in examples
+        if isinstance(each, kinds)
+    ]
+    return bool(golds) and all(gold is None for gold in golds)
 
 
 def _to_read(plan: Plan, recorded: Collection[str]) -> Iterator[DataSet]:

@@ -162,7 +162,7 @@ def _missing(plan: Plan, records: Mapping[str, Record], failures: Mapping[str, s
         if key in plan.steps and key not in records
     ]
     missing += [
-        f"{_place(cell)}, seed {cell.seed}: not scored yet"
+        f"{_place(cell)}{'' if cell.seed is None else f', seed {cell.seed}'}: not scored yet"
         for cell in plan.cells
         if cell.key not in records
     ]
