@@ -312,7 +312,7 @@ def test_a_mistake_is_named_with_its_place(tmp_path: Path, section: str, message
         (
             "{name: x, task: mnli, languages: [sw]}",
             {},
-            "mnli train: mnli/multinli_1.0_train.jsonl would be read as sw, and names no language",
+            "mnli train: mnli/multinli_1.0_train.jsonl would be read as en, sw, and names no language",
         ),
         (
             "{name: x, task: mnli, languages: [en, sw], source: {files: {train: [t], dev: [d]}}}",
@@ -332,9 +332,9 @@ def test_a_mistake_is_named_with_its_place(tmp_path: Path, section: str, message
             "mnli",
             {
                 "data": {"files": {"xnli": {"dev": ["dev.tsv"]}}},
-                "target": {"few_shot": {"xnli": {"examples": [2], "languages": ["sw"]}}},
+                "target": {"few_shot": {"xnli": {"examples": [2], "languages": ["sw", "en"]}}},
             },
-            "xnli dev: dev.tsv would be read as sw",
+            "xnli dev: dev.tsv would be read as en, sw",
         ),
     ],
 )

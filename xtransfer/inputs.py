@@ -11,6 +11,7 @@ from xtransfer.config import Experiment
 from xtransfer.errors import ConfigError
 from xtransfer.lessons import LessonPart
 from xtransfer.plan import Step
+from xtransfer.tasks import TASKS
 from xtransfer.tasks.task import Split, Task
 from xtransfer.tasks.user import patched
 
@@ -47,6 +48,8 @@ class InputSteps:
         self.encoder_id: Any = None
         self.encoder_where: Mapping[str, Any] = {}
         self._tokenizer_id: Any = None
+        self._read_as: dict[tuple[str, ...], str] = {}
+        """Files that name no language -> the one that they are read as."""
         self._plan_encoder()
 
     def part_data(self, part: LessonPart) -> dict[str, str]:
@@ -129,7 +132,7 @@ class InputSteps:
         source = task.source if own_files else data.source_of(task, split)
         task = task.model_copy(update={"source": source})
         if data.synthetic is None and split != "pool":
-            _check_languages(task, split, languages, own_files=own_files)
+            self._check_languages(task, split, languages)
         spec: dict[str, Any] = {
             "task": task.name,
             "form": task.form,
@@ -171,6 +174,37 @@ class InputSteps:
             )
         )
 
+    def _check_languages(self, task: Task, split: Split, languages: tuple[str, ...]) -> None:
+        """Refuse files that name no language where they would be read as more than one.
+
+        Of a built-in task's own files it is known what they are in; of others one language is believed.
+
+        Raises:
+            ConfigError: naming the files and the languages.
+        """
+        source = task.source
+        hub = [text for each in source.hub for text in (each.name, *each.rows.values()) if text]
+        files = source.files.get(split, ())
+        names = hub if source.hub else files
+        if (
+            source.format == "mentions"
+            or not names
+            or any("{lang" in name.lower() for name in names)
+        ):
+            return
+        place = (*(each.path for each in source.hub), *names)
+        known = TASKS.get(task.name)
+        if known is not None and source == known.source:
+            self._read_as.setdefault(place, known.train_language)
+        others = {*languages, self._read_as.setdefault(place, languages[0])}
+        if len(others) == 1:
+            return
+        raise ConfigError(
+            f"{task.name} {split}",
+            f"{', '.join(names)} would be read as {', '.join(sorted(others))}, and names no language",
+            "Put {lang} in its place into the path, in data.files or the source of the arm or task.",
+        )
+
     def _data_identity(self, task: Task, split: Split, language: str) -> Any:
         synthetic = self.experiment.data.synthetic
         if synthetic is not None:
@@ -196,29 +230,3 @@ class InputSteps:
                 phase="encoder",
             )
         )
-
-
-def _check_languages(
-    task: Task, split: Split, languages: tuple[str, ...], *, own_files: bool
-) -> None:
-    """Refuse to read files that name no language as any language that is asked for.
-
-    Raises:
-        ConfigError: where they do not, unless they are of the one language that they can be of.
-    """
-    source = task.source
-    if source.format == "mentions" or source.hub:
-        places = [text for hub in source.hub for text in (hub.name, *hub.rows.values()) if text]
-        named = source.format == "mentions" or any("{" in text for text in places)
-    else:
-        templates = source.files.get(split, ())
-        named = not templates or any("{lang" in template for template in templates)
-    own = {(task.train_language,), task.languages} if not own_files else {languages[:1]}
-    if named or (len(languages) == 1 and languages in own):
-        return
-    shown = ", ".join(source.files.get(split, ()) or (hub.path for hub in source.hub))
-    raise ConfigError(
-        f"{task.name} {split}",
-        f"{shown} would be read as {', '.join(languages)}, and names no language",
-        "Put {lang} in its place into the path, in data.files or the source of the arm or task.",
-    )

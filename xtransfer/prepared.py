@@ -110,7 +110,7 @@ def _check_lengths(encoded: Encoded, longest: int | None, where: str) -> None:
         raise DataError(
             where,
             f"has an input of {most} tokens, and the encoder has positions for {longest}",
-            "Set a smaller max_length in intermediate.overrides or target.overrides.",
+            "Set a smaller max_length: in intermediate.overrides or target.overrides, or of an arm's text.",
         )
 
 

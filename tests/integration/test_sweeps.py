@@ -36,7 +36,7 @@ PRUNED = (
 MEASURES = {
     "LogME": ("intermediate.tasks=[commonsenseqa, squad_v1]",),
     "LEEP": (
-        "intermediate.tasks=[mnli, {name: mixed, task: mnli, text: {languages: [qa], holdout: 5}}]",
+        "intermediate.tasks=[mnli, {name: mixed, task: mnli, text: {languages: [qa], holdout: 5, max_length: 64}}]",
         "pruning.measure=leep",
     ),
 }
