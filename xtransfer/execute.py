@@ -52,9 +52,8 @@ def run_step(step: Step, bench: Workbench) -> Record:
     if step.kind == "train":
         try:
             drop_checkpoints(bench.store, step.key)
-        except (
-            StoreError
-        ) as error:  # the step is done all the same; `store gc` removes what is left
+        except StoreError as error:
+            # The step is done all the same, and `store gc` removes what is left.
             log.warning("%s: its checkpoints were not removed: %s", step.folder, error)
     return record
 

@@ -150,6 +150,13 @@ def cluster_spec(body: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]] | Non
     return None
 
 
+def worker_groups(body: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield (path, group) of the worker groups of a RayJob or RayCluster; none of other kinds."""
+    path, spec = cluster_spec(body) or ("", {})
+    for index, group in enumerate(spec.get("workerGroupSpecs") or ()):
+        yield f"{path}.workerGroupSpecs[{index}]", group
+
+
 def pod_templates(body: Mapping[str, Any]) -> list[PodTemplate]:
     """Return every pod template of an object, the submitter's included where there is one."""
     kind, spec = body["kind"], body.get("spec") or {}
@@ -169,9 +176,10 @@ def pod_templates(body: Mapping[str, Any]) -> list[PodTemplate]:
     found.append(
         PodTemplate(role="head", path=f"{path}.headGroupSpec.template", template=head or {})
     )
-    for index, group in enumerate(inner.get("workerGroupSpecs") or ()):
-        where = f"{path}.workerGroupSpecs[{index}].template"
-        found.append(PodTemplate(role="worker", path=where, template=group.get("template") or {}))
+    found += [
+        PodTemplate(role="worker", path=f"{where}.template", template=group.get("template") or {})
+        for where, group in worker_groups(body)
+    ]
     submitter = spec.get("submitterPodTemplate")
     if submitter is not None:
         found.append(

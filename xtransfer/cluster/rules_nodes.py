@@ -6,7 +6,13 @@ from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from typing import Any
 
-from xtransfer.cluster.manifests import Manifest, at, cluster_spec, pod_templates
+from xtransfer.cluster.manifests import (
+    Manifest,
+    at,
+    cluster_spec,
+    pod_templates,
+    worker_groups,
+)
 from xtransfer.cluster.quantities import quantity
 from xtransfer.cluster.rules import Rule, each
 
@@ -47,8 +53,8 @@ def _head_memory(manifest: Manifest) -> Found:
 
 def _shm(manifest: Manifest) -> Found:
     path, spec = cluster_spec(manifest.body) or ("", {})
-    groups = [(f"{path}.headGroupSpec", spec.get("headGroupSpec") or {}), *_workers(path, spec)]
-    for where, group in groups:
+    head = (f"{path}.headGroupSpec", spec.get("headGroupSpec") or {})
+    for where, group in (head, *worker_groups(manifest.body)):
         pod = at(group, "template", "spec") or {}
         mounts = at(pod, "containers", 0, "volumeMounts") or []
         name = next((m.get("name") for m in mounts if m.get("mountPath") == "/dev/shm"), None)  # noqa: S108
@@ -77,11 +83,6 @@ def _object_store(group: Mapping[str, Any]) -> Fraction | None:
         at(group, "template", "spec", "containers", 0, "resources", "limits", "memory")
     )
     return None if memory is None else min(memory * STORE_SHARE, STORE_WITHOUT_SHM)
-
-
-def _workers(path: str, spec: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    for index, group in enumerate(spec.get("workerGroupSpecs") or ()):
-        yield f"{path}.workerGroupSpecs[{index}]", group
 
 
 RULES = (

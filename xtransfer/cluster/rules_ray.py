@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 
-from xtransfer.cluster.manifests import Manifest, at, cluster_spec, pod_templates
+from xtransfer.cluster.manifests import Manifest, at, cluster_spec, pod_templates, worker_groups
 from xtransfer.cluster.rules import Rule, each
 
 GRACE_S = 120
@@ -73,34 +73,28 @@ def _grace(manifest: Manifest) -> Found:
             yield f"{each_.path}.spec.terminationGracePeriodSeconds", f"is {grace}"
 
 
-def _groups(manifest: Manifest) -> Iterator[tuple[str, dict[str, object]]]:
-    path, spec = cluster_spec(manifest.body) or ("", {})
-    for index, group in enumerate(spec.get("workerGroupSpecs") or ()):
-        yield f"{path}.workerGroupSpecs[{index}]", group
-
-
 def _scale_to_zero(manifest: Manifest) -> Found:
-    for path, group in _groups(manifest):
+    for path, group in worker_groups(manifest.body):
         if group.get("minReplicas", 0) != 0:
             yield f"{path}.minReplicas", f"is {group['minReplicas']}"
 
 
 def _idle(manifest: Manifest) -> Found:
-    for path, group in _groups(manifest):
+    for path, group in worker_groups(manifest.body):
         seconds = group.get("idleTimeoutSeconds")
         if not isinstance(seconds, int) or not IDLE_S[0] <= seconds <= IDLE_S[1]:
             yield f"{path}.idleTimeoutSeconds", f"is {seconds or 'absent'}"
 
 
 def _group_order(manifest: Manifest) -> Found:
-    priorities = [(path, group.get("priority", 0)) for path, group in _groups(manifest)]
+    priorities = [(path, group.get("priority", 0)) for path, group in worker_groups(manifest.body)]
     for (_, before), (path, after) in itertools.pairwise(priorities):
         if int(str(after)) > int(str(before)):
             yield f"{path}.priority", f"is {after}, more than the group's before it"
 
 
 def _whole_groups(manifest: Manifest) -> Found:
-    for path, group in _groups(manifest):
+    for path, group in worker_groups(manifest.body):
         if not at(group, "template", "spec", "containers"):
             yield path, "has no containers: a strategic-merge patch has replaced the list"
 

@@ -35,9 +35,11 @@ def encode(
 ) -> Encoded:
     """Tokenise (question, context) into windows of `max_length` that begin `stride` tokens apart.
 
-    So `doc_stride` is meant in BERT's run_squad, jiant and XTREME; 0: side by side. Steps are shorter where
-    an answer of 30 tokens would else be whole in no window. Each window is a row. `start` and `end` are token positions of the first answer, 0 (the <s>
-    token) where the window does not hold all of it. `context` is [first, one past last] token of the
+    So `doc_stride` is meant in BERT's run_squad, jiant and XTREME; 0: side by side. Steps are shorter
+    where an answer of 30 tokens would else be whole in no window.
+
+    Each window is a row. `start` and `end` are token positions of the first answer, 0 (the <s> token)
+    where the window does not hold all of it. `context` is [first, one past last] token of the
     paragraph, `offsets` the flattened character span of each of those tokens.
     """
     columns: dict[str, list[Any]] = {
