@@ -30,6 +30,7 @@ from xtransfer.train.model import TransferModel
 from xtransfer.train.parameters import trained_parameters
 from xtransfer.train.parts import TaskPart, TextPart
 from xtransfer.train.prediction import make_inputs
+from xtransfer.train.products import onednn_products
 from xtransfer.train.randomness import stream
 from xtransfer.train.scores import main_score, named_scores
 from xtransfer.train.snapshots import Snapshots
@@ -78,7 +79,8 @@ def train(
         run.restore(resume)
     del resume  # as large as weights, moments and best weights together
     try:
-        return run.run()
+        with onednn_products(engine.module):
+            return run.run()
     finally:
         engine.close()
 
