@@ -31,7 +31,8 @@ def resample(
 
     The systems are scored on the same resamples, so that differences between them are paired. The
     same `seed` and number of examples give the same resamples, so that parallel test sets, whose
-    examples are translations of each other, are resampled together.
+    examples are translations of each other, are resampled together. An example that is not in all of
+    them has a row of zeros where it is not.
 
     Args:
         tallies: what each example adds to each system's sums [examples, systems, sums].
