@@ -123,6 +123,19 @@ def test_intervals_stand_beside_accuracies_only() -> None:
     assert "No interval: f1 is not a proportion" in sections["xquad"]
 
 
+def test_words_of_sentences_are_no_independent_examples() -> None:
+    """A tagging task of one's own has no benchmark group, and its n counts sentences."""
+    results = [
+        replace(one("xnli", "baseline", 1, "en", 60.0), group="", form=form, target="places")
+        for form in ("tagging", "classification")
+    ]
+    info = ReportInfo(name="example", encoder="e")
+    tagged, classified = (render([each], experiment=info)["report.md"] for each in results)
+    assert "No interval: accuracy is not a proportion of n independent examples." in tagged
+    assert "95 %" not in tagged
+    assert "| language | n | baseline | 95 % |" in classified
+
+
 def test_intervals_that_include_chance_are_named() -> None:
     results = [one("xnli", "baseline", 1, "en", 60.0), one("xnli", "baseline", 1, "sw", 36.0)]
     info = ReportInfo(name="example", encoder="e", chance={"xnli": 100 / 3})
