@@ -9,7 +9,7 @@ from xtransfer.report.analysis_sections import analysis_sections
 from xtransfer.report.answer import Answer
 from xtransfer.report.grid import NONE, grid, number, signed
 from xtransfer.report.language_section import language_section, selection_text, spread
-from xtransfer.report.results import BASELINE, ReportInfo, Result, Table
+from xtransfer.report.results import ReportInfo, Result, Table
 from xtransfer.report.sections import (
     MARK,
     caution_section,
@@ -109,13 +109,10 @@ def _averages(table: Table) -> str:
         return f"## Averages\n\nNone yet: {', '.join(table.unscored)} {have} no score."
     groups = {name: targets for name, targets in table.groups().items() if name}
     columns = [*groups.values(), table.targets]
-    baseline = table.average(BASELINE, table.targets)
     rows: list[list[str]] = []
     for name in table.intermediates:
         means = [table.average(name, targets) for targets in columns]
-        above = None if name == BASELINE or baseline is None else means[-1]
-        difference = None if above is None or baseline is None else above - baseline
-        rows.append([name, *map(number, means), signed(difference)])
+        rows.append([name, *map(number, means), signed(table.average_difference(name))])
     return "\n".join(
         [
             "## Averages",
