@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats  # pyright: ignore[reportMissingTypeStubs]
 
 from tests.benchmark.runs import experiment as experiment_of
 from tests.benchmark.runs import plan_of
 from tests.recorded import record_of
+from tests.report.studies import make_study
+from xtransfer.judgement import Statistics
 from xtransfer.metrics import score
 from xtransfer.report.build import collect_results
 from xtransfer.report.draws import gather, placed, pools_of
@@ -114,6 +118,45 @@ def test_the_order_of_the_same_questions_does_not_matter(
     sample = evidence_of(tmp_path, monkeypatch, same).samples["mlqa", "baseline"]
     assert sample.draws is not None
     assert sample.draws[0] == pytest.approx(sample.draws[1])
+
+
+def test_targets_that_are_scored_by_the_same_models_share_the_error_over_seeds() -> None:
+    """XQuAD and MLQA are trained for on the same data, and so by the same trials; TyDiQA is not."""
+    targets = ("xquad", "mlqa", "tydiqa")
+    made = make_study(
+        targets={**dict.fromkeys(targets, ("en", "sw")), "mlqa": ("en", "de")}, seeds=3
+    )
+    results = collect_results(made.plan, made.records)
+    evidence = gather(made.plan, results, Statistics(), made.info.languages)
+    # A run that is good on XQuAD is as good on MLQA.
+    samples = {
+        (target, arm): replace(
+            each,
+            values=evidence.samples["xquad" if target == "mlqa" else target, arm].values,
+            draws=np.zeros((2, 1000)),
+        )
+        for (target, arm), each in evidence.samples.items()
+    }
+    evidence = replace(evidence, samples=samples)
+    gains = {target: evidence.gain(target, "mnli") for target in targets}
+    drawn = {name: each.draws for name, each in gains.items() if each and each.draws is not None}
+    assert set(drawn) == set(targets)
+
+    def spread(*names: str) -> float:
+        """Of the gain in the mean of these targets, from the runs' own scores."""
+        means = {
+            arm: np.mean([samples[name, arm].values.mean(axis=1) for name in names], axis=0)
+            for arm in ("baseline", *evidence.arms)
+        }
+        squares = sum(float(each.var()) * 3 for each in means.values())
+        return np.sqrt(squares / (2 * len(means)) * 2 / 3)
+
+    freedom = 2 * (1 + len(evidence.arms))
+    both = (drawn["xquad"] + drawn["mlqa"]) / 2
+    wide = np.percentile(both, 97.5) - np.percentile(both, 2.5)
+    right = 2 * stats.t.ppf(0.975, freedom) * spread("xquad", "mlqa")
+    assert wide == pytest.approx(right, rel=0.12)
+    assert abs(np.corrcoef(drawn["xquad"], drawn["tydiqa"]).min()) < 0.1
 
 
 def test_a_pool_is_the_union_of_languages_that_are_linked() -> None:

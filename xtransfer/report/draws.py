@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -98,8 +99,15 @@ def _samples(
                 seeds=tuple(run[wanted[0]].seed for run in whole.values()),
                 values=np.array([[run[name].value for name in wanted] for run in whole.values()]),
                 keys=tuple(whole),
+                models=tuple(_model(plan, key) for key in whole),
             )
     return samples
+
+
+def _model(plan: Plan, key: str) -> str:
+    """Return the step that the model of an evaluation comes from: XQuAD and MLQA are scored by the same."""
+    step = plan.steps.get(key)
+    return key if step is None else step.inputs.get("model", key)
 
 
 def _draw(
@@ -131,16 +139,7 @@ def _draw(
         for at, column in enumerate(columns):
             column.append(draws[owners == at].mean(axis=0))
     return [
-        Sample(
-            target=each.target,
-            after=each.after,
-            languages=each.languages,
-            seeds=each.seeds,
-            values=each.values,
-            keys=each.keys,
-            draws=np.array(column),
-        )
-        for each, column in zip(samples, columns, strict=True)
+        replace(each, draws=np.array(column)) for each, column in zip(samples, columns, strict=True)
     ]
 
 

@@ -71,6 +71,8 @@ class Sample:
     """Main scores [runs, languages]."""
     keys: tuple[str, ...]
     """Of the evaluate steps, one a run."""
+    models: tuple[str, ...] = ()
+    """What gave the model of each run: where two targets have the same, the error over seeds is one."""
     draws: Array | None = None
     """Mean over runs of the score in each resample of the examples [languages, draws]."""
 
@@ -165,7 +167,8 @@ class Evidence:
                 [each.values[:, _columns(each, languages)].mean(axis=1) for each in own],
                 [number_of(each.after) for each in own],
                 draws=self.settings.bootstrap,
-                seed=[self.settings.seed, number_of(target, "seeds")],
+                seed=[self.settings.seed, number_of("seeds")],
+                runs=[[number_of(name) for name in each.models or each.keys] for each in own],
                 counted=[not is_average(each.after) for each in own],
             )
         found = self._noises[place]

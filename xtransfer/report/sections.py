@@ -34,7 +34,8 @@ def statistics_section(answer: Answer) -> str:
                 f"Points above the baseline. {percent}: percentile interval of {settings.bootstrap:,} "
                 f"paired resamples of the test examples (seed {settings.seed}), with the error of a mean "
                 "over few seeds added as Student's t, of a spread taken to be the same in all arms of a "
-                "target. Test examples that several languages share are drawn for all of them at once. "
+                "target; targets that are scored by the same models share it. Test examples that several "
+                "languages share are drawn for all of them at once. "
                 '"examples": there is one run on each side, so seeds are not in it. p: two-sided; Holm: '
                 "corrected over the "
                 f"targets of the arm, significant ({MARK}) at {1 - settings.confidence:g}. Arms are not "
