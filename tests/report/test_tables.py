@@ -80,6 +80,27 @@ def test_the_order_of_results_leaves_every_byte_as_it_is() -> None:
     assert render(shuffled, experiment=INFO) == render(RESULTS, experiment=INFO)
 
 
+def test_the_tenth_seed_comes_after_the_second() -> None:
+    results = [one("xnli", "baseline", seed, "en", 50.0 + seed) for seed in (10, 2, 0, 1)]
+    results += [
+        replace(each, few_shot=count, key=f"{count:06d}{each.seed:06d}")
+        for each in results
+        for count in (100, 20)
+    ]
+    files = render(results, experiment=ReportInfo(name="example", encoder="e"))
+    rows = [
+        line.split(" | ") for line in files["report.md"].split("\n") if line.startswith("| xnli")
+    ]
+    places = [(row[2], row[3]) for row in rows if row[1] == "baseline"]
+    shots = ("0", "en, 20", "en, 100")
+    wanted = [(seed, few) for seed in ("0", "1", "2", "10") for few in shots]
+    assert places[-len(wanted) :] == wanted
+    scores = csv.DictReader(io.StringIO(files["scores.csv"]))
+    assert [(row["seed"], row["few_shot"]) for row in scores] == [
+        (seed, few.removeprefix("en, ")) for seed, few in wanted
+    ]
+
+
 def test_the_tables_can_be_recomputed_from_the_scores() -> None:
     files = render(RESULTS, experiment=INFO)
     scores = list(csv.DictReader(io.StringIO(files["scores.csv"])))

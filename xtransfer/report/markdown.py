@@ -161,8 +161,9 @@ def _origin(results: Sequence[Result]) -> str:
             (
                 each.target,
                 each.intermediate,
-                "" if each.seed is None else str(each.seed),
-                f"{each.language}, {each.few_shot}" if each.few_shot else "",
+                -1 if each.seed is None else each.seed,  # seeds begin at 0
+                each.language if each.few_shot else "",
+                each.few_shot,
                 each.key,
             )
             for each in results
@@ -172,8 +173,14 @@ def _origin(results: Sequence[Result]) -> str:
         return ""
     few = any(each.few_shot for each in results)
     rows = [
-        [target, name, seed or NONE, *([shots or "0"] if few else []), f"`{key}`"]
-        for target, name, seed, shots, key in runs
+        [
+            target,
+            name,
+            NONE if seed < 0 else str(seed),
+            *([f"{language}, {shots}" if shots else "0"] if few else []),
+            f"`{key}`",
+        ]
+        for target, name, seed, language, shots, key in runs
     ]
     head = ["target", "after", "seed", *(["few-shot"] if few else []), "evaluate step"]
     return "\n".join(["## Where the numbers come from", "", *grid(head, rows, text=set(head))])
