@@ -126,7 +126,8 @@ def _claim(claim: ClaimResult) -> Iterable[str]:
     ]
     yield f"### {claim.name}: {claim.verdict}"
     yield ""
-    yield " ".join(f"{part.rstrip('.')}." for part in (claim.says, *about) if part)
+    texts = (" ".join(part.split()).rstrip(".") for part in (claim.says, *about) if part)
+    yield " ".join(f"{text}." for text in texts)
     yield ""
     yield from grid(
         ["comparison", "value", "interval", "verdict"],
