@@ -50,7 +50,8 @@ def statistics_section(answer: Answer) -> str:
                 text={"after", "target", "with"},
             ),
         ]
-    text += [f"- {problem}" for problem in answer.problems]
+    text += ["", f"**Caution:** {answer.resamples_note}"] if answer.resamples_note else []
+    text += ["", *(f"- {problem}" for problem in answer.problems)] if answer.problems else []
     return "\n".join([*text, *_powers(answer)])
 
 
