@@ -111,12 +111,12 @@ class _Run:
         self.state = State(**checkpoint.state)
         taken = self.state.step - len(self.state.skipped_steps)
         self.engine.load_moments(checkpoint.tensors, steps=taken)
+        self.snapshots.restore(self.state.snapshots, checkpoint.tensors)
         self.best = {
             name.removeprefix("best/"): tensor.clone()
             for name, tensor in checkpoint.tensors.items()
             if name.startswith("best/")
-        }
-        self.snapshots.restore(self.state.snapshots, checkpoint.tensors)
+        } or self.snapshots.weights.get(self.state.best_step, {})
 
     def run(self) -> Outcome:
         state = self.state
@@ -310,7 +310,8 @@ class _Run:
         """Gather the state and have rank 0 save it. Collective."""
         tensors = {f"weights/{name}": value for name, value in self.engine.weights().items()}
         tensors |= self.engine.moments()
-        tensors |= {f"best/{name}": value for name, value in self.best.items()}
+        if self.state.best_step not in self.snapshots.weights:  # no file has a tensor twice
+            tensors |= {f"best/{name}": value for name, value in self.best.items()}
         tensors |= self.snapshots.tensors()
         self.context.alive()
         if self.context.rank == 0:
