@@ -342,7 +342,9 @@ def test_a_trial_that_has_taken_its_last_step_does_not_leave() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("engine", "zero_stage"), [("torch", 0), ("deepspeed", 1)])
+@pytest.mark.parametrize(
+    ("engine", "zero_stage"), [("torch", 0), ("deepspeed", 1), ("deepspeed", 3)]
+)
 def test_a_trial_of_two_workers_goes_on_with_one_and_then_with_two(
     tmp_path: Path, engine: str, zero_stage: int
 ) -> None:
