@@ -14,7 +14,14 @@ from torch import Tensor
 
 from tests.tiny import tiny_encoder, tiny_model, tiny_pairs
 from tests.train.faults import BAD_STEPS, SKIPPING, astray, train_astray
-from tests.train.workers import SPEC, as_one_of_two, train_alone, train_and_leave, train_tiny
+from tests.train.workers import (
+    SPEC,
+    as_one_of_two,
+    train_alone,
+    train_and_leave,
+    train_apart,
+    train_tiny,
+)
 from xtransfer.errors import Diverged, StepLeft
 from xtransfer.forms import FORMS
 from xtransfer.train import loop
@@ -378,6 +385,14 @@ def test_a_trial_of_two_workers_goes_on_with_one_and_then_with_two(
         assert torch.allclose(resized["weights"][name], value, rtol=0, atol=tolerance), name
     if engine == "torch":
         assert resized["history"] == undisturbed["history"]
+
+
+@pytest.mark.slow
+def test_workers_with_different_checkpoints_do_not_train(tmp_path: Path) -> None:
+    work = (str(tmp_path), 0, partial(train_apart, str(tmp_path)), "torch")
+    torch.multiprocessing.spawn(as_one_of_two, args=work, nprocs=2)
+    for rank in (0, 1):
+        assert "different optimizer steps: 7, 5" in (tmp_path / f"said-{rank}").read_text()
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from tests.tiny import rows_of, tiny_encoder, tiny_model, tiny_pairs, tiny_part
-from xtransfer.errors import StepLeft
+from xtransfer.errors import StepError, StepLeft
 from xtransfer.forms import scored_examples
 from xtransfer.forms.encoding import Encoded
 from xtransfer.metrics.retrieval import mrr20
@@ -184,3 +184,18 @@ def train_and_leave(folder: str, leave_at: int | None, context: Context) -> Outc
         return train_tiny(ELASTIC, context, model=model)
     except StepLeft:
         return None
+
+
+def train_apart(folder: str, context: Context) -> None:
+    """Have the second worker go on from an older checkpoint; note what each says of it."""
+    kept: list[Checkpoint] = []
+    train_tiny(SPEC, Context(pad_id=1, save=kept.append, save_every_s=0.0))
+    own = kept[6 - 2 * context.rank]
+
+    def stop(progress: Progress) -> None:
+        raise RuntimeError(f"took step {progress.step}")
+
+    try:
+        train_tiny(SPEC, replace(context, resume=lambda: own, report=stop))
+    except (StepError, RuntimeError) as error:
+        (Path(folder) / f"said-{context.rank}").write_text(str(error))

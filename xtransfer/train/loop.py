@@ -20,7 +20,7 @@ from xtransfer.errors import StepLeft
 from xtransfer.forms import FORMS
 from xtransfer.forms.encoding import Rows
 from xtransfer.train.batching import Indices, learning_rate, own_shards
-from xtransfer.train.collectives import add_up, broadcast, gather
+from xtransfer.train.collectives import add_up, broadcast, check_same_step, gather
 from xtransfer.train.context import Checkpoint, Context, Progress
 from xtransfer.train.course import Outcome, State
 from xtransfer.train.divergence import check_score, leave_out
@@ -56,11 +56,13 @@ def train(
         Diverged: when a loss or gradient is not finite and that step is not to be left out, or too many
             were; and when a dev score is not a number.
         StepLeft: when `context.leaving` gave a reason; the state is saved.
+        StepError: when workers were given checkpoints of different steps.
     """
     torch.use_deterministic_algorithms(context.device == "cpu")
     # Filling every new tensor with NaN is a help in debugging only, and slow.
     torch.utils.deterministic.fill_uninitialized_memory = False  # pyright: ignore[reportAttributeAccessIssue]
     resume = context.resume()
+    check_same_step(0 if resume is None else resume.state["step"], context)
     if resume is not None:
         _load(model, resume.tensors, "weights/")
     engine = make_engine(
