@@ -15,6 +15,7 @@ from torch import Tensor
 
 from tests.small import write_small
 from tests.train.workers import SPEC, train_tiny
+from xtransfer.checkpoints import load_checkpoint, save_checkpoint
 from xtransfer.config import Experiment, load_experiment
 from xtransfer.errors import StepError
 from xtransfer.execute import run_step
@@ -29,12 +30,14 @@ from xtransfer.store import open_store
 from xtransfer.train.assembly import WEIGHTS, gather_inputs, make_model, make_parts
 from xtransfer.train.averaging import mean_weights
 from xtransfer.train.context import Checkpoint, Context
+from xtransfer.train.course import Outcome
 from xtransfer.train.model import apply_weights, read_weights
 from xtransfer.train.outcome import OUTCOME
 from xtransfer.train.snapshots import Snapshots, snapshot_file
 from xtransfer.train.trial import trial_spec
 from xtransfer.workbench import Workbench
 
+KEY = "0" * 12
 BASE = torch.arange(12, dtype=torch.float32).reshape(6, 2)
 
 
@@ -116,17 +119,32 @@ def test_the_last_or_the_best_evaluations_are_kept(which: str, kept: list[int]) 
     assert list(snapshots.weights) == kept
 
 
-def test_a_resumed_trial_keeps_the_same_checkpoints() -> None:
-    spec = replace(SPEC, eval_every=2, snapshots={"count": 3, "which": "last"})
-    saved: list[Checkpoint] = []
-    whole = train_tiny(spec, Context(pad_id=1, save=saved.append, save_every_s=0.0), dropout=0.2)
-    assert list(whole.snapshots.scores) == [6, 8, 10]
-    for checkpoint in saved[4::3]:
-        again = train_tiny(spec, Context(pad_id=1, resume=[checkpoint].pop), dropout=0.2)
+@pytest.mark.parametrize("which", ["last", "best"])
+def test_a_resumed_trial_keeps_the_same_checkpoints(which: str, tmp_path: Path) -> None:
+    """From files, in which the best weights, a snapshot now and then, cannot stand twice."""
+    spec = replace(SPEC, eval_every=2, snapshots={"count": 2, "which": which})
+    scores = iter((20.0, 10.0, 5.0, 30.0, 1.0))  # the best is a snapshot, then none, then one
+
+    def save(checkpoint: Checkpoint) -> None:
+        store = open_store(f"file://{tmp_path}/{checkpoint.state['step']}")
+        save_checkpoint(store, KEY, state=checkpoint.state, tensors=checkpoint.tensors)
+
+    def train(**options: Any) -> Outcome:
+        context = Context(pad_id=1, **options)
+        return train_tiny(spec, context, dropout=0.2, score=lambda *_: {"accuracy": next(scores)})
+
+    whole = train(save=save, save_every_s=0.0)
+    assert list(whole.snapshots.scores) == ([8, 10] if which == "last" else [2, 8])
+    for step, rest in ((3, (10.0, 5.0, 30.0, 1.0)), (7, (30.0, 1.0)), (9, (1.0,))):
+        scores = iter(rest)
+        found = load_checkpoint(open_store(f"file://{tmp_path}/{step}"), KEY)
+        assert found is not None
+        again = train(resume=lambda found=found: Checkpoint(state=found[0], tensors=found[1]))
         assert again.snapshots.scores == whole.snapshots.scores
-        for step, weights in whole.snapshots.weights.items():
-            mine = again.snapshots.weights[step]
-            assert all(torch.equal(mine[name], value) for name, value in weights.items())
+        mine = {**again.snapshots.weights, 0: again.weights}
+        for at, weights in {**whole.snapshots.weights, 0: whole.weights}.items():
+            assert weights
+            assert all(torch.equal(mine[at][name], value) for name, value in weights.items())
 
 
 # --- a whole plan --------------------------------------------------------------------------------

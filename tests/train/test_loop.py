@@ -15,7 +15,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.tiny import tiny_encoder, tiny_model, tiny_pairs
 from tests.train.faults import BAD_STEPS, SKIPPING, astray, train_astray
-from tests.train.workers import SPEC, as_one_of_two, train_alone, train_and_leave, train_tiny
+from tests.train.workers import (
+    SPEC,
+    as_one_of_two,
+    train_alone,
+    train_and_leave,
+    train_apart,
+    train_tiny,
+)
 from xtransfer.errors import Diverged, StepLeft
 from xtransfer.forms import FORMS
 from xtransfer.train import loop
@@ -102,7 +109,8 @@ def test_the_tensors_of_a_checkpoint_go_once_they_are_taken_up(
     checkpoint = kept[6]
     kept.clear()
     tensors = [weakref.ref(tensor) for tensor in checkpoint.tensors.values()]
-    assert any(name.startswith("best/") for name in checkpoint.tensors)
+    beside = "snapshot/" if snapshots else "best/"
+    assert any(name.startswith(beside) for name in checkpoint.tensors)
     given = [checkpoint]
     del checkpoint
     left: list[int] = []
@@ -367,7 +375,9 @@ def test_a_trial_that_has_taken_its_last_step_does_not_leave() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("engine", "zero_stage"), [("torch", 0), ("deepspeed", 1)])
+@pytest.mark.parametrize(
+    ("engine", "zero_stage"), [("torch", 0), ("deepspeed", 1), ("deepspeed", 3)]
+)
 def test_a_trial_of_two_workers_goes_on_with_one_and_then_with_two(
     tmp_path: Path, engine: str, zero_stage: int
 ) -> None:
@@ -401,6 +411,14 @@ def test_a_trial_of_two_workers_goes_on_with_one_and_then_with_two(
         assert torch.allclose(resized["weights"][name], value, rtol=0, atol=tolerance), name
     if engine == "torch":
         assert resized["history"] == undisturbed["history"]
+
+
+@pytest.mark.slow
+def test_workers_with_different_checkpoints_do_not_train(tmp_path: Path) -> None:
+    work = (str(tmp_path), 0, partial(train_apart, str(tmp_path)), "torch")
+    torch.multiprocessing.spawn(as_one_of_two, args=work, nprocs=2)
+    for rank in (0, 1):
+        assert "different optimizer steps: 7, 5" in (tmp_path / f"said-{rank}").read_text()
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from tests.tiny import rows_of, tiny_encoder, tiny_model, tiny_pairs, tiny_part
-from xtransfer.errors import StepLeft
+from xtransfer.errors import StepError, StepLeft
 from xtransfer.forms import scored_examples
 from xtransfer.forms.encoding import Encoded
 from xtransfer.metrics.retrieval import mrr20
@@ -178,7 +178,24 @@ def train_and_leave(folder: str, leave_at: int | None, context: Context) -> Outc
         context = replace(
             context, leaving=lambda: "told" if told and told[-1].step == leave_at else ""
         )
+    # Three labels: the head has a bias that two workers cannot halve.
+    model = tiny_model(tiny_encoder(dropout=0.2), labels=3, dropout=0.2)
     try:
-        return train_tiny(ELASTIC, context, dropout=0.2)
+        return train_tiny(ELASTIC, context, model=model)
     except StepLeft:
         return None
+
+
+def train_apart(folder: str, context: Context) -> None:
+    """Have the second worker go on from an older checkpoint; note what each says of it."""
+    kept: list[Checkpoint] = []
+    train_tiny(SPEC, Context(pad_id=1, save=kept.append, save_every_s=0.0))
+    own = kept[6 - 2 * context.rank]
+
+    def stop(progress: Progress) -> None:
+        raise RuntimeError(f"took step {progress.step}")
+
+    try:
+        train_tiny(SPEC, replace(context, resume=lambda: own, report=stop))
+    except (StepError, RuntimeError) as error:
+        (Path(folder) / f"said-{context.rank}").write_text(str(error))

@@ -29,6 +29,7 @@ from xtransfer.train.model import (
     read_weights,
     renumber,
     used_tokens,
+    word_embeddings,
 )
 from xtransfer.train.parts import TaskPart, TextPart
 from xtransfer.train.prediction import DataSet
@@ -181,8 +182,19 @@ def make_model(
 
 
 def make_head(encoder: Any, form: str, labels: int, *, seed: int = 0, number: int = 0) -> Any:
-    """Return a fresh head of a form for an encoder; `labels` is its number of labels."""
+    """Return a fresh head of a form for an encoder; `labels` is its number of labels.
+
+    Raises:
+        StepError: when a masked-LM head would not fit the encoder's token embedding.
+    """
     size = 1 if form == "choice" else labels
+    words, states = word_embeddings(encoder).embedding_dim, encoder.config.hidden_size
+    if form == "mlm" and words != states:
+        raise StepError(
+            "masked language modelling",
+            f"predicts by the token embedding, which in this encoder has {words} values and a state {states}",
+            "Leave `text` out, or take an encoder in which they are equal, as in BERT and XLM-R.",
+        )
     dropout = getattr(encoder.config, "hidden_dropout_prob", 0.1)
     return build_head(
         form, encoder.config.hidden_size, size, dropout=dropout, seed=seed, number=number

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from xtransfer.errors import StepError
 from xtransfer.train.context import Context
 
 
@@ -33,3 +34,18 @@ def broadcast(value: Any, context: Context) -> Any:
     box = [value]
     torch.distributed.broadcast_object_list(box, src=0)
     return box[0]
+
+
+def check_same_step(step: int, context: Context) -> None:
+    """Check that all workers go on from one step: each looks for a checkpoint itself.
+
+    Raises:
+        StepError: on all of them, where one found the newest damaged and took an older one.
+    """
+    steps = gather(step, context)
+    if len(set(steps)) > 1:
+        raise StepError(
+            "the workers' checkpoints",
+            f"are of different optimizer steps: {', '.join(map(str, steps))}",
+            "Start again: one of them could not read the newest, as its log says.",
+        )

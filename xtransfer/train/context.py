@@ -31,7 +31,8 @@ class Checkpoint:
 
     state: dict[str, Any]
     tensors: dict[str, Tensor]
-    """`weights/*`, `exp_avg/*`, `exp_avg_sq/*` and, once there is one, `best/*`."""
+    """`weights/*`, `exp_avg/*`, `exp_avg_sq/*`, `snapshot/<step>/*` and, once there are any and they are none of
+    these snapshots, the best weights as `best/*`. No two share memory."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -109,7 +109,7 @@ class DeepSpeedEngine:
 
     def load_moments(self, moments: dict[str, Tensor], *, steps: int) -> None:
         """Set both Adam moments and the step count."""
-        from deepspeed.utils import safe_set_full_optimizer_state
+        from deepspeed.utils import safe_set_full_optimizer_state, safe_set_local_optimizer_state
 
         self._fill_state(steps)
         for name, parameter in trained_parameters(self.module):
@@ -117,6 +117,8 @@ class DeepSpeedEngine:
                 value = moments[f"{moment}/{name}"].to(parameter.device)
                 if self.zero_stage == 0:
                     self.optimizer.state[parameter][moment].copy_(value)
+                elif self.zero_stage == 3:
+                    safe_set_local_optimizer_state(parameter, _own_part(parameter, value), moment)
                 else:
                     safe_set_full_optimizer_state(parameter, value, moment)
 
@@ -183,3 +185,15 @@ def import_deepspeed() -> Any:
 def _shape(parameter: Any) -> torch.Size:
     """Return a parameter's whole shape; under ZeRO 3 the parameter itself is empty."""
     return getattr(parameter, "ds_shape", parameter.shape)
+
+
+def _own_part(parameter: Any, value: Tensor) -> Tensor:
+    """Return what this worker keeps, under ZeRO 3, of a whole tensor like `parameter`: [size of a part].
+
+    Workers have parts of the same size; where the last ones reach over the end, zeros fill them up, which
+    DeepSpeed's own function for whole tensors does not know.
+    """
+    size = parameter.ds_tensor.numel()
+    start = size * torch.distributed.get_rank()
+    own = value.flatten()[start : start + size]
+    return nn.functional.pad(own, (0, size - len(own)))

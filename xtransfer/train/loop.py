@@ -20,7 +20,7 @@ from xtransfer.errors import StepLeft
 from xtransfer.forms import FORMS
 from xtransfer.forms.encoding import Rows
 from xtransfer.train.batching import Indices, learning_rate, own_shards
-from xtransfer.train.collectives import add_up, broadcast, gather
+from xtransfer.train.collectives import add_up, broadcast, check_same_step, gather
 from xtransfer.train.context import Checkpoint, Context, Progress
 from xtransfer.train.course import Outcome, State
 from xtransfer.train.divergence import check_score, leave_out
@@ -57,11 +57,13 @@ def train(
         Diverged: when a loss or gradient is not finite and that step is not to be left out, or too many
             were; and when a dev score is not a number.
         StepLeft: when `context.leaving` gave a reason; the state is saved.
+        StepError: when workers were given checkpoints of different steps.
     """
     torch.use_deterministic_algorithms(context.device == "cpu")
     # Filling every new tensor with NaN is a help in debugging only, and slow.
     torch.utils.deterministic.fill_uninitialized_memory = False  # pyright: ignore[reportAttributeAccessIssue]
     resume = context.resume()
+    check_same_step(0 if resume is None else resume.state["step"], context)
     if resume is not None:
         _load(model, resume.tensors, "weights/")
     engine = make_engine(
@@ -113,12 +115,12 @@ class _Run:
         self.state = State(**checkpoint.state)
         taken = self.state.step - len(self.state.skipped_steps)
         self.engine.load_moments(checkpoint.tensors, steps=taken)
+        self.snapshots.restore(self.state.snapshots, checkpoint.tensors)
         self.best = {
             name.removeprefix("best/"): tensor.clone()
             for name, tensor in checkpoint.tensors.items()
             if name.startswith("best/")
-        }
-        self.snapshots.restore(self.state.snapshots, checkpoint.tensors)
+        } or self.snapshots.weights.get(self.state.best_step, {})
 
     def run(self) -> Outcome:
         state = self.state
@@ -315,7 +317,8 @@ class _Run:
         """Gather the state and have rank 0 save it. Collective."""
         tensors = {f"weights/{name}": value for name, value in self.engine.weights().items()}
         tensors |= self.engine.moments()
-        tensors |= {f"best/{name}": value for name, value in self.best.items()}
+        if self.state.best_step not in self.snapshots.weights:  # no file has a tensor twice
+            tensors |= {f"best/{name}": value for name, value in self.best.items()}
         tensors |= self.snapshots.tensors()
         self.context.alive()
         if self.context.rank == 0:
