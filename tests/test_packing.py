@@ -112,3 +112,8 @@ def test_a_record_counts_the_share_that_its_trial_took() -> None:
 def test_only_trials_on_one_whole_gpu_are_packed(train: dict[str, object]) -> None:
     with pytest.raises(ValidationError, match="packing needs gpus: 1 and workers: 1"):
         placed(80, **train)
+
+
+def test_plain_torch_is_not_asked_to_shard() -> None:
+    with pytest.raises(ValidationError, match="engine torch shards nothing"):
+        Placement.model_validate({"train": {"engine": "torch", "zero_stage": 2}})

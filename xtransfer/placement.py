@@ -64,6 +64,14 @@ class TrainResources(Resources):
             raise ValueError("packing needs gpus: 1 and workers: 1, of which it makes shares")
         return self
 
+    @model_validator(mode="after")
+    def _sharded(self) -> TrainResources:
+        if self.engine == "torch" and self.zero_stage:
+            raise ValueError(
+                "engine torch shards nothing: zero_stage 0 with it, or engine deepspeed"
+            )
+        return self
+
     @property
     def most_workers(self) -> int:
         """Return the largest number of workers of one trial."""

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel
 
 from tests.tiny import tiny_encoder, tiny_model, tiny_pairs, tiny_part
 from tests.train.workers import train_mixed
@@ -187,3 +188,22 @@ def test_text_needs_embeddings_as_wide_as_states() -> None:
     assert make_head(encoder, "tagging", 3).project.weight.shape == (3, 16)
     with pytest.raises(StepError, match="in this encoder has 8 values and a state 16"):
         make_head(encoder, "mlm", 60)
+
+
+@pytest.mark.parametrize("kind", ["distilbert", "modernbert", "xlm-roberta"])
+def test_dropout_that_is_asked_for_is_that_of_encoder_and_head(kind: str, tmp_path: Path) -> None:
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = AutoConfig.for_model(kind, vocab_size=60, intermediate_size=24, **sizes)
+    if kind == "distilbert":
+        config.dim, config.n_heads, config.n_layers, config.hidden_dim = 16, 2, 1, 24
+    if kind == "modernbert":
+        config.pad_token_id = 0
+    AutoModel.from_config(config).save_pretrained(tmp_path)
+    encoder = load_encoder(str(tmp_path), dropout=0.25)
+    head = make_head(encoder, "classification", 3, dropout=0.25)
+    layers = [m for m in (*encoder.modules(), *head.modules()) if isinstance(m, nn.Dropout)]
+    assert len(layers) >= 3
+    assert {layer.p for layer in layers} == {0.25}
+    assert make_head(encoder, "classification", 3).dropout.p == (
+        0.25 if kind == "xlm-roberta" else 0.1
+    )

@@ -160,6 +160,7 @@ def make_model(
             vocabulary if isinstance(part, TextPart) else len(part.labels),
             seed=spec.seed if spec.head_seed is None else spec.head_seed,
             number=number,
+            dropout=spec.dropout,
         )
         for number, part in enumerate(parts)
     ]
@@ -181,8 +182,24 @@ def make_model(
     return Start(model=model, before=before, tokens=tokens, text_head=text_head)
 
 
-def make_head(encoder: Any, form: str, labels: int, *, seed: int = 0, number: int = 0) -> Any:
-    """Return a fresh head of a form for an encoder; `labels` is its number of labels.
+def make_head(
+    encoder: Any,
+    form: str,
+    labels: int,
+    *,
+    seed: int = 0,
+    number: int = 0,
+    dropout: float | None = None,
+) -> Any:
+    """Return a fresh head of a form for an encoder.
+
+    Args:
+        encoder: whose states it reads.
+        form: of the task.
+        labels: of the task, or tokens of a vocabulary.
+        seed: of its weights.
+        number: among the heads of a trial.
+        dropout: None: the encoder's between layers, else 0.1.
 
     Raises:
         StepError: when a masked-LM head would not fit the encoder's token embedding.
@@ -195,7 +212,8 @@ def make_head(encoder: Any, form: str, labels: int, *, seed: int = 0, number: in
             f"predicts by the token embedding, which in this encoder has {words} values and a state {states}",
             "Leave `text` out, or take an encoder in which they are equal, as in BERT and XLM-R.",
         )
-    dropout = getattr(encoder.config, "hidden_dropout_prob", 0.1)
+    if dropout is None:
+        dropout = getattr(encoder.config, "hidden_dropout_prob", 0.1)
     return build_head(
         form, encoder.config.hidden_size, size, dropout=dropout, seed=seed, number=number
     )

@@ -27,6 +27,8 @@ DROPOUT_FIELDS = (
     "attention_probs_dropout_prob",
     "dropout",
     "attention_dropout",
+    "embedding_dropout",
+    "mlp_dropout",
 )
 
 
