@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from xtransfer.data.files import content_digest, resolve_files
+from xtransfer.data.saved import folder_files, saved_files
 from xtransfer.data.table import Row
 from xtransfer.errors import DataError
 from xtransfer.tasks.languages import iso3, language_name
@@ -35,7 +36,7 @@ def hub_identity(task: Task, *, split: Split, language: str, root: Path) -> list
         if hub.path in BUILDERS:
             files = resolve_files(task, split=split, language=language, root=root)
         elif (root / hub.path).is_dir():
-            files = sorted(path for path in (root / hub.path).rglob("*") if path.is_file())
+            files = folder_files(root / hub.path)
         else:
             found.append(place)
             continue
@@ -54,15 +55,19 @@ def _read_place(task: Task, hub: Hub, *, split: Split, language: str, root: Path
     load_dataset = cast("Any", load)
     place = _place(task, hub, split=split, language=language, root=root)
     arguments: dict[str, Any] = {"name": place["name"], "split": place["split"]}
-    local = (root / hub.path).is_dir()
+    local = hub.path not in BUILDERS and (root / hub.path).is_dir()
     if hub.path in BUILDERS:
         files = resolve_files(task, split=split, language=language, root=root)
         arguments["data_files"] = {place["split"]: [str(path) for path in files]}
     elif not local:
         arguments["revision"] = place["revision"]
     where = f"{task.name} {split} {language}: {hub.path}"
+    path = str(root / hub.path) if local else hub.path
+    saved = saved_files(root / hub.path, name=place["name"], where=where) if local else None
+    if saved is not None:  # load_dataset would read the files that `map` left there, too
+        path, arguments = "arrow", {"data_files": saved, "split": place["split"]}
     try:
-        loaded = load_dataset(str(root / hub.path) if local else hub.path, **arguments)
+        loaded = load_dataset(path, **arguments)
     except Exception as error:  # whatever a builder raises, the user must know where
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise DataError(
@@ -133,16 +138,21 @@ def _named(template: str, language: str) -> str:
     return template
 
 
-def _name_labels(row: Mapping[str, Any], features: Any, where: str) -> dict[str, Any]:
-    """Return the row with the numbers of ClassLabel columns replaced by their names; -1 is none."""
-    named = dict(row)
-    for column, feature in features.items():
-        inner = getattr(feature, "feature", None)
-        if hasattr(feature, "int2str"):
-            named[column] = _label_name(feature, row[column], where)
-        elif hasattr(inner, "int2str"):
-            named[column] = [_label_name(inner, value, where) for value in row[column]]
-    return named
+def _name_labels(row: Mapping[str, Any], features: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Return the row with the numbers of ClassLabels replaced by their names; -1 is none."""
+    return {column: _named_value(row[column], features[column], where) for column in row}
+
+
+def _named_value(value: Any, feature: Any, where: str) -> Any:
+    """Return a value with the names of the ClassLabels in it, however deep in lists and objects."""
+    if hasattr(feature, "int2str"):
+        return _label_name(feature, value, where)
+    if isinstance(value, Mapping) and isinstance(feature, Mapping):
+        return _name_labels(cast("Mapping[str, Any]", value), cast("Any", feature), where)
+    inner = getattr(feature, "feature", None)
+    if isinstance(value, list) and inner is not None:
+        return [_named_value(item, inner, where) for item in cast("list[Any]", value)]
+    return cast("Any", value)
 
 
 def _label_name(feature: Any, value: int | None, where: str) -> str | None:
