@@ -29,6 +29,7 @@ from xtransfer.train.model import (
     read_weights,
     renumber,
     used_tokens,
+    word_embeddings,
 )
 from xtransfer.train.parts import TaskPart, TextPart
 from xtransfer.train.prediction import DataSet
@@ -185,7 +186,13 @@ def make_head(encoder: Any, form: str, labels: int, *, seed: int = 0, number: in
     size = 1 if form == "choice" else labels
     dropout = getattr(encoder.config, "hidden_dropout_prob", 0.1)
     return build_head(
-        form, encoder.config.hidden_size, size, dropout=dropout, seed=seed, number=number
+        form,
+        encoder.config.hidden_size,
+        size,
+        dropout=dropout,
+        seed=seed,
+        number=number,
+        width=word_embeddings(encoder).embedding_dim,
     )
 
 
