@@ -121,6 +121,12 @@ def test_other_faults_inside_a_data_set(patient: Patient) -> None:
     assert found["empty text"].what.endswith("de 1 of 5")
 
 
+def test_a_text_that_cannot_be_seen_is_empty(patient: Patient) -> None:
+    patient.pairs("xnli/test-de.tsv", [("\u200b\u200f", "x", "neutral"), ("a", "b", "neutral")])
+    (found,) = patient.findings("empty text")
+    assert found.what.endswith("de 1 of 2")
+
+
 def test_a_premise_and_claim_that_change_places_are_no_conflict(patient: Patient) -> None:
     patient.pairs("xnli/test-de.tsv", [("a", "b", "neutral"), ("b", "a", "entailment")])
     assert patient.findings("conflicting labels") == []
