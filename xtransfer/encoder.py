@@ -103,6 +103,14 @@ def longest_input(name: str, revision: str | None) -> int | None:
     return config.max_position_embeddings if config.model_type in _FIRST_IS_0 else None
 
 
+@lru_cache(maxsize=2)
+def vocabulary_size(name: str, revision: str | None) -> int | None:
+    """Return how many token ids an encoder has embeddings for; None where its settings do not say."""
+    from transformers import AutoConfig
+
+    return getattr(AutoConfig.from_pretrained(name, revision=revision), "vocab_size", None)
+
+
 @lru_cache(maxsize=64)
 def _digest_once(path: Path, _: tuple[int, ...]) -> str:
     """Return a file's digest; a warm process computes it once for each state of the file."""
