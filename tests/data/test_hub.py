@@ -100,6 +100,25 @@ def test_what_datasets_cannot_load_is_named(write, tmp_path: Path) -> None:
     assert "hub reachable" not in str(caught.value)
 
 
+@pytest.mark.usefixtures("cache")
+@pytest.mark.parametrize(
+    ("second", "cause"),
+    [
+        (b'"caf\xe9",neutral\n', "'utf-8' codec can't decode byte 0xe9"),
+        (b"a,b,c\n", "Expected 2 fields in line 3, saw 3"),
+    ],
+)
+def test_the_cause_is_told_where_datasets_says_only_that_it_failed(
+    tmp_path: Path, second: bytes, cause: str
+) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder/train.csv").write_bytes(b"sentence1,gold_label\nd,neutral\n" + second)
+    with pytest.raises(DataError) as caught:
+        read_examples(mnli(Hub(path="folder")), split="train", language="en", root=tmp_path)
+    assert str(caught.value).startswith("mnli train en: folder: datasets cannot load it: ")
+    assert cause in str(caught.value)
+
+
 @pytest.mark.parametrize("revision", [None, "main", "v1.0", REVISION[:12]])
 def test_a_repository_must_be_pinned_to_a_full_hash(revision: str | None, tmp_path: Path) -> None:
     task = mnli(Hub(path="nyu-mll/multi_nli", revision=revision))

@@ -76,6 +76,19 @@ def test_all_errors_are_told_not_the_first(patient: Patient) -> None:
     assert found[2].endswith("multinli_1.0_dev_matched.jsonl: holds no examples")
 
 
+def test_a_row_of_a_hub_data_set_is_told_by_its_number(
+    patient: Patient, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import datasets
+
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")  # pyright: ignore[reportAttributeAccessIssue]
+    rows = [{"premise": "a", "hypothesis": "b", "label": each} for each in ("neutral", "nothing")]
+    lines = "".join(f"{json.dumps(row)}\n" for row in rows)
+    patient.text("nyu-mll/multi_nli/train.jsonl", lines)
+    places = [each.where for each in patient.findings("unreadable", "data.hub=[mnli]")]
+    assert "mnli train en: nyu-mll/multi_nli[1]" in places
+
+
 def test_a_test_set_without_labels_is_an_error(patient: Patient) -> None:
     patient.text("xnli/test-de.tsv", "a\tb\nc\td\n")
     (found,) = patient.findings("no labels")

@@ -10,7 +10,7 @@ from typing import Any, cast
 from xtransfer.data.files import content_digest, resolve_files
 from xtransfer.data.saved import folder_files, saved_files
 from xtransfer.data.table import Row
-from xtransfer.errors import DataError
+from xtransfer.errors import DataError, shown
 from xtransfer.tasks.languages import iso3, language_name
 from xtransfer.tasks.task import Hub, Split, Task
 
@@ -69,10 +69,8 @@ def _read_place(task: Task, hub: Hub, *, split: Split, language: str, root: Path
     try:
         loaded = load_dataset(path, **arguments)
     except Exception as error:  # whatever a builder raises, the user must know where
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise DataError(
-            where, f"datasets cannot load it: {reason[0]}", _remedy(error, hub)
-        ) from error
+        reason = f"datasets cannot load it: {_reason(error)}"
+        raise DataError(where, reason, _remedy(error, hub)) from error
     begins = place.get("rows", {})
     for column in begins:
         if column not in loaded.features:
@@ -81,6 +79,18 @@ def _read_place(task: Task, hub: Hub, *, split: Split, language: str, root: Path
     for index, row in enumerate(loaded):
         if all(str(row[column]).startswith(text) for column, text in begins.items()):
             yield f"{where}[{index}]", _name_labels(row, loaded.features, f"{where}[{index}]")
+
+
+def _reason(error: Exception) -> str:
+    """Return what a builder says in a line; of what only says that it failed, the cause, which has several."""
+    cause = error
+    while type(error).__name__ == "DatasetGenerationError" and isinstance(
+        cause.__cause__, Exception
+    ):
+        cause = cause.__cause__
+    if cause is not error:
+        return shown(" ".join(str(cause).split()) or type(cause).__name__, most=300)
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def _remedy(error: Exception, hub: Hub) -> str:
