@@ -43,6 +43,7 @@ BENCH_OPTIONS := --encoder '$(ENCODER)' --data '$(DATA)'
 $(foreach each,$(WITH_DATA),$(eval options-$(each) := $(BENCH_OPTIONS) $(if $(QUICK),--quick)))
 options-sizes += $(if $(AWS),--aws '$(AWS)')
 options-every_task := $(BENCH_OPTIONS)
+options-gpu := $(BENCH_OPTIONS) $(if $(QUICK),--quick --device cpu)
 options-safety := --encoder '$(ENCODER)' --save
 options-knn := $(if $(FAISS),--faiss '$(FAISS)') --save
 

@@ -26,7 +26,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -145,18 +145,19 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     if args.quick:
         load = quickly(load)
     task, encoded, tokenizer = rows_of(load, args.encoder, args.data)
-    steps = _round(encoded, load)
+    steps = whole_round(encoded, load)
     if args.side == "ours":
         found = train_ours(args.encoder, load, task, encoded, precision, steps=steps)
     else:
         if args.side == "padded":
             steps = min(steps, PADDED_STEPS)
-        found = _train_peer(args, load, task, encoded, tokenizer, precision, steps=steps)
+        found = train_peer(args, load, task, encoded, tokenizer, precision, steps=steps)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    found.pop("times", None)
     return found | {"peak_gb": peak}
 
 
-def _round(encoded: Any, load: Workload) -> int:
+def whole_round(encoded: Any, load: Workload) -> int:
     """Return of how many batches Trainer sorts the rows at a time (get_length_grouped_indices)."""
     return max(1, min(50, len(encoded.columns["input_ids"]) // (4 * load.batch_size)))
 
@@ -201,10 +202,13 @@ def train_ours(
     steps: int,
     compacted: bool = True,
     engine: str = "torch",
+    device: str = "cpu",
+    ready: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
     """Train by the project's own loop, as a trial on one worker does.
 
-    The model keeps the vocabulary of all rows; trained is on `steps` batches of them.
+    The model keeps the vocabulary of all rows; trained is on `steps` batches of them. `ready` is called
+    before the clock starts.
     """
     from xtransfer.allocation import keep_freed_memory
     from xtransfer.prepared import read_rows, write_rows
@@ -248,11 +252,16 @@ def train_ours(
     part = replace(part, train=_first(part.train, steps * load.batch_size))
     times: list[float] = []
 
-    def note(_: Progress) -> None:
+    def note(progress: Progress) -> None:
+        if progress.step == SKIPPED:
+            ready()
         times.append(time.perf_counter())
 
     context = Context(
-        engine=engine, pad_id=start.model.encoder.config.pad_token_id or 0, report=note
+        device=device,
+        engine=engine,
+        pad_id=start.model.encoder.config.pad_token_id or 0,
+        report=note,
     )
     mixture = Mixture(steps=SKIPPED + steps, shares=(1.0,))
     train(spec, context, model=start.model, parts=[part], mixture=mixture)
@@ -260,6 +269,7 @@ def train_ours(
         "rate": _rate(times, load, steps),
         "tokens": float(part.train.lengths.mean()),
         "optimizer": OWN,
+        "times": times[SKIPPED - 1 :],
     }
 
 
@@ -276,7 +286,7 @@ def _first(data: Any, count: int) -> Any:
     return replace(data, rows=rows)
 
 
-def _train_peer(
+def train_peer(
     args: argparse.Namespace,
     load: Workload,
     task: Task,
@@ -285,6 +295,7 @@ def _train_peer(
     precision: str,
     *,
     steps: int,
+    device: str = "cpu",
 ) -> dict[str, Any]:
     """Train by `Trainer` on all the rows, padded by batch or to the longest input, for some steps."""
     import transformers
@@ -325,7 +336,7 @@ def _train_peer(
             model=model,
             args=TrainingArguments(
                 output_dir=folder,
-                use_cpu=True,
+                use_cpu=device == "cpu",
                 per_device_train_batch_size=load.batch_size,
                 max_steps=SKIPPED + steps,
                 learning_rate=1e-5,

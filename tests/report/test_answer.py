@@ -27,6 +27,7 @@ from xtransfer.report.build import answer_of, collect_results, describe_run
 from xtransfer.report.draws import gather
 from xtransfer.report.evidence import Evidence
 from xtransfer.report.scores import OVERALL
+from xtransfer.report.sections import statistics_section
 from xtransfer.report.tables import render
 from xtransfer.statistics.corrections import holm
 from xtransfer.statistics.resampling import number_of, resample
@@ -149,6 +150,19 @@ def test_gains_are_tested_and_corrected_over_targets(answer: Answer) -> None:
     assert overall is not None
     assert overall.value == pytest.approx(np.mean([gain.value for gain in own]))
     assert (overall.p_holm, overall.with_seeds) == (None, "some")
+
+
+@pytest.mark.parametrize(("bootstrap", "said"), [(358, True), (359, False)])
+def test_too_few_resamples_for_any_significance_are_said(
+    run_: Finished, bootstrap: int, said: bool
+) -> None:
+    """Nine targets are corrected over: 9 x 2 / (n + 1) is at most 0.05 from n = 359 on."""
+    found = run_.answer(bootstrap=bootstrap)
+    note = "it takes 359 (statistics.bootstrap)"
+    assert (note in found.resamples_note) == said
+    assert (note in statistics_section(found)) == said
+    least = holm([2 / (bootstrap + 1)] * len(found.targets))
+    assert (max(least) > 0.05) == said
 
 
 def test_claims_are_decided_with_numbers(answer: Answer) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from tests.prints import FakePrints
@@ -10,6 +12,7 @@ from xtransfer.planner import build_plan
 from xtransfer.records import Record
 from xtransfer.report.build import collect_results, describe_run, results_json
 from xtransfer.settings import read_settings
+from xtransfer.tasks import TASKS
 
 
 def experiment(*overrides: str) -> Experiment:
@@ -66,6 +69,37 @@ def test_cells_without_a_record_are_left_out_and_named_as_missing(plan: Plan) ->
     assert len(collect_results(plan, found)) == 8
     info = describe_run(experiment(), plan, found)
     assert info.missing == ["xnli after mnli, seed 2: not scored yet"]
+
+
+def test_guessing_is_reckoned_where_the_task_says_how_often_it_is_right() -> None:
+    stage = {"epochs": 1, "batch_size": 8, "max_length": 32}
+    tasks = [
+        {
+            **TASKS[like].model_dump(mode="json"),
+            "name": name,
+            "metric": metric,
+            "stages": [{"task": name, **stage}],
+        }
+        for name, like, metric in (
+            ("own-pairs", "qqp", "accuracy_and_f1"),
+            ("own-choices", "hellaswag", "accuracy"),
+            ("plain", "qqp", "accuracy"),
+        )
+    ]
+    names = ["own-pairs", "own-choices", "plain", "xcopa"]
+    own = experiment(f"tasks={json.dumps(tasks)}", f"target={{tasks: {names}}}")
+    info = describe_run(own, build_plan(own, FakePrints()), {})
+    assert info.chance == {"own-pairs": None, "own-choices": None, "plain": 50.0, "xcopa": 50.0}
+
+
+def test_forms_come_with_the_results() -> None:
+    own = experiment("target={tasks: [udpos, xnli], languages: {udpos: [de], xnli: [de]}}")
+    plan = build_plan(own, FakePrints())
+    found = collect_results(plan, records(plan, "evaluate"))
+    assert {(each.target, each.form) for each in found} == {
+        ("udpos", "tagging"),
+        ("xnli", "classification"),
+    }
 
 
 def test_failures_are_named_with_their_reason(plan: Plan) -> None:

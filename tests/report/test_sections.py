@@ -142,6 +142,16 @@ def test_the_correction_can_cost_a_mark() -> None:
     assert gain.p_holm == pytest.approx(max(gain.p, other.p_holm))
 
 
+def test_a_claim_in_several_lines_stays_in_its_row() -> None:
+    found = answer()
+    (first, *_) = found.claims
+    long = replace(first, says="says | this\nand\n\n# that\n", note="\n- so")
+    section = claims_section(replace(found, claims=(long,)))
+    assert f"| yes | says \\| this and # that | **{first.verdict}** |" in section
+    assert "says | this and # that. Published" in section
+    assert not any(line.startswith(("and", "# ", "- ")) for line in section.split("\n"))
+
+
 def test_nothing_to_say_is_no_section() -> None:
     bare = replace(answer(error=None), claims=(), typology=None)
     assert statistics_section(bare) == ""

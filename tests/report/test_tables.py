@@ -80,6 +80,27 @@ def test_the_order_of_results_leaves_every_byte_as_it_is() -> None:
     assert render(shuffled, experiment=INFO) == render(RESULTS, experiment=INFO)
 
 
+def test_the_tenth_seed_comes_after_the_second() -> None:
+    results = [one("xnli", "baseline", seed, "en", 50.0 + seed) for seed in (10, 2, 0, 1)]
+    results += [
+        replace(each, few_shot=count, key=f"{count:06d}{each.seed:06d}")
+        for each in results
+        for count in (100, 20)
+    ]
+    files = render(results, experiment=ReportInfo(name="example", encoder="e"))
+    rows = [
+        line.split(" | ") for line in files["report.md"].split("\n") if line.startswith("| xnli")
+    ]
+    places = [(row[2], row[3]) for row in rows if row[1] == "baseline"]
+    shots = ("0", "en, 20", "en, 100")
+    wanted = [(seed, few) for seed in ("0", "1", "2", "10") for few in shots]
+    assert places[-len(wanted) :] == wanted
+    scores = csv.DictReader(io.StringIO(files["scores.csv"]))
+    assert [(row["seed"], row["few_shot"]) for row in scores] == [
+        (seed, few.removeprefix("en, ")) for seed, few in wanted
+    ]
+
+
 def test_the_tables_can_be_recomputed_from_the_scores() -> None:
     files = render(RESULTS, experiment=INFO)
     scores = list(csv.DictReader(io.StringIO(files["scores.csv"])))
@@ -121,6 +142,19 @@ def test_intervals_stand_beside_accuracies_only() -> None:
     assert "| language | n | baseline | 95 % | mnli | 95 % |" in sections["tatoeba"]
     assert "| language | n | baseline | 95 % | mnli | 95 % |" in sections["xnli"]
     assert "No interval: f1 is not a proportion" in sections["xquad"]
+
+
+def test_words_of_sentences_are_no_independent_examples() -> None:
+    """A tagging task of one's own has no benchmark group, and its n counts sentences."""
+    results = [
+        replace(one("xnli", "baseline", 1, "en", 60.0), group="", form=form, target="places")
+        for form in ("tagging", "classification")
+    ]
+    info = ReportInfo(name="example", encoder="e")
+    tagged, classified = (render([each], experiment=info)["report.md"] for each in results)
+    assert "No interval: accuracy is not a proportion of n independent examples." in tagged
+    assert "95 %" not in tagged
+    assert "| language | n | baseline | 95 % |" in classified
 
 
 def test_intervals_that_include_chance_are_named() -> None:

@@ -143,6 +143,41 @@ def test_the_error_of_a_mean_over_seeds_is_students() -> None:
     assert low == pytest.approx(-high, rel=0.05)
 
 
+@pytest.mark.parametrize("likeness", [1.0, 0.5, -1.0])
+def test_the_same_runs_on_two_test_sets_err_as_their_mean_does(likeness: float) -> None:
+    """The mean of two sets has the error that its own scores over the runs would give it."""
+    one = [np.array([50.0, 52.0, 51.5]), np.array([60.0, 61.0, 65.0])]
+    other = [likeness * each + (1 - abs(likeness)) * each[::-1] for each in one]
+    names = [[11, 12, 13], [21, 22, 23]]
+    first, second, both = (
+        seed_noise(runs, [1, 2], draws=100_000, seed=[0], runs=names)
+        for runs in (one, other, [(a + b) / 2 for a, b in zip(one, other, strict=True)])
+    )
+    assert first is not None
+    assert second is not None
+    assert both is not None
+    for at in range(2):
+        assert (first[at] + second[at]) / 2 == pytest.approx(both[at], abs=1e-9)
+    freedom = 4
+    spread = np.sqrt(
+        sum(((a + b).var() * 3 / 4 for a, b in zip(one, other, strict=True))) / freedom
+    )
+    high = np.percentile(both[1] - both[0], 97.5)
+    assert high == pytest.approx(
+        stats.t.ppf(0.975, freedom) * spread * np.sqrt(2 / 3), rel=0.03, abs=1e-9
+    )
+
+
+def test_other_runs_err_by_themselves() -> None:
+    runs = [np.array([50.0, 52.0, 51.5]), np.array([60.0, 61.0, 65.0])]
+    one = seed_noise(runs, [1, 2], draws=4000, seed=[0], runs=[[11, 12, 13], [21, 22, 23]])
+    other = seed_noise(runs, [1, 2], draws=4000, seed=[0], runs=[[31, 32, 33], [41, 42, 43]])
+    assert one is not None
+    assert other is not None
+    for a, b in zip(one, other, strict=True):
+        assert abs(np.corrcoef(np.sign(a), np.sign(b)).min()) < 0.06
+
+
 def test_without_a_second_run_the_spread_over_seeds_is_not_known() -> None:
     assert seed_noise([np.array([1.0]), np.array([2.0])], [1, 2], draws=10, seed=[0]) is None
 

@@ -11,8 +11,7 @@ from torch import Tensor
 from transformers import AutoConfig, AutoModel
 
 from xtransfer.train import feed_forward
-from xtransfer.train.feed_forward import use_lean_feed_forward
-from xtransfer.train.linear import use_onednn, use_pytorch
+from xtransfer.train.feed_forward import use_lean_feed_forward, use_usual_feed_forward
 
 KNOWN = ["bert", "camembert", "electra", "roberta", "xlm-roberta"]
 HIDDEN, INNER, ROWS, LENGTH = 16, 24, 3, 9
@@ -24,9 +23,7 @@ def encoder_of(kind: str, **options: Any) -> Any:
         kind, vocab_size=50, hidden_size=HIDDEN, num_hidden_layers=2, num_attention_heads=4,
         intermediate_size=INNER, max_position_embeddings=40, **options,
     )  # fmt: skip
-    encoder = AutoModel.from_config(config)
-    use_onednn(encoder)
-    return encoder.train()
+    return AutoModel.from_config(config).train()
 
 
 def both(kind: str = "xlm-roberta", **options: Any) -> tuple[Any, Any]:
@@ -82,13 +79,14 @@ def test_states_and_gradients_are_the_same(
     assert [name for name in mine if not torch.equal(mine[name], theirs[name])] == []
 
 
-@pytest.mark.parametrize("case", ["small", "autocast", "no gradient", "PyTorch's layers", "ReLU"])
+@pytest.mark.parametrize("case", ["small", "autocast", "no gradient", "undone", "ReLU"])
 def test_what_it_is_not_for_goes_the_usual_way(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feed_forward, "KEPT", ROWS * LENGTH * INNER + (case == "small"))
     shapes = runs(monkeypatch)
     _, lean = both(hidden_act="relu" if case == "ReLU" else "gelu")
-    if case == "PyTorch's layers":
-        use_pytorch(lean)
+    if case == "undone":
+        use_usual_feed_forward(lean)
+        assert not any(isinstance(layer, feed_forward._Lean) for layer in lean.encoder.layer)
     with torch.autocast("cpu", torch.bfloat16, enabled=case == "autocast"):
         if case == "no gradient":
             with torch.no_grad():

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.tiny import tiny_encoder, tiny_model, tiny_pairs
 from tests.train.faults import BAD_STEPS, SKIPPING, astray, train_astray
@@ -64,6 +65,31 @@ def test_micro_batches_draw_masks_of_their_own() -> None:
     )
     assert same(other.weights, again.weights)
     assert not all(torch.allclose(one.weights[n], other.weights[n], atol=1e-5) for n in one.weights)
+
+
+class Reads(TorchDispatchMode):
+    """Counts how often a value leaves its device for Python, which on a GPU waits for all work before it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += func.overloadpacket is torch.ops.aten._local_scalar_dense
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("micro_batch", [None, 2])
+def test_a_step_waits_for_the_device_after_its_last_backward_pass(micro_batch: int | None) -> None:
+    model = tiny_model(tiny_encoder())
+    passes: list[Any] = []
+    model.register_forward_pre_hook(lambda module, _: passes.append(module))
+    spec = replace(SPEC, keep="last", epochs=1)
+    with Reads() as reads:
+        outcome = train_tiny(spec, Context(pad_id=1, micro_batch=micro_batch), model=model)
+    assert len(passes) == (outcome.steps if micro_batch is None else 14)
+    # Two for each step, its norm and loss, and one for each pass: transformers looks whether a mask hides anything.
+    assert reads.count == 2 * outcome.steps + len(passes)
 
 
 @pytest.mark.parametrize("snapshots", [None, {"count": 2, "which": "last"}])

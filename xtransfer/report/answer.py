@@ -7,6 +7,7 @@ says where it is from: `keys` of evaluate steps, or `source` for what is not of 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -71,6 +72,23 @@ class Answer:
     def tested(self) -> bool:
         """Whether any gain has a p-value."""
         return any(gain.p is not None for gain in self.gains)
+
+    @property
+    def resamples_note(self) -> str:
+        """Say how many resamples it takes for a gain to be significant, where there are too few for any.
+
+        The smallest p-value of n resamples is 2 / (n + 1), and Holm multiplies the smallest of k by k.
+        """
+        arms = [gain.after for gain in self.gains if gain.p_holm is not None]
+        most = max((arms.count(arm) for arm in arms), default=0)
+        level = 1 - self.settings.confidence
+        needed = math.ceil(2 * most / level - 1 - 1e-6)
+        if self.settings.bootstrap >= needed:
+            return ""
+        return (
+            f"With {self.settings.bootstrap:,} resamples no gain can be significant at {level:g} once it is "
+            f"corrected over {most} targets: it takes {needed:,} (statistics.bootstrap)."
+        )
 
     def gain(self, target: str, after: str) -> GainCell | None:
         """Return the gain of a target, or of `OVERALL`, after an arm."""

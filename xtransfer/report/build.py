@@ -44,6 +44,7 @@ def collect_results(plan: Plan, records: Mapping[str, Record]) -> list[Result]:
             selected_on=cell.selected_on,
             key=cell.key,
             group=plan.tasks[cell.target].group,
+            form=plan.tasks[cell.target].form,
             few_shot=cell.few_shot,
         )
         for cell in plan.cells
@@ -183,8 +184,14 @@ def _place(cell: Cell) -> str:
 
 def _chance(task: Task, by_language: Mapping[str, float] | None) -> float | None:
     """Return the score of guessing, 0 to 100, where it follows from the task's definition."""
-    if task.form == "classification":
+    if task.form == "classification" and task.metric == "accuracy":
         return 100.0 / len(task.labels)
+    if (
+        task.form == "choice"
+        and len(task.labels) == 2
+        and not task.source.columns.get("choice_labels")
+    ):
+        return 50.0  # of more answers, a row may have fewer than the task
     return fmean(by_language.values()) if by_language else None
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -28,6 +29,10 @@ _THREADS = 8
 """Files in flight at once."""
 _TOLERANCE = 1e-6
 """Points by which a recomputed score may differ from the recorded one."""
+_NAMED = ("span", "retrieval")
+"""Forms whose ids are the publishers': one id in two languages is one question. Others may be line numbers."""
+_FEWEST = 20
+"""Examples a language needs to be drawn from a larger pool: of n, a draw lacks all with chance exp(-n)."""
 
 
 def gather(
@@ -94,8 +99,15 @@ def _samples(
                 seeds=tuple(run[wanted[0]].seed for run in whole.values()),
                 values=np.array([[run[name].value for name in wanted] for run in whole.values()]),
                 keys=tuple(whole),
+                models=tuple(_model(plan, key) for key in whole),
             )
     return samples
+
+
+def _model(plan: Plan, key: str) -> str:
+    """Return the step that the model of an evaluation comes from: XQuAD and MLQA are scored by the same."""
+    step = plan.steps.get(key)
+    return key if step is None else step.inputs.get("model", key)
 
 
 def _draw(
@@ -109,28 +121,62 @@ def _draw(
     keys = [key for each in samples for key in each.keys]
     owners = np.array([at for at, each in enumerate(samples) for _ in each.keys])
     columns: list[list[Array]] = [[] for _ in samples]
+    pools: dict[str, list[str]] = {}
+    if task.form in _NAMED:
+        record = records[keys[0]]
+        pools = pools_of(
+            {name: list(read_gold(store, records, record, task, name)) for name in samples[0].languages}
+        )  # fmt: skip
     for language in samples[0].languages:
         ids, found = _tallies(task, language, keys, store, records)
+        pool = pools.get(language, ids)
         draws = resample(
-            np.stack([each.values for each in found], axis=1),
+            placed(np.stack([each.values for each in found], axis=1), ids, pool),
             partial(score_of, found[0].formula),
             draws=settings.bootstrap,
-            seed=[settings.seed, number_of(task.name), number_of(*ids)],
+            seed=[settings.seed, number_of(task.name), number_of(*pool)],
         )
         for at, column in enumerate(columns):
             column.append(draws[owners == at].mean(axis=0))
     return [
-        Sample(
-            target=each.target,
-            after=each.after,
-            languages=each.languages,
-            seeds=each.seeds,
-            values=each.values,
-            keys=each.keys,
-            draws=np.array(column),
-        )
-        for each, column in zip(samples, columns, strict=True)
+        replace(each, draws=np.array(column)) for each, column in zip(samples, columns, strict=True)
     ]
+
+
+def pools_of(ids: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """Return for each language the ids that its resamples are drawn from.
+
+    Languages that share ids, be it by way of a third one, share a pool, the union of their ids: MLQA has
+    most questions in some of its languages only. To draw each language by itself would take what a model
+    gains on a question in one of them as news of the others, and intervals of their mean as too narrow.
+    A language with too few examples to be in every draw of a larger pool is drawn by itself.
+
+    Args:
+        ids: language -> the ids of its examples.
+    """
+    pools: list[dict[str, None]] = []
+    for own in ids.values():
+        joined = [pool for pool in pools if not pool.keys().isdisjoint(own)]
+        merged = dict.fromkeys(name for part in (*joined, own) for name in part)
+        pools = [*(pool for pool in pools if pool not in joined), merged]
+    found: dict[str, list[str]] = {}
+    for language, own in ids.items():
+        pool = next(pool for pool in pools if own[0] in pool)
+        found[language] = list(own if len(own) < min(_FEWEST, len(pool)) else pool)
+    return found
+
+
+def placed(values: Array, ids: Sequence[str], pool: Sequence[str]) -> Array:
+    """Return tallies of examples [ids, systems, sums] as those of a pool [pool, systems, sums].
+
+    An example of the pool that is not among the ids adds nothing, so how many of a resample count varies.
+    """
+    if list(ids) == list(pool):
+        return values
+    rows = {name: at for at, name in enumerate(pool)}
+    out = np.zeros((len(pool), *values.shape[1:]))
+    out[[rows[name] for name in ids]] = values
+    return out
 
 
 def _tallies(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import fmean
 from typing import Literal
 
 import numpy as np
@@ -17,6 +18,7 @@ import numpy.typing as npt
 from xtransfer.averaging import is_average
 from xtransfer.judgement import Statistics
 from xtransfer.plan import BASELINE, Plan
+from xtransfer.report.results import plain_mean
 from xtransfer.statistics.resampling import number_of, seed_noise
 
 Array = npt.NDArray[np.float64]
@@ -47,10 +49,10 @@ class Figure:
 
 
 def mean_of(figures: Sequence[Figure]) -> Figure:
-    """Return the unweighted mean of figures, at least one."""
+    """Return the unweighted mean of figures, at least one; their order does not matter."""
     draws = [figure.draws for figure in figures if figure.draws is not None]
     return Figure(
-        value=sum(figure.value for figure in figures) / len(figures),
+        value=fmean(figure.value for figure in figures),
         draws=np.mean(draws, axis=0) if len(draws) == len(figures) else None,
         seeds=_jointly(figures),
         keys=tuple(dict.fromkeys(key for figure in figures for key in figure.keys)),
@@ -69,6 +71,8 @@ class Sample:
     """Main scores [runs, languages]."""
     keys: tuple[str, ...]
     """Of the evaluate steps, one a run."""
+    models: tuple[str, ...] = ()
+    """What gave the model of each run: where two targets have the same, the error over seeds is one."""
     draws: Array | None = None
     """Mean over runs of the score in each resample of the examples [languages, draws]."""
 
@@ -104,7 +108,11 @@ class Evidence:
     def score(
         self, target: str, after: str, languages: Sequence[str] | None = None
     ) -> Figure | None:
-        """Return the mean score over runs and `languages` (None: all); None where there is none."""
+        """Return the mean score over runs and `languages` (None: all); None where there is none.
+
+        Its value is that of the table's entry to the last bit, so that no two places of a report round it
+        to other digits.
+        """
         sample = self.samples.get((target, after))
         if sample is None:
             return None
@@ -116,7 +124,7 @@ class Evidence:
         if draws is not None and noise is not None:
             draws = draws + noise
         return Figure(
-            value=float(sample.values[:, columns].mean()),
+            value=fmean(map(plain_mean, sample.values[:, columns].tolist())),
             draws=draws,
             seeds="none" if noise is None else "all",
             keys=sample.keys,
@@ -159,7 +167,8 @@ class Evidence:
                 [each.values[:, _columns(each, languages)].mean(axis=1) for each in own],
                 [number_of(each.after) for each in own],
                 draws=self.settings.bootstrap,
-                seed=[self.settings.seed, number_of(target, "seeds")],
+                seed=[self.settings.seed, number_of("seeds")],
+                runs=[[number_of(name) for name in each.models or each.keys] for each in own],
                 counted=[not is_average(each.after) for each in own],
             )
         found = self._noises[place]

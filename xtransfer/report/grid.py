@@ -33,4 +33,9 @@ def grid(head: Sequence[str], rows: Iterable[Sequence[str]], *, text: set[str]) 
 
 
 def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+    return f"| {' | '.join(_in_line(cell) for cell in cells)} |"
+
+
+def _in_line(cell: str) -> str:
+    """Return a cell as it may stand in a row, which a line break in a user's text would end."""
+    return " ".join(cell.split()).replace("|", "\\|")

@@ -101,7 +101,7 @@ def _interval(entry: Entry, language: str) -> tuple[float, float]:
 
 def _is_proportion(entry: Entry) -> bool:
     """Tell whether the score is a share of n independent examples; n counts sentences in tagging."""
-    return entry.metric == "accuracy" and entry.group != "tagging"
+    return entry.metric == "accuracy" and entry.form != "tagging"
 
 
 def _selection_by_entry(entries: Sequence[Entry]) -> str:

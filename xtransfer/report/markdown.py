@@ -9,7 +9,7 @@ from xtransfer.report.analysis_sections import analysis_sections
 from xtransfer.report.answer import Answer
 from xtransfer.report.grid import NONE, grid, number, signed
 from xtransfer.report.language_section import language_section, selection_text, spread
-from xtransfer.report.results import BASELINE, ReportInfo, Result, Table
+from xtransfer.report.results import ReportInfo, Result, Table
 from xtransfer.report.sections import (
     MARK,
     caution_section,
@@ -109,13 +109,10 @@ def _averages(table: Table) -> str:
         return f"## Averages\n\nNone yet: {', '.join(table.unscored)} {have} no score."
     groups = {name: targets for name, targets in table.groups().items() if name}
     columns = [*groups.values(), table.targets]
-    baseline = table.average(BASELINE, table.targets)
     rows: list[list[str]] = []
     for name in table.intermediates:
         means = [table.average(name, targets) for targets in columns]
-        above = None if name == BASELINE or baseline is None else means[-1]
-        difference = None if above is None or baseline is None else above - baseline
-        rows.append([name, *map(number, means), signed(difference)])
+        rows.append([name, *map(number, means), signed(table.average_difference(name))])
     return "\n".join(
         [
             "## Averages",
@@ -164,8 +161,9 @@ def _origin(results: Sequence[Result]) -> str:
             (
                 each.target,
                 each.intermediate,
-                "" if each.seed is None else str(each.seed),
-                f"{each.language}, {each.few_shot}" if each.few_shot else "",
+                -1 if each.seed is None else each.seed,  # seeds begin at 0
+                each.language if each.few_shot else "",
+                each.few_shot,
                 each.key,
             )
             for each in results
@@ -175,8 +173,14 @@ def _origin(results: Sequence[Result]) -> str:
         return ""
     few = any(each.few_shot for each in results)
     rows = [
-        [target, name, seed or NONE, *([shots or "0"] if few else []), f"`{key}`"]
-        for target, name, seed, shots, key in runs
+        [
+            target,
+            name,
+            NONE if seed < 0 else str(seed),
+            *([f"{language}, {shots}" if shots else "0"] if few else []),
+            f"`{key}`",
+        ]
+        for target, name, seed, language, shots, key in runs
     ]
     head = ["target", "after", "seed", *(["few-shot"] if few else []), "evaluate step"]
     return "\n".join(["## Where the numbers come from", "", *grid(head, rows, text=set(head))])

@@ -42,7 +42,9 @@ class Result:
     key: str
     """Key of the evaluate step."""
     group: str = ""
-    """Benchmark group of the target: classification, tagging, qa, retrieval."""
+    """Benchmark group of the target: classification, tagging, qa, retrieval; tasks of one's own may have none."""
+    form: str = ""
+    """Form of the target, which says what an example is: in tagging, a sentence of many words."""
     few_shot: int = 0
     """Examples of this language that the model was trained on last; 0: zero-shot."""
 
@@ -93,6 +95,7 @@ class Entry:
     target: str
     intermediate: str
     group: str
+    form: str
     metric: str
     languages: tuple[str, ...]
     runs: tuple[Mapping[str, float], ...]
@@ -147,6 +150,13 @@ class Table:
         if baseline is None or entry.intermediate == BASELINE:
             return None
         return entry.score().mean - baseline.score().mean
+
+    def average_difference(self, intermediate: str) -> float | None:
+        """Return the mean difference to the baseline over all targets; None unless every one has it."""
+        entries = [self.entries.get((target, intermediate)) for target in self.targets]
+        found = [None if entry is None else self.difference(entry) for entry in entries]
+        known = [each for each in found if each is not None]
+        return fmean(known) if known and len(known) == len(found) else None
 
     def average(self, intermediate: str, targets: Sequence[str]) -> float | None:
         """Return the unweighted mean over targets; None unless every one of them has a score."""
@@ -226,6 +236,7 @@ def _entry(runs: Sequence[Mapping[str, Result]], languages: tuple[str, ...]) -> 
         target=first.target,
         intermediate=first.intermediate,
         group=first.group,
+        form=first.form,
         metric=first.metric,
         languages=languages,
         runs=tuple({name: result.value for name, result in run.items()} for run in runs),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from xtransfer.plan import BASELINE
 from xtransfer.report.evidence import Evidence, Figure, Seeds, mean_of
-from xtransfer.report.results import Table
+from xtransfer.report.results import Table, plain_mean
 from xtransfer.statistics.corrections import holm
 from xtransfer.statistics.power import seeds_needed
 from xtransfer.statistics.resampling import interval, p_value
@@ -118,7 +118,7 @@ def score_cells(evidence: Evidence, table: Table) -> list[ScoreCell]:
                     mean=score.mean,
                     sd=score.sd,
                     runs=tuple(
-                        Run(seed=seed, value=float(values.mean()), keys=(key,))
+                        Run(seed=seed, value=plain_mean(values.tolist()), keys=(key,))
                         for seed, values, key in zip(
                             sample.seeds, sample.values, sample.keys, strict=True
                         )

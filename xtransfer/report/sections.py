@@ -34,8 +34,10 @@ def statistics_section(answer: Answer) -> str:
                 f"Points above the baseline. {percent}: percentile interval of {settings.bootstrap:,} "
                 f"paired resamples of the test examples (seed {settings.seed}), with the error of a mean "
                 "over few seeds added as Student's t, of a spread taken to be the same in all arms of a "
-                'target. Languages with the same test examples are resampled together. "examples": there '
-                "is one run on each side, so seeds are not in it. p: two-sided; Holm: corrected over the "
+                "target; targets that are scored by the same models share it. Test examples that several "
+                "languages share are drawn for all of them at once. "
+                '"examples": there is one run on each side, so seeds are not in it. p: two-sided; Holm: '
+                "corrected over the "
                 f"targets of the arm, significant ({MARK}) at {1 - settings.confidence:g}. Arms are not "
                 "corrected for. The seeds are those of the target phase: every run goes on from the one "
                 "intermediate model that was selected, so how much another intermediate seed would "
@@ -48,7 +50,8 @@ def statistics_section(answer: Answer) -> str:
                 text={"after", "target", "with"},
             ),
         ]
-    text += [f"- {problem}" for problem in answer.problems]
+    text += ["", f"**Caution:** {answer.resamples_note}"] if answer.resamples_note else []
+    text += ["", *(f"- {problem}" for problem in answer.problems)] if answer.problems else []
     return "\n".join([*text, *_powers(answer)])
 
 
@@ -124,7 +127,8 @@ def _claim(claim: ClaimResult) -> Iterable[str]:
     ]
     yield f"### {claim.name}: {claim.verdict}"
     yield ""
-    yield " ".join(f"{part.rstrip('.')}." for part in (claim.says, *about) if part)
+    texts = (" ".join(part.split()).rstrip(".") for part in (claim.says, *about) if part)
+    yield " ".join(f"{text}." for text in texts)
     yield ""
     yield from grid(
         ["comparison", "value", "interval", "verdict"],

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from xtransfer.report.answer import Answer, answer_json
 from xtransfer.report.language_section import selection_text
@@ -74,7 +75,13 @@ def _scores_csv(results: Sequence[Result]) -> str:
         for result in results
         for metric, value in {**result.metrics, result.metric: result.value}.items()
     ]
-    return _csv(head, sorted(rows))
+    return _csv(head, sorted(rows, key=_by_number))
+
+
+def _by_number(row: Sequence[str]) -> tuple[Any, ...]:
+    """Return what a row is sorted by: seeds and numbers of examples as numbers, 2 before 10."""
+    target, intermediate, seed, shots, *others = row
+    return target, intermediate, int(seed or -1), int(shots), *others
 
 
 def _table_csv(table: Table) -> str:

@@ -17,6 +17,7 @@ from xtransfer.tasks.task import Task
 from xtransfer.train.batching import prediction_batches
 from xtransfer.train.context import Context
 from xtransfer.train.prediction import DataSet, make_inputs, tokens_at_once
+from xtransfer.train.products import onednn_products
 
 JsonDict = dict[str, Any]
 
@@ -104,7 +105,7 @@ def embed(
     encoder.eval()
     shape = len(data.lengths), encoder.config.hidden_size
     out = {layer: np.zeros(shape, dtype=np.float32) for layer in layers}
-    with torch.inference_mode():
+    with torch.inference_mode(), onednn_products(encoder):
         for batch in prediction_batches(data.lengths, tokens=tokens_at_once(context)):
             context.alive()
             inputs = make_inputs("bitext", data.rows, batch, context)

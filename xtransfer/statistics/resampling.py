@@ -31,7 +31,8 @@ def resample(
 
     The systems are scored on the same resamples, so that differences between them are paired. The
     same `seed` and number of examples give the same resamples, so that parallel test sets, whose
-    examples are translations of each other, are resampled together.
+    examples are translations of each other, are resampled together. An example that is not in all of
+    them has a row of zeros where it is not.
 
     Args:
         tallies: what each example adds to each system's sums [examples, systems, sums].
@@ -84,6 +85,7 @@ def seed_noise(
     *,
     draws: int,
     seed: Sequence[int],
+    runs: Sequence[Sequence[int]] | None = None,
     counted: Sequence[bool] | None = None,
 ) -> list[Array] | None:
     """Return, for each system, draws of the error that its mean over few seeds has.
@@ -93,11 +95,17 @@ def seed_noise(
     them with sum(n - 1) degrees of freedom, so that a difference between two systems has Student's t
     with these degrees as its distribution. All systems share the draw of the spread.
 
+    Each error is made of the runs' own deviations from their systems' means, by weights that depend on
+    the runs' numbers and not on their scores. So runs that are scored in two places, two test sets or two
+    languages, have errors there that go together as their deviations do, and a mean of the two places has
+    the Student's t that its own scores would give it.
+
     Args:
         scores: the runs of each system [runs].
         sums: numbers that name each system, for draws of its own that do not depend on the others.
         draws: number of draws.
         seed: any integers.
+        runs: numbers that name each system's runs; None: their places.
         counted: whether a system's runs tell of the spread; None: all do. Those that were made of other
             systems' runs tell nothing new.
 
@@ -105,18 +113,30 @@ def seed_noise(
         Draws [draws] for each system, or None where no counted system has a second run.
 
     Source: for one-way layouts, G. Box and G. Tiao, Bayesian Inference in Statistical Analysis
-    (1973), section 2.11 (flat prior: the posterior intervals are Student's).
+    (1973), section 2.11 (flat prior: the posterior intervals are Student's); the weighted sums have the
+    multivariate t whose scale is the pooled covariance.
     """
-    told = [runs for at, runs in enumerate(scores) if counted is None or counted[at]]
-    freedom = sum(len(runs) - 1 for runs in told)
-    if freedom < 1:
-        return None
-    spread = np.sqrt(sum(float(((runs - runs.mean()) ** 2).sum()) for runs in told) / freedom)
-    scale = spread * np.sqrt(freedom / np.random.default_rng(seed).chisquare(freedom, size=draws))
-    return [
-        scale * np.random.default_rng([*seed, own]).standard_normal(draws) / np.sqrt(len(runs))
-        for runs, own in zip(scores, sums, strict=True)
+    names = runs or [
+        [number_of(own, at) for at in range(len(of))] for own, of in zip(sums, scores, strict=True)
     ]
+    told = [
+        (name, float(deviation))
+        for at, of in enumerate(scores)
+        if len(of) > 1 and (counted is None or counted[at])
+        for name, deviation in zip(names[at], of - of.mean(), strict=True)
+    ]
+    if not told:
+        return None
+    freedom = sum(len(of) - 1 for at, of in enumerate(scores) if counted is None or counted[at])
+    drawn = [name for name, _ in told]
+    scale = 1 / np.sqrt(np.random.default_rng([*seed, *drawn]).chisquare(freedom, size=draws))
+    noises: list[Array] = []
+    for own, of in zip(sums, scores, strict=True):
+        total = np.zeros(draws)
+        for name, deviation in told:
+            total += deviation * np.random.default_rng([*seed, own, name]).standard_normal(draws)
+        noises.append(scale * total / np.sqrt(len(of)))
+    return noises
 
 
 def number_of(*names: Any) -> int:

@@ -5,17 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from xtransfer.train.context import Context
 
 
-def add_up(value: float, context: Context) -> float:
-    """Return the sum of the values of all workers."""
-    if context.world_size == 1:
-        return value
-    tensor = torch.tensor(value, dtype=torch.float64, device=context.device)
-    torch.distributed.all_reduce(tensor)
-    return float(tensor)
+def add_up(value: Tensor, context: Context) -> float:
+    """Return the sum of the values of all workers, each a scalar on its device, which it waits for."""
+    if context.world_size > 1:
+        torch.distributed.all_reduce(value)
+    return float(value)
 
 
 def gather(value: Any, context: Context) -> list[Any]:

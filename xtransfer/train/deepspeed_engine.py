@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from xtransfer.train.linear import use_pytorch
+from xtransfer.train.feed_forward import use_usual_feed_forward
 from xtransfer.train.parameters import MOMENTS, step_count, stored, trained_parameters
 
 
@@ -26,7 +26,7 @@ class DeepSpeedEngine:
         zero_stage: int,
     ) -> None:
         deepspeed = import_deepspeed()
-        use_pytorch(module)
+        use_usual_feed_forward(module)
         if not torch.distributed.is_initialized():
             raise RuntimeError("a process group must exist before the DeepSpeed engine is made")
         os.environ.setdefault("LOCAL_RANK", "0")  # Ray Train sets it; a lone process does not

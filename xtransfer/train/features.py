@@ -23,6 +23,7 @@ from xtransfer.train.batching import prediction_batches
 from xtransfer.train.context import Context, device_name, device_of
 from xtransfer.train.model import apply_weights, head_weights, load_encoder, read_weights
 from xtransfer.train.prediction import DataSet, make_inputs, tokens_at_once
+from xtransfer.train.products import onednn_products
 
 if TYPE_CHECKING:
     from xtransfer.workbench import Workbench
@@ -133,7 +134,7 @@ def _states(
     for batch in (rows[each] for each in batches):
         context.alive()
         inputs = make_inputs(form, data.rows, batch, context)
-        with torch.inference_mode():
+        with torch.inference_mode(), onednn_products(encoder):
             states = encoder(**inputs).last_hidden_state.float()
             if head is not None:
                 found = head(states).softmax(-1)

@@ -14,7 +14,6 @@ import torch
 from torch import Tensor, nn
 
 from xtransfer.train.first_token import LAYERS
-from xtransfer.train.linear import OneDnnLinear, fits, multiply, weight_gradients
 
 KEPT = 2_000_000
 """Least values (tokens x inner size) of an activation's output that are computed again: 8 MB in fp32."""
@@ -40,14 +39,23 @@ class _Lean:
         wide, narrow = self.intermediate.dense, self.output.dense
         values = attention_output.numel() // attention_output.shape[-1] * narrow.weight.shape[-1]
         if not (
-            type(wide) is type(narrow) is OneDnnLinear
-            and fits(attention_output, narrow.weight)
+            type(wide) is type(narrow) is nn.Linear
+            and attention_output.device.type == "cpu"
+            and attention_output.dtype == narrow.weight.dtype == torch.float32
+            and not torch.is_autocast_enabled("cpu")
             and torch.is_grad_enabled()
             and values >= KEPT
         ):
             return super().feed_forward_chunk(attention_output)  # type: ignore[misc]
         states = _GeluLinear.apply(wide(attention_output), narrow.weight, narrow.bias)
         return self.output.LayerNorm(self.output.dropout(states) + attention_output)
+
+
+def use_usual_feed_forward(model: nn.Module) -> None:
+    """Undo `use_lean_feed_forward`, for DeepSpeed: ZeRO 3 has weights at hand only while their layer runs."""
+    for module in model.modules():
+        if isinstance(module, _Lean):
+            module.__class__ = type(module).__mro__[2]
 
 
 @cache
@@ -63,21 +71,19 @@ class _GeluLinear(torch.autograd.Function):
     def forward(ctx: Any, rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(rows, weight)
         ctx.biased = bias is not None
-        return multiply(nn.functional.gelu(rows), weight, bias)
+        return nn.functional.linear(nn.functional.gelu(rows), weight, bias)
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         rows, weight = ctx.saved_tensors
         needs_rows, needs_weight, needs_bias = ctx.needs_input_grad
-        of_weight = weight_gradients(
-            grads[0],
-            nn.functional.gelu(rows) if needs_weight else rows,
-            weight,
-            needed=needs_weight,
-            bias_needed=needs_bias and ctx.biased,
-        )
-        to_rows = None
+        grad = grads[0].flatten(0, -2)
+        to_rows, to_weight, to_bias = None, None, None
+        if needs_weight:
+            to_weight = grad.t() @ nn.functional.gelu(rows).flatten(0, -2)
+        if needs_bias and ctx.biased:
+            to_bias = grad.sum(0)
         if needs_rows:
-            to_rows = multiply(grads[0], weight.t(), None)
+            to_rows = (grad @ weight).view(rows.shape)
             torch.ops.aten.gelu_backward(to_rows, rows, grad_input=to_rows)
-        return to_rows, *of_weight
+        return to_rows, to_weight, to_bias

@@ -30,6 +30,7 @@ from xtransfer.train.model import TransferModel
 from xtransfer.train.parameters import trained_parameters
 from xtransfer.train.parts import TaskPart, TextPart
 from xtransfer.train.prediction import make_inputs
+from xtransfer.train.products import onednn_products
 from xtransfer.train.randomness import stream
 from xtransfer.train.scores import main_score, named_scores
 from xtransfer.train.snapshots import Snapshots
@@ -78,7 +79,8 @@ def train(
         run.restore(resume)
     del resume  # as large as weights, moments and best weights together
     try:
-        return run.run()
+        with onednn_products(engine.module):
+            return run.run()
     finally:
         engine.close()
 
@@ -178,7 +180,9 @@ class _Run:
                 micro_batch=context.micro_batch,
             )
         self.engine.module.train()
-        loss_sum, left = 0.0, sum(map(len, shards.values()))
+        # Added up where it is computed, and read only after the step: reading waits for the device.
+        losses = torch.zeros((), dtype=torch.float64, device=context.device)
+        left = sum(map(len, shards.values()))
         for shard, micro_batches in shards.items():
             torch.manual_seed(stream(self.spec.seed, state.step, "step", shard))
             for rows in micro_batches:
@@ -187,18 +191,19 @@ class _Run:
                 loss = self._loss(number, draw.rows, some) / whole * part.weight
                 if not len(rows):
                     loss = loss * 0.0
-                loss_sum += float(loss.detach())
-                if not left and not math.isfinite(loss_sum):
+                losses += loss.detach()
+                if not left:
                     # A loss may be infinite and its gradient finite. Gradients are summed over the
                     # workers: one that is not a number keeps all of them from this step.
-                    loss = loss * math.nan
+                    loss = loss * torch.where(losses.isfinite(), 1.0, math.nan)
                 self.engine.backward(loss, last=not left)
                 context.alive()
-        loss_sum = add_up(loss_sum, context)
         rate = learning_rate(
             state.step, peak=self.spec.learning_rate, total=self.total, warmup=self.spec.warmup
         )
-        if self.engine.step(rate):
+        taken = self.engine.step(rate)
+        loss_sum = add_up(losses, context)
+        if taken:
             state.loss_sum += loss_sum
             state.loss_steps += 1
         else:

@@ -21,7 +21,6 @@ from xtransfer.train.attention import use_cpu_attention
 from xtransfer.train.dropout import use_fast_dropout
 from xtransfer.train.feed_forward import use_lean_feed_forward
 from xtransfer.train.first_token import first_token_alone
-from xtransfer.train.linear import use_onednn
 
 DROPOUT_FIELDS = (
     "hidden_dropout_prob",
@@ -72,7 +71,6 @@ class TransferModel(nn.Module):
         self.encoder: Any = encoder
         self.heads = nn.ModuleList(heads)
         self.bf16 = bf16
-        use_onednn(self)
         use_fast_dropout(self)
         use_cpu_attention(encoder)
         use_lean_feed_forward(encoder)
@@ -132,7 +130,6 @@ def load_encoder(name: str, *, revision: str | None = None, dropout: float | Non
         model = AutoModel.from_pretrained(name, add_pooling_layer=False, **options)
     except TypeError:  # an encoder without a pooling layer does not know the option
         model = AutoModel.from_pretrained(name, **options)
-    use_onednn(model)
     use_cpu_attention(model)
     return model
 
