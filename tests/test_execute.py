@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from tests.small import TASK
 from tests.tiny import WORDS, tiny_encoder, tiny_tokenizer
 from xtransfer.config import load_experiment
+from xtransfer.errors import StepError
 from xtransfer.execute import run_step
 from xtransfer.fingerprints import Fingerprints
 from xtransfer.placement import Placement
@@ -129,6 +131,24 @@ def test_the_threshold_of_the_dev_set_is_recorded_and_applied(
     # What went on from the trial scored no dev set of its own.
     further = [each for name, each in records.items() if "4-shot" in name and "train/" in name]
     assert ["null_threshold" in each.result for each in further] == [False]
+
+
+def test_a_tokenizer_of_another_encoder_is_found_before_any_training(
+    tmp_path: Path, encoder: Path
+) -> None:
+    tiny_encoder(vocabulary=len(tiny_tokenizer()) - 1).save_pretrained(encoder)
+    settings = {
+        "tasks": [TASK],
+        "target": {"tasks": ["reviews"], "learning_rates": [1e-2]},
+    }
+    for split in ("train", "dev", "test"):
+        (tmp_path / f"{split}.tsv").write_text("the cat\tgood\na dog\tbad\n", encoding="utf-8")
+    assert run(tmp_path, encoder, settings)  # none of its texts has the token that is too many
+    (tmp_path / "train.tsv").write_text("the cat?\tgood\na dog\tbad\n", encoding="utf-8")
+    with pytest.raises(
+        StepError, match=r"reviews train en: the tokenizer gives the id \d+, and the"
+    ):
+        run(tmp_path, encoder, settings)
 
 
 def test_supertags_come_from_the_training_set(tmp_path: Path, encoder: Path) -> None:

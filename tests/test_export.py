@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from statistics import fmean, stdev
+from typing import Any
 
 import pytest
 import torch
+import transformers
 from safetensors.torch import load_file
 from transformers import AutoModel, AutoTokenizer
 
 from tests.command import Run
+from tests.small import write_small
 from tests.train.test_averaging import run_small
+from xtransfer.config import load_experiment
+from xtransfer.execute import run_step
+from xtransfer.export import export_model
+from xtransfer.fingerprints import Fingerprints
 from xtransfer.forms import classification
+from xtransfer.placement import Placement
+from xtransfer.planner import build_plan
 from xtransfer.predictions import read_predictions
 from xtransfer.records import Record
 from xtransfer.report.build import collect_results
+from xtransfer.store import open_store
 from xtransfer.workbench import Workbench
 
 
@@ -108,3 +119,39 @@ def test_a_row_that_is_not_there_is_named(
     assert done.status == 2
     assert "reviews after mnli: the experiment has no such row" in done.err
     assert "'baseline' seed 1" in done.err
+
+
+@pytest.mark.parametrize(
+    ("family", "settings"),
+    [
+        ("Bert", {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}),
+        ("DistilBert", {"dim": 16, "hidden_dim": 16, "n_layers": 1, "n_heads": 2}),
+    ],
+)
+def test_the_cards_code_loads_the_encoder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, family: str, settings: dict[str, int]
+) -> None:
+    """Of a class with a pooling layer, and of one that knows no such option."""
+    path = write_small(tmp_path)
+    size = len(AutoTokenizer.from_pretrained(tmp_path / "encoder"))
+    config = getattr(transformers, f"{family}Config")(vocab_size=size, pad_token_id=1, **settings)
+    getattr(transformers, f"{family}Model")(config).save_pretrained(tmp_path / "encoder")
+    experiment = load_experiment(path)
+    plan = build_plan(experiment, Fingerprints(experiment))
+    store = open_store(f"file://{tmp_path}/store")
+    placement = Placement.model_validate({"train": {"engine": "torch"}})
+    bench = Workbench(plan=plan, store=store, placement=placement, scratch=tmp_path / "scratch")
+    trial = next(step for step in plan.steps.values() if step.kind == "train")
+    for key in (*trial.inputs.values(), trial.key):
+        run_step(plan.steps[key], bench)
+    out = tmp_path / "model"
+    export_model(store, trial.key, out)
+    (code,) = re.findall(r"```python\n(.*?)```", (out / "README.md").read_text(), re.DOTALL)
+    monkeypatch.chdir(out)
+    names: dict[str, Any] = {}
+    exec(code, names)
+    weights = load_file(out / "model.safetensors")
+    loaded = dict(names["encoder"].named_parameters())
+    assert loaded.keys() == weights.keys()
+    assert all(torch.equal(loaded[name], value) for name, value in weights.items())
+    assert names["tokenizer"]("the cat")["input_ids"]

@@ -47,6 +47,8 @@ class Card:
     records: Mapping[str, Record]
     """Key -> record: all that the model came from, and its evaluations."""
     provenance: Provenance = Provenance()
+    pooling: bool = True
+    """Whether the encoder's class has a pooling layer, which the model is without (DistilBERT's has none)."""
 
 
 def model_card(card: Card) -> str:
@@ -102,6 +104,7 @@ def _about(card: Card) -> str:
         "train": "A multilingual encoder after fine-tuning, and the head of its last task.",
         "average": "The arithmetic mean of the weights of several fine-tuned models.",
     }[card.record.kind]
+    option = ", add_pooling_layer=False" if card.pooling else ""
     return "\n".join(
         [
             f"{kind} Written by xtransfer {card.record.environment.get('xtransfer', '')}".rstrip()
@@ -110,7 +113,7 @@ def _about(card: Card) -> str:
             "```python",
             "from transformers import AutoModel, AutoTokenizer",
             "",
-            'encoder = AutoModel.from_pretrained(".", add_pooling_layer=False)',
+            f'encoder = AutoModel.from_pretrained("."{option})',
             'tokenizer = AutoTokenizer.from_pretrained(".")',
             "```",
             "",

@@ -11,10 +11,12 @@ from xtransfer.identity import file_digest
 from xtransfer.plan import Plan, Step
 from xtransfer.workbench import Workbench
 
-_FIRST_AFTER_PADDING = ("camembert", "roberta", "xlm-roberta", "xlm-roberta-xl")
+_FIRST_AFTER_PADDING = ("camembert", "mpnet", "roberta", "xlm-roberta", "xlm-roberta-xl", "xmod")
 """Kinds of encoder whose first position is the one after the padding token's id."""
-_FIRST_IS_0 = ("bert", "distilbert", "electra")
+_FIRST_IS_0 = ("albert", "bert", "distilbert", "electra", "ernie", "mobilebert", "rembert")
 """Others with an embedding for every position."""
+_FIRST_IS_0_IF_BIASED = ("deberta", "deberta-v2")
+"""Those with one where `position_biased_input` says so; mDeBERTa's positions are relative alone."""
 
 
 def encoder_place(step: Step, bench: Workbench) -> tuple[str, str | None]:
@@ -60,12 +62,30 @@ def base_key(step: Step, plan: Plan) -> str | None:
 
 @lru_cache(maxsize=2)
 def load_tokenizer(name: str, revision: str | None) -> Any:
-    """Load the fast tokenizer of an encoder; kept, since a large vocabulary takes seconds."""
+    """Load the fast tokenizer of an encoder; kept, since a large vocabulary takes seconds.
+
+    Raises:
+        StepError: where it is none that the forms can use. transformers makes one of special tokens alone
+            where the file of its vocabulary is missing, and one that adds none to a text of some
+            sentencepiece files (RemBERT's).
+    """
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(name, revision=revision, use_fast=True)
     if not tokenizer.is_fast:
         raise StepError(name, "has no fast tokenizer, which character offsets need")
+    if tokenizer.get_vocab().keys() <= set(tokenizer.all_special_tokens):
+        raise StepError(
+            name,
+            "its tokenizer knows no words, so every text would be unknown tokens",
+            "Is the file of its vocabulary missing? Best is a tokenizer.json.",
+        )
+    if not tokenizer("")["input_ids"]:
+        raise StepError(
+            name,
+            "its tokenizer puts no token before a text, and heads read that token's state",
+            "Best is a tokenizer.json with a post-processor, as the encoder's publishers have it.",
+        )
     tokenizer.model_max_length = int(1e9)  # lengths are this project's business
     return tokenizer
 
@@ -78,7 +98,17 @@ def longest_input(name: str, revision: str | None) -> int | None:
     config = AutoConfig.from_pretrained(name, revision=revision)
     if config.model_type in _FIRST_AFTER_PADDING:
         return config.max_position_embeddings - config.pad_token_id - 1
+    if config.model_type in _FIRST_IS_0_IF_BIASED:
+        return config.max_position_embeddings if config.position_biased_input else None
     return config.max_position_embeddings if config.model_type in _FIRST_IS_0 else None
+
+
+@lru_cache(maxsize=2)
+def vocabulary_size(name: str, revision: str | None) -> int | None:
+    """Return how many token ids an encoder has embeddings for; None where its settings do not say."""
+    from transformers import AutoConfig
+
+    return getattr(AutoConfig.from_pretrained(name, revision=revision), "vocab_size", None)
 
 
 @lru_cache(maxsize=64)

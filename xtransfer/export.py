@@ -8,6 +8,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,8 @@ def export_model(
     """Write the encoder, tokenizer and head of a train, select or average step to `out`.
 
     `AutoModel.from_pretrained(out, add_pooling_layer=False)` loads the encoder with its whole
-    vocabulary; the head is beside it in `head.safetensors`, `xtransfer.json` says what it is, and README.md is its model
-    card.
+    vocabulary, without that option where its class has no pooling layer; the head is beside it in `head.safetensors`,
+    `xtransfer.json` says what it is, and README.md is its model card.
 
     Args:
         store: where the records are.
@@ -134,7 +135,8 @@ def _write(
         "environment": record.environment,
     }
     records = load_records(store, VERSIONS, damaged=lambda _: None)
-    card = model_card(Card(record=record, records=records, provenance=provenance))
+    pooling = "add_pooling_layer" in signature(type(model)).parameters
+    card = model_card(Card(record=record, records=records, provenance=provenance, pooling=pooling))
     text = json.dumps(about, indent=1, sort_keys=True, ensure_ascii=False)
     with _whole(out) as folder, redirect_stdout(sys.stderr):
         model.save_pretrained(folder)

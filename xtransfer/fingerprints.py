@@ -22,6 +22,13 @@ TOKENIZER_FILES = (
     "sentencepiece.bpe.model",
     "vocab.txt",
 )
+VOCABULARY_FILES = (
+    *("sentencepiece.model", "spm.model", "spiece.model", "tokenizer.model"),
+    *("vocab.json", "merges.txt", "added_tokens.json"),
+)
+"""Further files that a tokenizer is made from where there is no tokenizer.json, such as mDeBERTa's."""
+_SETTINGS = {"tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"}
+"""Files of a tokenizer that hold no vocabulary."""
 
 
 class Fingerprints:
@@ -92,7 +99,10 @@ class Fingerprints:
 
     def _folder(self, folder: Path) -> tuple[Any, Any, Mapping[str, Any]]:
         digests: dict[str, str] = {}
-        for name in (*ENCODER_FILES, *TOKENIZER_FILES):
+        names = TOKENIZER_FILES
+        if not (folder / "tokenizer.json").is_file():
+            names += VOCABULARY_FILES
+        for name in (*ENCODER_FILES, *names):
             path = folder / name
             if path.is_file():
                 digests[name] = file_digest(path)
@@ -103,8 +113,11 @@ class Fingerprints:
                     "An encoder folder holds config.json, model.safetensors and a tokenizer.",
                 )
         weights = {name: digests[name] for name in ENCODER_FILES}
-        tokenizer = {name: digests[name] for name in TOKENIZER_FILES if name in digests}
-        if not tokenizer:
-            raise ConfigError("encoder", f"{folder} holds no tokenizer", "Expected tokenizer.json.")
+        tokenizer = {name: digests[name] for name in names if name in digests}
+        if not tokenizer.keys() - _SETTINGS:
+            has = f", only {', '.join(tokenizer)}" if tokenizer else ""
+            raise ConfigError(
+                "encoder", f"{folder} holds no tokenizer{has}", "Expected tokenizer.json."
+            )
         where = {"name": str(folder.absolute()), "revision": None, "digests": digests}
         return weights, tokenizer, where

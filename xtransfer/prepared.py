@@ -21,7 +21,7 @@ import numpy as np
 from xtransfer.data import cut, read_examples, source_digests, spread
 from xtransfer.data.examples import Rows as Found
 from xtransfer.data.examples import TaggingExample
-from xtransfer.errors import DataError
+from xtransfer.errors import DataError, StepError
 from xtransfer.folders import temporary_folder
 from xtransfer.plan import Step
 from xtransfer.tasks.task import Hub, Source, Task
@@ -40,6 +40,7 @@ def prepare(
     report: Callable[[str, float], None],
     labels: Sequence[str] | None = None,
     longest: int | None = None,
+    vocabulary: int | None = None,
 ) -> dict[str, Any]:
     """Tokenise what the step names into `folder`; return counts by language for the record.
 
@@ -51,9 +52,11 @@ def prepare(
         report: told each language and the share of languages done.
         labels: those of the training data, for the dev and test data of a task that has no others.
         longest: tokens that the encoder has positions for; None: not known.
+        vocabulary: token ids that the encoder has embeddings for; None: not known.
 
     Raises:
         DataError: where data cannot be read, or an input is longer than the encoder can take.
+        StepError: where the tokenizer gives ids that the encoder does not have.
     """
     from xtransfer.forms import FORMS
 
@@ -83,6 +86,7 @@ def prepare(
                 stride=spec["stride"] or 0,
             )
             _check_lengths(encoded, longest, f"{task.name} {spec['role']} {language}")
+            _check_ids(encoded, vocabulary, f"{task.name} {spec['role']} {language}")
             write_rows(folder / f"{language}.rows.arrow", encoded)
             with (folder / f"{language}.examples.jsonl").open("w", encoding="utf-8") as file:
                 for example in taken.examples:
@@ -111,6 +115,16 @@ def _check_lengths(encoded: Encoded, longest: int | None, where: str) -> None:
             where,
             f"has an input of {most} tokens, and the encoder has positions for {longest}",
             "Set a smaller max_length: in intermediate.overrides or target.overrides, or of an arm's text.",
+        )
+
+
+def _check_ids(encoded: Encoded, vocabulary: int | None, where: str) -> None:
+    most = max((max(ids, default=0) for ids in encoded.columns["input_ids"]), default=0)
+    if vocabulary is not None and most >= vocabulary:
+        raise StepError(
+            where,
+            f"the tokenizer gives the id {most}, and the encoder has embeddings for {vocabulary} tokens",
+            "Is it the tokenizer of this encoder? Take both from one place.",
         )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from xtransfer.encoder import encoder_place, load_tokenizer, longest_input
+from xtransfer.encoder import encoder_place, load_tokenizer, longest_input, vocabulary_size
 from xtransfer.folders import temporary_folder
 from xtransfer.plan import Step
 from xtransfer.pruning.rule import best
@@ -61,6 +61,7 @@ def _prepare(step: Step, bench: Workbench, folder: Path) -> Done:
         report=report,
         labels=None if trained is None else bench.record(trained).result["labels"],
         longest=longest_input(*place),
+        vocabulary=vocabulary_size(*place),
     )
     return Done(result=result, timing={"start_s": ready - began})
 

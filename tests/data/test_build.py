@@ -172,9 +172,38 @@ def test_flat_rows_of_questions_and_of_tags() -> None:
     )
 
 
+def test_answers_may_be_a_list_of_objects() -> None:
+    """As SQuAD's own files have them, and what is flattened from these."""
+    answers = [{"text": "b", "answer_start": 2}, {"text": "a", "answer_start": 0}]
+    row = {"id": "7", "question": "q", "context": "a b", "answers": answers}
+    (example,) = build(TASKS["squad_v1"], row).examples
+    assert example.answers == (("b", 2), ("a", 0))  # type: ignore[union-attr]
+
+
+def test_truth_values_are_labels_as_json_writes_them() -> None:
+    task = Task(
+        name="t",
+        form="classification",
+        metric="accuracy",
+        labels=("0", "true"),
+        source=Source(format="jsonl", labels={"false": "0"}),
+    )
+    source = task.source.model_copy(update={"columns": {"text_a": "text", "label": "answer"}})
+    task = task.model_copy(update={"source": source})
+    rows = [{"text": "a", "answer": True}, {"text": "b", "answer": False}]
+    found = [build(task, row).examples[0].label for row in rows]  # type: ignore[union-attr]
+    assert found == ["true", "0"]
+    with pytest.raises(DataError, match="'text_a' is the bool True, not text"):
+        build(task, {"text": True, "answer": True})
+
+
 @pytest.mark.parametrize(
     ("answers", "message"),
     [
+        ("b", "'answers' is a str, neither an object nor a list"),
+        (["b"], "lacks a list 'text' or 'answer_start'"),
+        ([{"text": "b"}], "lacks a list 'text' or 'answer_start'"),
+        ([{"text": "b", "answer_start": 1}], "answer 'b' is not at character 1 of its context"),
         ({"text": "b", "answer_start": 2}, "lacks a list 'text' or 'answer_start'"),
         ({"text": ["b"], "answer_start": 2}, "lacks a list 'text' or 'answer_start'"),
         ({"text": ["b"]}, "lacks a list 'text' or 'answer_start'"),
@@ -185,7 +214,7 @@ def test_flat_rows_of_questions_and_of_tags() -> None:
         ({"text": ["b"], "answer_start": [1]}, "answer 'b' is not at character 1 of its context"),
     ],
 )
-def test_answers_of_flat_rows_are_checked(answers: dict[str, Any], message: str) -> None:
+def test_answers_of_flat_rows_are_checked(answers: Any, message: str) -> None:
     row = {"id": "7", "question": "q", "context": "a b", "answers": answers}
     with pytest.raises(DataError, match=f"^f:1: .*{message}"):
         build(TASKS["squad_v1"], row)

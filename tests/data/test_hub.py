@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,7 +10,7 @@ from xtransfer.data import read_examples, source_digests
 from xtransfer.data.examples import PairExample
 from xtransfer.errors import DataError
 from xtransfer.tasks import TASKS
-from xtransfer.tasks.task import Hub, Task
+from xtransfer.tasks.task import Hub, Split, Task
 
 ROW = {"sentence1": "p", "sentence2": "h", "gold_label": "neutral"}
 REVISION = "0123456789abcdef0123456789abcdef01234567"
@@ -68,12 +69,54 @@ def test_named_labels_are_read_by_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("cache")
+def test_labels_inside_of_lists_and_objects_are_read_by_name(tmp_path: Path) -> None:
+    from datasets import ClassLabel, Dataset, Features, List, Value
+
+    kind = ClassLabel(names=["NOUN", "DET"])
+    word = {"form": Value("string"), "about": {"pos": kind}}
+    rows = {"words": [[{"form": "a", "about": {"pos": 1}}, {"form": "house", "about": {"pos": 0}}]]}
+    Dataset.from_dict(rows, features=Features({"words": List(word)})).to_parquet(
+        tmp_path / "a.parquet"
+    )
+    task = TASKS["udpos"]
+    source = task.source.model_copy(
+        update={
+            "hub": (Hub(path="parquet"),),
+            "files": {"train": ("a.parquet",)},
+            "columns": {"tokens": "words[].form", "tags": "words[].about.pos"},
+        }
+    )
+    task = task.model_copy(update={"source": source})
+    (example,) = read_examples(task, split="train", language="en", root=tmp_path).examples
+    assert example.tags == ("DET", "NOUN")  # type: ignore[union-attr]
+
+
+@pytest.mark.usefixtures("cache")
 def test_what_datasets_cannot_load_is_named(write, tmp_path: Path) -> None:
     write("my/rows.jsonl", "not json\n")
     task = mnli(Hub(path="json"), "my/rows.jsonl")
     with pytest.raises(DataError, match="mnli train en: json: datasets cannot load it") as caught:
         read_examples(task, split="train", language="en", root=tmp_path)
     assert "hub reachable" not in str(caught.value)
+
+
+@pytest.mark.usefixtures("cache")
+@pytest.mark.parametrize(
+    ("second", "cause"),
+    [
+        (b'"caf\xe9",neutral\n', "'utf-8' codec can't decode byte 0xe9"),
+        (b"a,b,c\n", "Expected 2 fields in line 3, saw 3"),
+    ],
+)
+def test_the_cause_is_told_where_datasets_says_only_that_it_failed(
+    tmp_path: Path, second: bytes, cause: str
+) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder/train.csv").write_bytes(b"sentence1,gold_label\nd,neutral\n" + second)
+    with pytest.raises(DataError) as caught:
+        read_examples(mnli(Hub(path="folder")), split="train", language="en", root=tmp_path)
+    assert str(caught.value).startswith("mnli train en: folder: datasets cannot load it: ")
+    assert cause in str(caught.value)
 
 
 @pytest.mark.parametrize("revision", [None, "main", "v1.0", REVISION[:12]])
@@ -108,6 +151,62 @@ def test_the_copy_of_a_repository_is_identified_by_place_and_content(write, tmp_
     (place, file) = source_digests(mnli(hub), split="dev", language="ko", root=tmp_path)
     assert place == {"name": "kor", "split": "validation", "rows": {"id": "korean-"}}
     assert file["file"] == "train.jsonl"
+
+
+def saved(*texts: str) -> Any:
+    from datasets import Dataset
+
+    return Dataset.from_list([{**ROW, "sentence1": text} for text in texts])
+
+
+def firsts(task: Task, split: Split, root: Path) -> list[str]:
+    rows = read_examples(task, split=split, language="en", root=root)
+    return [each.text_a for each in rows.examples]  # type: ignore[union-attr]
+
+
+@pytest.mark.usefixtures("cache")
+def test_what_map_leaves_beside_a_saved_data_set_is_none_of_it(tmp_path: Path) -> None:
+    from datasets import DatasetDict, load_from_disk
+
+    parts = {"train": saved("a", "b", "c"), "validation": saved("d")}
+    DatasetDict(parts).save_to_disk(tmp_path / "folder")  # type: ignore[arg-type]
+    task = mnli(Hub(path="folder"))
+    before = source_digests(task, split="train", language="en", root=tmp_path)
+    load_from_disk(str(tmp_path / "folder")).map(lambda row: {"sentence1": row["sentence1"] * 2})
+    assert list((tmp_path / "folder").rglob("cache-*"))
+    assert firsts(task, "train", tmp_path) == ["a", "b", "c"]
+    assert firsts(task, "dev", tmp_path) == ["d"]
+    assert source_digests(task, split="train", language="en", root=tmp_path) == before
+    part = mnli(Hub(path="folder", splits={"train": "train[1:]"}))
+    assert firsts(part, "train", tmp_path) == ["b", "c"]
+    with pytest.raises(DataError, match=r"datasets cannot load it: .*test"):
+        firsts(task, "test", tmp_path)
+
+
+@pytest.mark.usefixtures("cache")
+def test_a_data_set_saved_without_splits_is_its_training_set(tmp_path: Path) -> None:
+    saved("a", "b").save_to_disk(tmp_path / "folder")
+    assert firsts(mnli(Hub(path="folder")), "train", tmp_path) == ["a", "b"]
+    with pytest.raises(DataError, match="datasets cannot load it"):
+        firsts(mnli(Hub(path="folder")), "dev", tmp_path)
+
+
+@pytest.mark.usefixtures("cache")
+def test_a_saved_data_set_has_configurations_as_folders(tmp_path: Path) -> None:
+    saved("a").save_to_disk(tmp_path / "folder/one")
+    assert firsts(mnli(Hub(path="folder", name="one")), "train", tmp_path) == ["a"]
+    saved("b").save_to_disk(tmp_path / "other")
+    with pytest.raises(DataError, match="without configurations, and has no folder 'one'"):
+        firsts(mnli(Hub(path="other", name="one")), "train", tmp_path)
+
+
+def test_when_a_copy_was_fetched_is_no_part_of_its_identity(write, tmp_path: Path) -> None:
+    write("folder/train.jsonl", "{}\n")
+    task = mnli(Hub(path="folder"))
+    before = source_digests(task, split="train", language="en", root=tmp_path)
+    write("folder/.cache/huggingface/download/train.jsonl.metadata", "1764000000.1\n")
+    write("folder/.git/index", "x")
+    assert source_digests(task, split="train", language="en", root=tmp_path) == before
 
 
 @pytest.mark.usefixtures("cache")

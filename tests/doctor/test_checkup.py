@@ -76,6 +76,19 @@ def test_all_errors_are_told_not_the_first(patient: Patient) -> None:
     assert found[2].endswith("multinli_1.0_dev_matched.jsonl: holds no examples")
 
 
+def test_a_row_of_a_hub_data_set_is_told_by_its_number(
+    patient: Patient, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import datasets
+
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")  # pyright: ignore[reportAttributeAccessIssue]
+    rows = [{"premise": "a", "hypothesis": "b", "label": each} for each in ("neutral", "nothing")]
+    lines = "".join(f"{json.dumps(row)}\n" for row in rows)
+    patient.text("nyu-mll/multi_nli/train.jsonl", lines)
+    places = [each.where for each in patient.findings("unreadable", "data.hub=[mnli]")]
+    assert "mnli train en: nyu-mll/multi_nli[1]" in places
+
+
 def test_a_test_set_without_labels_is_an_error(patient: Patient) -> None:
     patient.text("xnli/test-de.tsv", "a\tb\nc\td\n")
     (found,) = patient.findings("no labels")
@@ -119,6 +132,12 @@ def test_other_faults_inside_a_data_set(patient: Patient) -> None:
     assert found["conflicting labels"].what.endswith("de 3 of 5")
     assert found["duplicates"].what.endswith("de 2 of 5")
     assert found["empty text"].what.endswith("de 1 of 5")
+
+
+def test_a_text_that_cannot_be_seen_is_empty(patient: Patient) -> None:
+    patient.pairs("xnli/test-de.tsv", [("\u200b\u200f", "x", "neutral"), ("a", "b", "neutral")])
+    (found,) = patient.findings("empty text")
+    assert found.what.endswith("de 1 of 2")
 
 
 def test_a_premise_and_claim_that_change_places_are_no_conflict(patient: Patient) -> None:

@@ -13,7 +13,7 @@ from xtransfer.data.examples import (
     SpanExample,
     TaggingExample,
 )
-from xtransfer.doctor.texts import digest, exact, loose, parts, whole
+from xtransfer.doctor.texts import digest, exact, is_empty, loose, parts, whole
 
 
 @pytest.mark.parametrize(
@@ -104,3 +104,18 @@ class Newcomer:
 )
 def test_the_texts_of_an_example(example, found: list[tuple[str, str]]) -> None:
     assert parts(example) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "empty"),
+    [
+        ("", True),
+        (" \t\u3000", True),
+        ("\u200b\u200d", True),  # zero-width space and joiner
+        ("\u200f \ufeff", True),  # a mark of direction, and of byte order
+        ("\u200b.", False),
+        ("\U0001f468\u200d\U0001f469", False),  # emoji that a joiner joins
+    ],
+)
+def test_what_cannot_be_seen_is_no_text(text: str, empty: bool) -> None:
+    assert is_empty(text) is empty

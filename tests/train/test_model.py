@@ -13,7 +13,6 @@ from transformers import AutoConfig, AutoModel
 
 from tests.tiny import tiny_encoder, tiny_model, tiny_pairs, tiny_part
 from tests.train.workers import train_mixed
-from xtransfer.errors import StepError
 from xtransfer.train.assembly import make_head
 from xtransfer.train.batching import decay_product, learning_rate
 from xtransfer.train.context import Context
@@ -170,24 +169,6 @@ def test_a_compact_encoder_computes_the_same(padding: int) -> None:
         ).last_hidden_state
     assert torch.equal(found, expected)
     assert word_embeddings(small).weight.shape == (len(tokens), 16)
-
-
-def test_text_needs_embeddings_as_wide_as_states() -> None:
-    """ELECTRA has an embedding of another size, and a layer between."""
-    from transformers import ElectraConfig, ElectraModel
-
-    config = ElectraConfig(
-        vocab_size=60,
-        embedding_size=8,
-        hidden_size=16,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        intermediate_size=24,
-    )
-    encoder = ElectraModel(config)
-    assert make_head(encoder, "tagging", 3).project.weight.shape == (3, 16)
-    with pytest.raises(StepError, match="in this encoder has 8 values and a state 16"):
-        make_head(encoder, "mlm", 60)
 
 
 @pytest.mark.parametrize("kind", ["distilbert", "modernbert", "xlm-roberta"])

@@ -196,7 +196,9 @@ class _Fields:
         raise DataError(self.where, f"'{name}' is {_kind(value)}, not text")
 
     def as_name(self, value: Any, name: str) -> str:
-        """Return an id or a label, which some publishers write as a number."""
+        """Return an id or a label, which some publishers write as a number or as true and false."""
+        if isinstance(value, bool) and name in ("label", "tags"):
+            return "true" if value else "false"
         if isinstance(value, int) and not isinstance(value, bool):
             return str(value)
         return self.as_text(value, name)
@@ -247,12 +249,23 @@ def _tagging(fields: _Fields, _: str | None) -> TaggingExample:
 
 
 def _span(fields: _Fields, _: str | None) -> SpanExample:
-    """Build a question from a flat row whose `answers` holds lists `text` and `answer_start`."""
-    answers = fields.value("answers")
-    if not isinstance(answers, Mapping):
-        raise DataError(fields.where, f"'answers' is {_kind(answers)}, not an object")
-    lists = cast("Mapping[str, Any]", answers)
-    texts, starts = (lists.get(name) for name in ("text", "answer_start"))
+    """Build a question from a flat row.
+
+    Its `answers` holds lists `text` and `answer_start`, as on the hub, or is a list of objects, as in SQuAD's files.
+    """
+    answers: Any = fields.value("answers")
+    if not isinstance(answers, Mapping | list | tuple):
+        raise DataError(
+            fields.where, f"'answers' is {_kind(answers)}, neither an object nor a list"
+        )
+    try:
+        inside = "" if isinstance(answers, Mapping) else "[]"
+        texts, starts = (
+            select({"answers": answers}, f"answers{inside}.{name}")
+            for name in ("text", "answer_start")
+        )
+    except Absent:
+        texts = starts = None
     if not isinstance(texts, list | tuple) or not isinstance(starts, list | tuple):
         raise DataError(fields.where, "'answers' lacks a list 'text' or 'answer_start'")
     texts, starts = cast("Sequence[Any]", texts), cast("Sequence[Any]", starts)

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any, cast
 
 from xtransfer.data.files import content_digest, resolve_files
+from xtransfer.data.saved import folder_files, saved_files
 from xtransfer.data.table import Row
-from xtransfer.errors import DataError
+from xtransfer.errors import DataError, shown
 from xtransfer.tasks.languages import iso3, language_name
 from xtransfer.tasks.task import Hub, Split, Task
 
@@ -35,7 +36,7 @@ def hub_identity(task: Task, *, split: Split, language: str, root: Path) -> list
         if hub.path in BUILDERS:
             files = resolve_files(task, split=split, language=language, root=root)
         elif (root / hub.path).is_dir():
-            files = sorted(path for path in (root / hub.path).rglob("*") if path.is_file())
+            files = folder_files(root / hub.path)
         else:
             found.append(place)
             continue
@@ -54,20 +55,22 @@ def _read_place(task: Task, hub: Hub, *, split: Split, language: str, root: Path
     load_dataset = cast("Any", load)
     place = _place(task, hub, split=split, language=language, root=root)
     arguments: dict[str, Any] = {"name": place["name"], "split": place["split"]}
-    local = (root / hub.path).is_dir()
+    local = hub.path not in BUILDERS and (root / hub.path).is_dir()
     if hub.path in BUILDERS:
         files = resolve_files(task, split=split, language=language, root=root)
         arguments["data_files"] = {place["split"]: [str(path) for path in files]}
     elif not local:
         arguments["revision"] = place["revision"]
     where = f"{task.name} {split} {language}: {hub.path}"
+    path = str(root / hub.path) if local else hub.path
+    saved = saved_files(root / hub.path, name=place["name"], where=where) if local else None
+    if saved is not None:  # load_dataset would read the files that `map` left there, too
+        path, arguments = "arrow", {"data_files": saved, "split": place["split"]}
     try:
-        loaded = load_dataset(str(root / hub.path) if local else hub.path, **arguments)
+        loaded = load_dataset(path, **arguments)
     except Exception as error:  # whatever a builder raises, the user must know where
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise DataError(
-            where, f"datasets cannot load it: {reason[0]}", _remedy(error, hub)
-        ) from error
+        reason = f"datasets cannot load it: {_reason(error)}"
+        raise DataError(where, reason, _remedy(error, hub)) from error
     begins = place.get("rows", {})
     for column in begins:
         if column not in loaded.features:
@@ -76,6 +79,18 @@ def _read_place(task: Task, hub: Hub, *, split: Split, language: str, root: Path
     for index, row in enumerate(loaded):
         if all(str(row[column]).startswith(text) for column, text in begins.items()):
             yield f"{where}[{index}]", _name_labels(row, loaded.features, f"{where}[{index}]")
+
+
+def _reason(error: Exception) -> str:
+    """Return what a builder says in a line; of what only says that it failed, the cause, which has several."""
+    cause = error
+    while type(error).__name__ == "DatasetGenerationError" and isinstance(
+        cause.__cause__, Exception
+    ):
+        cause = cause.__cause__
+    if cause is not error:
+        return shown(" ".join(str(cause).split()) or type(cause).__name__, most=300)
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def _remedy(error: Exception, hub: Hub) -> str:
@@ -133,16 +148,21 @@ def _named(template: str, language: str) -> str:
     return template
 
 
-def _name_labels(row: Mapping[str, Any], features: Any, where: str) -> dict[str, Any]:
-    """Return the row with the numbers of ClassLabel columns replaced by their names; -1 is none."""
-    named = dict(row)
-    for column, feature in features.items():
-        inner = getattr(feature, "feature", None)
-        if hasattr(feature, "int2str"):
-            named[column] = _label_name(feature, row[column], where)
-        elif hasattr(inner, "int2str"):
-            named[column] = [_label_name(inner, value, where) for value in row[column]]
-    return named
+def _name_labels(row: Mapping[str, Any], features: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Return the row with the numbers of ClassLabels replaced by their names; -1 is none."""
+    return {column: _named_value(row[column], features[column], where) for column in row}
+
+
+def _named_value(value: Any, feature: Any, where: str) -> Any:
+    """Return a value with the names of the ClassLabels in it, however deep in lists and objects."""
+    if hasattr(feature, "int2str"):
+        return _label_name(feature, value, where)
+    if isinstance(value, Mapping) and isinstance(feature, Mapping):
+        return _name_labels(cast("Mapping[str, Any]", value), cast("Any", feature), where)
+    inner = getattr(feature, "feature", None)
+    if isinstance(value, list) and inner is not None:
+        return [_named_value(item, inner, where) for item in cast("list[Any]", value)]
+    return cast("Any", value)
 
 
 def _label_name(feature: Any, value: int | None, where: str) -> str | None:

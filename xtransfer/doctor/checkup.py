@@ -89,7 +89,7 @@ def _survey(
         )
     except DataError as error:
         place = f"{data.name} {data.split} {data.language}"
-        where = place if error.where.startswith(place) else f"{place}: {error.where}"
+        where = error.where if error.where.startswith(place) else f"{place}: {error.where}"
         findings.append(
             Finding(level="error", kind="unreadable", where=where, what=error.what, next=error.next)
         )

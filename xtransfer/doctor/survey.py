@@ -21,7 +21,7 @@ from xtransfer.data.examples import (
     TaggingExample,
 )
 from xtransfer.doctor.needs import DataSet
-from xtransfer.doctor.texts import WHOLE, digest, exact, loose, parts, whole
+from xtransfer.doctor.texts import WHOLE, digest, exact, is_empty, loose, parts, whole
 
 Digests = npt.NDArray[np.uint64]
 
@@ -69,7 +69,7 @@ class Survey:
     conflicts: int
     """Rows whose input another row has with another label."""
     empty: int
-    """Rows with a text of nothing but white space."""
+    """Rows with a text of nothing but white space and invisible characters."""
     damaged: int
     """Rows with U+FFFD, which stands for what could not be decoded."""
     prefixed: bool
@@ -164,7 +164,7 @@ def _add(tally: _Tally, example: Any, row: int, data: DataSet) -> None:
     plain = [loose(text) for _, text in texts]
     tally.characters.append(sum(len(text) for _, text in texts))
     tally.words.append(sum(len(text.split()) for _, text in texts))
-    tally.empty += any(not text.strip() for _, text in texts)
+    tally.empty += any(is_empty(text) for _, text in texts)
     tally.damaged += any(_DAMAGED in text for _, text in texts)
     tally.inputs.append(digest(_input(example, texts)))
     for (name, _), text in zip(texts, plain, strict=True):

@@ -45,6 +45,11 @@ def loose(text: str) -> str:
     return letters or exact(text)
 
 
+def is_empty(text: str) -> bool:
+    """Say whether a text has nothing to read: white space, zero-width and other invisible characters alone."""
+    return not text.strip() or all(_is_invisible(letter) for letter in text)
+
+
 def digest(text: str) -> int:
     """Return 64 bits that stand for a text: among 10 million, two are mistaken once in 400,000 runs."""
     return int.from_bytes(blake2b(text.encode("utf-8", "replace"), digest_size=8).digest(), "big")
@@ -110,5 +115,10 @@ def _marks() -> frozenset[str]:
     return frozenset(
         letter
         for letter in map(chr, range(sys.maxunicode + 1))
-        if unicodedata.category(letter)[0] in "PZ" or unicodedata.category(letter) in ("Cc", "Cf")
+        if unicodedata.category(letter)[0] == "P" or _is_invisible(letter)
     )
+
+
+def _is_invisible(letter: str) -> bool:
+    category = unicodedata.category(letter)
+    return category[0] == "Z" or category in ("Cc", "Cf")

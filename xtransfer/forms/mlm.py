@@ -102,14 +102,15 @@ class Head(nn.Module):
 
     tied = True
 
-    def __init__(self, hidden: int, labels: int, dropout: float) -> None:
+    def __init__(self, hidden: int, labels: int, dropout: float, width: int | None = None) -> None:
+        """Make a head; `width` is that of the token embedding, where it is not `hidden` (ALBERT's)."""
         super().__init__()
-        self.dense = nn.Linear(hidden, hidden)
-        self.norm = nn.LayerNorm(hidden, eps=1e-5)
+        self.dense = nn.Linear(hidden, width or hidden)
+        self.norm = nn.LayerNorm(width or hidden, eps=1e-5)
         self.bias = nn.Parameter(torch.zeros(labels))
 
     def forward(self, states: Tensor, words: Tensor) -> Tensor:
-        """Map states [..., hidden] and the embedding [vocabulary, hidden] to [..., vocabulary]."""
+        """Map states [..., hidden] and the embedding [vocabulary, width] to [..., vocabulary]."""
         return functional.linear(
             self.norm(functional.gelu(self.dense(states))), words, self.bias.to(words.dtype)
         )

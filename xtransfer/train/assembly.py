@@ -200,22 +200,18 @@ def make_head(
         seed: of its weights.
         number: among the heads of a trial.
         dropout: None: the encoder's between layers, else 0.1.
-
-    Raises:
-        StepError: when a masked-LM head would not fit the encoder's token embedding.
     """
     size = 1 if form == "choice" else labels
-    words, states = word_embeddings(encoder).embedding_dim, encoder.config.hidden_size
-    if form == "mlm" and words != states:
-        raise StepError(
-            "masked language modelling",
-            f"predicts by the token embedding, which in this encoder has {words} values and a state {states}",
-            "Leave `text` out, or take an encoder in which they are equal, as in BERT and XLM-R.",
-        )
     if dropout is None:
         dropout = getattr(encoder.config, "hidden_dropout_prob", 0.1)
     return build_head(
-        form, encoder.config.hidden_size, size, dropout=dropout, seed=seed, number=number
+        form,
+        encoder.config.hidden_size,
+        size,
+        dropout=dropout,
+        seed=seed,
+        number=number,
+        width=word_embeddings(encoder).embedding_dim,
     )
 
 

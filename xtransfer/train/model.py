@@ -47,6 +47,20 @@ _TEXT_HEADS = (
         "norm.bias": "cls.predictions.transform.LayerNorm.bias",
         "bias": "cls.predictions.bias",
     },
+    {
+        "dense.weight": "predictions.dense.weight",
+        "dense.bias": "predictions.dense.bias",
+        "norm.weight": "predictions.LayerNorm.weight",
+        "norm.bias": "predictions.LayerNorm.bias",
+        "bias": "predictions.bias",
+    },
+    {
+        "dense.weight": "generator_predictions.dense.weight",
+        "dense.bias": "generator_predictions.dense.bias",
+        "norm.weight": "generator_predictions.LayerNorm.weight",
+        "norm.bias": "generator_predictions.LayerNorm.bias",
+        "bias": "generator_lm_head.bias",
+    },
 )
 """Names of a masked-LM head's weights: ours -> those of a family of public encoders."""
 
@@ -189,7 +203,9 @@ def head_weights(weights: dict[str, Tensor], number: int = 0) -> dict[str, Tenso
 def load_text_head(head: nn.Module, name: str, *, revision: str | None = None) -> bool:
     """Put a pretrained masked-LM head into `head`, where the encoder's files hold one; say whether.
 
-    XLM-R and its kind have it as `lm_head`, BERT's as `cls.predictions`.
+    XLM-R and its kind have it as `lm_head`, BERT's as `cls.predictions`, ALBERT as `predictions`, ELECTRA's
+    generators as `generator_predictions`. Of others, and where it has an embedding of its own (RemBERT), it
+    stays fresh.
     """
     from transformers import AutoModelForMaskedLM
 

@@ -11,11 +11,23 @@ from xtransfer.forms import FORMS
 
 
 def build_head(
-    form: str, hidden: int, labels: int, *, dropout: float, seed: int, number: int = 0
+    form: str,
+    hidden: int,
+    labels: int,
+    *,
+    dropout: float,
+    seed: int,
+    number: int = 0,
+    width: int | None = None,
 ) -> Any:
-    """Return a fresh head; its weights (normal, sd 0.02; biases 0) follow from seed and number alone."""
+    """Return a fresh head; its weights (normal, sd 0.02; biases 0) follow from seed and number alone.
+
+    `width` is that of the token embedding, for a head that reads it; None: `hidden`.
+    """
     torch.manual_seed(stream(seed, 0, "head", number))
-    head = FORMS[form].Head(hidden, labels, dropout)
+    kind = FORMS[form].Head
+    tied = width is not None and getattr(kind, "tied", False)
+    head = kind(hidden, labels, dropout, *([width] if tied else []))
     for module in head.modules():
         if isinstance(module, torch.nn.Linear):
             torch.nn.init.normal_(module.weight, std=0.02)

@@ -1,0 +1,116 @@
+"""Encoders of several families: how much they take, and which tokenizers are none."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers
+
+from tests.small import write_small
+from tests.tiny import WORDS, tiny_tokenizer
+from xtransfer.config import load_experiment
+from xtransfer.encoder import load_tokenizer, longest_input
+from xtransfer.errors import ConfigError, StepError
+from xtransfer.fingerprints import Fingerprints
+
+SMALL: dict[str, Any] = {
+    "vocab_size": 40,
+    "hidden_size": 8,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "intermediate_size": 8,
+    "max_position_embeddings": 20,
+    "pad_token_id": 1,
+}
+FAMILIES: dict[str, dict[str, Any]] = {
+    "Albert": {"embedding_size": 4},
+    "Bert": {},
+    "Camembert": {},
+    "Deberta": {},
+    "DebertaV2": {},
+    "DistilBert": {"dim": 8, "hidden_dim": 8, "n_heads": 2, "n_layers": 1},
+    "Electra": {"embedding_size": 4},
+    "Ernie": {},
+    "MPNet": {},
+    "MobileBert": {"embedding_size": 8, "intra_bottleneck_size": 8, "true_hidden_size": 8},
+    "RemBert": {"input_embedding_size": 4, "output_embedding_size": 4},
+    "Roberta": {},
+    "XLMRoberta": {},
+    "XLMRobertaXL": {},
+    "Xmod": {"languages": ["en_XX"], "default_language": "en_XX"},
+}
+"""Family of encoders with an embedding for every position -> its own settings."""
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_longest_input_is_the_longest_that_an_encoder_takes(
+    tmp_path: Path, family: str
+) -> None:
+    config = getattr(transformers, f"{family}Config")(**{**SMALL, **FAMILIES[family]})
+    config.save_pretrained(tmp_path)
+    model = getattr(transformers, f"{family}Model")(config).eval()
+    longest = longest_input(str(tmp_path), None)
+    assert longest is not None
+    assert model(torch.full((1, longest), 5)).last_hidden_state.shape[1] == longest
+    with pytest.raises((IndexError, RuntimeError)):
+        model(torch.full((1, longest + 1), 5))
+
+
+def test_relative_positions_have_no_end(tmp_path: Path) -> None:
+    """As mDeBERTa has them."""
+    relative: dict[str, Any] = {"relative_attention": True, "position_biased_input": False}
+    config = transformers.DebertaV2Config(**SMALL, **relative)
+    config.save_pretrained(tmp_path)
+    assert longest_input(str(tmp_path), None) is None
+    model = transformers.DebertaV2Model(config).eval()
+    assert model(torch.full((1, 60), 5)).last_hidden_state.shape[1] == 60
+
+
+def test_a_tokenizer_without_its_vocabulary_is_none(tmp_path: Path) -> None:
+    """What transformers makes then special tokens alone: every text is unknown to it."""
+    made = transformers.XLMRobertaTokenizer(
+        vocab=[("<s>", 0.0), ("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0)]
+        + [(f"▁{word}", -2.0) for word in WORDS]
+    )
+    transformers.XLMRobertaConfig(**SMALL).save_pretrained(tmp_path)
+    made.save_pretrained(tmp_path)
+    assert load_tokenizer(str(tmp_path), None).tokenize("the cat") == ["▁the", "▁cat"]
+    load_tokenizer.cache_clear()
+    (tmp_path / "tokenizer.json").unlink()
+    with pytest.raises(StepError, match=r"knows no words.*Is the file of its vocabulary missing"):
+        load_tokenizer(str(tmp_path), None)
+
+
+def test_a_tokenizer_that_puts_no_token_before_a_text_is_none(tmp_path: Path) -> None:
+    tiny_tokenizer().save_pretrained(tmp_path)
+    path = tmp_path / "tokenizer.json"
+    written = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**written, "post_processor": None}), encoding="utf-8")
+    with pytest.raises(StepError, match="puts no token before a text"):
+        load_tokenizer(str(tmp_path), None)
+
+
+def test_a_folder_with_a_tokenizers_settings_alone_is_refused(tmp_path: Path) -> None:
+    experiment = load_experiment(write_small(tmp_path))
+    (tmp_path / "encoder/tokenizer.json").unlink()
+    with pytest.raises(ConfigError, match=r"holds no tokenizer, only tokenizer_config\.json"):
+        Fingerprints(experiment).encoder()
+
+
+def test_a_vocabulary_that_stands_alone_is_part_of_the_identity(tmp_path: Path) -> None:
+    """Beside a tokenizer.json, which transformers reads first, it is not: keys stay."""
+    experiment = load_experiment(write_small(tmp_path))
+    before = Fingerprints(experiment).encoder()
+    vocabulary = tmp_path / "encoder/spm.model"
+    vocabulary.write_bytes(b"one")
+    assert Fingerprints(experiment).encoder() == before
+    (tmp_path / "encoder/tokenizer.json").unlink()
+    _, one, where = Fingerprints(experiment).encoder()
+    vocabulary.write_bytes(b"two")
+    _, two, _ = Fingerprints(experiment).encoder()
+    assert one != two
+    assert "spm.model" in where["digests"]
