@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -63,7 +65,10 @@ def load_tokenizer(name: str, revision: str | None) -> Any:
     """Load the fast tokenizer of an encoder; kept, since a large vocabulary takes seconds."""
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(name, revision=revision, use_fast=True)
+    with _own_code_refused(name):
+        tokenizer = AutoTokenizer.from_pretrained(
+            name, revision=revision, use_fast=True, trust_remote_code=False
+        )
     if not tokenizer.is_fast:
         raise StepError(name, "has no fast tokenizer, which character offsets need")
     tokenizer.model_max_length = int(1e9)  # lengths are this project's business
@@ -75,10 +80,26 @@ def longest_input(name: str, revision: str | None) -> int | None:
     """Return how many tokens an encoder has positions for; None where that is not known of its kind."""
     from transformers import AutoConfig
 
-    config = AutoConfig.from_pretrained(name, revision=revision)
+    with _own_code_refused(name):
+        config = AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=False)
     if config.model_type in _FIRST_AFTER_PADDING:
         return config.max_position_embeddings - config.pad_token_id - 1
     return config.max_position_embeddings if config.model_type in _FIRST_IS_0 else None
+
+
+@contextmanager
+def _own_code_refused(name: str) -> Iterator[None]:
+    """Say in words that an encoder needs code of its own: left unsaid, transformers asks a terminal for leave."""
+    try:
+        yield
+    except ValueError as error:
+        if "trust_remote_code" not in str(error):
+            raise
+        raise StepError(
+            name,
+            "needs code that comes with it, which is never run",
+            "Give an encoder of a kind that transformers knows, such as xlm-roberta.",
+        ) from error
 
 
 @lru_cache(maxsize=64)
