@@ -207,7 +207,7 @@ def train_ours(
     The model keeps the vocabulary of all rows; trained is on `steps` batches of them.
     """
     from xtransfer.allocation import keep_freed_memory
-    from xtransfer.prepared import read_rows, write_rows
+    from xtransfer.forms.files import read_rows, write_rows
     from xtransfer.train.assembly import Inputs, make_model, renumbered
     from xtransfer.train.context import Context, Progress
     from xtransfer.train.loop import train
