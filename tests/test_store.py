@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from tests.s3_server import S3Server
 from xtransfer.errors import ConfigError, NotFound, StoreError
 from xtransfer.store import ObjectInfo, Store, StoreOptions, name_fault, open_store
+from xtransfer.store.folder import FolderStore
 from xtransfer.store.s3 import S3Store
 from xtransfer.store.s3_client import Connection
 from xtransfer.store.s3_errors import explained
@@ -147,6 +148,18 @@ def test_listing_goes_beyond_one_page(store: Store) -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda name: store.write(name, b"1"), written))
     assert names(store, "many/") == sorted(written)
+
+
+@pytest.mark.parametrize("name", ["train/\x1b[2Ja", "train/a\nb"])
+def test_what_others_named_as_no_object_may_be_is_not_listed(store: Store, name: str) -> None:
+    """It could not be read by that name, which no terminal should be shown either."""
+    store.write("train/a", b"")
+    if isinstance(store, S3Store):
+        store._client().put_object(Bucket=store.bucket, Key=store.prefix + name, Body=b"")
+    else:
+        assert isinstance(store, FolderStore)
+        (store.root / name).write_bytes(b"")
+    assert [info.name for info in store.list("train/")] == ["train/a"]
 
 
 def test_an_empty_store_lists_nothing(store: Store) -> None:

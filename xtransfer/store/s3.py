@@ -21,6 +21,7 @@ from xtransfer.store.interface import (
     StoreOptions,
     check_name,
     check_prefix,
+    name_fault,
 )
 from xtransfer.store.retries import retried
 from xtransfer.store.s3_client import Connection, connect
@@ -112,10 +113,9 @@ class S3Store:
                 ObjectInfo(entry["Key"].removeprefix(self.prefix), entry["Size"])
                 for page in self._pages("list_objects_v2", start, _OBJECTS_TOKENS)
                 for entry in page.get("Contents", ())
-                if not entry["Key"].endswith("/")  # "folders" that consoles make
             ]
         # S3 sorts by UTF-8, which is by code point; some services sort folder by folder.
-        return iter(sorted(found))
+        return iter(sorted(info for info in found if not name_fault(info.name)))
 
     def exists(self, name: str) -> bool:
         key = self._key(name)
