@@ -36,7 +36,7 @@ CALLS = {
 OBJECTS = {"all_gather_object", "broadcast_object_list", "gather_object", "scatter_object_list"}
 """Of torch.distributed: they pickle, between the workers of one trial."""
 SWITCHES = {"shell", "allow_pickle", "trust_remote_code", "unsafe_load"}
-"""Arguments that may only be False."""
+"""Arguments that may only be False. Where `trust_remote_code` is left out, transformers asks a terminal."""
 
 ALLOWED = {
     # Workers of one trial, joined in one process group by Ray Train, tell each other scores.
@@ -77,6 +77,8 @@ def found_in(text: str) -> Iterator[str]:
             yield name
         if last in OBJECTS:
             yield last
+        if last == "from_pretrained" and "trust_remote_code" not in {k.arg for k in node.keywords}:
+            yield f"{last} without trust_remote_code"
         for keyword in node.keywords:
             plain_no = isinstance(keyword.value, ast.Constant) and keyword.value.value is False
             if keyword.arg in SWITCHES and not plain_no:
@@ -114,6 +116,7 @@ def test_nothing_dangerous_is_called_but_what_is_listed() -> None:
         ("np.load('x', allow_pickle=flag)", "allow_pickle="),
         ("m.from_pretrained('x', trust_remote_code=True)", "trust_remote_code="),
         ("torch.distributed.gather_object(x)", "gather_object"),
+        ("AutoModel.from_pretrained('x')", "from_pretrained without trust_remote_code"),
     ],
 )
 def test_the_look_sees_it(text: str, what: str) -> None:
@@ -127,6 +130,7 @@ def test_the_look_sees_it(text: str, what: str) -> None:
         "subprocess.run(['x'], shell=False)",
         "yaml.safe_load('x')",
         "re.compile('x')",
+        "AutoModel.from_pretrained('x', trust_remote_code=False)",
     ],
 )
 def test_the_look_lets_the_rest_pass(text: str) -> None:

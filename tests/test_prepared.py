@@ -16,9 +16,10 @@ from xtransfer.config import Experiment
 from xtransfer.data.examples import PairExample, Rows, SpanExample
 from xtransfer.errors import DataError
 from xtransfer.forms.encoding import Encoded, Ragged
+from xtransfer.forms.files import read_rows, write_rows
 from xtransfer.plan import Step
 from xtransfer.planner import build_plan
-from xtransfer.prepared import hold_out, prepare, read_data_set, read_rows, task_of, write_rows
+from xtransfer.prepared import hold_out, prepare, read_data_set, task_of
 from xtransfer.settings import read_settings
 from xtransfer.tasks import TASKS
 

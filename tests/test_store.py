@@ -22,7 +22,9 @@ from hypothesis import strategies as st
 from tests.s3_server import S3Server
 from xtransfer.errors import ConfigError, NotFound, StoreError
 from xtransfer.store import ObjectInfo, Store, StoreOptions, name_fault, open_store
+from xtransfer.store.folder import FolderStore
 from xtransfer.store.s3 import S3Store
+from xtransfer.store.s3_client import Connection
 from xtransfer.store.s3_errors import explained
 
 IMPATIENT = StoreOptions(attempts=2, connect_timeout_s=0.5, read_timeout_s=2)
@@ -146,6 +148,18 @@ def test_listing_goes_beyond_one_page(store: Store) -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda name: store.write(name, b"1"), written))
     assert names(store, "many/") == sorted(written)
+
+
+@pytest.mark.parametrize("name", ["train/\x1b[2Ja", "train/a\nb"])
+def test_what_others_named_as_no_object_may_be_is_not_listed(store: Store, name: str) -> None:
+    """It could not be read by that name, which no terminal should be shown either."""
+    store.write("train/a", b"")
+    if isinstance(store, S3Store):
+        store._client().put_object(Bucket=store.bucket, Key=store.prefix + name, Body=b"")
+    else:
+        assert isinstance(store, FolderStore)
+        (store.root / name).write_bytes(b"")
+    assert [info.name for info in store.list("train/")] == ["train/a"]
 
 
 def test_an_empty_store_lists_nothing(store: Store) -> None:
@@ -367,12 +381,23 @@ def outcomes(store: Store, tmp_path: Path) -> list[StoreError]:
 def test_an_endpoint_that_nobody_serves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hunter2")
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://user:hunter2@127.0.0.1:9")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     for error in outcomes(open_store("s3://bucket/run", options=IMPATIENT), tmp_path):
         assert "the S3 service at http://127.0.0.1:9 cannot be reached" in str(error)
         assert "Check s3.endpoint_url or AWS_ENDPOINT_URL" in str(error)
         assert str(error).startswith("s3://bucket/run")
         assert "hunter2" not in str(error)
+
+
+def test_an_endpoint_of_the_environment_carries_no_credentials_either(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://user:hunter2@127.0.0.1:9")
+    with pytest.raises(
+        ConfigError, match="AWS_ENDPOINT_URL: the URL carries credentials"
+    ) as caught:
+        open_store("s3://bucket/run", options=IMPATIENT).read("a")
+    assert "hunter2" not in str(caught.value)
 
 
 def test_no_credentials_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -463,7 +488,7 @@ def meddle(store: Store, **replaced: Any) -> Any:
     """Replace calls of a store's client; return the true one."""
     assert isinstance(store, S3Store)
     client = store._client()
-    store._clients[os.getpid()] = Meddling(client, **replaced)
+    store._connections[os.getpid()] = Connection(Meddling(client, **replaced), None)
     return client
 
 

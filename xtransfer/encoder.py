@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -71,7 +73,10 @@ def load_tokenizer(name: str, revision: str | None) -> Any:
     """
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(name, revision=revision, use_fast=True)
+    with _own_code_refused(name):
+        tokenizer = AutoTokenizer.from_pretrained(
+            name, revision=revision, use_fast=True, trust_remote_code=False
+        )
     if not tokenizer.is_fast:
         raise StepError(name, "has no fast tokenizer, which character offsets need")
     if tokenizer.get_vocab().keys() <= set(tokenizer.all_special_tokens):
@@ -90,12 +95,9 @@ def load_tokenizer(name: str, revision: str | None) -> Any:
     return tokenizer
 
 
-@lru_cache(maxsize=2)
 def longest_input(name: str, revision: str | None) -> int | None:
     """Return how many tokens an encoder has positions for; None where that is not known of its kind."""
-    from transformers import AutoConfig
-
-    config = AutoConfig.from_pretrained(name, revision=revision)
+    config = _settings(name, revision)
     if config.model_type in _FIRST_AFTER_PADDING:
         return config.max_position_embeddings - config.pad_token_id - 1
     if config.model_type in _FIRST_IS_0_IF_BIASED:
@@ -103,12 +105,32 @@ def longest_input(name: str, revision: str | None) -> int | None:
     return config.max_position_embeddings if config.model_type in _FIRST_IS_0 else None
 
 
-@lru_cache(maxsize=2)
 def vocabulary_size(name: str, revision: str | None) -> int | None:
     """Return how many token ids an encoder has embeddings for; None where its settings do not say."""
+    return getattr(_settings(name, revision), "vocab_size", None)
+
+
+@lru_cache(maxsize=2)
+def _settings(name: str, revision: str | None) -> Any:
     from transformers import AutoConfig
 
-    return getattr(AutoConfig.from_pretrained(name, revision=revision), "vocab_size", None)
+    with _own_code_refused(name):
+        return AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=False)
+
+
+@contextmanager
+def _own_code_refused(name: str) -> Iterator[None]:
+    """Say in words that an encoder needs code of its own: left unsaid, transformers asks a terminal for leave."""
+    try:
+        yield
+    except ValueError as error:
+        if "trust_remote_code" not in str(error):
+            raise
+        raise StepError(
+            name,
+            "needs code that comes with it, which is never run",
+            "Give an encoder of a kind that transformers knows, such as xlm-roberta.",
+        ) from error
 
 
 @lru_cache(maxsize=64)

@@ -22,9 +22,9 @@ class LessonPart:
     languages: tuple[str, ...]
     dev_languages: tuple[str, ...]
     split: Split = "train"
-    spread: bool | int = False
-    """Examples to take evenly over all languages; True: as many as the first has."""
     """Of the training data."""
+    spread: bool | int = False
+    """Examples of the training data to take evenly over all languages; True: as many as the first has."""
     sample: tuple[int, int] | None = None
     """(examples, seed) of a drawn sample of the training data; None: all, or the experiment's limit."""
     own_files: bool = False

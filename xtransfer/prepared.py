@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +26,7 @@ from xtransfer.plan import Step
 from xtransfer.tasks.task import Hub, Source, Task
 
 if TYPE_CHECKING:
-    from xtransfer.forms.encoding import Encoded, Rows
+    from xtransfer.forms.encoding import Encoded
     from xtransfer.train.prediction import DataSet
 
 
@@ -58,7 +57,8 @@ def prepare(
         DataError: where data cannot be read, or an input is longer than the encoder can take.
         StepError: where the tokenizer gives ids that the encoder does not have.
     """
-    from xtransfer.forms import FORMS
+    from xtransfer.forms import FORMS, longest_sequence
+    from xtransfer.forms.files import write_rows
 
     spec = step.spec
     task = task_of(step, task)
@@ -85,8 +85,9 @@ def prepare(
                 max_length=spec["max_length"],
                 stride=spec["stride"] or 0,
             )
-            _check_lengths(encoded, longest, f"{task.name} {spec['role']} {language}")
-            _check_ids(encoded, vocabulary, f"{task.name} {spec['role']} {language}")
+            where = f"{task.name} {spec['role']} {language}"
+            _check_length(longest_sequence(task.form, encoded), longest, where)
+            _check_ids(encoded, vocabulary, where)
             write_rows(folder / f"{language}.rows.arrow", encoded)
             with (folder / f"{language}.examples.jsonl").open("w", encoding="utf-8") as file:
                 for example in taken.examples:
@@ -104,12 +105,8 @@ def prepare(
     return result
 
 
-def _check_lengths(encoded: Encoded, longest: int | None, where: str) -> None:
+def _check_length(most: int, longest: int | None, where: str) -> None:
     """Find out now what would end training or evaluation in the middle."""
-    columns = encoded.columns
-    several = columns.get("choice_lengths") or columns.get("lengths")  # a row has several inputs
-    lengths = chain.from_iterable(several) if several else map(len, columns["input_ids"])
-    most = max(lengths, default=0)
     if longest is not None and most > longest:
         raise DataError(
             where,
@@ -186,46 +183,10 @@ def task_of(step: Step, task: Task) -> Task:
     )
 
 
-def write_rows(path: Path, encoded: Encoded) -> None:
-    """Write encoded rows as an Arrow IPC file of int32 and list<int32> columns."""
-    import pyarrow as pa
-
-    table = pa.table(
-        {
-            name: pa.array(
-                values,
-                type=pa.list_(pa.int32()) if values and isinstance(values[0], list) else pa.int32(),
-            )
-            for name, values in encoded.columns.items()
-        }
-    )
-    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
-        writer.write_table(table.combine_chunks())
-
-
-def read_rows(path: Path) -> Rows:
-    """Memory-map rows that `write_rows` wrote."""
-    import pyarrow as pa
-
-    from xtransfer.forms.encoding import Ragged
-
-    with pa.memory_map(str(path)) as source:
-        table = pa.ipc.open_file(source).read_all().combine_chunks()
-    rows: Rows = {}
-    for name in table.column_names:
-        column = table.column(name)
-        array = column.chunk(0) if column.num_chunks else pa.array([], type=column.type)
-        if pa.types.is_list(array.type):
-            offsets = array.offsets.to_numpy().astype(np.int64)
-            rows[name] = Ragged(array.values.to_numpy(), offsets)
-        else:
-            rows[name] = array.to_numpy()
-    return rows
-
-
 @lru_cache(maxsize=64)
 def read_data_set(folder: Path, language: str) -> DataSet:
     """Return the rows and examples of one language; kept, since trials of a sweep share them."""
+    from xtransfer.forms.files import read_rows
     from xtransfer.train.prediction import DataSet
 
     with (folder / f"{language}.examples.jsonl").open(encoding="utf-8") as file:

@@ -148,7 +148,7 @@ def train(encoder: Path, task: Task, found: Rows) -> tuple[float, float]:
     import torch
     from transformers import AutoTokenizer
 
-    from xtransfer.prepared import read_rows, write_rows
+    from xtransfer.forms.files import read_rows, write_rows
     from xtransfer.train.assembly import Inputs, make_model, renumbered
     from xtransfer.train.context import Context, Progress
     from xtransfer.train.loop import train

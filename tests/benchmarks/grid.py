@@ -249,7 +249,7 @@ class Study:
         """Save prepared rows as data sets of `datasets`, a language each."""
         from datasets import Dataset
 
-        from xtransfer.prepared import read_rows
+        from xtransfer.forms.files import read_rows
 
         for path in folder.glob("*.rows.arrow"):
             language = path.name.partition(".")[0]

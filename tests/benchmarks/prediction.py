@@ -161,7 +161,7 @@ def _ours(
     options: argparse.Namespace, work: Work, precision: str
 ) -> tuple[float, dict[str, list[Any]]]:
     """Predict as the evaluate step does."""
-    from xtransfer.prepared import read_rows, write_rows
+    from xtransfer.forms.files import read_rows, write_rows
     from xtransfer.train.context import Context
     from xtransfer.train.prediction import DataSet, predict, predict_each
 

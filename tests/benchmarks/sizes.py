@@ -123,7 +123,7 @@ def _part(options: argparse.Namespace, spec: Any) -> Any:
 
     from xtransfer.data import cut, read_examples
     from xtransfer.forms import FORMS
-    from xtransfer.prepared import read_rows, write_rows
+    from xtransfer.forms.files import read_rows, write_rows
     from xtransfer.tasks import TASKS
     from xtransfer.train.parts import TaskPart
     from xtransfer.train.prediction import DataSet

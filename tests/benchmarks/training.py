@@ -211,7 +211,7 @@ def train_ours(
     before the clock starts.
     """
     from xtransfer.allocation import keep_freed_memory
-    from xtransfer.prepared import read_rows, write_rows
+    from xtransfer.forms.files import read_rows, write_rows
     from xtransfer.train.assembly import Inputs, make_model, renumbered
     from xtransfer.train.context import Context, Progress
     from xtransfer.train.loop import train

@@ -129,3 +129,31 @@ def test_a_bad_plan_removes_nothing(run: Run, folder: Path, store: Store, tmp_pa
     assert done.status == 2
     assert "Traceback" not in done.err
     assert len(list(store.list("resume/"))) == 2
+
+
+@pytest.mark.usefixtures("record")
+def test_names_that_no_object_may_have_stop_no_command(run: Run, folder: Path) -> None:
+    """Whoever may write to a store is trusted with results, not with the terminals of its readers."""
+    for name in (
+        "train/\x1b[2Ja-0123456789ab/record.json",
+        "plans/a\nb.json",
+        "leases/a\\b/1.json",
+    ):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("{}")
+    for command in (["store", "verify"], ["store", "gc"]):
+        done = run(*command, "--store", folder)
+        assert (done.status, done.err) == (0, "")
+        assert "\x1b" not in done.out
+
+
+def test_what_a_record_holds_does_not_control_the_terminal(
+    run: Run, folder: Path, store: Store
+) -> None:
+    strange = draft(
+        inputs={}, spec={"task": "\x1b[31mred", "\x9b2J": 1}, result={"note": ["\x1b[2J", "\x9b"]}
+    )
+    done = run("explain", commit(store, strange).key, "--store", folder)
+    assert done.status == 0
+    assert r"task: \x1b[31mred" in done.out
+    assert not {"\x1b", "\x9b"} & set(done.out)

@@ -9,12 +9,13 @@ from dataclasses import replace
 import pytest
 
 from tests.cluster.fake_api import Answer, FakeApi
-from xtransfer.cluster import client
+from xtransfer.cluster import client, submission
 from xtransfer.cluster.api import Api
 from xtransfer.cluster.api_errors import ApiError, Unreachable, failure, no_namespace
-from xtransfer.cluster.client import JobNotFound, cancel, follow, states, submit
+from xtransfer.cluster.client import JobNotFound, cancel, follow, states
 from xtransfer.cluster.jobs import JobObjects, assemble
 from xtransfer.cluster.manifests import Manifest, at, pod_templates
+from xtransfer.cluster.submission import submit
 from xtransfer.errors import ConfigError, XtransferError
 
 NAME = "xt-small-0123456789ab"
@@ -213,7 +214,7 @@ def test_a_replacement_waits_for_the_old_cluster_to_go(
 def test_an_operator_that_never_lets_go_is_named(
     server: FakeApi, api: Api, objects: JobObjects, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "GONE_S", 10)
+    monkeypatch.setattr(submission, "GONE_S", 10)
     submit(api, objects)
     server.set_status(NAME, jobDeploymentStatus="Failed")
     server.finalizers = True

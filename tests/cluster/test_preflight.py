@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.error import HTTPError
+from urllib.request import Request
 
 import pytest
 
@@ -47,6 +50,8 @@ def registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         ("team/xtransfer:1", ("", "team/xtransfer", "1")),
         ("localhost/x:1", ("localhost", "x", "1")),
         ("r.example.com:5000/a/b:1", ("r.example.com:5000", "a/b", "1")),
+        ("docker.io/team/xtransfer:1", ("docker.io", "team/xtransfer", "1")),
+        ("docker.io/python:3.11", ("docker.io", "library/python", "3.11")),
         (f"r.example.com/a/b:1@{DIGEST}", ("r.example.com", "a/b", DIGEST)),
     ],
 )
@@ -68,6 +73,20 @@ def test_an_image_that_cannot_be_asked_for_is_unknown() -> None:
     silent = ask_image("127.0.0.1:1/x:1")
     assert silent.found == "unknown"
     assert "does not answer" in silent.text
+
+
+def test_docker_hub_is_asked_where_it_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`docker.io` itself is a web site, which knows no image: each would be absent."""
+    asked: list[str] = []
+
+    def refuse(request: Request, **_: object) -> None:
+        asked.append(request.full_url)
+        raise HTTPError(request.full_url, 401, "", Message(), None)
+
+    monkeypatch.setattr("urllib.request.urlopen", refuse)
+    answer = ask_image("docker.io/python:3.11")
+    assert (answer.found, answer.text) == ("unknown", "docker.io answers 401 without a login")
+    assert asked == ["https://registry-1.docker.io/v2/library/python/manifests/3.11"]
 
 
 def placed(store: str, endpoint: str | None = None) -> Placement:

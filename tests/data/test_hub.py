@@ -250,3 +250,11 @@ def test_without_the_hub_the_remedy_is_named(
     message = str(caught.value)
     assert message.startswith("mnli train en: nyu-mll/multi_nli: datasets cannot load it: ")
     assert "Is the hub reachable from here?" in message
+
+
+@pytest.mark.parametrize(
+    "path", ["../outside", "/etc", "..", "a/../../b", "a//b", "", "./a", "~/a", "a\0b", "a\\b"]
+)
+def test_a_folder_of_data_lies_below_the_data_root(path: str) -> None:
+    with pytest.raises(ValueError, match="a folder below the data root"):
+        Hub(path=path)

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from tests.tiny import tiny_tokenizer
-from xtransfer.forms import FORMS
-from xtransfer.forms.encoding import Ragged, encode_texts, ints, lists, pad, special_tokens
+from xtransfer.forms import FORMS, longest_sequence
+from xtransfer.forms.encoding import Encoded, Ragged, encode_texts, ints, lists, pad, special_tokens
 from xtransfer.tasks import TASKS
 from xtransfer.train.context import Context
 from xtransfer.train.prediction import make_inputs
@@ -50,3 +52,23 @@ def test_every_form_has_its_functions(form: str) -> None:
     if any(task.form == form and task.stages for task in TASKS.values()):
         needed |= {"Head", "gold_tensors", "loss", "decode"}
     assert needed <= set(dir(FORMS[form]))
+
+
+@pytest.mark.parametrize(
+    ("form", "columns", "longest"),
+    [
+        ("classification", {"input_ids": [[5, 6], [5, 6, 7]]}, 3),
+        ("choice", {"input_ids": [[5, 6, 5, 6, 7]], "choice_lengths": [[2, 3]]}, 3),
+        ("retrieval", {"input_ids": [[5, 6], [5, 6, 7, 8, 5]], "lengths": [[2], [1, 4]]}, 4),
+        ("choice", {"input_ids": [], "choice_lengths": []}, 0),
+    ],
+)
+def test_the_longest_sequence_is_what_the_encoder_sees_at_once(
+    form: str, columns: dict[str, list[Any]], longest: int
+) -> None:
+    assert longest_sequence(form, Encoded(columns=columns)) == longest
+
+
+def test_a_form_whose_rows_hold_several_sequences_says_where_their_lengths_are() -> None:
+    several = {name for name, form in FORMS.items() if hasattr(form, "sequences")}
+    assert several == {name for name, form in FORMS.items() if hasattr(form, "SEQUENCE_LENGTHS")}

@@ -494,10 +494,10 @@ CASES: list[tuple[str, str, str, Callable[[list[Manifest]], None], str]] = [
         "subjects[0].namespace",
     ),
     ("network-closed", "open", "kind", open_network, "metadata.name"),
-    ("role", "secrets", "kind", role_rule(resources=["secrets"], verbs=["get"]), "rules[8]"),
-    ("role", "pods", "kind", role_rule(resources=["pods"], verbs=["create"]), "rules[8]"),
-    ("role", "exec", "kind", role_rule(resources=["pods/exec"], verbs=["create"]), "rules[8]"),
-    ("role", "all", "kind", role_rule(resources=["*"], verbs=["get"]), "rules[8]"),
+    ("role", "secrets", "kind", role_rule(resources=["secrets"], verbs=["get"]), "rules[7]"),
+    ("role", "pods", "kind", role_rule(resources=["pods"], verbs=["create"]), "rules[7]"),
+    ("role", "exec", "kind", role_rule(resources=["pods/exec"], verbs=["create"]), "rules[7]"),
+    ("role", "all", "kind", role_rule(resources=["*"], verbs=["get"]), "rules[7]"),
     (
         "config-reference",
         "without the hash",
@@ -619,6 +619,28 @@ for role, path in TEMPLATES.items():
             "gpu",
             lambda m, r=role: template(m, r)["spec"].update(hostNetwork=True),
             f"{path}.spec.hostNetwork",
+        ),
+        *(
+            (
+                "pod-linux",
+                f"{role}: {field} of the {whose}",
+                "gpu",
+                lambda m, r=role, f=field, v=value, o=owner: (
+                    o(m, r).setdefault("securityContext", {}).update({f: v})
+                ),
+                f"{path}.spec.{where}securityContext.{field}",
+            )
+            for whose, owner, where in (
+                ("pod", lambda m, r: template(m, r)["spec"], ""),
+                ("container", container, "containers[0]."),
+            )
+            for field, value in (
+                ("seLinuxOptions", {"type": "spc_t"}),
+                ("seLinuxOptions", {"role": "sysadm_r"}),
+                ("appArmorProfile", {"type": "Unconfined"}),
+                *([("procMount", "Unmasked")] if where else []),
+                *([] if where else [("sysctls", [{"name": "kernel.msgmax", "value": "1"}])]),
+            )
         ),
         (
             "pod-volumes",

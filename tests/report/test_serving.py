@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import http.client
+import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import count
 
 import pytest
 
+from xtransfer.errors import StoreError
 from xtransfer.report.serving import HOST, ReportServer
 
 
@@ -54,4 +57,43 @@ def test_a_page_from_elsewhere_cannot_read_it(server: ReportServer, host: str) -
 
 def test_it_listens_on_this_machine_only(server: ReportServer) -> None:
     assert server.server_address[0] == "127.0.0.1"
-    assert ask(server, host=f"localhost:{server.server_port}")[0] == 200
+    for host in (f"localhost:{server.server_port}", "localhost"):  # of port 80 browsers say none
+        assert ask(server, host=host)[0] == 200
+
+
+@contextmanager
+def serving(render: Callable[[], str]) -> Iterator[ReportServer]:
+    """Serve while the block lasts; its end waits for what is being answered."""
+    with ReportServer(render, every_s=7) as found:
+        found.daemon_threads = False
+        thread = threading.Thread(target=found.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield found
+        finally:
+            found.shutdown()
+            thread.join()
+
+
+def test_a_store_that_is_away_is_said_and_asked_again(capfd: pytest.CaptureFixture[str]) -> None:
+    def render() -> str:
+        raise StoreError("s3://bucket", "cannot be <reached>")
+
+    with serving(render) as server:
+        status, body, headers = ask(server)
+    assert (status, headers["Refresh"]) == (503, "7")
+    assert "s3://bucket: cannot be &lt;reached&gt;" in body
+    assert capfd.readouterr().err == ""
+
+
+def test_a_browser_that_goes_away_is_nothing_to_speak_of(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """The page is longer than what the system keeps for a connection, so that sending it fails."""
+    with (
+        serving(lambda: "x" * 50_000_000) as server,
+        socket.create_connection((HOST, server.server_port)) as browser,
+    ):
+        browser.sendall(f"GET / HTTP/1.0\r\nHost: {HOST}:1\r\n\r\n".encode())
+        assert browser.recv(10) == b"HTTP/1.0 2"
+    assert capfd.readouterr().err == ""

@@ -20,8 +20,8 @@ from xtransfer import execute
 from xtransfer.checkpoints import load_checkpoint, save_checkpoint
 from xtransfer.errors import StoreError
 from xtransfer.execute import run_step
+from xtransfer.forms.files import write_rows
 from xtransfer.plan import Step
-from xtransfer.prepared import write_rows
 from xtransfer.records import Done, read_record
 from xtransfer.store import open_store
 from xtransfer.store.folder import enough_space

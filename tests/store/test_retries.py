@@ -15,6 +15,7 @@ from xtransfer.store import StoreOptions, open_store
 from xtransfer.store.interface import FIRST_TRIES
 from xtransfer.store.retries import passing, retried
 from xtransfer.store.s3 import S3Store
+from xtransfer.store.s3_client import Connection
 
 
 def refusal(code: str, status: int) -> boto.ClientError:
@@ -144,7 +145,8 @@ class Away:
 def test_a_store_that_was_met_is_waited_for(pauses: list[float], met: str) -> None:
     store = open_store("s3://bucket", options=StoreOptions(answers=met == "its driver"))
     assert isinstance(store, S3Store)
-    client = store._clients[os.getpid()] = Away()
+    client = Away()
+    store._connections[os.getpid()] = Connection(client, None)
     if met == "itself":
         assert store.exists("a")
     client.there, client.calls = False, 0

@@ -65,7 +65,7 @@ def submit(
 
     Example: xtransfer submit configs/paper.yaml --overlay k8s/overlays/eks-spot --follow
     """
-    from xtransfer.cluster import client
+    from xtransfer.cluster import client, submission
     from xtransfer.cluster.api import connect
     from xtransfer.cluster.jobs import with_namespace
 
@@ -74,7 +74,7 @@ def submit(
         objects = with_namespace(objects, namespace)
     api = connect(context, namespace or objects.namespace or None)
     # Its name may be that of a job which read other data: none is taken for the one that is asked for.
-    done = client.submit(api, objects, again=again or provisional, dry_run=dry_run)
+    done = submission.submit(api, objects, again=again or provisional, dry_run=dry_run)
     for difference in done.differs:
         tell(f"{objects.name}: of the job that was there: {difference}")
     if dry_run:

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from xtransfer.errors import shown
+
 if TYPE_CHECKING:
     from xtransfer.config import Experiment
     from xtransfer.costs.estimate import Estimate
@@ -68,7 +70,7 @@ def failure_lines(failures: Iterable[Failure], *, most: int = 10) -> Iterator[st
     """
     for failure in failures:
         tries = "once" if failure.tries == 1 else f"{failure.tries} times"
-        yield f"failed {failure.step.folder}: {failure.error}"
+        yield f"failed {failure.step.folder}: {harmless(failure.error)}"
         yield f"  tried {tries}; log: {failure.log or 'none'}"
         for step in failure.blocked[:most]:
             yield f"  blocked {step.folder}"
@@ -88,7 +90,7 @@ def print_json(value: Any) -> None:
 
 def print_table(head: list[str], rows: list[list[str]]) -> None:
     """Print aligned columns, two spaces apart, so that cut and awk can read them too."""
-    table = [head, *rows]
+    table = [head, *([harmless(cell) for cell in row] for row in rows)]
     widths = [max(len(row[column]) for row in table) for column in range(len(head))]
     for row in table:
         line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
@@ -102,4 +104,9 @@ def print_section(title: str, values: dict[str, Any]) -> None:
     print(f"\n{title}:")
     for name, value in values.items():
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        print(f"  {name}: {text}")
+        print(f"  {harmless(name)}: {harmless(text)}")
+
+
+def harmless(text: str) -> str:
+    """Return what a store holds as a line that cannot control the terminal."""
+    return shown(text, most=len(text))

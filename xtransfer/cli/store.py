@@ -19,7 +19,7 @@ from xtransfer.cli.options import (
     open_at,
     place_at,
 )
-from xtransfer.cli.output import print_json, print_table
+from xtransfer.cli.output import harmless, print_json, print_table
 
 if TYPE_CHECKING:
     from xtransfer.store import Store
@@ -72,7 +72,7 @@ def verify(
     else:
         _say(found.records, found.objects, found.size, opened.url)
         for finding in found.findings:
-            print(f"{finding.fault:<10} {finding.object}: {finding.what}")
+            print(f"{finding.fault:<10} {harmless(f'{finding.object}: {finding.what}')}")
         for folder, where in moved.items():
             print(f"set aside  {folder}: now in {where}")
         counts = Counter(finding.fault for finding in found.findings)

@@ -6,5 +6,6 @@ jobs       a rendered overlay and an experiment -> the objects of one job
 api        the few requests that a job needs, and their failures in words (the one `kubernetes` import)
 states     what a RayJob's status says, in words
 adoption   what a job that is there has otherwise than the one to be sent
-client     submit, follow, cancel
+submission a job that is made, adopted or replaced
+client     follow, cancel, set up
 """

@@ -1,111 +1,24 @@
-"""Submit, follow, wait for and cancel RayJobs."""
+"""Follow, wait for and cancel RayJobs, and set up what they need (`submission.py`: how one is submitted)."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Literal
 
-from xtransfer.cluster.adoption import differences, store_of_job
 from xtransfer.cluster.api import Api
-from xtransfer.cluster.api_errors import ApiError, Conflict, Gone, no_namespace, passes
-from xtransfer.cluster.jobs import JOB_LABEL, PLAN_LABEL, JobObjects, owned, store_of
+from xtransfer.cluster.api_errors import ApiError, Gone, no_namespace, passes
+from xtransfer.cluster.jobs import JOB_LABEL, PLAN_LABEL
 from xtransfer.cluster.manifests import Body, at
 from xtransfer.cluster.states import JobState, state_of
-from xtransfer.errors import ConfigError, XtransferError
+from xtransfer.errors import XtransferError
 
 WATCH_S = 20
 """Seconds of one watch; logs are looked at in between."""
-GONE_S = 300.0
-"""Seconds that a deleted job may take to go: the operator takes its cluster down first."""
 PATIENCE_S = 900.0
 """Seconds without any answer after which following ends. The job itself runs on."""
 ROLES = ("submitter", "head", "worker")
 
-Done = Literal["created", "adopted", "replaced", "checked"]
-"""checked: a dry run."""
 Tell = Callable[[str], None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Submitted:
-    """How a submission went."""
-
-    done: Done
-    state: JobState | None
-    """None after a dry run of a job that is not there yet."""
-    store: str
-    """URL of the store that the job works with."""
-    before: JobState | None = None
-    """How the job that was replaced had ended."""
-    differs: Sequence[str] = ()
-    """What the job that was there has, or had, otherwise than what was to be sent, in words."""
-
-
-def submit(
-    api: Api, objects: JobObjects, *, again: bool = False, dry_run: bool = False
-) -> Submitted:
-    """Make sure that a plan's job is there, and there once.
-
-    A job of that name that runs is adopted as it is, and so is one that has succeeded with the same store,
-    placement and image. Others are replaced: the same plan on a new cluster, which does what has no record.
-
-    Args:
-        api: of the cluster.
-        objects: of the job.
-        again: replace a job that has succeeded in any case.
-        dry_run: have the server check everything, and keep nothing.
-
-    Raises:
-        ConfigError: a job of that name is not of this plan.
-        XtransferError: the job to be replaced does not go.
-    """
-    name = objects.name
-    found, differs = api.get("RayJob", name), list[str]()
-    if found is not None:
-        _check_plan(found, objects)
-        differs = differences(found, objects)
-    if dry_run:
-        _dry_run(api, objects, exists=found is not None)
-        return Submitted(
-            done="checked",
-            state=state_of(found) if found else None,
-            store=store_of(objects),
-            differs=differs,
-        )
-    done: Done = "created"
-    before: JobState | None = None
-    if found is not None and _is_spent(found, succeeded=again or bool(differs)):
-        before = state_of(found)
-        _remove(api, found)
-        found, done = None, "replaced"
-    if found is None or not differs:
-        for body in (objects.config, *objects.shared):
-            api.apply(body)
-    if found is None:
-        try:
-            found = api.create(objects.job)
-        except Conflict:
-            found, done = _existing(api, name), "adopted"
-    else:
-        done = "adopted"
-    if done == "adopted":  # perhaps somebody else's, made in between
-        _check_plan(found, objects)
-        before, differs = None, differences(found, objects)
-    other = done == "adopted" and bool(differs)
-    # Again for an adopted one: whoever made it may have been stopped before this.
-    if not other:
-        api.apply(owned(objects.config, found))
-    if objects.budget is not None:
-        api.apply(owned(objects.budget, found))
-    return Submitted(
-        done=done,
-        state=state_of(found),
-        store=store_of_job(api, found) if other else store_of(objects),
-        before=before,
-        differs=differs,
-    )
 
 
 def set_up(api: Api, bodies: Sequence[Body], *, dry_run: bool = False) -> Iterator[str]:
@@ -258,62 +171,6 @@ def cancel(api: Api, name: str) -> bool:
     """Delete a job with its cluster; return whether there was one. Its records stay in the store."""
     found = api.get("RayJob", name)
     return found is not None and api.delete("RayJob", name, uid=found["metadata"]["uid"])
-
-
-def _dry_run(api: Api, objects: JobObjects, *, exists: bool) -> None:
-    """Let the server check everything, and keep nothing."""
-    for body in (objects.config, *objects.shared):
-        api.apply(body, dry_run=True)
-    if not exists:
-        api.create(objects.job, dry_run=True)
-    if objects.budget is not None:
-        api.apply(objects.budget, dry_run=True)
-
-
-def _is_spent(body: Body, *, succeeded: bool) -> bool:
-    """Return whether a job is to be replaced; one that has succeeded only if so asked."""
-    ends = ("failed", "succeeded") if succeeded else ("failed",)
-    return bool(at(body, "metadata", "deletionTimestamp")) or state_of(body).outcome in ends
-
-
-def _remove(api: Api, body: Body) -> None:
-    """Delete this very job and wait until it is gone."""
-    name, uid = body["metadata"]["name"], body["metadata"]["uid"]
-    try:
-        api.delete("RayJob", name, uid=uid)
-    except Conflict:
-        return  # somebody else was faster, and theirs is adopted
-    waited = 0.0
-    while True:
-        found = api.get("RayJob", name)
-        if found is None or found["metadata"]["uid"] != uid:
-            return
-        if waited >= GONE_S:
-            raise XtransferError(
-                name,
-                f"was deleted {waited:.0f} s ago and is still there",
-                "Is the operator running? Its finalizer lets the job go.",
-            )
-        api.pause(2.0)
-        waited += 2.0
-
-
-def _existing(api: Api, name: str) -> Body:
-    found = api.get("RayJob", name)
-    if found is None:
-        raise XtransferError(name, "was there and is gone again", "Submit it again.")
-    return found
-
-
-def _check_plan(body: Body, objects: JobObjects) -> None:
-    """Refuse a job of the same name that is not of this plan."""
-    key = at(objects.job, "metadata", "labels", PLAN_LABEL)
-    if at(body, "metadata", "labels", PLAN_LABEL) != key:
-        raise ConfigError(
-            objects.name,
-            f"a RayJob of that name is there, and its label {PLAN_LABEL} is not {key}",
-            "It was not submitted by this program: rename or remove it.",
-        )
 
 
 def _changes(api: Api, name: str, body: Body, seconds: int) -> Iterator[JobState]:

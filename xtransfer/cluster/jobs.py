@@ -20,7 +20,6 @@ from xtransfer.errors import ConfigError
 from xtransfer.identity import key_of
 from xtransfer.logs import JOB_VARIABLE
 
-TEMPLATE = "xt-template"
 EXPERIMENT_FILE = "experiment.yaml"
 EXPERIMENT_VOLUME = "experiment"
 JOB_LABEL = "xtransfer/job"

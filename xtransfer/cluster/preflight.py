@@ -26,6 +26,9 @@ MANIFESTS = (
 )
 """What an image may be, as registries call it (OCI distribution specification, `GET /v2/…/manifests/…`)."""
 
+ANSWERS_FOR = {"docker.io": "registry-1.docker.io"}
+"""Registry as images name it -> host that answers for it. Official images lie below `library/` there."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
@@ -62,7 +65,8 @@ def ask_image(image: str) -> Answer:
         text = "its name holds no registry: it has to be on the nodes, or in the one they are set up with"
         return Answer(about=about, found="unknown", text=text)
     scheme = "http" if registry.split(":")[0] in ("localhost", "127.0.0.1") else "https"
-    url = f"{scheme}://{registry}/v2/{repository}/manifests/{reference}"
+    host = ANSWERS_FOR.get(registry, registry)
+    url = f"{scheme}://{host}/v2/{repository}/manifests/{reference}"
     request = urllib.request.Request(url, method="HEAD", headers={"Accept": MANIFESTS})  # noqa: S310
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT_S):  # noqa: S310 - https, or this machine
@@ -88,6 +92,8 @@ def parts_of(image: str) -> tuple[str, str, str]:
     first, slash, rest = name.partition("/")
     registry = first if slash and ("." in first or ":" in first or first == "localhost") else ""
     path = rest if registry else name
+    if registry in ANSWERS_FOR and "/" not in path:
+        path = f"library/{path}"
     repository, _, tag = path.partition(":")
     return registry, repository, digest or tag or "latest"
 

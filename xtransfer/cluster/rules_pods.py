@@ -22,6 +22,25 @@ VOLUMES = frozenset(
         "secret",
     }
 )
+SELINUX_TYPES = frozenset(
+    {"", "container_t", "container_init_t", "container_kvm_t", "container_engine_t"}
+)
+SYSCTLS = frozenset(
+    {
+        "kernel.shm_rmid_forced",
+        "net.ipv4.ip_local_port_range",
+        "net.ipv4.ip_local_reserved_ports",
+        "net.ipv4.ip_unprivileged_port_start",
+        "net.ipv4.ping_group_range",
+        "net.ipv4.tcp_fin_timeout",
+        "net.ipv4.tcp_keepalive_intvl",
+        "net.ipv4.tcp_keepalive_probes",
+        "net.ipv4.tcp_keepalive_time",
+        "net.ipv4.tcp_rmem",
+        "net.ipv4.tcp_syncookies",
+        "net.ipv4.tcp_wmem",
+    }
+)
 SECRET_NAME = re.compile(
     r"SECRET|TOKEN|PASSW|CREDENTIAL|ACCESS_KEY|API_KEY|PRIVATE_KEY", re.IGNORECASE
 )
@@ -84,6 +103,37 @@ def _host(manifest: Manifest) -> Found:
             for index, port in enumerate(container.get("ports") or ()):
                 if port.get("hostPort"):
                     yield f"{path}.ports[{index}].hostPort", "is set"
+
+
+def _linux(manifest: Manifest) -> Found:
+    for each_ in pod_templates(manifest.body):
+        pod = at(each_.spec, "securityContext") or {}
+        path = f"{each_.path}.spec.securityContext"
+        for index, sysctl in enumerate(pod.get("sysctls") or ()):
+            if sysctl.get("name") not in SYSCTLS:
+                yield f"{path}.sysctls[{index}]", f"{sysctl.get('name')} is not among the safe ones"
+        contexts = [(path, pod)]
+        contexts += [
+            (f"{where}.securityContext", at(container, "securityContext") or {})
+            for where, container in each_.containers()
+        ]
+        for where, context in contexts:
+            yield from _context_faults(where, context)
+
+
+def _context_faults(where: str, context: Mapping[str, Any]) -> Found:
+    selinux = context.get("seLinuxOptions") or {}
+    if (selinux.get("type") or "") not in SELINUX_TYPES:
+        yield f"{where}.seLinuxOptions.type", f"is {selinux['type']}"
+    for field in ("user", "role"):
+        if selinux.get(field):
+            yield f"{where}.seLinuxOptions.{field}", "is set"
+    if context.get("procMount") not in (None, "Default"):
+        yield f"{where}.procMount", f"is {context['procMount']}"
+    if at(context, "appArmorProfile", "type") not in (None, "RuntimeDefault", "Localhost"):
+        yield f"{where}.appArmorProfile", "is not RuntimeDefault"
+    if at(context, "windowsOptions", "hostProcess"):
+        yield f"{where}.windowsOptions.hostProcess", "is true"
 
 
 def _volumes(manifest: Manifest) -> Found:
@@ -178,6 +228,11 @@ RULES = (
         remedy=f"Drop ALL and add none. {RESTRICTED}",
     ),
     Rule(name="pod-host", look=each(_host), remedy=f"Remove it. {RESTRICTED}"),
+    Rule(
+        name="pod-linux",
+        look=each(_linux),
+        remedy=f"Leave it out. {RESTRICTED}",
+    ),
     Rule(
         name="pod-volumes",
         look=each(_volumes),

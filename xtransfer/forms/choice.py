@@ -17,7 +17,11 @@ from xtransfer.forms.encoding import Encoded, Rows, encode_texts, ints, lists
 
 JsonDict = dict[str, Any]
 
+SEQUENCE_LENGTHS = "choice_lengths"
+"""Column with the tokens of each answer of a row."""
+
 __all__ = [
+    "SEQUENCE_LENGTHS",
     "Head",
     "decode",
     "describe",
@@ -53,7 +57,7 @@ def encode(
         name: [list(chain.from_iterable(values[start:end])) for start, end in pairwise(ends)]
         for name, values in flat.items()
     }
-    columns["choice_lengths"] = [
+    columns[SEQUENCE_LENGTHS] = [
         [len(ids) for ids in flat["input_ids"][start:end]] for start, end in pairwise(ends)
     ]
     columns["label"] = [-1 if example.label is None else example.label for example in examples]
@@ -66,19 +70,19 @@ def sequences(rows: Rows, chosen: Sequence[int], column: str) -> list[Any]:
     """Return one token sequence an answer, in order, for the chosen rows."""
     out: list[Any] = []
     joined = lists(rows[column], chosen)
-    for ids, lengths in zip(joined, lists(rows["choice_lengths"], chosen), strict=True):
+    for ids, lengths in zip(joined, lists(rows[SEQUENCE_LENGTHS], chosen), strict=True):
         out += np.split(ids, np.cumsum(lengths)[:-1])
     return out
 
 
 def split_logits(logits: Tensor, rows: Rows, chosen: Sequence[int]) -> Sequence[Tensor]:
     """Return the logits of each chosen row, [answers, 1], of a batch's [all answers, 1]."""
-    return logits.split([len(lengths) for lengths in lists(rows["choice_lengths"], chosen)])
+    return logits.split([len(lengths) for lengths in lists(rows[SEQUENCE_LENGTHS], chosen)])
 
 
 def gold_tensors(rows: Rows, chosen: Sequence[int]) -> dict[str, Tensor]:
     """Return `label` [batch] and `choices` [batch], the number of answers of each example."""
-    counts = [len(lengths) for lengths in lists(rows["choice_lengths"], chosen)]
+    counts = [len(lengths) for lengths in lists(rows[SEQUENCE_LENGTHS], chosen)]
     return {
         "label": torch.from_numpy(ints(rows["label"], chosen)),
         "choices": torch.tensor(counts),

@@ -22,6 +22,8 @@ from xtransfer.retrieval.neighbours import nearest
 
 JsonDict = dict[str, Any]
 
+SEQUENCE_LENGTHS = "lengths"
+"""Column with the tokens of the query and of the candidate of a row."""
 WHOLE_BATCH = True
 """The loss compares every query of a batch with every candidate, so a batch cannot be divided."""
 FOUND = 20
@@ -69,7 +71,7 @@ def encode(
     ]
     columns: dict[str, list[Any]] = {
         "input_ids": [list(chain.from_iterable(ids for ids, _ in row)) for row in parts],
-        "lengths": [[len(ids) for ids, _ in row] for row in parts],
+        SEQUENCE_LENGTHS: [[len(ids) for ids, _ in row] for row in parts],
         "example": list(range(len(examples))),
         "weight": [1] * len(examples),
     }
@@ -137,14 +139,14 @@ def sequences(rows: Rows, chosen: Sequence[int], column: str) -> list[Any]:
     """Return the queries and candidates of the chosen rows, row by row."""
     out: list[Any] = []
     joined = lists(rows[column], chosen)
-    for ids, lengths in zip(joined, lists(rows["lengths"], chosen), strict=True):
+    for ids, lengths in zip(joined, lists(rows[SEQUENCE_LENGTHS], chosen), strict=True):
         out += np.split(ids, np.cumsum(lengths)[:-1])
     return out
 
 
 def split_logits(logits: Tensor, rows: Rows, chosen: Sequence[int]) -> Sequence[Tensor]:
     """Return the vectors of each chosen row, [1 or 2, hidden]."""
-    return logits.split([len(lengths) for lengths in lists(rows["lengths"], chosen)])
+    return logits.split([len(lengths) for lengths in lists(rows[SEQUENCE_LENGTHS], chosen)])
 
 
 def gold_tensors(rows: Rows, chosen: Sequence[int]) -> dict[str, Tensor]:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import html
+import sys
 from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from xtransfer.errors import XtransferError
 
 HOST = "127.0.0.1"
 NAMES = (HOST, "localhost")
@@ -33,18 +38,28 @@ class ReportServer(ThreadingHTTPServer):
         """Where the page is."""
         return f"http://{HOST}:{self.server_port}/"
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of a browser that has gone before its page came."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
 
 class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         assert isinstance(self.server, ReportServer)
-        if self.headers.get("Host", "").rpartition(":")[0] not in NAMES:
+        if self.headers.get("Host", "").partition(":")[0] not in NAMES:
             self.send_error(HTTPStatus.FORBIDDEN, "this page is for this machine only")
             return
         if self.path != "/":
             self.send_error(HTTPStatus.NOT_FOUND)
             return
-        page = self.server.render().encode()
-        self.send_response(HTTPStatus.OK)
+        status = HTTPStatus.OK
+        try:
+            page = self.server.render().encode()
+        except XtransferError as error:  # a store that is away for a while: the browser asks again
+            status = HTTPStatus.SERVICE_UNAVAILABLE
+            page = f"<!doctype html><title>xtransfer</title><p>{html.escape(str(error))}".encode()
+        self.send_response(status)
         self.send_header("Content-Type", "text/html; charset=utf-8")
         self.send_header("Content-Length", str(len(page)))
         self.send_header("Cache-Control", "no-store")

@@ -24,14 +24,12 @@ from xtransfer.store.interface import (
     name_fault,
 )
 from xtransfer.store.s3 import S3Store
+from xtransfer.store.s3_client import CREDENTIALS, refuse_credentials
 
 __all__ = ["ObjectInfo", "Store", "StoreOptions", "name_fault", "open_store"]
 
 _DEFAULTS = StoreOptions()
 _FORMS = "Use file:///absolute/folder, file://relative/folder or s3://bucket/prefix."
-_CREDENTIALS = (
-    "Give them by AWS_PROFILE, or by AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or by a role."
-)
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
 
@@ -70,7 +68,7 @@ def _open_s3(rest: str, options: StoreOptions) -> S3Store:
     # What is refused here may hold a secret, so no message repeats it.
     bucket, _, prefix = rest.partition("/")
     if ":" in bucket or "@" in bucket:
-        raise ConfigError("store s3://", "the URL carries credentials", _CREDENTIALS)
+        raise ConfigError("store s3://", "the URL carries credentials", CREDENTIALS)
     if "?" in prefix or "#" in prefix:
         raise ConfigError(
             f"store s3://{bucket}",
@@ -91,8 +89,7 @@ def _open_s3(rest: str, options: StoreOptions) -> S3Store:
 
 def _check_endpoint(url: str) -> None:
     parts = urlsplit(url)
-    if "@" in parts.netloc:
-        raise ConfigError("s3.endpoint_url", "the URL carries credentials", _CREDENTIALS)
+    refuse_credentials(url, "s3.endpoint_url")
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
         raise ConfigError(
             "s3.endpoint_url", "not the URL of a service", "Example: http://seaweedfs:8333"

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from xtransfer.errors import NotFound, StoreError
-from xtransfer.store.interface import TEMPORARY, ObjectInfo, check_name, check_prefix
+from xtransfer.store.interface import TEMPORARY, ObjectInfo, check_name, check_prefix, name_fault
 
 _COPY_BYTES = 1 << 20
 
@@ -80,7 +80,7 @@ class FolderStore:
             os.stat(self.root)  # noqa: PTH116 - raises where a parent is a file, is_dir() does not
         with disk_errors(self.root / folder):
             found = [info for info in self._walk(folder) if info.name.startswith(prefix)]
-        return iter(sorted(found))
+        return iter(sorted(info for info in found if not name_fault(info.name)))
 
     def exists(self, name: str) -> bool:
         path = self._path(name)

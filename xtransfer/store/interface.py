@@ -103,7 +103,11 @@ class Store(Protocol):
         ...
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
-        """Return the objects whose names begin with the text `prefix`, sorted by code point."""
+        """Return the objects whose names begin with the text `prefix`, sorted by code point.
+
+        What others put there under a name that `name_fault` refuses, such as the "folders" that consoles make,
+        is no object.
+        """
         ...
 
     def exists(self, name: str) -> bool:

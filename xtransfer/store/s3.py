@@ -1,4 +1,4 @@
-"""A store in S3. The only module that imports boto3, and only when such a store is used."""
+"""A store in S3. boto3 is imported (`s3_client.py`) only when such a store is used."""
 
 # ruff: noqa: D102 - `Store` describes the methods
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from xtransfer.errors import ConfigError, NotFound, StoreError
+from xtransfer.errors import NotFound, StoreError
 from xtransfer.store.folder import disk_errors, replacing
 from xtransfer.store.interface import (
     FIRST_TRIES,
@@ -21,12 +21,13 @@ from xtransfer.store.interface import (
     StoreOptions,
     check_name,
     check_prefix,
+    name_fault,
 )
 from xtransfer.store.retries import retried
-from xtransfer.store.s3_errors import explained, plain, status_of
+from xtransfer.store.s3_client import Connection, connect
+from xtransfer.store.s3_errors import about_credentials, explained, status_of
 from xtransfer.store.s3_files import get_file, put_file
 
-_CONNECTIONS = 32
 _MARK = "xtransfer-create"
 """User metadata that tells a `create` its own object from another's."""
 
@@ -44,17 +45,17 @@ class S3Store:
     prefix: str
     """Empty, or ends in "/"."""
     options: StoreOptions
-    _clients: dict[int, Any] = field(
-        default_factory=dict[int, Any], init=False, repr=False, compare=False
+    _connections: dict[int, Connection] = field(
+        default_factory=dict[int, Connection], init=False, repr=False, compare=False
     )
-    """Process id -> client: a connection must not be shared across a fork."""
+    """Process id -> connection, which must not be shared across a fork."""
     _answered: list[bool] = field(
         default_factory=lambda: [False], init=False, repr=False, compare=False
     )
     """Whether the service has answered anything."""
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_clients": {}}
+        return {**self.__dict__, "_connections": {}}
 
     @property
     def url(self) -> str:
@@ -112,10 +113,9 @@ class S3Store:
                 ObjectInfo(entry["Key"].removeprefix(self.prefix), entry["Size"])
                 for page in self._pages("list_objects_v2", start, _OBJECTS_TOKENS)
                 for entry in page.get("Contents", ())
-                if not entry["Key"].endswith("/")  # "folders" that consoles make
             ]
         # S3 sorts by UTF-8, which is by code point; some services sort folder by folder.
-        return iter(sorted(found))
+        return iter(sorted(info for info in found if not name_fault(info.name)))
 
     def exists(self, name: str) -> bool:
         key = self._key(name)
@@ -219,10 +219,10 @@ class S3Store:
         return head["Metadata"].get(_MARK) == mark
 
     def _client(self) -> Any:
-        client = self._clients.get(os.getpid())
-        if client is None:
-            client = self._clients[os.getpid()] = _connect(self.options)
-        return client
+        connection = self._connections.get(os.getpid())
+        if connection is None:
+            connection = self._connections[os.getpid()] = connect(self.options)
+        return connection.client
 
     @contextmanager
     def _errors(self, name: str) -> Iterator[None]:
@@ -233,44 +233,21 @@ class S3Store:
         try:
             yield
         except (BotoCoreError, ClientError) as error:
-            if isinstance(error, ClientError):
+            if isinstance(error, ClientError) and not about_credentials(error):
                 self._answered[0] = True
             raise self._explained(error, name, patience) from error
         self._answered[0] = True
 
     def _explained(self, error: Any, name: str, patience: StoreOptions) -> StoreError:
-        client = self._clients.get(os.getpid())
+        connection = self._connections.get(os.getpid())
         return explained(
             error,
             store=self.url,
             name=name,
-            endpoint=client.meta.endpoint_url if client else "its endpoint",
+            endpoint=connection.endpoint if connection else "its endpoint",
             attempts=self.options.attempts or (None if patience.answers else FIRST_TRIES),
         )
 
 
 _OBJECTS_TOKENS = {"NextContinuationToken": "ContinuationToken"}
 _UPLOADS_TOKENS = {"NextKeyMarker": "KeyMarker", "NextUploadIdMarker": "UploadIdMarker"}
-
-
-def _connect(options: StoreOptions) -> Any:
-    from boto3.session import Session
-    from botocore.config import Config
-
-    config = Config(
-        retries={"mode": "standard", "total_max_attempts": 1},
-        connect_timeout=options.connect_timeout_s,
-        read_timeout=options.read_timeout_s,
-        max_pool_connections=_CONNECTIONS,
-    )
-    try:
-        # A session of its own: boto3's default session is not safe among threads.
-        return Session().client(
-            "s3", endpoint_url=options.endpoint_url, region_name=options.region, config=config
-        )
-    except ValueError as error:
-        raise ConfigError(
-            "s3.endpoint_url or AWS_ENDPOINT_URL",
-            f"not the URL of a service: {plain(error)}",
-            "Example: http://seaweedfs:8333",
-        ) from None

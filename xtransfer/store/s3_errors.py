@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Any
+from urllib.parse import urlsplit
 
 from xtransfer.errors import NotFound, StoreError
 
@@ -24,21 +25,37 @@ def explained(
 
     where = f"{store}/{name}" if name else store
     service = f"the S3 service at {_redacted(endpoint)}"
+    if about_credentials(error):
+        return StoreError(where, f"no usable AWS credentials: {plain(error)}", _CREDENTIALS)
     if isinstance(error, boto.ClientError):
         return _refusal(error, store, where, service)
     if isinstance(error, boto.SSLError):
         what = f"no trusted TLS connection to {service}"
         return StoreError(where, what, "Check the address (http or https?) and AWS_CA_BUNDLE.")
-    # What has to do with credentials is raised under many names, all with one of these words.
-    if re.search("Credential|Token|SSO|Login|Profile", type(error).__name__):
-        return StoreError(where, f"no usable AWS credentials: {plain(error)}", _CREDENTIALS)
     if isinstance(error, boto.HTTPClientError | boto.ConnectionError):
         often = f"attempt {attempts} of {attempts}" if attempts else "for all of s3.give_up_after_s"
+        asked = urlsplit(str(error.kwargs.get("endpoint_url", "")))
+        if not asked.netloc.endswith(urlsplit(endpoint).netloc):  # a bucket's own address does
+            # STS, for a role's credentials, or a bucket's region.
+            service = f"{_redacted(f'{asked.scheme}://{asked.netloc}')}, which is not {service},"
         what = f"{service} cannot be reached ({type(error).__name__}, {often})"
         return StoreError(
             where, what, "Check s3.endpoint_url or AWS_ENDPOINT_URL, the network, and that it runs."
         )
     return StoreError(where, f"S3 failed: {plain(error)}")
+
+
+def about_credentials(error: Any) -> bool:
+    """Say whether a boto exception is about getting credentials, and not about the request to S3.
+
+    A role's credentials come from another service, whose refusals are ClientErrors of its own operations.
+    """
+    from botocore import exceptions as boto
+
+    if isinstance(error, boto.ClientError):
+        return error.operation_name in _GIVING_CREDENTIALS
+    # What has to do with credentials is raised under many names, all with one of these words.
+    return re.search("Credential|Token|SSO|Login|Profile", type(error).__name__) is not None
 
 
 def status_of(error: Any) -> int:
@@ -68,6 +85,11 @@ def _refusal(error: Any, store: str, where: str, service: str) -> StoreError:
     return StoreError(where, f"S3 refused: {plain(error)}")
 
 
+_GIVING_CREDENTIALS = (
+    *("AssumeRole", "AssumeRoleWithWebIdentity", "GetRoleCredentials", "CreateToken"),
+    "CreateOAuth2Token",
+)
+"""Operations of STS, IAM Identity Center and AWS sign-in that boto calls by itself."""
 _CREDENTIALS = (
     "Check AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the role of the node."
 )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 FormName = Literal["classification", "choice", "tagging", "span", "bitext", "retrieval", "mlm"]
 Format = Literal[
@@ -52,6 +53,16 @@ class Hub(Record):
     rows: Mapping[str, str] = Field(default_factory=dict[str, str])
     """Column -> how its text must begin, for a data set that keeps all languages together; the names
     of languages are put in as in `name`. Other rows are no part of the split."""
+
+    @field_validator("path")
+    @classmethod
+    def _below_the_root(cls, value: str) -> str:
+        parts = value.split("/")
+        if not all(re.fullmatch(r"[\w.-]+", part) and part.strip(".") for part in parts):
+            raise ValueError(
+                "is the name of a repository, or of a folder below the data root, such as 'facebook/xnli'"
+            )
+        return value
 
 
 class Source(Record):

@@ -11,7 +11,7 @@ feed     steps handed on while a plan is worked off
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
@@ -81,11 +81,6 @@ def catch_up(sink: Sink, plan: Plan, records: Mapping[str, Record]) -> tuple[int
 def first_line(error: Exception) -> str:
     """Return the first line of an error's text."""
     return next(iter(str(error).strip().splitlines()), "")
-
-
-def names_of(sinks: Iterable[Sink]) -> str:
-    """Return the names of some sinks, for a message."""
-    return " and ".join(sink.name for sink in sinks)
 
 
 def _need(module: str, setting: str) -> None:

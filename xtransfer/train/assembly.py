@@ -202,13 +202,12 @@ def make_head(
         dropout: None: the encoder's between layers, else 0.1.
     """
     size = 1 if form == "choice" else labels
-    if dropout is None:
-        dropout = getattr(encoder.config, "hidden_dropout_prob", 0.1)
+    usual = getattr(encoder.config, "hidden_dropout_prob", 0.1)
     return build_head(
         form,
         encoder.config.hidden_size,
         size,
-        dropout=dropout,
+        dropout=usual if dropout is None else dropout,
         seed=seed,
         number=number,
         width=word_embeddings(encoder).embedding_dim,

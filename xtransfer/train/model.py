@@ -116,7 +116,7 @@ def load_encoder(name: str, *, revision: str | None = None, dropout: float | Non
     """Load a pretrained encoder without pooling layer from a folder or, pinned, from the hub."""
     from transformers import AutoConfig, AutoModel
 
-    config = AutoConfig.from_pretrained(name, revision=revision)
+    config = AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=False)
     if dropout is not None:
         for field in DROPOUT_FIELDS:
             if hasattr(config, field):
@@ -129,9 +129,11 @@ def load_encoder(name: str, *, revision: str | None = None, dropout: float | Non
         "use_safetensors": True,
     }
     try:
-        model = AutoModel.from_pretrained(name, add_pooling_layer=False, **options)
+        model = AutoModel.from_pretrained(
+            name, add_pooling_layer=False, trust_remote_code=False, **options
+        )
     except TypeError:  # an encoder without a pooling layer does not know the option
-        model = AutoModel.from_pretrained(name, **options)
+        model = AutoModel.from_pretrained(name, trust_remote_code=False, **options)
     use_cpu_attention(model)
     return model
 
@@ -215,6 +217,7 @@ def load_text_head(head: nn.Module, name: str, *, revision: str | None = None) -
         dtype=torch.float32,
         output_loading_info=True,
         use_safetensors=True,
+        trust_remote_code=False,
     )
     parameters = dict(model.named_parameters())
     for names in _TEXT_HEADS:

@@ -1,0 +1,193 @@
+"""Where credentials come from, and services that are not what they seem: a refusal names what refused."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from xtransfer.errors import NotFound, StoreError
+from xtransfer.store import Store, StoreOptions, open_store
+
+OPTIONS = StoreOptions(attempts=1, region="us-east-1")
+NO_OBJECT = (404, {}, "<Error><Code>NoSuchKey</Code></Error>")
+
+
+class Service(ThreadingHTTPServer):
+    """Answers every request alike, and counts them."""
+
+    def __init__(self, status: int, headers: dict[str, str], body: str) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.reply = status, headers, body.encode()
+        self.requests = 0
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        assert isinstance(self.server, Service)
+        self.server.requests += 1
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        status, headers, body = self.server.reply
+        self.send_response(status)
+        for name, value in {**headers, "Content-Length": str(len(body))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    do_POST = do_PUT = do_HEAD = do_DELETE = do_GET  # noqa: N815 - names of the parent
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the parent's name
+        """Say nothing."""
+
+
+Serve = Callable[[int, dict[str, str], str], Service]
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    running: list[Service] = []
+
+    def start(status: int, headers: dict[str, str], body: str) -> Service:
+        running.append(Service(status, headers, body))
+        threading.Thread(target=running[-1].serve_forever, daemon=True).start()
+        return running[-1]
+
+    yield start
+    for server in running:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture(autouse=True)
+def _no_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+
+
+def failures(store: Store, tmp_path: Path) -> Iterator[StoreError]:
+    """Yield what every operation raises."""
+    (tmp_path / "file").write_text("x")
+    for operation in (
+        lambda: store.read("a"),
+        lambda: store.exists("a"),
+        lambda: store.create("a", b""),
+        lambda: store.list(""),
+        lambda: store.upload("a", tmp_path / "file"),
+        lambda: store.download("a", tmp_path / "target"),
+    ):
+        with pytest.raises(StoreError) as caught:
+            operation()
+        assert not isinstance(caught.value, NotFound)
+        assert pickle.loads(pickle.dumps(caught.value)).args == caught.value.args
+        yield caught.value
+
+
+def as_a_role(monkeypatch: pytest.MonkeyPatch, token: Path, sts: str) -> None:
+    """Have credentials come from STS, as pods of a service account with a role do."""
+    monkeypatch.setenv("AWS_ROLE_ARN", "arn:aws:iam::000000000000:role/xtransfer")
+    monkeypatch.setenv("AWS_ROLE_SESSION_NAME", "session")
+    monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", str(token))
+    monkeypatch.setenv("AWS_ENDPOINT_URL_STS", sts)
+
+
+def test_a_role_that_may_not_be_assumed_is_no_matter_of_the_bucket(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A trust policy that lacks the service account: the commonest mistake with roles of pods."""
+    s3 = serve(*NO_OBJECT)
+    said = "<Error><Code>AccessDenied</Code><Message>Not authorized</Message></Error>"
+    sts = serve(403, {}, f"<ErrorResponse>{said}</ErrorResponse>")
+    (tmp_path / "token").write_text("a token")
+    as_a_role(monkeypatch, tmp_path / "token", sts.url)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", s3.url)
+    for error in failures(open_store("s3://bucket/run", options=OPTIONS), tmp_path):
+        assert str(error).startswith("s3://bucket/run")
+        assert "no usable AWS credentials: An error occurred (AccessDenied)" in error.what
+        assert "AssumeRoleWithWebIdentity" in error.what
+        assert "or the role of the node" in error.next
+    assert sts.requests
+    assert not s3.requests
+
+
+def test_a_service_of_credentials_that_is_away_is_named(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    s3 = serve(*NO_OBJECT)
+    (tmp_path / "token").write_text("a token")
+    as_a_role(monkeypatch, tmp_path / "token", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", s3.url)
+    for error in failures(open_store("s3://bucket/run", options=OPTIONS), tmp_path):
+        named = f"http://127.0.0.1:9, which is not the S3 service at {s3.url}, cannot be reached"
+        assert error.what.startswith(named)
+
+
+def test_a_token_that_is_not_there_is_no_file_of_the_callers(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    as_a_role(monkeypatch, tmp_path / "absent", serve(*NO_OBJECT).url)
+    for error in failures(open_store("s3://bucket/run", options=OPTIONS), tmp_path):
+        assert str(error).startswith("s3://bucket/run")
+        assert f"no usable AWS credentials: {_RETRIEVING}: No such file" in error.what
+        assert str(tmp_path / "absent") in error.what
+
+
+@pytest.mark.parametrize(
+    ("program", "message"),
+    [
+        ("/no/such/program --with hunter2", "No such file or directory: /no/such/program"),
+        ("echo hunter2", "what its credential_process printed is no JSON"),
+    ],
+)
+def test_a_program_that_gives_no_credentials(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, program: str, message: str
+) -> None:
+    (tmp_path / "config").write_text(f"[profile a]\ncredential_process = {program}\n")
+    monkeypatch.setenv("AWS_PROFILE", "a")
+    for error in failures(open_store("s3://bucket/run", options=OPTIONS), tmp_path):
+        assert f"no usable AWS credentials: {_RETRIEVING}: {message}" in error.what
+        assert "hunter2" not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("location", "place"),
+    [
+        ({"Location": "https://user:hunter2@s3.example/x"}, " to https://s3.example,"),
+        ({"Location": "/login"}, ","),
+        ({}, ","),
+    ],
+)
+def test_a_redirect_to_no_region_is_said(
+    serve: Serve,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    location: dict[str, str],
+    place: str,
+) -> None:
+    """As of a proxy in front of a service that is to be asked by https."""
+    service = serve(301, location, "<html><body>moved</body></html>")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hunter2")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", service.url)
+    for number, error in enumerate(
+        failures(open_store("s3://bucket/run", options=OPTIONS), tmp_path), 1
+    ):
+        assert f"the service there redirects{place}" in error.what
+        assert "https instead of http?" in error.next
+        assert "hunter2" not in str(error)
+        assert service.requests == number
+
+
+_RETRIEVING = "Error when retrieving credentials from the AWS configuration"
