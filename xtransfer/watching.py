@@ -110,7 +110,7 @@ def look(
         for key, text in noted(store).items()
         if key in steps and key not in done and key not in held
     }
-    failed = tuple(failures(plan, store, notes, recorded=done))
+    failed = tuple(failures(plan, store, notes, recorded=done | dropped))
     left_s, unknown = _time_left(plan, records, placement, held, set(steps) - done, now)
     return Sight(
         experiment=plan.experiment,

@@ -184,10 +184,11 @@ def status(
 
     dropped = dropped_steps(made, records) - done
 
+    over = done | dropped
     notes = {
-        key: text for key, text in noted(opened).items() if key in made.steps and key not in done
+        key: text for key, text in noted(opened).items() if key in made.steps and key not in over
     }
-    found = {each.step.key: each for each in failures(made, opened, notes, recorded=done)}
+    found = {each.step.key: each for each in failures(made, opened, notes, recorded=over)}
     blocked = {step.key: key for key, each in found.items() for step in each.blocked}
     rows: list[dict[str, Any]] = []
     for key, step in made.steps.items():
