@@ -154,6 +154,16 @@ def test_a_wrong_price_file_is_the_users_mistake(
     assert f"{prices}: h100.currency: is required but absent" in done.err
 
 
+def test_a_deadline_without_anything_to_work_on_is_a_mistake(
+    run: Run, config: Path, url: str
+) -> None:
+    done = run("plan", config, "--store", url, "--deadline", "48")
+    assert (done.status, done.out) == (2, "")
+    assert done.err.startswith("xtransfer: --deadline: needs to know on what. Give --gpus N")
+    out = run("plan", config, "--store", url, "--deadline", "48", "--cpus", "2").out
+    assert "these CPUs: fits" in out
+
+
 def test_settings_of_the_command_line_enter_the_plan(run: Run, config: Path, url: str) -> None:
     out = run("plan", config, "--store", url, "--set", "target.seeds=[1,2,3]", "--json").out
     assert json.loads(out)["counts"]["train (target)"] == 6

@@ -48,6 +48,7 @@ def to_json(found: Estimate) -> dict[str, Any]:
             "short_gpu_hours": hours(found.fit.short_gpu_s),
         },
         "costs": [_cost(each) for each in found.costs],
+        "unpriced": list(found.unpriced),
     }
 
 

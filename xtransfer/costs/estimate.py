@@ -61,7 +61,8 @@ class Cost:
 class Fit:
     """Whether a plan fits what one may use, and by how much not."""
 
-    gpus: int
+    gpus: int | None
+    """None: on CPUs, with as many GPUs as it takes."""
     largest: float
     """GPUs that one step takes."""
     fits: bool
@@ -98,6 +99,8 @@ class Estimate:
     bound_s: float | None
     fit: Fit | None
     costs: tuple[Cost, ...] = field(default=())
+    unpriced: tuple[str, ...] = field(default=())
+    """Devices whose hours no price is given for, where prices are."""
 
     @property
     def figures(self) -> list[tuple[Duration, Group]]:
@@ -182,7 +185,14 @@ def estimate(
         bound_s=lower_bound(jobs, capacity) if asked else None,
         fit=_fit(question, jobs, capacity),
     )
-    return replace(found, costs=tuple(_costs(found, question.prices)))
+    if question.prices is None:
+        return found
+    prices = question.prices.root
+    return replace(
+        found,
+        costs=tuple(_costs(found, prices)),
+        unpriced=tuple(name for name in _devices(found) if name not in prices),
+    )
 
 
 def amounts(cost: Cost, hours_: float) -> dict[str, float]:
@@ -208,8 +218,12 @@ def _count(group: Group, duration: Duration, needs: Needs) -> None:
 
 def _fit(question: Question, jobs: list[Job], capacity: Capacity) -> Fit | None:
     """Say whether the plan fits a quota and a deadline."""
-    most = question.quota if question.quota is not None else question.gpus
-    if most is None or (question.quota is None and question.deadline_h is None):
+    if question.quota is None and question.deadline_h is None:
+        return None
+    # Where no --gpus are asked for, these are the placement's.
+    gpus = None if capacity.gpus is None else int(capacity.gpus)
+    most = question.quota if question.quota is not None else gpus
+    if most is None and capacity.cpus is None:
         return None
     schedule = simulate(jobs, replace(capacity, gpus=most))
     largest = max((job.gpus for job in jobs), default=0.0)
@@ -221,29 +235,31 @@ def _fit(question: Question, jobs: list[Job], capacity: Capacity) -> Fit | None:
     return Fit(
         gpus=most,
         largest=largest,
-        fits=makespan is not None and asked <= most and (over is None or over <= 0),
+        fits=makespan is not None
+        and (most is None or asked <= most)
+        and (over is None or over <= 0),
         makespan_s=makespan,
         over_s=over,
-        short_gpu_s=0.0 if deadline is None else max(0.0, work - most * deadline),
+        short_gpu_s=0.0 if deadline is None or most is None else max(0.0, work - most * deadline),
     )
 
 
-def _costs(found: Estimate, prices: Prices | None) -> Iterable[Cost]:
+def _costs(found: Estimate, prices: Mapping[str, Price]) -> Iterable[Cost]:
     """Yield what the GPUs cost, and the CPUs of steps without one, as far as there are prices."""
-    if prices is None:
-        return
     held = None
     if found.makespan_s is not None and found.gpus:
         held = found.makespan_s * found.gpus / HOUR
-    if found.device in prices.root and found.total.gpu_s:
-        assert found.device is not None
-        yield Cost(
-            device=found.device,
-            price=prices.root[found.device],
-            hours=found.total.gpu_s / HOUR,
-            held_hours=held,
-        )
-    if CPU in prices.root and found.total.cpu_s:
-        yield Cost(
-            device=CPU, price=prices.root[CPU], hours=found.total.cpu_s / HOUR, held_hours=None
-        )
+    for device, seconds in _devices(found).items():
+        if device in prices:
+            yield Cost(
+                device=device,
+                price=prices[device],
+                hours=seconds / HOUR,
+                held_hours=None if device == CPU else held,
+            )
+
+
+def _devices(found: Estimate) -> dict[str, float]:
+    """Return device -> seconds of it that are left, as far as they are known."""
+    seconds = {found.device: found.total.gpu_s, CPU: found.total.cpu_s}
+    return {device: value for device, value in seconds.items() if device is not None and value}
