@@ -354,6 +354,18 @@ def test_an_error_quotes_no_control_characters_and_no_more_than_a_line(
     assert len(done.err) < 2_000
 
 
+def test_ctrl_c_has_a_line_and_a_status_of_its_own(
+    run: Run, config: Path, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("xtransfer.planner.build_plan", interrupted)
+    done = run("plan", config, "--store", url)
+    assert (done.status, done.out) == (130, "")
+    assert done.err == "xtransfer: interrupted. The same command goes on from here.\n"
+
+
 def test_debug_shows_where_an_error_came_from(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["xtransfer", "plan", "absent.yaml", "--debug"])
     with pytest.raises(Exception, match="no such file"):

@@ -60,6 +60,11 @@ class Frontier:
         """Keys of the steps that are neither done, taken, failed, blocked nor pruned."""
         return [key for key in self.plan.steps if self._waits(key)]
 
+    @property
+    def unfinished(self) -> bool:
+        """Whether a step waits or is taken."""
+        return bool(self._taken) or any(self._waits(key) for key in self.plan.steps)
+
     def take(self) -> str | None:
         """Return the first step that is ready, which counts as taken from now on; None for none."""
         return self._pop(self._ready)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -107,7 +108,7 @@ def serve_report(
 
     server = ReportServer(page_maker(experiment, places, made, store, command=command), port=port)
     print(f"The report is at {server.url} until you press Ctrl-C.", file=sys.stderr, flush=True)
-    with server:
+    with server, suppress(KeyboardInterrupt):
         server.serve_forever()
 
 
