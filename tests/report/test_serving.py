@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import http.client
+import re
+import socket
 import threading
 from collections.abc import Iterator
 from itertools import count
+from typing import Any
 
 import pytest
 
+from xtransfer.errors import ConfigError, StoreError
 from xtransfer.report.serving import HOST, ReportServer
 
 
@@ -55,3 +59,77 @@ def test_a_page_from_elsewhere_cannot_read_it(server: ReportServer, host: str) -
 def test_it_listens_on_this_machine_only(server: ReportServer) -> None:
     assert server.server_address[0] == "127.0.0.1"
     assert ask(server, host=f"localhost:{server.server_port}")[0] == 200
+
+
+def test_a_port_may_go_without_saying(server: ReportServer) -> None:
+    # A browser leaves out port 80.
+    assert ask(server, host="127.0.0.1")[0] == ask(server, host="localhost")[0] == 200
+
+
+def test_a_store_that_is_away_is_told_and_asked_again(server: ReportServer) -> None:
+    render = server.render
+
+    def away() -> str:
+        raise StoreError("s3://<b>", "cannot be reached", "Wait.")
+
+    server.render = away
+    status, text, headers = ask(server)
+    assert (status, headers["Refresh"]) == (503, "7")
+    assert "s3://&lt;b&gt;: cannot be reached. Wait." in text
+    server.render = render
+    assert ask(server)[0] == 200
+
+
+def test_a_browser_that_has_gone_is_no_error(
+    server: ReportServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    errors: list[Any] = []
+    monkeypatch.setattr(server, "handle_error", lambda *_: errors.append(1))
+    asked, gone = threading.Event(), threading.Event()
+    render = server.render
+
+    def slow() -> str:
+        asked.set()
+        assert gone.wait(10)
+        return "x" * 10_000_000  # more than the sockets hold
+
+    server.render = slow
+    with socket.create_connection((HOST, server.server_port), timeout=10) as browser:
+        browser.sendall(b"GET / HTTP/1.0\r\nHost: localhost\r\n\r\n")
+        assert asked.wait(10)
+        browser.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    server.render = render
+    gone.set()
+    assert ask(server)[0] == 200  # it waits for the page before
+    assert errors == []
+
+
+def test_pages_are_rendered_one_after_the_other(server: ReportServer) -> None:
+    within, most = [0], [0]
+    ready = threading.Barrier(4)
+
+    def render() -> str:
+        within[0] += 1
+        most[0] = max(most[0], within[0])
+        threading.Event().wait(0.05)
+        within[0] -= 1
+        return "page"
+
+    server.render = render
+
+    def look() -> None:
+        ready.wait(10)
+        assert ask(server)[:2] == (200, "page")
+
+    threads = [threading.Thread(target=look) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1]
+
+
+def test_a_port_that_is_taken_is_named(server: ReportServer) -> None:
+    place = re.escape(f"--port {server.server_port}: cannot be listened on: Address already in")
+    with pytest.raises(ConfigError, match=place):
+        ReportServer(lambda: "", port=server.server_port)
