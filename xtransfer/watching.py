@@ -102,8 +102,8 @@ def look(
     now = clock()
     held = {
         key: found[-1]
-        for key, found in every_attempt(store).items()
-        if key in steps and key not in done and found[-1].live(now)
+        for key, found in every_attempt(store, steps.keys() - done).items()
+        if found[-1].live(now)
     }
     notes = {
         key: text

@@ -52,6 +52,36 @@ def test_one_look_at_a_run_under_way(run: Run, folder: Store, plan: Plan) -> Non
     assert ["commonsenseqa", "intermediate", "2", "-", "1", "-", "-"] in lines
 
 
+def test_a_record_is_read_once_however_often_the_page_is(
+    folder: Store, plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records = record_steps(folder, plan, "prepare")
+    for key in records:
+        claim(folder, key, seconds=60).end()
+    read: list[str] = []
+    whole = type(folder).read
+
+    def noted(store: Store, name: str) -> bytes:
+        read.append(name)
+        return whole(store, name)
+
+    monkeypatch.setattr(type(folder), "read", noted)
+    page = page_maker(load_experiment(TINY), Placement(), plan, folder, command="tiny.yaml")
+    first = page()
+    assert {name for name in read if name.endswith("/record.json")}
+    read.clear()
+    assert page() == first
+    assert read == []
+    # What comes and what goes is seen all the same.
+    damaged, *_ = records
+    name = f"{plan.steps[damaged].folder}/record.json"
+    folder.write(name, whole(folder, name)[:-9])
+    record_steps(folder, plan, "train")
+    trials = plan.counts()["train (intermediate)"] + plan.counts()["train (target)"]
+    now = len(records) - 1 + trials
+    assert f"{now} of {len(plan.steps)} steps recorded" in page()
+
+
 def test_the_served_page_says_how_the_run_stands(folder: Store, plan: Plan) -> None:
     experiment = load_experiment(TINY)
     page = page_maker(experiment, Placement(), plan, folder, command="tiny.yaml")

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from xtransfer.config import Experiment
     from xtransfer.placement import Placement
     from xtransfer.plan import Plan
-    from xtransfer.store import Store
+    from xtransfer.records import Record
+    from xtransfer.store import ObjectInfo, Store
     from xtransfer.watching import Sight
 
 SHOWN = 12
@@ -66,8 +67,10 @@ def watch(
     made, _ = make_plan(experiment, lenient=True, store=opened)
     console = Console(highlight=False)
 
+    known: dict[ObjectInfo, Record] = {}
+
     def now() -> Sight:
-        return look(made, opened, records_in(made, opened), places)
+        return look(made, opened, records_in(made, opened, known=known), places)
 
     sight = now()
     if console.is_terminal and not once:
@@ -119,10 +122,11 @@ def page_maker(
     from xtransfer.report.page import render_page
     from xtransfer.watching import look
 
+    read: dict[ObjectInfo, Record] = {}
     known: dict[frozenset[str], Findings] = {}
 
     def page() -> str:
-        everything = records_in(made, store)
+        everything = records_in(made, store, known=read)
         own = {key: record for key, record in everything.items() if key in made.steps}
         if (keys := frozenset(own)) not in known:  # else only the progress is new
             known.clear()
