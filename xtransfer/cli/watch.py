@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 SHOWN = 12
 """Steps at work, and failures, that are named at once."""
+WIDEST = 10_000
+"""Columns of what is printed where there is no terminal."""
 
 
 def watch(
@@ -66,6 +68,8 @@ def watch(
     opened = open_at(places)
     made, _ = make_plan(experiment, lenient=True, store=opened)
     console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = WIDEST  # nothing is cut of what is read by a program, or later
 
     known: dict[ObjectInfo, Record] = {}
 
@@ -152,10 +156,10 @@ def _drawn(sight: Sight, *, bar: bool = True) -> RenderableType:
         + (f", {left}" * bool(left))
     )
     table = Table(box=None, pad_edge=False)
-    for name in ("sweep", "phase"):
-        table.add_column(name, no_wrap=True)
+    for name in ("sweep", "phase"):  # on a narrow terminal these give way, never the numbers
+        table.add_column(name)
     for name in ("steps", "recorded", "at work", "failed", "blocked"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     for each in sight.sweeps:
         counts = (each.steps, each.recorded, each.running, each.failed, each.blocked)
         table.add_row(Text(each.name), each.phase, *(str(count or "-") for count in counts))
