@@ -16,6 +16,7 @@ def to_json(found: Estimate) -> dict[str, Any]:
         "recorded": found.recorded,
         "device": found.device,
         "early_stopping": "ignored: times of trials are upper bounds",
+        "pruning": {"pairs": found.pairs, "left_out": found.left_out},
         "complete": not found.total.unknown,
         "phases": {name: _group(group) for name, group in found.phases.items()},
         "left": _group(found.total),

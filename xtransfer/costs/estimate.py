@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field, replace
 
 from xtransfer.costs.amounts import data_sizes
@@ -13,6 +14,7 @@ from xtransfer.costs.schedule import Capacity, Job, critical_path, lower_bound, 
 from xtransfer.costs.tables import Price, Prices, SpeedTable
 from xtransfer.placement import Placement
 from xtransfer.plan import INLINE, Plan
+from xtransfer.pruning.gates import gates_of
 from xtransfer.records import Record
 
 HOUR = 3600.0
@@ -99,6 +101,10 @@ class Estimate:
     bound_s: float | None
     fit: Fit | None
     costs: tuple[Cost, ...] = field(default=())
+    pairs: int = 0
+    """Pairs of intermediate and target task that pruning has yet to compare, all of which are counted ..."""
+    left_out: int = 0
+    """... and how many of them it will leave out."""
     unpriced: tuple[str, ...] = field(default=())
     """Devices whose hours no price is given for, where prices are."""
 
@@ -148,10 +154,17 @@ def estimate(
     for step in left:
         for group in (phases.setdefault(step.phase, Group()), total):
             _count(group, durations[step.key], needs[step.key])
+    gates = gates_of(plan.gates)
     jobs = [
         Job(
             key=step.key,
-            parents=tuple(key for key in dict.fromkeys(step.inputs.values()) if key in needs),
+            parents=tuple(
+                key
+                for key in dict.fromkeys(
+                    (*step.inputs.values(), *(gate.prune for gate in gates.get(step.key, ())))
+                )
+                if key in needs
+            ),
             seconds=durations[step.key].seconds or 0.0,
             gpus=needs[step.key].gpus,
             cpus=needs[step.key].cpus,
@@ -168,6 +181,7 @@ def estimate(
     schedule = simulate(jobs, capacity) if asked else None
     critical_s, critical = critical_path(jobs)
     trials = [key for key, step in plan.steps.items() if step.kind == "train"]
+    pairs, left_out = _pruning(plan, needs.keys())
     found = Estimate(
         trials=len(trials),
         trials_recorded=sum(key in records for key in trials),
@@ -184,6 +198,8 @@ def estimate(
         makespan_s=None if schedule is None else schedule.makespan,
         bound_s=lower_bound(jobs, capacity) if asked else None,
         fit=_fit(question, jobs, capacity),
+        pairs=pairs,
+        left_out=left_out,
     )
     if question.prices is None:
         return found
@@ -204,6 +220,13 @@ def amounts(cost: Cost, hours_: float) -> dict[str, float]:
 def hours(seconds: float | None) -> float | None:
     """Return seconds as hours."""
     return None if seconds is None else round(seconds / HOUR, 3)
+
+
+def _pruning(plan: Plan, left: Set[str]) -> tuple[int, int]:
+    """Return how many pairs prune steps that are left have yet to compare, and will leave out."""
+    pairs = Counter(gate.prune for gate in plan.gates if gate.prune in left)
+    kept = sum(min(count, plan.steps[prune].spec["keep"]) for prune, count in pairs.items())
+    return pairs.total(), pairs.total() - kept
 
 
 def _count(group: Group, duration: Duration, needs: Needs) -> None:

@@ -87,6 +87,11 @@ def summary_lines(found: Estimate) -> Iterator[str]:
         f"trials: {found.trials}, of which {found.trials_recorded} are recorded; "
         "early stopping is ignored, so that their hours are upper bounds"
     )
+    if found.left_out:
+        yield (
+            f"pruning will leave out {found.left_out} of {found.pairs} pairs of intermediate and target "
+            "task; the hours are those of all"
+        )
     least = "at least " if found.total.unknown else ""
     yield f"critical path: {least}{_time(found.critical_s)} in {len(found.critical)} steps"
     if found.bound_s is not None:
