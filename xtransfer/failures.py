@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from xtransfer.errors import NotFound
 from xtransfer.leases import attempts
-from xtransfer.plan import Plan, Step
+from xtransfer.plan import Plan, Step, lost_need
 from xtransfer.pruning.gates import gates_of
 from xtransfer.store import Store
 
@@ -130,9 +130,9 @@ def blocked_by(
     while len(culprits) > before:  # parents come first, but for what prunes a step
         before = len(culprits)
         for key, needed in needs.items():
-            culprit = next((culprits[need] for need in needed if need in culprits), None)
-            if culprit is not None:
-                culprits.setdefault(key, culprit)
+            need = lost_need(plan.steps[key], needed, culprits)
+            if need is not None:
+                culprits.setdefault(key, culprits[need])
     found: dict[str, list[str]] = {key: [] for key in failed}
     for key in needs:
         if key in culprits and key not in failed:
