@@ -154,6 +154,16 @@ def test_a_wrong_price_file_is_the_users_mistake(
     assert f"{prices}: h100.currency: is required but absent" in done.err
 
 
+def test_a_deadline_without_anything_to_work_on_is_a_mistake(
+    run: Run, config: Path, url: str
+) -> None:
+    done = run("plan", config, "--store", url, "--deadline", "48")
+    assert (done.status, done.out) == (2, "")
+    assert done.err.startswith("xtransfer: --deadline: needs to know on what. Give --gpus N")
+    out = run("plan", config, "--store", url, "--deadline", "48", "--cpus", "2").out
+    assert "these CPUs: fits" in out
+
+
 def test_settings_of_the_command_line_enter_the_plan(run: Run, config: Path, url: str) -> None:
     out = run("plan", config, "--store", url, "--set", "target.seeds=[1,2,3]", "--json").out
     assert json.loads(out)["counts"]["train (target)"] == 6
@@ -342,6 +352,18 @@ def test_an_error_quotes_no_control_characters_and_no_more_than_a_line(
     assert done.status == 1
     assert "\x1b" not in done.err
     assert len(done.err) < 2_000
+
+
+def test_ctrl_c_has_a_line_and_a_status_of_its_own(
+    run: Run, config: Path, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("xtransfer.planner.build_plan", interrupted)
+    done = run("plan", config, "--store", url)
+    assert (done.status, done.out) == (130, "")
+    assert done.err == "xtransfer: interrupted. The same command goes on from here.\n"
 
 
 def test_debug_shows_where_an_error_came_from(monkeypatch: pytest.MonkeyPatch) -> None:

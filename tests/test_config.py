@@ -104,6 +104,8 @@ def test_the_placements_of_the_repository_are_good(path: Path) -> None:
             "target.overrides.xnli.epoch=3",
             "target.overrides.xnli.epoch: unknown key 'epoch'. Did you mean 'epochs'?",
         ),
+        ("target.overrides.mnli.epochs=3", "target.overrides: 'mnli' is no target, only what some"),
+        ("intermediate.overrides.xnli.epochs=3", "intermediate.overrides: 'xnli' cannot"),
         ("data.holdout.squad=3", "data.holdout: no task 'squad'."),
         ("data.files.mnl.train=[a]", "data.files: no task 'mnl'. Did you mean 'mnli'?"),
         ("data.limits.tasks.mnl.train=3", "data.limits.tasks: no task 'mnl'."),

@@ -4,6 +4,7 @@ import random
 
 import pytest
 
+from xtransfer.failures import blocked_by
 from xtransfer.frontier import Frontier
 from xtransfer.plan import Plan, Step
 
@@ -103,3 +104,44 @@ def test_any_course_of_events_comes_to_the_state_that_a_scan_of_the_plan_finds(s
         lost = set(item.inputs.values()) & (found.failed.keys() | found.blocked.keys())
         if lost - found.done:
             assert key in {*found.done, *found.failed, *found.blocked, *taken}
+
+
+def selection(incomplete: str, *trials: Step, **devs: Step) -> Step:
+    inputs = {f"trial-{at:03d}": trial.key for at, trial in enumerate(trials)}
+    inputs |= {name.replace("_", "-"): dev.key for name, dev in devs.items()}
+    spec = {"incomplete": incomplete} if incomplete == "allow" else {}
+    return Step(kind="select", name="choice", spec=spec, inputs=inputs, phase="target")
+
+
+@pytest.mark.parametrize("incomplete", ["allow", "refuse"])
+def test_a_selection_that_takes_a_grid_as_it_is_does_without_what_failed(incomplete: str) -> None:
+    choice = selection(incomplete, A, B)
+    plan = plan_of(A, B, choice, step("last", choice))
+    found = frontier(plan)
+    found.take()
+    found.take()
+    found.fail(A.key, "diverged")
+    assert found.take_choice() is None  # the other trial is at work
+    found.finish(B.key)
+    assert found.take_choice() == (choice.key if incomplete == "allow" else None)
+    assert bool(found.blocked) == (incomplete == "refuse")
+    waiting = blocked_by(plan, {A.key}, recorded={B.key})[A.key]
+    assert set(waiting) == set(found.blocked)
+
+
+def test_a_selection_without_any_trial_is_blocked() -> None:
+    # The second trial is there, and what judges it is not.
+    judge = step("judge", B, kind="evaluate")
+    choice = selection("allow", A, B, dev_000=step("other", A, kind="evaluate"), dev_001=judge)
+    plan = plan_of(A, B, plan_step := step("other", A, kind="evaluate"), judge, choice)
+    found = frontier(plan)
+    for _ in range(2):
+        found.take()
+    found.fail(A.key, "diverged")
+    assert found.blocked == {plan_step.key: A.key}
+    found.finish(B.key)
+    assert found.take() == judge.key
+    found.fail(judge.key, "no file")
+    assert choice.key in found.blocked
+    waiting = blocked_by(plan, {A.key, judge.key}, recorded={B.key})
+    assert sorted(key for keys in waiting.values() for key in keys) == sorted(found.blocked)

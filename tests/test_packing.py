@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 from pydantic import ValidationError
 
@@ -14,6 +16,7 @@ from xtransfer.plan import Plan, Step
 from xtransfer.planner import build_plan
 from xtransfer.report.costs import held_by
 from xtransfer.settings import read_settings
+from xtransfer.tasks import TASKS
 
 
 def plan_of(encoder: str, *more: str) -> Plan:
@@ -67,6 +70,12 @@ def test_longer_inputs_several_choices_and_smaller_bites_count() -> None:
         name: bytes_of(trial(plan, name), plan.steps, whole)
         for name in ("mnli", "squad_v1", "commonsenseqa")
     }
+    about = TASKS["commonsenseqa"].model_dump(mode="json", exclude_defaults=True)
+    eight = {**about, "name": "wide", "labels": [*"ABCDEFGH"]}
+    wider = plan_of(
+        "xlm-roberta-large", f"tasks=[{json.dumps(eight)}]", "intermediate.tasks=[wide]"
+    )
+    assert bytes_of(trial(wider, "wide"), wider.steps, whole) > found["commonsenseqa"]  # type: ignore[operator]
     smaller = bytes_of(trial(plan, "mnli"), plan.steps, placed(80, micro_batch=2).train)
     assert smaller is not None
     assert all(each is not None and each > smaller for each in found.values())

@@ -569,6 +569,7 @@ def test_an_oracle_scores_every_trial_on_the_targets_own_dev_sets(tmp_path: Path
         ("target.rules={xquad: target_dev}", "target.rules.xquad: 'xquad' has one labelled split"),
         ("intermediate.rule=target_dev", "an intermediate task has no target"),
         ("target.rules={panx: best_dev}", "'panx' is not among target.tasks"),
+        ("intermediate.select_per_seed=true", "is a setting of targets"),
         ("target.rule=luck", "luck"),
     ],
 )

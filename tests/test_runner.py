@@ -1,13 +1,19 @@
-"""What a driver finds when it begins."""
+"""What a driver finds when it begins, and how it ends."""
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
+from ray import tune
+from rich.console import Console
 
 from tests.small import small_bench
-from xtransfer.runner import recorded
+from xtransfer import runner
+from xtransfer.progress import ProgressBoard
+from xtransfer.runner import recorded, run_plan
 
 
 def test_damage_is_told_from_what_is_not_done_without_a_look_at_each_step(
@@ -25,3 +31,31 @@ def test_damage_is_told_from_what_is_not_done_without_a_look_at_each_step(
     monkeypatch.setattr(type(store), "exists", lambda _, name: asked.append(name))
     assert recorded(plan, store) == (done - {damaged}, {damaged})
     assert asked == []
+
+
+class Ends:
+    """A tuner that ends at once: by Ctrl-C, or with all steps given out and done."""
+
+    interrupted = True
+
+    def __init__(self, *_: Any, tune_config: Any, **__: Any) -> None:
+        self.searcher = tune_config.search_alg
+
+    def fit(self) -> None:
+        while not self.interrupted and isinstance(found := self.searcher.suggest("one"), dict):
+            self.searcher.on_trial_complete("one", {"finished": True, "key": found["key"]})
+
+
+def test_a_run_that_tune_has_ended_by_ctrl_c_is_interrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench, _ = small_bench(tmp_path, {})
+    monkeypatch.setattr(tune, "Tuner", Ends)
+    monkeypatch.setattr(runner, "ray_session", lambda _: nullcontext())
+    board = ProgressBoard(bench.plan, Console(quiet=True))
+    with pytest.raises(KeyboardInterrupt):
+        run_plan(bench.plan, bench.store, bench.placement, board)
+    # A selection without records fails, which is no interruption.
+    monkeypatch.setattr(Ends, "interrupted", False)
+    summary = run_plan(bench.plan, bench.store, bench.placement, board)
+    assert len(summary.failed) == len(summary.blocked) == 1

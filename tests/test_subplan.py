@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.prints import FakePrints
 from xtransfer import cli
 from xtransfer.config import load_experiment
 from xtransfer.errors import ConfigError
@@ -51,6 +52,43 @@ def test_a_sweep_has_its_trials_its_choice_and_their_parents(plan: Plan) -> None
     one = part_named(plan, "target:xnli after baseline")
     assert kinds(one)["train (target)"] == 1
     assert "train (intermediate)" not in kinds(one)
+
+
+SHARED = """
+name: shared
+encoder: encoder
+intermediate:
+  tasks: [mnli]
+  seeds: [1, 2]
+  learning_rates: [1e-5]
+  overrides:
+    all: {epochs: 2, batch_size: 24, max_length: 128}
+target:
+  tasks: [xquad, mlqa, xnli, tatoeba]
+  seeds: [1]
+  learning_rates: [1e-5]
+  overrides:
+    all: {epochs: 2, batch_size: 24, max_length: 128}
+  languages: {xquad: [en], mlqa: [en], xnli: [en], tatoeba: [de]}
+"""
+
+
+def test_a_target_that_shares_its_trials_has_its_sweeps_all_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "shared.yaml"
+    path.write_text(SHARED, encoding="utf-8")
+    plan = build_plan(load_experiment(path), FakePrints())
+    sweeps = {step.sweep for step in plan.steps.values() if step.kind == "train"}
+    assert sweeps == {"mnli", "xquad after baseline", "xquad after mnli", "xnli after mnli"}
+    for name in ("", " after baseline", " after mnli"):
+        one, other = (part_named(plan, f"target:{target}{name}") for target in ("xquad", "mlqa"))
+        assert set(one.steps) == set(other.steps)
+        assert kinds(one)["train (target)"] == (1 if name else 2)
+    # XNLI trains on MNLI, here just as the intermediate phase does; of that only its own seed is needed.
+    found = part_named(plan, "target:xnli after baseline")
+    assert [step.spec["seed"] for step in found.steps.values() if step.kind == "train"] == [1]
+    assert kinds(part_named(plan, "target:xnli"))["train (target)"] == 1
+    with pytest.raises(ConfigError, match="no target sweep"):
+        part_named(plan, "target:tatoeba")
 
 
 @pytest.mark.parametrize("kind", ["train", "select"])

@@ -200,7 +200,8 @@ def _base(
     """Return where the base encoder of a record's lineage is: (folder or hub name, revision)."""
     at = record
     while at.kind != "pretrain":
-        parent = at.inputs.get("start") or at.inputs.get("trial-000")
+        # Of a selection the chosen one: the first trial may have failed.
+        parent = at.inputs.get("start") or at.result.get("chosen") or at.inputs.get("trial-000")
         if parent is None:
             break
         at = find(store, parent)

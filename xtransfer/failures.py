@@ -17,7 +17,8 @@ from dataclasses import dataclass
 
 from xtransfer.errors import NotFound
 from xtransfer.leases import attempts
-from xtransfer.plan import Plan, Step
+from xtransfer.plan import Plan, Step, lost_need
+from xtransfer.pruning.gates import gates_of
 from xtransfer.store import Store
 
 FAILURES = "failures"
@@ -87,7 +88,10 @@ def forget(store: Store, keys: Iterable[str]) -> None:
 def failures(
     plan: Plan, store: Store, failed: Mapping[str, str], *, recorded: Collection[str]
 ) -> list[Failure]:
-    """Return all there is to know of the steps `failed` (key -> error), in the order of the plan."""
+    """Return all there is to know of the steps `failed` (key -> error), in the order of the plan.
+
+    `recorded`: keys of the steps that wait for nothing, those that are pruned included.
+    """
     waiting = blocked_by(plan, failed, recorded=recorded)
 
     def look(key: str) -> Failure:
@@ -108,14 +112,31 @@ def failures(
 def blocked_by(
     plan: Plan, failed: Collection[str], *, recorded: Collection[str] = ()
 ) -> dict[str, list[str]]:
-    """Return, for each failed step, the keys of those that wait for it; each key is under one step."""
+    """Return, for each failed step, the keys of those that wait for it; each key is under one step.
+
+    Args:
+        plan: the whole plan.
+        failed: keys.
+        recorded: keys of the steps that wait for nothing, those that are pruned included.
+    """
+    gates = gates_of(plan.gates)
+    needs = {
+        key: (*step.inputs.values(), *(gate.prune for gate in gates.get(key, ())))
+        for key, step in plan.steps.items()
+        if key not in recorded
+    }
     culprits = {key: key for key in failed}
+    before = -1
+    while len(culprits) > before:  # parents come first, but for what prunes a step
+        before = len(culprits)
+        for key, needed in needs.items():
+            need = lost_need(plan.steps[key], needed, culprits)
+            if need is not None:
+                culprits.setdefault(key, culprits[need])
     found: dict[str, list[str]] = {key: [] for key in failed}
-    for key, step in plan.steps.items():  # parents come first
-        culprit = next((culprits[p] for p in step.inputs.values() if p in culprits), None)
-        if culprit is not None and key not in failed and key not in recorded:
-            culprits[key] = culprit
-            found[culprit].append(key)
+    for key in needs:
+        if key in culprits and key not in failed:
+            found[culprits[key]].append(key)
     return found
 
 

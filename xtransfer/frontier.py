@@ -6,16 +6,18 @@ An event costs as much as the steps that hang on it, however large the plan is.
 from __future__ import annotations
 
 import heapq
+from collections import ChainMap
 from collections.abc import Callable, Collection, Iterable
 
-from xtransfer.plan import INLINE, Plan
+from xtransfer.plan import INLINE, Plan, alternatives, lost_need
 from xtransfer.pruning.gates import gates_of, is_dropped
 
 
 class Frontier:
     """Follows a plan: a step is ready once all that it needs is done.
 
-    It needs its parents, what may yet prune it, and remoter ancestors that it has found damaged.
+    It needs its parents, what may yet prune it, and remoter ancestors that it has found damaged. A selection
+    that takes a grid as it is does without the trials that have failed or are blocked.
 
     Args:
         plan: the whole plan.
@@ -51,6 +53,12 @@ class Frontier:
             self._needs[key] = gates.union(step.inputs.values())
             for parent in self._needs[key]:
                 self._children.setdefault(parent, []).append(key)
+        self._spared = {
+            key: set[str]().union(*trials)
+            for key, step in plan.steps.items()
+            if (trials := alternatives(step))
+        }
+        """Key of a selection -> the parents of which it needs some."""
         self._open = {key: needs - self.done for key, needs in self._needs.items()}
         for key in plan.steps:
             self._place_step(key)
@@ -59,6 +67,11 @@ class Frontier:
     def waiting(self) -> list[str]:
         """Keys of the steps that are neither done, taken, failed, blocked nor pruned."""
         return [key for key in self.plan.steps if self._waits(key)]
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether a step waits or is taken."""
+        return bool(self._taken) or any(self._waits(key) for key in self.plan.steps)
 
     def take(self) -> str | None:
         """Return the first step that is ready, which counts as taken from now on; None for none."""
@@ -129,19 +142,24 @@ class Frontier:
                 self.blocked[key] = culprit
                 self.changed(key, "blocked", self.failed[culprit])
                 entries += self._children.get(key, ())
-            elif not self._open[key] and key not in self._queued:
+            elif not self._awaits(key) and key not in self._queued:
                 self._queued.add(key)
                 queue = self._choices if self.plan.steps[key].kind in INLINE else self._ready
                 heapq.heappush(queue, (self._place[key], key))
 
     def _culprit(self, key: str) -> str | None:
         """Return the failed step because of which a step can never run."""
-        for need in self._open[key]:
-            if need in self.failed:
-                return need
-            if need in self.blocked:
-                return self.blocked[need]
-        return None
+        lost = ChainMap(self.blocked, self.failed)
+        need = lost_need(self.plan.steps[key], self._open[key], lost)
+        return self.blocked.get(need, need) if need else None
+
+    def _awaits(self, key: str) -> bool:
+        """Say whether anything is yet to come that a step needs."""
+        spared = self._spared.get(key, ())
+        return any(
+            need not in spared or not (need in self.failed or need in self.blocked)
+            for need in self._open[key]
+        )
 
     def _waits(self, key: str) -> bool:
         return not (
@@ -157,7 +175,7 @@ class Frontier:
             _, key = heapq.heappop(queue)
             self._queued.discard(key)
             # It may have been done or pruned since, or something that it needs undone.
-            if self._waits(key) and not self._open[key]:
+            if self._waits(key) and not self._awaits(key):
                 self._taken.add(key)
                 return key
         return None

@@ -22,7 +22,7 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -202,9 +202,10 @@ def attempts(store: Store, key: str) -> list[Attempt]:
     return [attempt for attempt in found if attempt is not None]
 
 
-def every_attempt(store: Store) -> dict[str, list[Attempt]]:
-    """Return step key -> all attempts at it, in order."""
+def every_attempt(store: Store, keys: Container[str] | None = None) -> dict[str, list[Attempt]]:
+    """Return step key -> all attempts at it, in order; `keys`: of the steps that are wanted, None: all."""
     names = [info.name for info in store.list(f"{LEASES}/")]
+    names = [name for name in names if keys is None or name.split("/")[1] in keys]
     with ThreadPoolExecutor(_THREADS) as pool:
         found = list(pool.map(lambda name: _read(store, name, name.split("/")[1]), names))
     every: dict[str, list[Attempt]] = {}

@@ -97,6 +97,8 @@ def bytes_of(step: Step, steps: Mapping[str, Step], train: TrainResources) -> in
     for part in step.spec["parts"]:
         cut = None if part["form"] in UNCUT else train.micro_batch
         inputs = SEQUENCES.get(part["form"], 1)
+        if part["form"] == "choice":  # an own task may have more answers than those of the study
+            inputs = max(inputs, len(part["labels"] or ()))
         sequences = max(sequences, inputs * min(step.spec["batch_size"], cut or math.inf))
     if step.spec["text"] is not None:
         sequences = max(sequences, step.spec["batch_size"])

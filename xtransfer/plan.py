@@ -12,7 +12,7 @@ A step's key hashes what is computed: its kind and version, its specification an
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -79,6 +79,37 @@ class Step:
     def folder(self) -> str:
         """Where the step's record and files are in the store."""
         return f"{self.kind}/{self.name}-{self.key}"
+
+
+def alternatives(step: Step) -> list[set[str]]:
+    """Return what each trial is to a selection that takes a grid as it is: the keys of it and of what judges it.
+
+    Any one of them will do. Empty for a step that needs all its parents.
+    """
+    if step.kind != "select" or step.spec.get("incomplete") != "allow":
+        return []
+    return [
+        {key, step.inputs.get(role.replace("trial-", "dev-"), key)}
+        for role, key in step.inputs.items()
+        if role.startswith("trial-")
+    ]
+
+
+def lost_need(step: Step, needs: Iterable[str], lost: Container[str]) -> str | None:
+    """Return a lost step for want of which `step` can never run, None while it can.
+
+    Args:
+        step: that waits.
+        needs: keys of the steps that it waits for.
+        lost: keys of the steps that have failed or are blocked.
+    """
+    trials = alternatives(step)
+    spared = set[str]().union(*trials)
+    for need in needs:
+        if need in lost and need not in spared:
+            return need
+    gone = [next((key for key in sorted(each) if key in lost), None) for each in trials]
+    return gone[0] if gone and all(gone) else None
 
 
 @dataclass(frozen=True, kw_only=True)

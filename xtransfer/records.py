@@ -14,7 +14,7 @@ import hashlib
 import json
 import re
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from xtransfer.errors import ConfigError, IntegrityError, NotFound, StoreError, XtransferError
 from xtransfer.identity import canonical_json, key_of
 from xtransfer.outputs import OutputFile, check_listed, delete_files, safe_name, upload_files
-from xtransfer.store import Store
+from xtransfer.store import ObjectInfo, Store
 
 _RECORD = "record.json"
 _THREADS = 8
@@ -154,6 +154,7 @@ def load_records(
     kinds: Iterable[str],
     *,
     damaged: Callable[[IntegrityError], None] | None = None,
+    known: MutableMapping[ObjectInfo, Record] | None = None,
 ) -> dict[str, Record]:
     """Return all records of these kinds by key, in the order of the kinds and then of names.
 
@@ -163,12 +164,17 @@ def load_records(
         damaged: takes what is wrong with a record that cannot be read, or that names objects which
             the listing lacks or shows with another size; such records are left out. None: the first
             that cannot be read raises, and the listing is not looked at.
+        known: records that were read before, which are not read again while they are listed as they
+            were, and to which the others are added: for who looks again and again.
     """
     sizes = {info.name: info.size for kind in kinds for info in store.list(f"{kind}/")}
 
+    known = {} if known is None else known
+
     def read(name: str) -> Record | None:
         try:
-            record = _read(store, name)
+            at = ObjectInfo(name, sizes[name])
+            record = known.get(at) or _read(store, name)
             if record is not None and damaged is not None:
                 for file in record.files:
                     check_listed(store, file, sizes)
@@ -177,6 +183,8 @@ def load_records(
                 raise
             damaged(error)
             return None
+        if record is not None:
+            known[at] = record
         return record
 
     with ThreadPoolExecutor(_THREADS) as pool:

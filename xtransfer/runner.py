@@ -79,6 +79,9 @@ def run_plan(plan: Plan, store: Store, placement: Placement, board: Board) -> Su
     """Do every step of the plan that has no record, and return how it went.
 
     A step whose parent failed is blocked; the rest goes on.
+
+    Raises:
+        KeyboardInterrupt: by Ctrl-C, and by SIGTERM.
     """
     for prefix in (SCRATCH, RAY):
         remove_orphans(prefix)
@@ -207,6 +210,8 @@ def _tune(
         raise XtransferError(
             "ray", str(error).splitlines()[0], "What is recorded is safe: the same command goes on."
         ) from error
+    if frontier.unfinished and not searcher.ending:
+        raise KeyboardInterrupt  # Tune ends its run on Ctrl-C, and says so to nobody
     return frontier
 
 

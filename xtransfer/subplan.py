@@ -50,9 +50,16 @@ def sweep_of(plan: Plan, phase: str, name: str) -> Plan:
         ConfigError: no sweep of that name.
     """
     trials = [s for s in plan.steps.values() if s.kind == "train" and s.phase == phase]
-    names = sorted({step.sweep for step in trials})
+    chosen = _chosen_for(plan) if phase == "target" else {}
+    names = sorted({step.sweep for step in trials} | set(chosen))
     keys = {step.key for step in trials if name in (step.sweep, step.sweep.split(" after ")[0])}
-    if not keys:
+    shared = {
+        key
+        for sweep, found in chosen.items()
+        if name in (sweep, sweep.split(" after ")[0])
+        for key in found
+    }
+    if not keys | shared:
         near = did_you_mean(name, {n for full in names for n in (full, full.split(" after ")[0])})
         raise ConfigError(
             name, f"no {phase} sweep of that name", near or f"There are: {', '.join(names)}."
@@ -62,7 +69,7 @@ def sweep_of(plan: Plan, phase: str, name: str) -> Plan:
         for step in plan.steps.values()
         if step.kind == "select" and keys & set(step.inputs.values())
     ]
-    return part(plan, [*keys, *choices])
+    return part(plan, [*keys, *choices, *shared])
 
 
 def evaluation_of(plan: Plan, model: str) -> Plan:
@@ -97,6 +104,20 @@ def evaluation_of(plan: Plan, model: str) -> Plan:
             "Give the key of a trial, a selection or the encoder.",
         )
     return part(plan, keys)
+
+
+def _chosen_for(plan: Plan) -> dict[str, set[str]]:
+    """Return target sweep -> keys of the selections that its target is scored with.
+
+    A trial that is the same for two targets (MLQA and XQuAD both train on SQuAD), or in both phases, is one
+    step, and that names the first sweep alone: the others are found by what they come to.
+    """
+    found: dict[str, set[str]] = {}
+    for cell in plan.cells:
+        model = plan.steps[cell.key].inputs.get("model", "")
+        if plan.tasks[cell.target].stages and model and plan.steps[model].kind == "select":
+            found.setdefault(f"{cell.target} after {cell.intermediate}", set()).add(model)
+    return found
 
 
 def part(plan: Plan, keys: Iterable[str]) -> Plan:

@@ -102,15 +102,15 @@ def look(
     now = clock()
     held = {
         key: found[-1]
-        for key, found in every_attempt(store).items()
-        if key in steps and key not in done and found[-1].live(now)
+        for key, found in every_attempt(store, steps.keys() - done).items()
+        if found[-1].live(now)
     }
     notes = {
         key: text
         for key, text in noted(store).items()
         if key in steps and key not in done and key not in held
     }
-    failed = tuple(failures(plan, store, notes, recorded=done))
+    failed = tuple(failures(plan, store, notes, recorded=done | dropped))
     left_s, unknown = _time_left(plan, records, placement, held, set(steps) - done, now)
     return Sight(
         experiment=plan.experiment,

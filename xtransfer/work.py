@@ -11,7 +11,7 @@ from xtransfer.encoder import encoder_place, load_tokenizer, longest_input, voca
 from xtransfer.folders import temporary_folder
 from xtransfer.plan import Step
 from xtransfer.pruning.rule import best
-from xtransfer.records import Done, Record
+from xtransfer.records import Done, Record, record_name
 from xtransfer.results import learning_rate_of
 from xtransfer.selection import mean_scores, select
 from xtransfer.workbench import Workbench
@@ -75,8 +75,13 @@ def _train(step: Step, bench: Workbench, folder: Path) -> Done:
 def _select(step: Step, bench: Workbench, _: Path) -> Done:
     spec = step.spec
     candidates: list[dict[str, Any]] = []
+    lacking: list[str] = []
     for role, key in step.inputs.items():
         if not role.startswith("trial-"):
+            continue
+        judge = step.inputs.get(role.replace("trial-", "dev-"))
+        if spec.get("incomplete") == "allow" and not _all_recorded(bench, key, judge):
+            lacking.append(key)
             continue
         record = bench.record(key)
         candidate = {
@@ -89,7 +94,6 @@ def _select(step: Step, bench: Workbench, _: Path) -> Done:
             **({"rung": record.result["stopped_at"]} if "stopped_at" in record.result else {}),
             **({"suggested": True} if record.spec["learning_rate"] is None else {}),
         }
-        judge = step.inputs.get(role.replace("trial-", "dev-"))
         if judge is not None:
             own = candidate["score"]
             candidate |= {"score": _mean_score(bench.record(judge)), "own_dev": own, "judge": judge}
@@ -109,10 +113,17 @@ def _select(step: Step, bench: Workbench, _: Path) -> Done:
             "score": chosen["score"],
             "split": spec["split"],
             "candidates": candidates,
+            **({"lacking": lacking} if lacking else {}),
             **means,
             **_kept(chosen),
         }
     )
+
+
+def _all_recorded(bench: Workbench, *keys: str | None) -> bool:
+    """Say whether each of these steps, where it is one, has a record, damaged or not."""
+    steps = [bench.plan.steps[key] for key in keys if key is not None]
+    return all(bench.store.exists(record_name(step.folder)) for step in steps)
 
 
 def _mean_score(record: Record) -> float:

@@ -1,19 +1,22 @@
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from tests.command import Run
 from tests.recorded import record_steps
 from xtransfer.cli.options import make_plan
-from xtransfer.cli.watch import page_maker
+from xtransfer.cli.watch import _drawn, page_maker
 from xtransfer.config import load_experiment
 from xtransfer.failures import note_failure
 from xtransfer.leases import claim
 from xtransfer.placement import Placement
 from xtransfer.plan import Plan
 from xtransfer.store import Store, open_store
+from xtransfer.watching import look
 
 TINY = Path(__file__).parents[1] / "integration" / "tiny.yaml"
 
@@ -50,6 +53,53 @@ def test_one_look_at_a_run_under_way(run: Run, folder: Store, plan: Plan) -> Non
     assert f"at work  {trial.folder}" in done.out
     lines = [line.split() for line in done.out.splitlines()]
     assert ["commonsenseqa", "intermediate", "2", "-", "1", "-", "-"] in lines
+
+
+def test_no_number_is_cut_however_narrow_it_is(
+    run: Run, folder: Store, plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "30")
+    lines = run("watch", TINY, "--store", folder.url, "--once").out.splitlines()
+    assert lines[1].split() == "sweep phase steps recorded at work failed blocked".split()
+    assert ["commonsenseqa", "intermediate", "2", "-", "-", "-", "-"] in map(str.split, lines)
+    # On a terminal the names are folded.
+    console = Console(width=50, file=io.StringIO(), force_terminal=True, color_system=None)
+    console.print(_drawn(look(plan, folder, {}, Placement()), bar=False))
+    assert isinstance(console.file, io.StringIO)
+    drawn = console.file.getvalue().splitlines()
+    assert all(len(line) <= 50 for line in drawn)
+    assert drawn[1].split()[-6:] == "steps recorded at work failed blocked".split()
+    assert f"{plan.counts()['prepare']}" in " ".join(drawn).split()
+
+
+def test_a_record_is_read_once_however_often_the_page_is(
+    folder: Store, plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records = record_steps(folder, plan, "prepare")
+    for key in records:
+        claim(folder, key, seconds=60).end()
+    read: list[str] = []
+    whole = type(folder).read
+
+    def noted(store: Store, name: str) -> bytes:
+        read.append(name)
+        return whole(store, name)
+
+    monkeypatch.setattr(type(folder), "read", noted)
+    page = page_maker(load_experiment(TINY), Placement(), plan, folder, command="tiny.yaml")
+    first = page()
+    assert {name for name in read if name.endswith("/record.json")}
+    read.clear()
+    assert page() == first
+    assert read == []
+    # What comes and what goes is seen all the same.
+    damaged, *_ = records
+    name = f"{plan.steps[damaged].folder}/record.json"
+    folder.write(name, whole(folder, name)[:-9])
+    record_steps(folder, plan, "train")
+    trials = plan.counts()["train (intermediate)"] + plan.counts()["train (target)"]
+    now = len(records) - 1 + trials
+    assert f"{now} of {len(plan.steps)} steps recorded" in page()
 
 
 def test_the_served_page_says_how_the_run_stands(folder: Store, plan: Plan) -> None:

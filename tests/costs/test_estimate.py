@@ -236,6 +236,15 @@ def test_prices(plan: Plan) -> None:
     assert any("a list, 2026-11-02" in line for line in summary_lines(found))
 
 
+def test_a_device_without_a_price_is_named(plan: Plan) -> None:
+    price = Price(spot=2.0, currency="USD", source="a list", date=DAY)
+    question = Question(gpus=2, prices=Prices({"a100": price}))
+    found = estimate(plan, some_done(plan), PLACED, question)
+    assert not found.costs
+    assert to_json(found)["unpriced"] == ["h100"]
+    assert any(line.startswith("no price is given for h100") for line in summary_lines(found))
+
+
 def test_there_is_no_built_in_price(plan: Plan) -> None:
     assert not estimate(plan, some_done(plan), PLACED, Question(gpus=2)).costs
 
@@ -261,6 +270,23 @@ def test_a_quota_that_fits_and_one_that_does_not(plan: Plan) -> None:
     assert f"{half:.3f} GPU-hours short" in short
     wide = PLACED.model_copy(update={"train": TrainResources(gpus=4, workers=2)})
     assert "does not fit: a step takes 8 GPUs" in ask(4, placed=wide)
+
+
+def test_a_deadline_counts_on_cpus_and_on_the_gpus_of_a_private_cluster(plan: Plan) -> None:
+    placed = Placement(train=TrainResources(cpus=4))
+    first = of_kind(plan, "train", "mnli-lr")[0]
+    records = data_of(plan) | by_key(trained(first, device=None, gpus=0))
+    for hours, fits in ((0.001, False), (100, True)):
+        fit = estimate(plan, records, placed, Question(cpus=4, deadline_h=hours)).fit
+        assert fit
+        assert (fit.gpus, fit.fits, fit.short_gpu_s) == (None, fits, 0)
+    lines = summary_lines(estimate(plan, records, placed, Question(cpus=4, deadline_h=0.001)))
+    assert any(line.startswith("these CPUs: does not fit: ") for line in lines)
+    private = PLACED.model_copy(update={"ray": RayCluster(gpus=1)})
+    short = estimate(plan, some_done(plan), private, Question(deadline_h=LEFT / 3600 / 2)).fit
+    assert short
+    assert (short.gpus, short.fits) == (1, False)
+    assert short.over_s == pytest.approx(LEFT / 2)
 
 
 def test_on_cpus_hours_are_cpu_hours(plan: Plan) -> None:

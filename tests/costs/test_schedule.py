@@ -21,6 +21,8 @@ DIAMOND = (job("a", 3), job("b", 1), job("c", 2, "a"), job("d", 5, "b"), job("e"
 def test_the_critical_path_is_the_longest_chain() -> None:
     assert critical_path(DIAMOND) == (7, ["b", "d", "e"])
     assert critical_path([]) == (0, [])
+    # A prune step stands behind the trials that wait for it.
+    assert critical_path(DIAMOND[::-1]) == (7, ["b", "d", "e"])
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,10 @@ def test_a_wrong_speed_is_named_with_its_place(
         ((", currency: USD", ""), "h100.currency: is required but absent"),
         (("spot: 2,", "spot: -2,"), "h100.spot: input should be greater than or equal to 0"),
         (("spot: 2, on_demand: 4.5, ", ""), "h100: needs `spot`, `on_demand` or both"),
+        (
+            ("h100", "NVIDIA H100: {spot: 3, currency: EUR, source: a, date: 2026-11-02}\nh100"),
+            "two entries are of h100, the second as 'h100'",
+        ),
     ],
 )
 def test_a_wrong_price_is_named_with_its_place(

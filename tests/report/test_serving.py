@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import http.client
+import re
 import socket
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from itertools import count
 
 import pytest
 
-from xtransfer.errors import StoreError
+from xtransfer.errors import ConfigError, StoreError
 from xtransfer.report.serving import HOST, ReportServer
 
 
@@ -57,43 +57,70 @@ def test_a_page_from_elsewhere_cannot_read_it(server: ReportServer, host: str) -
 
 def test_it_listens_on_this_machine_only(server: ReportServer) -> None:
     assert server.server_address[0] == "127.0.0.1"
-    for host in (f"localhost:{server.server_port}", "localhost"):  # of port 80 browsers say none
-        assert ask(server, host=host)[0] == 200
+    assert ask(server, host=f"localhost:{server.server_port}")[0] == 200
 
 
-@contextmanager
-def serving(render: Callable[[], str]) -> Iterator[ReportServer]:
-    """Serve while the block lasts; its end waits for what is being answered."""
-    with ReportServer(render, every_s=7) as found:
-        found.daemon_threads = False
-        thread = threading.Thread(target=found.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield found
-        finally:
-            found.shutdown()
-            thread.join()
+def test_a_port_may_go_without_saying(server: ReportServer) -> None:
+    # A browser leaves out port 80.
+    assert ask(server, host="127.0.0.1")[0] == ask(server, host="localhost")[0] == 200
 
 
-def test_a_store_that_is_away_is_said_and_asked_again(capfd: pytest.CaptureFixture[str]) -> None:
-    def render() -> str:
-        raise StoreError("s3://bucket", "cannot be <reached>")
+def test_a_store_that_is_away_is_told_and_asked_again(server: ReportServer) -> None:
+    render = server.render
 
-    with serving(render) as server:
-        status, body, headers = ask(server)
+    def away() -> str:
+        raise StoreError("s3://<b>", "cannot be reached", "Wait.")
+
+    server.render = away
+    status, text, headers = ask(server)
     assert (status, headers["Refresh"]) == (503, "7")
-    assert "s3://bucket: cannot be &lt;reached&gt;" in body
-    assert capfd.readouterr().err == ""
+    assert "s3://&lt;b&gt;: cannot be reached. Wait." in text
+    server.render = render
+    assert ask(server)[0] == 200
 
 
 def test_a_browser_that_goes_away_is_nothing_to_speak_of(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     """The page is longer than what the system keeps for a connection, so that sending it fails."""
-    with (
-        serving(lambda: "x" * 50_000_000) as server,
-        socket.create_connection((HOST, server.server_port)) as browser,
-    ):
-        browser.sendall(f"GET / HTTP/1.0\r\nHost: {HOST}:1\r\n\r\n".encode())
-        assert browser.recv(10) == b"HTTP/1.0 2"
+    with ReportServer(lambda: "x" * 50_000_000) as server:
+        server.daemon_threads = False  # its end waits for what is being answered
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        with socket.create_connection((HOST, server.server_port), timeout=10) as browser:
+            browser.sendall(b"GET / HTTP/1.0\r\nHost: localhost\r\n\r\n")
+            assert browser.recv(10) == b"HTTP/1.0 2"
+        server.shutdown()
+        thread.join()
     assert capfd.readouterr().err == ""
+
+
+def test_pages_are_rendered_one_after_the_other(server: ReportServer) -> None:
+    within, most = [0], [0]
+    ready = threading.Barrier(4)
+
+    def render() -> str:
+        within[0] += 1
+        most[0] = max(most[0], within[0])
+        threading.Event().wait(0.05)
+        within[0] -= 1
+        return "page"
+
+    server.render = render
+
+    def look() -> None:
+        ready.wait(10)
+        assert ask(server)[:2] == (200, "page")
+
+    threads = [threading.Thread(target=look) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1]
+
+
+def test_a_port_that_is_taken_is_named(server: ReportServer) -> None:
+    place = re.escape(f"--port {server.server_port}: cannot be listened on: Address already in")
+    with pytest.raises(ConfigError, match=place):
+        ReportServer(lambda: "", port=server.server_port)

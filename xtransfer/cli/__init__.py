@@ -15,6 +15,8 @@ from xtransfer.errors import XtransferError, shown
 
 LONGEST_LINE = 1_500
 """Characters of a line of an error."""
+INTERRUPTED = 130
+"""Exit status by Ctrl-C."""
 
 app = typer.Typer(
     name="xtransfer",
@@ -52,9 +54,10 @@ def main() -> None:
         what = "no space is left on the disk. Free some." if full else error.strerror or error
         _say(f"{place}{what}")
         sys.exit(1)
-    except KeyboardInterrupt:
-        print("xtransfer: interrupted. The same command goes on from here.", file=sys.stderr)
-        sys.exit(130)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:  # typer makes that of Ctrl-C, without a word
+            _say("interrupted. The same command goes on from here.")
+        raise
 
 
 def _say(message: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from xtransfer.report.answer import Answer
     from xtransfer.report.results import ReportInfo, Result
     from xtransfer.report.study import Study
-    from xtransfer.store import Store
+    from xtransfer.store import ObjectInfo, Store
 
 Config = Annotated[Path, typer.Argument(help="Experiment, a YAML file.", show_default=False)]
 PlacementFile = Annotated[
@@ -99,8 +99,17 @@ def records_of(made: Plan, store: Store) -> dict[str, Record]:
     return {key: record for key, record in found.items() if key in made.steps}
 
 
-def records_in(made: Plan, store: Store, kinds: Iterable[str] | None = None) -> dict[str, Record]:
-    """Return key -> record of a store, other plans' too, of all kinds or of some; damaged ones as above."""
+def records_in(
+    made: Plan,
+    store: Store,
+    kinds: Iterable[str] | None = None,
+    *,
+    known: MutableMapping[ObjectInfo, Record] | None = None,
+) -> dict[str, Record]:
+    """Return key -> record of a store, other plans' too, of all kinds or of some; damaged ones as above.
+
+    `known`: those that were read before, as `load_records` takes and keeps them.
+    """
     from xtransfer.errors import IntegrityError
     from xtransfer.plan import VERSIONS
     from xtransfer.records import load_records
@@ -109,7 +118,7 @@ def records_in(made: Plan, store: Store, kinds: Iterable[str] | None = None) -> 
     metrics = {cell.key: made.tasks[cell.target].metric for cell in made.cells}
     found: dict[str, Record] = {}
     kinds = VERSIONS if kinds is None else kinds
-    for key, record in load_records(store, kinds, damaged=_tell_damage).items():
+    for key, record in load_records(store, kinds, damaged=_tell_damage, known=known).items():
         try:
             check_result(record, metrics.get(key, ""))
         except IntegrityError as error:

@@ -215,6 +215,10 @@ def _judged(experiment: Experiment, bootstrap: int | None, files: list[Path]) ->
 
 
 def _parent(store: Store, key: str) -> str:
+    from xtransfer.errors import NotFound
     from xtransfer.records import find
 
-    return find(store, key).folder
+    try:
+        return find(store, key).folder
+    except NotFound:  # a trial that a selection did without, or what was set aside
+        return f"{key}, which has no record"

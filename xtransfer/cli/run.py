@@ -18,6 +18,7 @@ from xtransfer.cli.options import (
     make_plan,
     open_at,
     recorded_keys,
+    records_of,
     write_report,
 )
 from xtransfer.cli.output import failure_lines, print_plan, print_resolved
@@ -68,6 +69,7 @@ def run(
     from xtransfer.failures import failures
     from xtransfer.logs import JOB_VARIABLE, StoreLog, note_job
     from xtransfer.progress import ProgressBoard
+    from xtransfer.pruning.gates import dropped_steps
     from xtransfer.runner import run_plan
     from xtransfer.termination import on_terminate
 
@@ -89,7 +91,9 @@ def run(
         soft_wrap=True,
     )
     if summary.failed:
-        found = failures(made, opened, summary.failed, recorded=recorded_keys(made, opened))
+        records = records_of(made, opened)
+        over = {*records, *dropped_steps(made, records)}
+        found = failures(made, opened, summary.failed, recorded=over)
         for line in failure_lines(found):
             console.print(line, soft_wrap=True, markup=False)
         console.print("The same command tries these again, and nothing that is recorded.")

@@ -115,9 +115,15 @@ def plan(
     from xtransfer.costs.document import to_json
     from xtransfer.costs.estimate import Question, estimate
     from xtransfer.costs.tables import SpeedTable, load_prices, load_speeds
+    from xtransfer.errors import ConfigError
     from xtransfer.pruning.gates import without_pruned
 
     experiment, places = load(config, placement, store, sets, place)
+    room = (gpus, quota, cpus, places.ray.gpus, places.ray.cpus)
+    if deadline is not None and all(each is None for each in room):
+        raise ConfigError(
+            "--deadline", "needs to know on what", "Give --gpus N, --quota N or --cpus N, too."
+        )
     question = Question(
         device=device,
         gpus=gpus,
@@ -184,10 +190,11 @@ def status(
 
     dropped = dropped_steps(made, records) - done
 
+    over = done | dropped
     notes = {
-        key: text for key, text in noted(opened).items() if key in made.steps and key not in done
+        key: text for key, text in noted(opened).items() if key in made.steps and key not in over
     }
-    found = {each.step.key: each for each in failures(made, opened, notes, recorded=done)}
+    found = {each.step.key: each for each in failures(made, opened, notes, recorded=over)}
     blocked = {step.key: key for key, each in found.items() for step in each.blocked}
     rows: list[dict[str, Any]] = []
     for key, step in made.steps.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -30,11 +31,14 @@ if TYPE_CHECKING:
     from xtransfer.config import Experiment
     from xtransfer.placement import Placement
     from xtransfer.plan import Plan
-    from xtransfer.store import Store
+    from xtransfer.records import Record
+    from xtransfer.store import ObjectInfo, Store
     from xtransfer.watching import Sight
 
 SHOWN = 12
 """Steps at work, and failures, that are named at once."""
+WIDEST = 10_000
+"""Columns of what is printed where there is no terminal."""
 
 
 def watch(
@@ -64,9 +68,13 @@ def watch(
     opened = open_at(places)
     made, _ = make_plan(experiment, lenient=True, store=opened)
     console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = WIDEST  # nothing is cut of what is read by a program, or later
+
+    known: dict[ObjectInfo, Record] = {}
 
     def now() -> Sight:
-        return look(made, opened, records_in(made, opened), places)
+        return look(made, opened, records_in(made, opened, known=known), places)
 
     sight = now()
     if console.is_terminal and not once:
@@ -107,7 +115,7 @@ def serve_report(
 
     server = ReportServer(page_maker(experiment, places, made, store, command=command), port=port)
     print(f"The report is at {server.url} until you press Ctrl-C.", file=sys.stderr, flush=True)
-    with server:
+    with server, suppress(KeyboardInterrupt):
         server.serve_forever()
 
 
@@ -118,10 +126,11 @@ def page_maker(
     from xtransfer.report.page import render_page
     from xtransfer.watching import look
 
+    read: dict[ObjectInfo, Record] = {}
     known: dict[frozenset[str], Findings] = {}
 
     def page() -> str:
-        everything = records_in(made, store)
+        everything = records_in(made, store, known=read)
         own = {key: record for key, record in everything.items() if key in made.steps}
         if (keys := frozenset(own)) not in known:  # else only the progress is new
             known.clear()
@@ -147,10 +156,10 @@ def _drawn(sight: Sight, *, bar: bool = True) -> RenderableType:
         + (f", {left}" * bool(left))
     )
     table = Table(box=None, pad_edge=False)
-    for name in ("sweep", "phase"):
-        table.add_column(name, no_wrap=True)
+    for name in ("sweep", "phase"):  # on a narrow terminal these give way, never the numbers
+        table.add_column(name)
     for name in ("steps", "recorded", "at work", "failed", "blocked"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     for each in sight.sweeps:
         counts = (each.steps, each.recorded, each.running, each.failed, each.blocked)
         table.add_row(Text(each.name), each.phase, *(str(count or "-") for count in counts))

@@ -31,10 +31,18 @@ def check_arms(phase: Intermediate, book: Book, where: str) -> None:
         if arm.source:
             patched(book[arm.tasks[0]], arm.source, place)
     for name in phase.overrides:
-        if name not in ("all", *(arm.name for arm in phase.tasks)):
-            get_task(name, f"{where}.overrides", book)
+        if name in ("all", *(arm.name for arm in phase.tasks)):
+            continue
+        if get_task(name, f"{where}.overrides", book).as_intermediate is None:
+            raise _unable(f"{where}.overrides", name, "an intermediate")
     if phase.tasks and not phase.seeds:
         raise ConfigError(f"{where}.seeds", "needs at least one seed")
+    if phase.select_per_seed:
+        raise ConfigError(
+            f"{where}.select_per_seed",
+            "is a setting of targets: they start from one model of an intermediate task",
+            "Leave it out; target.seeds are replicates.",
+        )
     if phase.rule == "target_dev":
         raise ConfigError(
             f"{where}.rule", "an intermediate task has no target", "Set target.rule instead."
@@ -53,8 +61,12 @@ def check_targets(target: Target, book: Book, where: str, *, synthetic: bool) ->
         if get_task(name, place, book).stages is None:
             raise _unable(place, name, "a target")
     for name in target.overrides:
-        if name != "all":
-            get_task(name, f"{where}.overrides", book)
+        if name != "all" and get_task(name, f"{where}.overrides", book).stages is None:
+            raise ConfigError(
+                f"{where}.overrides",
+                f"'{name}' is no target, only what some train on",
+                "Name the target itself: its values hold for all its training.",
+            )
     for name, languages in target.languages.items():
         place = f"{where}.languages.{name}"
         task = get_task(name, place, book)

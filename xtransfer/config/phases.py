@@ -40,7 +40,7 @@ class Phase(Settings):
     rule: Rule = "best_dev"
     """How the trial that goes on is chosen, see `xtransfer.selection`."""
     incomplete: Literal["refuse", "allow"] = "refuse"
-    """What a selection does with a grid that lacks trials."""
+    """What a selection does with a grid that lacks trials: it waits for all, or does without those that failed."""
 
     def rates(self, default: float) -> tuple[float, ...]:
         """Return the learning rates of a sweep whose task has this one by default."""

@@ -16,6 +16,7 @@ def to_json(found: Estimate) -> dict[str, Any]:
         "recorded": found.recorded,
         "device": found.device,
         "early_stopping": "ignored: times of trials are upper bounds",
+        "pruning": {"pairs": found.pairs, "left_out": found.left_out},
         "complete": not found.total.unknown,
         "phases": {name: _group(group) for name, group in found.phases.items()},
         "left": _group(found.total),
@@ -48,6 +49,7 @@ def to_json(found: Estimate) -> dict[str, Any]:
             "short_gpu_hours": hours(found.fit.short_gpu_s),
         },
         "costs": [_cost(each) for each in found.costs],
+        "unpriced": list(found.unpriced),
     }
 
 

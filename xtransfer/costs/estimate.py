@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field, replace
 
 from xtransfer.costs.amounts import data_sizes
@@ -13,6 +14,7 @@ from xtransfer.costs.schedule import Capacity, Job, critical_path, lower_bound, 
 from xtransfer.costs.tables import Price, Prices, SpeedTable
 from xtransfer.placement import Placement
 from xtransfer.plan import INLINE, Plan
+from xtransfer.pruning.gates import gates_of
 from xtransfer.records import Record
 
 HOUR = 3600.0
@@ -61,7 +63,8 @@ class Cost:
 class Fit:
     """Whether a plan fits what one may use, and by how much not."""
 
-    gpus: int
+    gpus: int | None
+    """None: on CPUs, with as many GPUs as it takes."""
     largest: float
     """GPUs that one step takes."""
     fits: bool
@@ -98,6 +101,12 @@ class Estimate:
     bound_s: float | None
     fit: Fit | None
     costs: tuple[Cost, ...] = field(default=())
+    pairs: int = 0
+    """Pairs of intermediate and target task that pruning has yet to compare, all of which are counted ..."""
+    left_out: int = 0
+    """... and how many of them it will leave out."""
+    unpriced: tuple[str, ...] = field(default=())
+    """Devices whose hours no price is given for, where prices are."""
 
     @property
     def figures(self) -> list[tuple[Duration, Group]]:
@@ -145,10 +154,17 @@ def estimate(
     for step in left:
         for group in (phases.setdefault(step.phase, Group()), total):
             _count(group, durations[step.key], needs[step.key])
+    gates = gates_of(plan.gates)
     jobs = [
         Job(
             key=step.key,
-            parents=tuple(key for key in dict.fromkeys(step.inputs.values()) if key in needs),
+            parents=tuple(
+                key
+                for key in dict.fromkeys(
+                    (*step.inputs.values(), *(gate.prune for gate in gates.get(step.key, ())))
+                )
+                if key in needs
+            ),
             seconds=durations[step.key].seconds or 0.0,
             gpus=needs[step.key].gpus,
             cpus=needs[step.key].cpus,
@@ -165,6 +181,7 @@ def estimate(
     schedule = simulate(jobs, capacity) if asked else None
     critical_s, critical = critical_path(jobs)
     trials = [key for key, step in plan.steps.items() if step.kind == "train"]
+    pairs, left_out = _pruning(plan, needs.keys())
     found = Estimate(
         trials=len(trials),
         trials_recorded=sum(key in records for key in trials),
@@ -181,8 +198,17 @@ def estimate(
         makespan_s=None if schedule is None else schedule.makespan,
         bound_s=lower_bound(jobs, capacity) if asked else None,
         fit=_fit(question, jobs, capacity),
+        pairs=pairs,
+        left_out=left_out,
     )
-    return replace(found, costs=tuple(_costs(found, question.prices)))
+    if question.prices is None:
+        return found
+    prices = question.prices.root
+    return replace(
+        found,
+        costs=tuple(_costs(found, prices)),
+        unpriced=tuple(name for name in _devices(found) if name not in prices),
+    )
 
 
 def amounts(cost: Cost, hours_: float) -> dict[str, float]:
@@ -194,6 +220,13 @@ def amounts(cost: Cost, hours_: float) -> dict[str, float]:
 def hours(seconds: float | None) -> float | None:
     """Return seconds as hours."""
     return None if seconds is None else round(seconds / HOUR, 3)
+
+
+def _pruning(plan: Plan, left: Set[str]) -> tuple[int, int]:
+    """Return how many pairs prune steps that are left have yet to compare, and will leave out."""
+    pairs = Counter(gate.prune for gate in plan.gates if gate.prune in left)
+    kept = sum(min(count, plan.steps[prune].spec["keep"]) for prune, count in pairs.items())
+    return pairs.total(), pairs.total() - kept
 
 
 def _count(group: Group, duration: Duration, needs: Needs) -> None:
@@ -208,8 +241,12 @@ def _count(group: Group, duration: Duration, needs: Needs) -> None:
 
 def _fit(question: Question, jobs: list[Job], capacity: Capacity) -> Fit | None:
     """Say whether the plan fits a quota and a deadline."""
-    most = question.quota if question.quota is not None else question.gpus
-    if most is None or (question.quota is None and question.deadline_h is None):
+    if question.quota is None and question.deadline_h is None:
+        return None
+    # Where no --gpus are asked for, these are the placement's.
+    gpus = None if capacity.gpus is None else int(capacity.gpus)
+    most = question.quota if question.quota is not None else gpus
+    if most is None and capacity.cpus is None:
         return None
     schedule = simulate(jobs, replace(capacity, gpus=most))
     largest = max((job.gpus for job in jobs), default=0.0)
@@ -221,29 +258,31 @@ def _fit(question: Question, jobs: list[Job], capacity: Capacity) -> Fit | None:
     return Fit(
         gpus=most,
         largest=largest,
-        fits=makespan is not None and asked <= most and (over is None or over <= 0),
+        fits=makespan is not None
+        and (most is None or asked <= most)
+        and (over is None or over <= 0),
         makespan_s=makespan,
         over_s=over,
-        short_gpu_s=0.0 if deadline is None else max(0.0, work - most * deadline),
+        short_gpu_s=0.0 if deadline is None or most is None else max(0.0, work - most * deadline),
     )
 
 
-def _costs(found: Estimate, prices: Prices | None) -> Iterable[Cost]:
+def _costs(found: Estimate, prices: Mapping[str, Price]) -> Iterable[Cost]:
     """Yield what the GPUs cost, and the CPUs of steps without one, as far as there are prices."""
-    if prices is None:
-        return
     held = None
     if found.makespan_s is not None and found.gpus:
         held = found.makespan_s * found.gpus / HOUR
-    if found.device in prices.root and found.total.gpu_s:
-        assert found.device is not None
-        yield Cost(
-            device=found.device,
-            price=prices.root[found.device],
-            hours=found.total.gpu_s / HOUR,
-            held_hours=held,
-        )
-    if CPU in prices.root and found.total.cpu_s:
-        yield Cost(
-            device=CPU, price=prices.root[CPU], hours=found.total.cpu_s / HOUR, held_hours=None
-        )
+    for device, seconds in _devices(found).items():
+        if device in prices:
+            yield Cost(
+                device=device,
+                price=prices[device],
+                hours=seconds / HOUR,
+                held_hours=None if device == CPU else held,
+            )
+
+
+def _devices(found: Estimate) -> dict[str, float]:
+    """Return device -> seconds of it that are left, as far as they are known."""
+    seconds = {found.device: found.total.gpu_s, CPU: found.total.cpu_s}
+    return {device: value for device, value in seconds.items() if device is not None and value}

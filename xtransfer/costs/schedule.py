@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from graphlib import TopologicalSorter
 
 _DUST = 1e-9
 """Shares of devices are sums of fractions."""
@@ -50,11 +51,13 @@ def critical_path(jobs: Sequence[Job]) -> tuple[float, list[str]]:
     """Return the longest chain of steps in time: seconds, and its keys in order.
 
     Args:
-        jobs: parents before children.
+        jobs: in any order.
     """
     ends: dict[str, float] = {}
     before: dict[str, str | None] = {}
-    for job in jobs:
+    by_key = {job.key: job for job in jobs}
+    order = TopologicalSorter({job.key: job.parents for job in jobs}).static_order()
+    for job in (by_key[key] for key in order if key in by_key):
         parents = [parent for parent in job.parents if parent in ends]
         last = max(parents, key=ends.__getitem__, default=None)
         before[job.key] = last
@@ -85,7 +88,7 @@ def simulate(jobs: Sequence[Job], capacity: Capacity) -> Schedule | None:
     """Return when each step starts and how long all take; None where a step never finds room.
 
     Args:
-        jobs: in the order of the plan, parents before children.
+        jobs: in the order of the plan, in which those that are ready start.
         capacity: of the cluster.
     """
     waiting = {job.key: len(set(job.parents)) for job in jobs}

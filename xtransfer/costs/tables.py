@@ -105,7 +105,12 @@ class Prices(RootModel[Mapping[str, Price]]):
     @field_validator("root")
     @classmethod
     def _short(cls, value: Mapping[str, Price]) -> Mapping[str, Price]:
-        return {device_named(name): price for name, price in value.items()}
+        found: dict[str, Price] = {}
+        for name, price in value.items():
+            if (short := device_named(name)) in found:
+                raise ValueError(f"two entries are of {short}, the second as '{name}'")
+            found[short] = price
+        return found
 
 
 def load_speeds(path: Path) -> SpeedTable:

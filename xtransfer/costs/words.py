@@ -87,6 +87,11 @@ def summary_lines(found: Estimate) -> Iterator[str]:
         f"trials: {found.trials}, of which {found.trials_recorded} are recorded; "
         "early stopping is ignored, so that their hours are upper bounds"
     )
+    if found.left_out:
+        yield (
+            f"pruning will leave out {found.left_out} of {found.pairs} pairs of intermediate and target "
+            "task; the hours are those of all"
+        )
     least = "at least " if found.total.unknown else ""
     yield f"critical path: {least}{_time(found.critical_s)} in {len(found.critical)} steps"
     if found.bound_s is not None:
@@ -99,6 +104,8 @@ def summary_lines(found: Estimate) -> Iterator[str]:
         yield f"makespan on {where}: {span}"
     for cost in found.costs:
         yield _cost_line(cost, least)
+    if found.unpriced:
+        yield f"no price is given for {' and '.join(found.unpriced)}: what that costs is in no sum"
     if found.fit is not None:
         yield _fit_line(found.fit, least)
 
@@ -116,7 +123,7 @@ def _money(cost: Cost, hours_: float) -> str:
 
 
 def _fit_line(fit: Fit, least: str) -> str:
-    head = f"quota of {fit.gpus} GPUs: "
+    head = "these CPUs: " if fit.gpus is None else f"quota of {fit.gpus} GPUs: "
     fits = "fits as far as is known" if least else "fits"
     if fit.makespan_s is None:
         return f"{head}does not fit: a step takes {fit.largest:g} GPUs, or finds no CPUs"

@@ -114,5 +114,5 @@ def without_pruned(plan: Plan, records: Mapping[str, Record]) -> Plan:
         steps={key: step for key, step in plan.steps.items() if key not in dropped},
         cells=tuple(cell for cell in plan.cells if cell.key not in dropped),
         probes=tuple(probe for probe in plan.probes if probe.key not in dropped),
-        gates=(),
+        gates=tuple(gate for gate in plan.gates if gate.prune not in records),
     )

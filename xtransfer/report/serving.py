@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import html
 import sys
+import threading
 from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from xtransfer.errors import XtransferError
+from xtransfer.errors import ConfigError, XtransferError
 
 HOST = "127.0.0.1"
 NAMES = (HOST, "localhost")
@@ -24,14 +25,22 @@ class ReportServer(ThreadingHTTPServer):
         render: returns the page, which may take a moment.
         port: 0: any that is free.
         every_s: seconds after which a browser asks again.
+
+    Raises:
+        ConfigError: when the port cannot be had.
     """
 
     daemon_threads = True
 
     def __init__(self, render: Callable[[], str], *, port: int = 0, every_s: int = 10) -> None:
-        super().__init__((HOST, port), _Handler)
+        try:
+            super().__init__((HOST, port), _Handler)
+        except OSError as error:
+            what = f"cannot be listened on: {error.strerror}"
+            raise ConfigError(f"--port {port}", what, "Give another; 0 is any free one.") from None
         self.render = render
         self.every_s = every_s
+        self._rendering = threading.Lock()
 
     @property
     def url(self) -> str:
@@ -43,6 +52,15 @@ class ReportServer(ThreadingHTTPServer):
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)
 
+    def page(self) -> tuple[HTTPStatus, str]:
+        """Return the page, or in its place what is wrong; of several that ask at once, one after the other."""
+        try:
+            with self._rendering:
+                return HTTPStatus.OK, self.render()
+        except XtransferError as error:
+            text = html.escape(str(error))
+            return HTTPStatus.SERVICE_UNAVAILABLE, f"<p>{text}</p><p>It is tried again.</p>"
+
 
 class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
@@ -53,12 +71,8 @@ class _Handler(BaseHTTPRequestHandler):
         if self.path != "/":
             self.send_error(HTTPStatus.NOT_FOUND)
             return
-        status = HTTPStatus.OK
-        try:
-            page = self.server.render().encode()
-        except XtransferError as error:  # a store that is away for a while: the browser asks again
-            status = HTTPStatus.SERVICE_UNAVAILABLE
-            page = f"<!doctype html><title>xtransfer</title><p>{html.escape(str(error))}".encode()
+        status, text = self.server.page()
+        page = text.encode()
         self.send_response(status)
         self.send_header("Content-Type", "text/html; charset=utf-8")
         self.send_header("Content-Length", str(len(page)))
