@@ -10,7 +10,8 @@ import torch
 import transformers
 
 from xtransfer.train.assembly import make_head
-from xtransfer.train.model import TransferModel, load_encoder, load_text_head
+from xtransfer.train.model import TransferModel, load_encoder
+from xtransfer.train.text_head import load_text_head
 
 SMALL: dict[str, Any] = {
     "vocab_size": 40,
@@ -23,7 +24,9 @@ SMALL: dict[str, Any] = {
 FAMILIES: dict[str, dict[str, Any]] = {
     "Albert": {"embedding_size": 8},
     "Bert": {},
+    "DistilBert": {"dim": 16, "hidden_dim": 16, "n_heads": 2, "n_layers": 1},
     "Electra": {"embedding_size": 8},
+    "ModernBert": {"pad_token_id": 0},
     "XLMRoberta": {},
 }
 """Family whose head is taken -> its own settings."""

@@ -25,7 +25,6 @@ from xtransfer.train.model import (
     compact,
     head_weights,
     load_encoder,
-    load_text_head,
     read_weights,
     renumber,
     used_tokens,
@@ -35,6 +34,7 @@ from xtransfer.train.parts import TaskPart, TextPart
 from xtransfer.train.prediction import DataSet
 from xtransfer.train.randomness import build_head, stream
 from xtransfer.train.specification import TrialSpec
+from xtransfer.train.text_head import load_text_head
 
 if TYPE_CHECKING:
     from xtransfer.workbench import Workbench

@@ -32,39 +32,6 @@ DROPOUT_FIELDS = (
 )
 
 
-_TEXT_HEADS = (
-    {
-        "dense.weight": "lm_head.dense.weight",
-        "dense.bias": "lm_head.dense.bias",
-        "norm.weight": "lm_head.layer_norm.weight",
-        "norm.bias": "lm_head.layer_norm.bias",
-        "bias": "lm_head.bias",
-    },
-    {
-        "dense.weight": "cls.predictions.transform.dense.weight",
-        "dense.bias": "cls.predictions.transform.dense.bias",
-        "norm.weight": "cls.predictions.transform.LayerNorm.weight",
-        "norm.bias": "cls.predictions.transform.LayerNorm.bias",
-        "bias": "cls.predictions.bias",
-    },
-    {
-        "dense.weight": "predictions.dense.weight",
-        "dense.bias": "predictions.dense.bias",
-        "norm.weight": "predictions.LayerNorm.weight",
-        "norm.bias": "predictions.LayerNorm.bias",
-        "bias": "predictions.bias",
-    },
-    {
-        "dense.weight": "generator_predictions.dense.weight",
-        "dense.bias": "generator_predictions.dense.bias",
-        "norm.weight": "generator_predictions.LayerNorm.weight",
-        "norm.bias": "generator_predictions.LayerNorm.bias",
-        "bias": "generator_lm_head.bias",
-    },
-)
-"""Names of a masked-LM head's weights: ours -> those of a family of public encoders."""
-
-
 class TransferModel(nn.Module):
     """Encoder and a head for each part of a trial; only the encoder goes on to a dependent trial."""
 
@@ -200,34 +167,6 @@ def head_weights(weights: dict[str, Tensor], number: int = 0) -> dict[str, Tenso
         for name, value in weights.items()
         if name.startswith(prefix)
     }
-
-
-def load_text_head(head: nn.Module, name: str, *, revision: str | None = None) -> bool:
-    """Put a pretrained masked-LM head into `head`, where the encoder's files hold one; say whether.
-
-    XLM-R and its kind have it as `lm_head`, BERT's as `cls.predictions`, ALBERT as `predictions`, ELECTRA's
-    generators as `generator_predictions`. Of others, and where it has an embedding of its own (RemBERT), it
-    stays fresh.
-    """
-    from transformers import AutoModelForMaskedLM
-
-    model, found = AutoModelForMaskedLM.from_pretrained(
-        name,
-        revision=revision,
-        dtype=torch.float32,
-        output_loading_info=True,
-        use_safetensors=True,
-        trust_remote_code=False,
-    )
-    parameters = dict(model.named_parameters())
-    for names in _TEXT_HEADS:
-        chosen = {own: parameters.get(theirs) for own, theirs in names.items()}
-        if any(theirs in found["missing_keys"] for theirs in names.values()):
-            continue
-        if all(value is not None for value in chosen.values()):
-            head.load_state_dict({own: value.detach() for own, value in chosen.items()})  # type: ignore[union-attr]
-            return True
-    return False
 
 
 def apply_weights(encoder: Any, weights: dict[str, Tensor]) -> None:
