@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -27,6 +27,11 @@ from xtransfer.cli.output import (
     print_plan,
     print_table,
 )
+
+if TYPE_CHECKING:
+    from xtransfer.costs.estimate import Question
+    from xtransfer.placement import Placement
+    from xtransfer.plan import Plan
 
 
 def tasks(as_json: AsJson = False) -> None:
@@ -115,15 +120,9 @@ def plan(
     from xtransfer.costs.document import to_json
     from xtransfer.costs.estimate import Question, estimate
     from xtransfer.costs.tables import SpeedTable, load_prices, load_speeds
-    from xtransfer.errors import ConfigError
     from xtransfer.pruning.gates import without_pruned
 
     experiment, places = load(config, placement, store, sets, place)
-    room = (gpus, quota, cpus, places.ray.gpus, places.ray.cpus)
-    if deadline is not None and all(each is None for each in room):
-        raise ConfigError(
-            "--deadline", "needs to know on what", "Give --gpus N, --quota N or --cpus N, too."
-        )
     question = Question(
         device=device,
         gpus=gpus,
@@ -133,6 +132,7 @@ def plan(
         speeds=SpeedTable() if throughput is None else load_speeds(throughput),
         prices=None if prices is None else load_prices(prices),
     )
+    _check_deadline(question, places)
     opened = open_at(places)
     made, missing = make_plan(experiment, lenient=True, store=opened)
     records = records_in(made, opened)
@@ -155,17 +155,32 @@ def plan(
     print_estimate(found, made)
     if steps:
         print()
-        print_table(
-            ["step", "state", "inputs"],
-            [
-                [
-                    step.folder,
-                    "recorded" if key in done else "",
-                    " ".join(f"{role}={parent}" for role, parent in step.inputs.items()),
-                ]
-                for key, step in made.steps.items()
-            ],
+        _print_steps(made, done)
+
+
+def _check_deadline(question: Question, places: Placement) -> None:
+    """Refuse a deadline where nothing says what is to meet it."""
+    from xtransfer.errors import ConfigError
+
+    room = (question.gpus, question.quota, question.cpus, places.ray.gpus, places.ray.cpus)
+    if question.deadline_h is not None and all(each is None for each in room):
+        raise ConfigError(
+            "--deadline", "needs to know on what", "Give --gpus N, --quota N or --cpus N, too."
         )
+
+
+def _print_steps(made: Plan, done: set[str]) -> None:
+    print_table(
+        ["step", "state", "inputs"],
+        [
+            [
+                step.folder,
+                "recorded" if key in done else "",
+                " ".join(f"{role}={parent}" for role, parent in step.inputs.items()),
+            ]
+            for key, step in made.steps.items()
+        ],
+    )
 
 
 def status(
