@@ -129,21 +129,14 @@ def garbage(
         clock: the time, Unix seconds.
     """
     contents = _read_contents(store, clock)
-    recorded = {record.key for record in contents.records}
     found: list[Garbage] = []
     for name, size in contents.sizes.items():
         why = ""
         top, _, rest = name.partition("/")
-        key = rest.partition("/")[0]
-        if name in contents.unnamed and top in VERSIONS:
+        if top in VERSIONS and name in contents.unnamed:
             why = "left over by an attempt that ended without a record"
-        elif top == RESUME and key not in contents.busy:
-            if key in recorded:
-                why = "resume state of a step that is recorded"
-            elif wanted is not None and key not in wanted:
-                why = "resume state of a step that is in none of the plans"
-        elif top == LEASES and key in recorded and key not in contents.busy:
-            why = "attempts at a step that is recorded"
+        elif top in (RESUME, LEASES):
+            why = _outlived(top, rest.partition("/")[0], contents, wanted)
         elif top == QUARANTINE:
             since = set_aside_at(name)
             if since is not None and clock() - since > quarantine_days * DAY_S:
@@ -166,6 +159,8 @@ class _Contents:
     unreadable: list[Finding]
     unnamed: dict[str, str]
     """Object -> why it should not be there."""
+    recorded: set[str]
+    """Keys of the steps that `records` are of."""
     busy: set[str]
     """Keys of steps that somebody is at work on."""
 
@@ -193,8 +188,25 @@ def _read_contents(store: Store, clock: Clock = time.time) -> _Contents:
         elif not _in_step(name, busy, broken):
             unnamed[name] = "no record names it"
     return _Contents(
-        sizes=sizes, records=records, unreadable=unreadable, unnamed=unnamed, busy=busy
+        sizes=sizes,
+        records=records,
+        unreadable=unreadable,
+        unnamed=unnamed,
+        recorded={record.key for record in records},
+        busy=busy,
     )
+
+
+def _outlived(top: str, key: str, contents: _Contents, wanted: Collection[str] | None) -> str:
+    """Say why what attempts at a step have left in the folder `top` may go; "" where it may not."""
+    if key in contents.busy:
+        return ""
+    if key in contents.recorded:
+        what = "resume state of" if top == RESUME else "attempts at"
+        return f"{what} a step that is recorded"
+    if top == RESUME and wanted is not None and key not in wanted:
+        return "resume state of a step that is in none of the plans"
+    return ""
 
 
 def _in_step(name: str, busy: set[str], broken: set[str]) -> bool:

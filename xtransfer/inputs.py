@@ -124,10 +124,10 @@ class InputSteps:
             labels: key of the training data, where the labels are those that occur there.
             own_files: the task's source names an arm's own files, which the experiment's do not replace.
         """
-        data, limits = self.experiment.data, self.experiment.data.limits
+        data = self.experiment.data
         if held is None and sample is None and split in ("train", "dev"):
             held = data.holdout.get(task.name)
-        count, seed = sample or (limits.of(task.name, split), limits.seed)
+        rows = self._rows(task, split, held=held, sample=sample, spread=spread)
         role, split = split, "train" if held is not None else split
         source = task.source if own_files else data.source_of(task, split)
         task = task.model_copy(update={"source": source})
@@ -143,36 +143,52 @@ class InputSteps:
                 language: self._data_identity(task, split, language) for language in languages
             },
             "role": role,
-            "holdout": None if held is None else {"examples": held, "seed": limits.seed},
-            "limit": None if count is None else {"examples": count, "seed": seed},
+            **rows,
             "max_length": max_length,
             "stride": stride if task.form == "span" else None,
         }
-        if spread:
-            total = None if spread is True else spread
-            spec["spread"] = {"examples": total, "seed": limits.seed}
         inputs: dict[str, str] = {} if labels is None else {"labels": labels}
         if self.encoder is None:
             spec["tokenizer"] = self._tokenizer_id
         else:
             inputs["encoder"] = self.encoder
-        where = {
-            # Steps run in other working directories, and on other machines.
-            "root": str(Path(data.root).absolute()),
-            "files": list(source.files.get(split, ())),
-            "hub": [place.model_dump() for place in source.hub],
-            "encoder": dict(self.encoder_where),
-        }
         return self.add(
             Step(
                 kind="prepare",
                 name=f"{task.name}-{role}",
                 spec=spec,
                 inputs=inputs,
-                where=where,
+                where={
+                    # Steps run in other working directories, and on other machines.
+                    "root": str(Path(data.root).absolute()),
+                    "files": list(source.files.get(split, ())),
+                    "hub": [place.model_dump() for place in source.hub],
+                    "encoder": dict(self.encoder_where),
+                },
                 phase="data",
             )
         )
+
+    def _rows(
+        self,
+        task: Task,
+        split: Split,
+        *,
+        held: int | None,
+        sample: tuple[int, int] | None,
+        spread: bool | int,
+    ) -> dict[str, Any]:
+        """Return which rows a data set takes of those that its files have; the arguments are those of `prepare`."""
+        limits = self.experiment.data.limits
+        count, seed = sample or (limits.of(task.name, split), limits.seed)
+        rows: dict[str, Any] = {
+            "holdout": None if held is None else {"examples": held, "seed": limits.seed},
+            "limit": None if count is None else {"examples": count, "seed": seed},
+        }
+        if spread:
+            total = None if spread is True else spread
+            rows["spread"] = {"examples": total, "seed": limits.seed}
+        return rows
 
     def _check_languages(self, task: Task, split: Split, languages: tuple[str, ...]) -> None:
         """Refuse files that name no language where they would be read as more than one.

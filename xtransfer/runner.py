@@ -1,40 +1,31 @@
-"""The driver: one Tuner works a whole plan off on a Ray cluster."""
+"""A whole plan done on a Ray cluster: what has no record is, and how it went is told."""
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import secrets
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from xtransfer.errors import IntegrityError, StoreError, XtransferError
-from xtransfer.failures import DIED, forget, note_failure, note_of, reason
+from xtransfer.driver import Driver
+from xtransfer.errors import IntegrityError
+from xtransfer.failures import forget
 from xtransfer.folders import private_folder, remove_orphans
-from xtransfer.frontier import Frontier
 from xtransfer.gauges import Board, MeasuredBoard
 from xtransfer.journal import leave_plan
-from xtransfer.lanes import full_lanes
-from xtransfer.leases import holder
-from xtransfer.packing import gpus_of
-from xtransfer.placement import Placement, Resources
-from xtransfer.plan import Plan, Step
+from xtransfer.placement import Placement
+from xtransfer.plan import Plan
 from xtransfer.ray_session import RAY, ray_session
 from xtransfer.records import load_records, record_name
 from xtransfer.store import Store
-from xtransfer.termination import ending_on_terminate
 from xtransfer.tracking.feed import tracked
 
 log = logging.getLogger(__name__)
 
 SCRATCH = "xtransfer-run"
 """How the names of temporary folders for fetched files begin."""
-DRIVER_MEMORY = 512 * 2**20
-"""Bytes that the driver of a trial with several workers claims."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,9 +91,15 @@ def _work(plan: Plan, store: Store, placement: Placement, board: Board) -> Summa
     with _scratch(placement) as scratch, ray_session(placement):
         if placement.ray.address != "local":
             board = MeasuredBoard(board, plan, placement, recorded=done)
-        frontier = _tune(
-            plan, store, placement, board, name=name, done=done, suspect=suspect, scratch=scratch
+        driver = Driver(
+            plan=plan,
+            plan_name=name,
+            store=store,
+            placement=placement,
+            board=board,
+            scratch=scratch,
         )
+        frontier = driver.work_off(done, suspect)
     return Summary(
         total=len(plan.steps),
         done_before=len(done),
@@ -111,144 +108,6 @@ def _work(plan: Plan, store: Store, placement: Placement, board: Board) -> Summa
         blocked=frontier.blocked,
         pruned=len(frontier.pruned),
     )
-
-
-def _tune(
-    plan: Plan,
-    store: Store,
-    placement: Placement,
-    board: Board,
-    *,
-    name: str,
-    done: set[str],
-    suspect: set[str],
-    scratch: Path,
-) -> Frontier:
-    from ray import tune
-
-    from xtransfer.execute import run_step
-    from xtransfer.leaving import ask_to_leave
-    from xtransfer.relays import ProgressRelay
-    from xtransfer.search import PlanSearcher
-    from xtransfer.sweeps.scheduler import SweepScheduler
-    from xtransfer.trial import run_trial
-    from xtransfer.workbench import Workbench
-
-    def look(step: Step) -> str:
-        if store.exists(record_name(step.folder)):
-            return "recorded"
-        return "busy" if holder(store, step.key) else "free"
-
-    said: dict[str, str] = {}
-
-    def why(key: str) -> str:
-        text = reason(said.pop(key, ""))
-        return _last_words(store, key) or text if text == DIED else text
-
-    def changed(key: str, state: str, text: str) -> None:
-        if state == "failed":
-            _note(store, plan.steps[key], text)
-        elif state == "waiting":
-            with contextlib.suppress(StoreError):
-                forget(store, [key])
-        board.changed(key, state, text)
-
-    bench = Workbench(plan=plan, store=store, placement=placement, scratch=scratch)
-    searcher = PlanSearcher(
-        plan,
-        done=done,
-        work_inline=lambda step: _discard(run_step(step, bench)),
-        changed=changed,
-        kept=lambda step: bench.record(step.key).result["kept"],
-        look=look,
-        suspect=suspect,
-        retries=placement.retries,
-        why=why,
-    )
-
-    def resources(config: Mapping[str, Any]) -> Any:
-        return tune.PlacementGroupFactory(_bundles(plan.steps[config["key"]], plan, placement))
-
-    run = f"{plan.experiment}-{plan.key}-{secrets.token_hex(4)}"
-
-    def leave() -> None:
-        searcher.end()
-        ask_to_leave(run)
-
-    trainable = tune.with_parameters(
-        run_trial,
-        run=run,
-        plan_name=name,
-        placement=placement.model_dump(),
-        scratch=str(scratch),
-    )
-    frontier = searcher.frontier
-    if len(frontier.done | frontier.pruned) == len(plan.steps):
-        return frontier
-    tuner = tune.Tuner(
-        tune.with_resources(trainable, resources),
-        tune_config=tune.TuneConfig(
-            search_alg=searcher,
-            scheduler=SweepScheduler(said.__setitem__, plan=plan, store=store),
-            num_samples=-1,  # until the searcher says so: a damaged step is sampled again
-            # A process that is kept for later keeps its CPU, for which the workers of a trial would wait
-            # for ever.
-            reuse_actors=placement.train.most_workers == 1,
-            max_concurrent_trials=placement.concurrent,
-        ),
-        run_config=tune.RunConfig(
-            name="tune",
-            storage_path=str(scratch),
-            callbacks=[ProgressRelay(changed, board.told)],
-            verbose=0,
-        ),
-    )
-    try:
-        with full_lanes(), ending_on_terminate(leave, seconds=placement.grace_s):
-            tuner.fit()
-    except RuntimeError as error:
-        raise XtransferError(
-            "ray", str(error).splitlines()[0], "What is recorded is safe: the same command goes on."
-        ) from error
-    if frontier.unfinished and not searcher.ending:
-        raise KeyboardInterrupt  # Tune ends its run on Ctrl-C, and says so to nobody
-    return frontier
-
-
-def _last_words(store: Store, key: str) -> str:
-    """Return what a process that ended itself has noted, "" for none."""
-    try:
-        return note_of(store, key)
-    except StoreError:
-        return ""
-
-
-def _note(store: Store, step: Step, text: str) -> None:
-    """Leave a note of a failure, unless the step has left one itself, with a traceback."""
-    with contextlib.suppress(StoreError):
-        if not note_of(store, step.key):
-            note_failure(store, step, text, "")
-
-
-def _bundles(step: Step, plan: Plan, placement: Placement) -> list[dict[str, float]]:
-    """Return the resources of a step: its own share, or for several workers only the driver's.
-
-    With more than one worker, Ray Train asks for the workers' resources itself; the trial is only
-    their driver. It takes memory and no CPU: a share of a CPU could keep its own workers waiting.
-    """
-    wants: Resources = {
-        "train": placement.train,
-        "pretrain": placement.train,
-        "evaluate": placement.evaluate,
-        "estimate": placement.evaluate,
-    }.get(step.kind, placement.prepare)
-    if step.kind == "train" and placement.train.most_workers > 1:
-        return [{"memory": DRIVER_MEMORY}]
-    bundle: dict[str, float] = {"CPU": wants.cpus}
-    gpus = gpus_of(step, plan.steps, placement)
-    if gpus:
-        bundle["GPU"] = gpus
-    return [bundle]
 
 
 @contextmanager
@@ -264,7 +123,3 @@ def _scratch(placement: Placement) -> Iterator[Path]:
         yield path
     finally:
         shutil.rmtree(path, ignore_errors=True)
-
-
-def _discard(_: object) -> None:
-    """Drop a value that a callback must not return."""

@@ -29,7 +29,7 @@ from xtransfer.journal import read_plan
 from xtransfer.leaving import Notice
 from xtransfer.logs import StoreLog
 from xtransfer.placement import Placement
-from xtransfer.plan import Plan
+from xtransfer.plan import Plan, Step
 from xtransfer.store import Store, StoreOptions, open_store
 from xtransfer.workbench import Workbench
 
@@ -56,14 +56,15 @@ def run_trial(
     keep_freed_memory()
     where = Placement.model_validate(placement)
     store = store_of(where)
-    step = _plan(store, plan_name).steps[config["key"]]
+    plan = _plan(store, plan_name)
+    step = plan.steps[config["key"]]
     log = StoreLog(store, step.key)
     logging.getLogger().addHandler(log)
     log.write(f"{step.folder} begins")
     log.flush()  # a process that is killed flushes nothing
     notice = Notice(run)
     bench = Workbench(
-        plan=_plan(store, plan_name),
+        plan=plan,
         store=store,
         placement=where,
         scratch=Path(scratch),
@@ -72,35 +73,11 @@ def run_trial(
         tell=_Throttle(log),
     )
     try:
-        if reason := notice.look():  # the thread may not have looked yet
-            raise StepLeft(step.folder, reason, "It has not begun.")
-        record = run_step(step, bench)
-    except StepBusy as error:
-        log.write(f"left alone: {error}")
-        tune.report({"finished": 0, "error": str(error), "busy": 1})
-    except StepLeft as error:
-        log.write(f"left: {error}")
-        tune.report({"finished": 0, "error": "", "left": 1})
-        if notice.draining:
+        ended = _attempt(step, bench, notice, log)
+        tune.report(ended)
+        if ended.get("left") and notice.draining:
             log.flush()
             os._exit(1)
-    except InputLost as error:
-        log.write(f"stopped: {error}")
-        tune.report({"finished": 0, "error": str(error), "lost": error.where})
-    except StoreError as error:
-        log.write(f"gave up: {error}")
-        tune.report({"finished": 0, "error": str(error), "again": 1})
-    except Exception as error:  # noqa: BLE001 - whatever it was, it is reported, noted and logged
-        text = (
-            str(error) if isinstance(error, XtransferError) else f"{type(error).__name__}: {error}"
-        )
-        log.write(f"failed\n{traceback.format_exc()}")
-        with contextlib.suppress(StoreError):  # the driver hears of it by the report, too
-            note_failure(store, step, text, traceback.format_exc())
-        tune.report({"finished": 0, "error": text, "user": isinstance(error, UserError)})
-    else:
-        log.write(f"recorded after {record.timing['seconds']:.1f} s")
-        tune.report({"finished": 1, "error": "", "seconds": record.timing["seconds"]})
     finally:
         notice.end()
         logging.getLogger().removeHandler(log)
@@ -112,6 +89,35 @@ def store_of(placement: Placement) -> Store:
     """Open the placement's store, which has answered the driver: if it is away, it is waited for."""
     options = StoreOptions(**placement.s3.model_dump(), answers=True)
     return open_store(placement.store, options=options)
+
+
+def _attempt(step: Step, bench: Workbench, notice: Notice, log: StoreLog) -> dict[str, Any]:
+    """Do a step, log how that ended, and return what is to be reported of it."""
+    try:
+        if reason := notice.look():  # the thread may not have looked yet
+            raise StepLeft(step.folder, reason, "It has not begun.")
+        record = run_step(step, bench)
+    except StepBusy as error:
+        log.write(f"left alone: {error}")
+        return {"finished": 0, "error": str(error), "busy": 1}
+    except StepLeft as error:
+        log.write(f"left: {error}")
+        return {"finished": 0, "error": "", "left": 1}
+    except InputLost as error:
+        log.write(f"stopped: {error}")
+        return {"finished": 0, "error": str(error), "lost": error.where}
+    except StoreError as error:
+        log.write(f"gave up: {error}")
+        return {"finished": 0, "error": str(error), "again": 1}
+    except Exception as error:  # noqa: BLE001 - whatever it was, it is reported, noted and logged
+        known = isinstance(error, XtransferError)
+        text = str(error) if known else f"{type(error).__name__}: {error}"
+        log.write(f"failed\n{traceback.format_exc()}")
+        with contextlib.suppress(StoreError):  # the driver hears of it by the report, too
+            note_failure(bench.store, step, text, traceback.format_exc())
+        return {"finished": 0, "error": text, "user": isinstance(error, UserError)}
+    log.write(f"recorded after {record.timing['seconds']:.1f} s")
+    return {"finished": 1, "error": "", "seconds": record.timing["seconds"]}
 
 
 class _Throttle:

@@ -193,20 +193,20 @@ class _Clock:
 
     @contextmanager
     def gathering(self) -> Iterator[None]:
-        from xtransfer.train.loop import _Run
+        from xtransfer.train.resuming import Saves
 
-        plain = _Run._save
+        plain = Saves.save
 
-        def timed(run: Any) -> None:
+        def timed(saves: Saves) -> None:
             began = time.perf_counter()
-            plain(run)
+            plain(saves)
             self.spent.append(time.perf_counter() - began)
 
-        _Run._save = timed
+        Saves.save = timed  # type: ignore[method-assign]
         try:
             yield
         finally:
-            _Run._save = plain
+            Saves.save = plain
 
 
 # --- leases, records, digests --------------------------------------------------------------------

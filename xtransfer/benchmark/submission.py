@@ -57,6 +57,7 @@ def collect_submission(
         with_labels: read gold labels too.
 
     Raises:
+        UserError: where no target is a task of either benchmark.
         DataError: where examples have no gold label, or Tatoeba's files are not those of the run.
         StoreError: where the store fails or a file is not what its record says.
     """

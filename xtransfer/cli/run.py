@@ -25,7 +25,12 @@ from xtransfer.cli.output import failure_lines, print_plan, print_resolved
 from xtransfer.errors import DataError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
+    from xtransfer.placement import Placement
     from xtransfer.plan import Plan
+    from xtransfer.runner import Summary
+    from xtransfer.store import Store
 
 
 def run(
@@ -55,35 +60,48 @@ def run(
     from xtransfer.subplan import part_named
 
     experiment, places = load(config, placement, store, sets, place)
+    opened = open_at(places)  # refuses credentials in a URL, which must not be printed
     if dry_run:
-        opened = open_at(places)  # refuses credentials in a URL, which must not be printed
         print_resolved(experiment, places)
-        made, missing = make_plan(experiment, lenient=True, store=opened)
-        made = part_named(made, only)
-        print_plan(made, recorded_keys(made, opened), missing, opened.url, key=made.key)
-        return
-    opened = open_at(places)
     made, missing = make_plan(experiment, lenient=True, store=opened)
     made = part_named(made, only)
-    _check_inputs(made, missing, recorded_keys(made, opened), str(config))
-    from xtransfer.failures import failures
+    recorded = recorded_keys(made, opened)
+    if dry_run:
+        print_plan(made, recorded, missing, opened.url, key=made.key)
+        return
+    _check_inputs(made, missing, recorded, str(config))
+    console = Console(stderr=True, highlight=False)
+    summary = _work_off(made, opened, places, console)
+    written = write_report(experiment, made, opened, None, command=command_of(config, sets))
+    _tell_summary(summary, made, opened, console)
+    print(written)
+    if not summary.complete:
+        raise typer.Exit(1)
+
+
+def _work_off(made: Plan, opened: Store, places: Placement, console: Console) -> Summary:
+    """Do the plan; progress is shown on the console and logged in the store."""
     from xtransfer.logs import JOB_VARIABLE, StoreLog, note_job
     from xtransfer.progress import ProgressBoard
-    from xtransfer.pruning.gates import dropped_steps
     from xtransfer.runner import run_plan
     from xtransfer.termination import on_terminate
 
     on_terminate()
-    console = Console(stderr=True, highlight=False)
-    log = StoreLog(opened, f"{experiment.name}-{made.key}")
+    log = StoreLog(opened, f"{made.experiment}-{made.key}")
     note_job(opened, os.environ.get(JOB_VARIABLE, ""), made.key)
     board = ProgressBoard(made, console, log.write)
     try:
         with board.shown():
-            summary = run_plan(made, opened, places.model_copy(update={"store": opened.url}), board)
+            return run_plan(made, opened, places.model_copy(update={"store": opened.url}), board)
     finally:
         log.flush()
-    written = write_report(experiment, made, opened, None, command=command_of(config, sets))
+
+
+def _tell_summary(summary: Summary, made: Plan, opened: Store, console: Console) -> None:
+    """Print how many steps there are of each kind, and why some have failed."""
+    from xtransfer.failures import failures
+    from xtransfer.pruning.gates import dropped_steps
+
     console.print(
         f"{summary.done_before} of {summary.total} steps were recorded before, "
         f"{summary.done_now} are new, {len(summary.failed)} failed, {len(summary.blocked)} blocked"
@@ -97,9 +115,6 @@ def run(
         for line in failure_lines(found):
             console.print(line, soft_wrap=True, markup=False)
         console.print("The same command tries these again, and nothing that is recorded.")
-    print(written)
-    if not summary.complete:
-        raise typer.Exit(1)
 
 
 def _check_inputs(made: Plan, missing: list[str], recorded: set[str], where: str) -> None:

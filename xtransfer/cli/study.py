@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -27,6 +27,13 @@ from xtransfer.cli.output import (
     print_plan,
     print_table,
 )
+
+if TYPE_CHECKING:
+    from xtransfer.costs.estimate import Question
+    from xtransfer.failures import Failure
+    from xtransfer.placement import Placement
+    from xtransfer.plan import Plan
+    from xtransfer.store import Store
 
 
 def tasks(as_json: AsJson = False) -> None:
@@ -115,15 +122,9 @@ def plan(
     from xtransfer.costs.document import to_json
     from xtransfer.costs.estimate import Question, estimate
     from xtransfer.costs.tables import SpeedTable, load_prices, load_speeds
-    from xtransfer.errors import ConfigError
     from xtransfer.pruning.gates import without_pruned
 
     experiment, places = load(config, placement, store, sets, place)
-    room = (gpus, quota, cpus, places.ray.gpus, places.ray.cpus)
-    if deadline is not None and all(each is None for each in room):
-        raise ConfigError(
-            "--deadline", "needs to know on what", "Give --gpus N, --quota N or --cpus N, too."
-        )
     question = Question(
         device=device,
         gpus=gpus,
@@ -133,6 +134,7 @@ def plan(
         speeds=SpeedTable() if throughput is None else load_speeds(throughput),
         prices=None if prices is None else load_prices(prices),
     )
+    _check_deadline(question, places)
     opened = open_at(places)
     made, missing = make_plan(experiment, lenient=True, store=opened)
     records = records_in(made, opened)
@@ -155,17 +157,32 @@ def plan(
     print_estimate(found, made)
     if steps:
         print()
-        print_table(
-            ["step", "state", "inputs"],
-            [
-                [
-                    step.folder,
-                    "recorded" if key in done else "",
-                    " ".join(f"{role}={parent}" for role, parent in step.inputs.items()),
-                ]
-                for key, step in made.steps.items()
-            ],
+        _print_steps(made, done)
+
+
+def _check_deadline(question: Question, places: Placement) -> None:
+    """Refuse a deadline where nothing says what is to meet it."""
+    from xtransfer.errors import ConfigError
+
+    room = (question.gpus, question.quota, question.cpus, places.ray.gpus, places.ray.cpus)
+    if question.deadline_h is not None and all(each is None for each in room):
+        raise ConfigError(
+            "--deadline", "needs to know on what", "Give --gpus N, --quota N or --cpus N, too."
         )
+
+
+def _print_steps(made: Plan, done: set[str]) -> None:
+    print_table(
+        ["step", "state", "inputs"],
+        [
+            [
+                step.folder,
+                "recorded" if key in done else "",
+                " ".join(f"{role}={parent}" for role, parent in step.inputs.items()),
+            ]
+            for key, step in made.steps.items()
+        ],
+    )
 
 
 def status(
@@ -183,14 +200,32 @@ def status(
     experiment, places = load(config, placement, store, sets, place)
     opened = open_at(places)
     made, _ = make_plan(experiment, lenient=True, store=opened)
-    records = records_of(made, opened)
-    done = set(records)
+    rows, failed = _states(made, opened)
+    if as_json:
+        print_json(rows)
+        return
+    phases = list(dict.fromkeys(row["phase"] for row in rows))
+    pruned = ["pruned"] if any(row["state"] == "pruned" for row in rows) else []
+    states = ["recorded", "failed", "blocked", *pruned, "not done"]
+    print_table(
+        ["phase", *states],
+        [
+            [phase, *(_count(rows, phase=phase, state=state) for state in states)]
+            for phase in phases
+        ],
+    )
+    for line in failure_lines(failed):
+        print(line)
+
+
+def _states(made: Plan, opened: Store) -> tuple[list[dict[str, Any]], list[Failure]]:
+    """Return a row for every step of a plan, with its state, and what there is to know of those that failed."""
     from xtransfer.failures import failures, noted
     from xtransfer.pruning.gates import dropped_steps
 
-    dropped = dropped_steps(made, records) - done
-
-    over = done | dropped
+    records = records_of(made, opened)
+    dropped = dropped_steps(made, records) - set(records)
+    over = {*records, *dropped}
     notes = {
         key: text for key, text in noted(opened).items() if key in made.steps and key not in over
     }
@@ -198,7 +233,7 @@ def status(
     blocked = {step.key: key for key, each in found.items() for step in each.blocked}
     rows: list[dict[str, Any]] = []
     for key, step in made.steps.items():
-        state = "recorded" if key in done else "failed" if key in found else "not done"
+        state = "recorded" if key in records else "failed" if key in found else "not done"
         state = "pruned" if key in dropped else state
         row = {
             "key": key,
@@ -212,20 +247,7 @@ def status(
         if key in blocked:
             row["blocked_by"] = blocked[key]
         rows.append(row)
-    if as_json:
-        print_json(rows)
-        return
-    phases = list(dict.fromkeys(row["phase"] for row in rows))
-    states = ("recorded", "failed", "blocked", *(("pruned",) if dropped else ()), "not done")
-    print_table(
-        ["phase", *states],
-        [
-            [phase, *(_count(rows, phase=phase, state=state) for state in states)]
-            for phase in phases
-        ],
-    )
-    for line in failure_lines(found.values()):
-        print(line)
+    return rows, list(found.values())
 
 
 def _count(rows: list[dict[str, Any]], **wanted: str) -> str:

@@ -6,6 +6,7 @@ measured    speeds of this project's own records
 tables      the user's files: speeds and prices
 principles  a speed from parameters, tokens and a device's data sheet
 durations   the most trusted of these three for each step that is left
+remainder   the steps that are left, by phase, and as jobs
 schedule    critical path, and makespan on so many GPUs
-estimate    all of it together, and as JSON; `words` prints it
+estimate    all of it together; `document` has it as JSON, `words` in words
 """

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from xtransfer.costs.estimate import Cost, Estimate, Group, amounts, hours
+from xtransfer.costs.estimate import Cost, Estimate, amounts, hours
+from xtransfer.costs.remainder import Group
 
 
 def to_json(found: Estimate) -> dict[str, Any]:

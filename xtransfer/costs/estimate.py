@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from xtransfer.costs.amounts import data_sizes
 from xtransfer.costs.devices import CPU, device_named
-from xtransfer.costs.durations import Duration, Knowledge, Needs, duration_of, needs_of
+from xtransfer.costs.durations import Duration, Knowledge, Needs
 from xtransfer.costs.measured import Measurements
+from xtransfer.costs.remainder import Group, remainder_of
 from xtransfer.costs.schedule import Capacity, Job, critical_path, lower_bound, simulate
 from xtransfer.costs.tables import Price, Prices, SpeedTable
 from xtransfer.placement import Placement
-from xtransfer.plan import INLINE, Plan
-from xtransfer.pruning.gates import gates_of
+from xtransfer.plan import Plan
 from xtransfer.records import Record
 
 HOUR = 3600.0
@@ -34,18 +33,6 @@ class Question:
     deadline_h: float | None = None
     speeds: SpeedTable = field(default_factory=SpeedTable)
     prices: Prices | None = None
-
-
-@dataclass(kw_only=True)
-class Group:
-    """Steps that are counted together."""
-
-    steps: int = 0
-    gpu_s: float = 0.0
-    cpu_s: float = 0.0
-    """Of steps without a GPU."""
-    unknown: int = 0
-    """Steps of unknown time, which are in no sum."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +103,7 @@ class Estimate:
             if duration.seconds != 0.0:
                 alike = (duration.trust, duration.about, duration.source, duration.examples)
                 _, group = found.setdefault(alike, (duration, Group()))
-                _count(group, duration, self.needs[key])
+                group.count(duration, self.needs[key])
         return list(found.values())
 
 
@@ -134,44 +121,12 @@ def estimate(
         placement: says what a step takes.
         question: the user's.
     """
-    measurements = Measurements(records, plan.steps)
-    device = device_named(question.device) if question.device else measurements.newest_gpu
-    known = Knowledge(
-        measurements=measurements,
-        table=question.speeds,
-        utilisation=placement.estimates.utilisation,
-        sizes=data_sizes(plan, records),
-        device=device,
-    )
     gpus = question.gpus if question.gpus is not None else question.quota
     if gpus is None:
         gpus = placement.ray.gpus
-    left = [step for key, step in plan.steps.items() if key not in records]
-    needs = {step.key: needs_of(step, plan.steps, placement, gpus) for step in left}
-    durations = {step.key: duration_of(step, plan, needs[step.key], known) for step in left}
-    phases: dict[str, Group] = {}
-    total = Group()
-    for step in left:
-        for group in (phases.setdefault(step.phase, Group()), total):
-            _count(group, durations[step.key], needs[step.key])
-    gates = gates_of(plan.gates)
-    jobs = [
-        Job(
-            key=step.key,
-            parents=tuple(
-                key
-                for key in dict.fromkeys(
-                    (*step.inputs.values(), *(gate.prune for gate in gates.get(step.key, ())))
-                )
-                if key in needs
-            ),
-            seconds=durations[step.key].seconds or 0.0,
-            gpus=needs[step.key].gpus,
-            cpus=needs[step.key].cpus,
-            counted=step.kind not in INLINE,
-        )
-        for step in left
-    ]
+    known = _knowledge(plan, records, placement, question)
+    left = remainder_of(plan, records, placement, known, gpus=gpus)
+    jobs = left.jobs()
     capacity = Capacity(
         gpus=gpus,
         cpus=question.cpus if question.cpus is not None else placement.ray.cpus,
@@ -181,17 +136,17 @@ def estimate(
     schedule = simulate(jobs, capacity) if asked else None
     critical_s, critical = critical_path(jobs)
     trials = [key for key, step in plan.steps.items() if step.kind == "train"]
-    pairs, left_out = _pruning(plan, needs.keys())
+    pairs, left_out = left.pruning()
     found = Estimate(
         trials=len(trials),
         trials_recorded=sum(key in records for key in trials),
         steps=len(plan.steps),
-        recorded=len(plan.steps) - len(left),
-        device=device,
-        phases=phases,
-        total=total,
-        durations=durations,
-        needs=needs,
+        recorded=len(plan.steps) - len(left.steps),
+        device=known.device,
+        phases=left.by_phase(),
+        total=left.total(),
+        durations=left.durations,
+        needs=left.needs,
         critical_s=critical_s,
         critical=tuple(critical),
         gpus=gpus,
@@ -201,14 +156,7 @@ def estimate(
         pairs=pairs,
         left_out=left_out,
     )
-    if question.prices is None:
-        return found
-    prices = question.prices.root
-    return replace(
-        found,
-        costs=tuple(_costs(found, prices)),
-        unpriced=tuple(name for name in _devices(found) if name not in prices),
-    )
+    return found if question.prices is None else _priced(found, question.prices.root)
 
 
 def amounts(cost: Cost, hours_: float) -> dict[str, float]:
@@ -222,21 +170,18 @@ def hours(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds / HOUR, 3)
 
 
-def _pruning(plan: Plan, left: Set[str]) -> tuple[int, int]:
-    """Return how many pairs prune steps that are left have yet to compare, and will leave out."""
-    pairs = Counter(gate.prune for gate in plan.gates if gate.prune in left)
-    kept = sum(min(count, plan.steps[prune].spec["keep"]) for prune, count in pairs.items())
-    return pairs.total(), pairs.total() - kept
-
-
-def _count(group: Group, duration: Duration, needs: Needs) -> None:
-    group.steps += 1
-    if duration.seconds is None:
-        group.unknown += 1
-    elif needs.gpus:
-        group.gpu_s += duration.seconds * needs.gpus
-    else:
-        group.cpu_s += duration.seconds * needs.cpus
+def _knowledge(
+    plan: Plan, records: Mapping[str, Record], placement: Placement, question: Question
+) -> Knowledge:
+    """Gather what durations are told from; GPUs of which nothing is said are those of the newest records."""
+    measurements = Measurements(records, plan.steps)
+    return Knowledge(
+        measurements=measurements,
+        table=question.speeds,
+        utilisation=placement.estimates.utilisation,
+        sizes=data_sizes(plan, records),
+        device=device_named(question.device) if question.device else measurements.newest_gpu,
+    )
 
 
 def _fit(question: Question, jobs: list[Job], capacity: Capacity) -> Fit | None:
@@ -264,6 +209,15 @@ def _fit(question: Question, jobs: list[Job], capacity: Capacity) -> Fit | None:
         makespan_s=makespan,
         over_s=over,
         short_gpu_s=0.0 if deadline is None or most is None else max(0.0, work - most * deadline),
+    )
+
+
+def _priced(found: Estimate, prices: Mapping[str, Price]) -> Estimate:
+    """Return an estimate with what it costs, and for which of its devices there is no price."""
+    return replace(
+        found,
+        costs=tuple(_costs(found, prices)),
+        unpriced=tuple(name for name in _devices(found) if name not in prices),
     )
 
 

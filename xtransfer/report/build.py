@@ -20,6 +20,7 @@ from xtransfer.report.remarks import (
     average_notes,
     cut_notes,
     mixture_notes,
+    retrieval_notes,
     seed_notes,
     truncation_notes,
 )
@@ -61,26 +62,6 @@ def describe_run(
 ) -> ReportInfo:
     """Return what a reader must know beside the numbers."""
     whole, plan = plan, without_pruned(plan, records)
-    encoder = experiment.encoder
-    if encoder.name is None:
-        name = "a tiny XLM-R pretrained by this run on artificial languages"
-    else:
-        name = encoder.name.rstrip("/").rsplit("/", 1)[-1] if not encoder.revision else encoder.name
-    remarks = truncation_notes(plan, records)
-    layer, pooling = next(
-        (
-            (record.result["layer"], record.spec["retrieval"].get("pooling", "mean"))
-            for record in records.values()
-            if record.kind == "evaluate" and "layer" in record.result
-        ),
-        (None, ""),
-    )
-    if layer is not None:
-        part = "the first token" if pooling == "cls" else "the mean"
-        remarks.append(
-            f"retrieval embeds sentences by {part} of hidden_states[{layer}]; the layer was set in "
-            "the configuration, not selected"
-        )
     chance_in = {
         target: found
         for target in experiment.target.tasks
@@ -88,9 +69,9 @@ def describe_run(
     }
     return ReportInfo(
         name=experiment.name,
-        encoder=name,
+        encoder=_encoder_name(experiment),
         plan_key=whole.key,
-        encoder_notes=encoder.notes,
+        encoder_notes=experiment.encoder.notes,
         cuts=cut_notes(plan, records),
         missing=_missing(plan, records, failures or {}),
         notes=(
@@ -100,7 +81,8 @@ def describe_run(
             *average_notes(experiment),
             *search_notes(experiment, whole, records),
             *mixture_notes(plan, records),
-            *remarks,
+            *truncation_notes(plan, records),
+            *retrieval_notes(records),
         ),
         languages={
             target: experiment.target.languages.get(target, plan.tasks[target].languages)
@@ -154,6 +136,14 @@ def results_json(results: list[Result]) -> list[dict[str, Any]]:
         }
         for each in results
     ]
+
+
+def _encoder_name(experiment: Experiment) -> str:
+    """Return what the report calls the encoder: of one in a folder, the folder's own name."""
+    encoder = experiment.encoder
+    if encoder.name is None:
+        return "a tiny XLM-R pretrained by this run on artificial languages"
+    return encoder.name if encoder.revision else encoder.name.rstrip("/").rsplit("/", 1)[-1]
 
 
 def _missing(plan: Plan, records: Mapping[str, Record], failures: Mapping[str, str]) -> list[str]:

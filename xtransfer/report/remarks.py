@@ -146,5 +146,19 @@ def mixture_notes(plan: Plan, records: Mapping[str, Record]) -> list[str]:
     return sorted(set(remarks))
 
 
+def retrieval_notes(records: Mapping[str, Record]) -> list[str]:
+    """Say by what retrieval embeds sentences, where a layer was set for it."""
+    for record in records.values():
+        if record.kind == "evaluate" and "layer" in record.result:
+            pooling = record.spec["retrieval"].get("pooling", "mean")
+            part = "the first token" if pooling == "cls" else "the mean"
+            text = (
+                f"retrieval embeds sentences by {part} of hidden_states[{record.result['layer']}]; "
+                "the layer was set in the configuration, not selected"
+            )
+            return [text]
+    return []
+
+
 def _prepared(plan: Plan) -> list[Step]:
     return [step for step in plan.steps.values() if step.kind == "prepare"]

@@ -1,1 +1,4 @@
-"""Uncertainty of scores and gains: resampling, correction, power, regression. Pure; arrays in and out."""
+"""Uncertainty of scores and gains: resampling, correction, power, regression; and how well features fit a task.
+
+Pure; arrays in and out.
+"""

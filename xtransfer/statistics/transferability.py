@@ -50,22 +50,6 @@ def logme(features: npt.ArrayLike, labels: npt.ArrayLike) -> float:
     return float(np.mean(evidence))
 
 
-def log_evidence(features: npt.ArrayLike, target: npt.ArrayLike) -> float:
-    """Return the maximum over alpha and beta of log p(target | features) / examples.
-
-    target = features w + noise, where w has precision alpha and the noise beta, both Gaussian.
-
-    Args:
-        features: [examples, size].
-        target: [examples].
-
-    Source: You et al. 2021, equation 2 and its maximum.
-    """
-    values = np.asarray(features, dtype=np.float64)
-    left, singular, _ = np.linalg.svd(values, full_matrices=False)
-    return _max_evidence(left, singular, np.asarray(target, dtype=np.float64), values.shape[1])
-
-
 def leep(probabilities: npt.ArrayLike, labels: npt.ArrayLike) -> float:
     """Return the log expected empirical prediction: the mean log likelihood of the labels, at most 0.
 
@@ -98,7 +82,17 @@ def leep(probabilities: npt.ArrayLike, labels: npt.ArrayLike) -> float:
 
 
 def _max_evidence(left: Array, singular: Array, target: Array, size: int) -> float:
-    """Return the maximum evidence, given features as left @ diag(singular) @ right.
+    """Return the maximum over alpha and beta of log p(target | features) / examples.
+
+    target = features w + noise, where w has precision alpha and the noise beta, both Gaussian.
+
+    Args:
+        left: [examples, rank] of the features, which are left @ diag(singular) @ right.
+        singular: [rank].
+        target: [examples].
+        size: of the features.
+
+    Source: You et al. 2021, equation 2 and its maximum.
 
     With t = alpha / beta the best beta is n / (residual + t m'm) in closed form, which leaves a function
     of t alone. It may have several maxima, so the range is looked over before the best is closed in on.

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from torch import Tensor
 
+from xtransfer.train.context import Checkpoint
 from xtransfer.train.snapshots import Snapshots
+
+_BEST = "best/"
 
 
 @dataclass(kw_only=True)
@@ -30,6 +35,64 @@ class State:
     """[step, dev score] of the evaluations whose weights are kept beside the best."""
     rung: int = 0
     """The last rung at which it was ruled whether the trial goes on, percent."""
+
+    @property
+    def steps_taken(self) -> int:
+        """Optimizer steps that changed weights and moments."""
+        return self.step - len(self.skipped_steps)
+
+
+class Course:
+    """Where a trial stands, with the weights of the past that it keeps: its best, and snapshots.
+
+    Args:
+        snapshots: as in the trial's specification.
+    """
+
+    def __init__(self, snapshots: Mapping[str, Any] | None) -> None:
+        self.state = State()
+        self.best: dict[str, Tensor] = {}
+        self.snapshots = Snapshots(snapshots)
+
+    def note(self, score: float, weights: Callable[[], dict[str, Tensor]]) -> bool:
+        """Take note of a dev evaluation at the present step; say whether it is the best so far.
+
+        Args:
+            score: of it; the higher, the better.
+            weights: copies the present ones; asked only where they are kept.
+        """
+        state = self.state
+        better, wanted = score > state.best_score, self.snapshots.wants(score)
+        copy = weights() if better or wanted else {}
+        if wanted:
+            self.snapshots.add(state.step, score, copy)
+            state.snapshots = [[at, score] for at, score in self.snapshots.scores.items()]
+        if better:
+            state.best_score, state.best_step = score, state.step
+            state.evaluations_since_best = 0
+            self.best = copy
+        else:
+            state.evaluations_since_best += 1
+        return better
+
+    def checkpoint(self, tensors: Mapping[str, Tensor]) -> Checkpoint:
+        """Return a resumable checkpoint of this and of the present weights and moments, as named there."""
+        best = {f"{_BEST}{name}": value for name, value in self.best.items()}
+        if self.state.best_step in self.snapshots.weights:
+            best = {}  # no file has a tensor twice
+        return Checkpoint(
+            state=asdict(self.state), tensors={**tensors, **best, **self.snapshots.tensors()}
+        )
+
+    def take_up(self, checkpoint: Checkpoint) -> None:
+        """Go on from what `checkpoint` returned; tensors are copied."""
+        self.state = State(**checkpoint.state)
+        self.snapshots.restore(self.state.snapshots, checkpoint.tensors)
+        self.best = {
+            name.removeprefix(_BEST): tensor.clone()
+            for name, tensor in checkpoint.tensors.items()
+            if name.startswith(_BEST)
+        } or self.snapshots.weights.get(self.state.best_step, {})
 
 
 @dataclass(frozen=True, kw_only=True)

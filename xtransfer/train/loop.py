@@ -10,34 +10,29 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from xtransfer.errors import StepLeft
 from xtransfer.forms import FORMS
 from xtransfer.forms.encoding import Rows
 from xtransfer.train.batching import Indices, learning_rate, own_shards
-from xtransfer.train.collectives import add_up, broadcast, check_same_step, gather
-from xtransfer.train.context import Checkpoint, Context, Progress
-from xtransfer.train.course import Outcome, State
+from xtransfer.train.collectives import add_up, broadcast, check_same_step
+from xtransfer.train.context import Context, Progress
+from xtransfer.train.course import Course, Outcome
 from xtransfer.train.divergence import check_score, leave_out
 from xtransfer.train.engine import Engine, make_engine
 from xtransfer.train.mixture import Mixture, draw_numbers, schedule
 from xtransfer.train.model import TransferModel
 from xtransfer.train.parameters import trained_parameters
-from xtransfer.train.parts import TaskPart, TextPart
+from xtransfer.train.parts import Draw, TaskPart, TextPart
 from xtransfer.train.prediction import make_inputs
 from xtransfer.train.products import onednn_products
 from xtransfer.train.randomness import stream
+from xtransfer.train.resuming import Saves
 from xtransfer.train.scores import main_score, named_scores
-from xtransfer.train.snapshots import Snapshots
 from xtransfer.train.specification import TrialSpec
-
-AGREE_EVERY = 10
-"""Optimizer steps between two times that several workers agree on whether to save."""
 
 
 def train(
@@ -76,13 +71,14 @@ def train(
         clip=spec.clip,
         zero_stage=context.zero_stage,
     )
-    run = _Run(spec, context, engine, parts, mixture)
+    course = Course(spec.snapshots)
     if resume is not None:
-        run.restore(resume)
+        course.take_up(resume)
+        engine.load_moments(resume.tensors, steps=course.state.steps_taken)
     del resume  # as large as weights, moments and best weights together
     try:
         with onednn_products(engine.module):
-            return run.run()
+            return _Run(spec, context, engine, parts, mixture, course).run()
     finally:
         engine.close()
 
@@ -95,32 +91,20 @@ class _Run:
         engine: Engine,
         parts: Sequence[TaskPart | TextPart],
         mixture: Mixture,
+        course: Course,
     ) -> None:
         self.spec, self.context, self.engine = spec, context, engine
         self.parts = parts
-        self.state = State()
-        self.best: dict[str, Tensor] = {}
-        self.snapshots = Snapshots(spec.snapshots)
+        self.course, self.state = course, course.state
         self.total = mixture.steps
         self.order = schedule(mixture.shares, mixture.steps, seed=spec.seed)
         self.numbers = draw_numbers(self.order)
-        self.last_save = time.monotonic()
+        self.saves = Saves(context, engine, course, total=mixture.steps)
         self.examples = 0
         self.seconds = 0.0
         self.dev_examples = 0
         self.dev_seconds = 0.0
         self.stopped_at: int | None = None
-
-    def restore(self, checkpoint: Checkpoint) -> None:
-        self.state = State(**checkpoint.state)
-        taken = self.state.step - len(self.state.skipped_steps)
-        self.engine.load_moments(checkpoint.tensors, steps=taken)
-        self.snapshots.restore(self.state.snapshots, checkpoint.tensors)
-        self.best = {
-            name.removeprefix("best/"): tensor.clone()
-            for name, tensor in checkpoint.tensors.items()
-            if name.startswith("best/")
-        } or self.snapshots.weights.get(self.state.best_step, {})
 
     def run(self) -> Outcome:
         state = self.state
@@ -137,12 +121,12 @@ class _Run:
                 self._evaluate()
                 self._climb()
             if not state.stopped_early:
-                self._save_or_leave()
+                self.saves.save_or_leave()
         if self.spec.keep == "last":
-            self.best, state.best_step = self.engine.weights(), state.step
+            self.course.best, state.best_step = self.engine.weights(), state.step
         draws = np.bincount(self.order[: state.step], minlength=len(self.parts))
         return Outcome(
-            weights=self.best,
+            weights=self.course.best,
             best_step=state.best_step,
             best_score=None if self.spec.keep == "last" else state.best_score,
             steps=state.step,
@@ -152,7 +136,7 @@ class _Run:
             draws=draws.tolist(),
             workers=state.workers,
             skipped_steps=state.skipped_steps,
-            snapshots=self.snapshots,
+            snapshots=self.course.snapshots,
             stopped_at=self.stopped_at,
             timing={
                 "examples": self.examples,
@@ -166,40 +150,9 @@ class _Run:
         context, state = self.context, self.state
         began = time.perf_counter()
         number = int(self.order[state.step])
-        part = self.parts[number]
-        draw = part.draw(int(self.numbers[state.step]))
-        row_weights = np.asarray(draw.rows["weight"], dtype=np.int64)[draw.chosen]
-        whole = max(1, int(row_weights.sum()))
-        if getattr(FORMS[part.form], "WHOLE_BATCH", False):
-            # Every worker computes the same gradient, and their sum must be that of one.
-            shards, whole = {0: [draw.chosen]}, whole * context.world_size
-        else:
-            shards = own_shards(
-                draw.chosen,
-                rank=context.rank,
-                world_size=context.world_size,
-                shards=context.shards,
-                micro_batch=context.micro_batch,
-            )
+        draw = self.parts[number].draw(int(self.numbers[state.step]))
         self.engine.module.train()
-        # Added up where it is computed, and read only after the step: reading waits for the device.
-        losses = torch.zeros((), dtype=torch.float64, device=context.device)
-        left = sum(map(len, shards.values()))
-        for shard, micro_batches in shards.items():
-            torch.manual_seed(stream(self.spec.seed, state.step, "step", shard))
-            for rows in micro_batches:
-                left -= 1
-                some = rows if len(rows) else draw.chosen[:1]
-                loss = self._loss(number, draw.rows, some) / whole * part.weight
-                if not len(rows):
-                    loss = loss * 0.0
-                losses += loss.detach()
-                if not left:
-                    # A loss may be infinite and its gradient finite. Gradients are summed over the
-                    # workers: one that is not a number keeps all of them from this step.
-                    loss = loss * torch.where(losses.isfinite(), 1.0, math.nan)
-                self.engine.backward(loss, last=not left)
-                context.alive()
+        losses = self._accumulate(number, draw)
         rate = learning_rate(
             state.step, peak=self.spec.learning_rate, total=self.total, warmup=self.spec.warmup
         )
@@ -214,6 +167,51 @@ class _Run:
         self.examples += len(draw.chosen)
         self.seconds += time.perf_counter() - began
         self._report(loss_sum)
+
+    def _accumulate(self, number: int, draw: Draw) -> Tensor:
+        """Add up the gradients of this worker's micro-batches.
+
+        Returns:
+            Their loss, a scalar, fp64. It stays on its device: reading it waits for that, and the
+            optimizer step need not.
+        """
+        context, part = self.context, self.parts[number]
+        shards, whole = self._shares(part.form, draw)
+        losses = torch.zeros((), dtype=torch.float64, device=context.device)
+        left = sum(map(len, shards.values()))
+        for shard, micro_batches in shards.items():
+            torch.manual_seed(stream(self.spec.seed, self.state.step, "step", shard))
+            for rows in micro_batches:
+                left -= 1
+                some = rows if len(rows) else draw.chosen[:1]
+                loss = self._loss(number, draw.rows, some) / whole * part.weight
+                if not len(rows):
+                    loss = loss * 0.0
+                losses += loss.detach()
+                if not left:
+                    # A loss may be infinite and its gradient finite. Gradients are summed over the
+                    # workers: one that is not a number keeps all of them from this step.
+                    loss = loss * torch.where(losses.isfinite(), 1.0, math.nan)
+                self.engine.backward(loss, last=not left)
+                context.alive()
+        return losses
+
+    def _shares(self, form: str, draw: Draw) -> tuple[dict[int, list[Indices]], int]:
+        """Return this worker's micro-batches by shard, and what the sum of their losses is divided by."""
+        context = self.context
+        row_weights = np.asarray(draw.rows["weight"], dtype=np.int64)[draw.chosen]
+        whole = max(1, int(row_weights.sum()))
+        if getattr(FORMS[form], "WHOLE_BATCH", False):
+            # Every worker computes the same gradient, and their sum must be that of one.
+            return {0: [draw.chosen]}, whole * context.world_size
+        shards = own_shards(
+            draw.chosen,
+            rank=context.rank,
+            world_size=context.world_size,
+            shards=context.shards,
+            micro_batch=context.micro_batch,
+        )
+        return shards, whole
 
     def _loss(self, number: int, rows: Rows, chosen: Indices) -> Tensor:
         form = self.parts[number].form
@@ -245,17 +243,7 @@ class _Run:
             }
         )
         state.loss_sum, state.loss_steps = 0.0, 0
-        better, wanted = value > state.best_score, self.snapshots.wants(value)
-        weights = self.engine.weights() if better or wanted else {}
-        if wanted:
-            self.snapshots.add(state.step, value, weights)
-            state.snapshots = [[at, score] for at, score in self.snapshots.scores.items()]
-        if better:
-            state.best_score, state.best_step = value, state.step
-            state.evaluations_since_best = 0
-            self.best = weights
-        else:
-            state.evaluations_since_best += 1
+        if not self.course.note(value, self.engine.weights):
             state.stopped_early = state.evaluations_since_best >= self.spec.patience
         self._report(state.history[-1]["loss"], dev=value)
 
@@ -287,43 +275,6 @@ class _Run:
         self.dev_seconds += time.perf_counter() - began
         self.dev_examples += sum(self.parts[number].dev_rows for number in numbers)
         return broadcast(found, self.context)
-
-    def _save_or_leave(self) -> None:
-        """Save when it is time, and leave when this or another worker must.
-
-        Where the store is slower than checkpoints are due, training does not wait for it: the next one
-        begins after the last one is written.
-
-        Raises:
-            StepLeft: on all workers alike, after saving.
-        """
-        if self.context.world_size > 1 and self.state.step % AGREE_EVERY:
-            return
-        due = time.monotonic() - self.last_save >= self.context.save_every_s
-        asked = self.context.leaving() if self.state.step < self.total else ""
-        wishes = gather((asked, due, self.context.saving()), self.context)
-        reason = next((asked for asked, _, _ in wishes if asked), "")
-        due, saving = (any(each[place] for each in wishes) for place in (1, 2))
-        if reason or (due and not saving):
-            self._save()
-        if reason:
-            raise StepLeft(
-                f"optimizer step {self.state.step} of {self.total}",
-                reason,
-                "The state is saved; the step goes on from there.",
-            )
-
-    def _save(self) -> None:
-        """Gather the state and have rank 0 save it. Collective."""
-        tensors = {f"weights/{name}": value for name, value in self.engine.weights().items()}
-        tensors |= self.engine.moments()
-        if self.state.best_step not in self.snapshots.weights:  # no file has a tensor twice
-            tensors |= {f"best/{name}": value for name, value in self.best.items()}
-        tensors |= self.snapshots.tensors()
-        self.context.alive()
-        if self.context.rank == 0:
-            self.context.save(Checkpoint(state=asdict(self.state), tensors=tensors))
-        self.last_save = time.monotonic()
 
     def _report(self, loss: float, dev: float | None = None, rung: int | None = None) -> None:
         self.context.report(

@@ -41,7 +41,7 @@ class PretrainSpec(Record):
 
     seed: int = 0
     vocabulary: int = 1500
-    """Entries of the unigram tokenizer at most."""
+    """Entries of the tokenizer at most."""
     layers: int = 4
     width: int = 64
     heads: int = 4
@@ -115,7 +115,7 @@ def pretrain(corpus: Corpus, folder: Path, *, spec: PretrainSpec, report: Report
 
 
 def train_tokenizer(corpus: Corpus, spec: PretrainSpec) -> PreTrainedTokenizerFast:
-    """Return a unigram tokenizer with the special tokens and templates of XLM-R."""
+    """Return a byte-pair-encoding tokenizer with the special tokens and templates of XLM-R, whose own is unigram."""
     tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [

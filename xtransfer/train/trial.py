@@ -7,10 +7,12 @@ import hashlib
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from xtransfer.checkpoints import load_checkpoint, newest_checkpoint, save_checkpoint
@@ -19,21 +21,17 @@ from xtransfer.plan import Step
 from xtransfer.records import Done
 from xtransfer.store.folder import enough_space
 from xtransfer.sweeps.rungs import rulings_of, rungs_of
-from xtransfer.sweeps.suggestion import suggestion_of
+from xtransfer.sweeps.suggestion import Suggestion, suggestion_of
 from xtransfer.sweeps.waiting import ruled
 from xtransfer.train.adapters import frozen_weights
-from xtransfer.train.assembly import (
-    gather_inputs,
-    make_model,
-    make_parts,
-    renumbered,
-)
+from xtransfer.train.assembly import Start, gather_inputs, make_model, make_parts, renumbered
 from xtransfer.train.context import Checkpoint, Context, Progress, device_name, device_of
 from xtransfer.train.loop import train
 from xtransfer.train.memory import SmallerBites, out_of_memory, ran_out, read_bites
-from xtransfer.train.model import words_name
+from xtransfer.train.mixture import Mixture
+from xtransfer.train.model import TransferModel, words_name
 from xtransfer.train.outcome import parts_json, read_outcome, write_outcome
-from xtransfer.train.parts import TaskPart
+from xtransfer.train.parts import TaskPart, TextPart
 from xtransfer.train.prediction import tokens_at_once
 from xtransfer.train.saving import BackgroundSaver
 from xtransfer.train.specification import TrialSpec
@@ -116,8 +114,61 @@ def _train(
     bites: SmallerBites | None,
 ) -> None:
     began = time.time()
-    placement = bench.placement.train
-    torch.set_num_threads(max(1, int(placement.cpus)))
+    torch.set_num_threads(max(1, int(bench.placement.train.cpus)))
+    trial = _read_trial(step, bench)
+    model = trial.start.model
+    words, frozen = words_name(model), frozen_weights(model)
+    kept = _Kept(step, bench, rows=_digest(trial.start.tokens))
+    saver = BackgroundSaver(kept.save)
+    context = replace(
+        _context(step, bench, model, bites),
+        rank=rank,
+        world_size=world_size,
+        save=saver.save,
+        saving=saver.busy,
+        resume=kept.newest,
+    )
+    if context.engine == "deepspeed":
+        ensure_process_group()
+    if bites:
+        context = replace(context, prediction_tokens=tokens_at_once(context) // 2)
+    ready = time.time()
+    try:
+        outcome = train(trial.spec, context, model=model, parts=trial.parts, mixture=trial.mixture)
+    finally:
+        saver.flush()  # before this process leaves, and before the step is recorded
+    if rank == 0:
+        write_outcome(
+            folder,
+            trial.spec,
+            outcome,
+            start=trial.start,
+            words=words,
+            frozen=frozen,
+            parts=parts_json(trial.parts, trial.mixture, outcome),
+            timing={"start_s": ready - began, "train_s": time.time() - ready},
+            placement={
+                "device": device_name(context.device),
+                **(bites.facts() if bites else {}),
+            },
+            suggestion=trial.suggestion,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Trial:
+    """What a train step computes, read and ready to begin."""
+
+    spec: TrialSpec
+    """With the learning rate that was suggested, where one was."""
+    suggestion: Suggestion | None
+    parts: list[TaskPart | TextPart]
+    mixture: Mixture
+    start: Start
+
+
+def _read_trial(step: Step, bench: Workbench) -> _Trial:
+    """Read data and starting weights; rows of the vocabulary that no text needs are left out of both."""
     inputs = gather_inputs(step, bench)
     suggestion = suggestion_of(step, bench)
     spec = trial_spec(step.spec)
@@ -125,10 +176,9 @@ def _train(
         spec = replace(spec, learning_rate=suggestion.learning_rate)
     parts, mixture = make_parts(step.spec, spec, inputs, bench.plan.tasks)
     # Text predicts words from the whole vocabulary, so all of it is trained then.
-    compacted = placement.compact_vocabulary and step.spec["text"] is None
+    compacted = bench.placement.train.compact_vocabulary and step.spec["text"] is None
     start = make_model(inputs, spec, parts, compacted=compacted, kept=step.spec["head"] == "kept")
-    model = start.model
-    vocabulary = model.encoder.config.vocab_size
+    vocabulary = start.model.encoder.config.vocab_size
     if len(start.tokens) < vocabulary:
         parts = [
             part.renumbered(lambda data: renumbered(data, start.tokens, vocabulary))
@@ -136,23 +186,15 @@ def _train(
             else part
             for part in parts
         ]
-    words = words_name(model)
-    rows = hashlib.sha256(start.tokens.astype("<i8").tobytes()).hexdigest()[:16]
-    frozen = frozen_weights(model)
-    saver = BackgroundSaver(
-        lambda checkpoint: save_checkpoint(
-            bench.store,
-            step.key,
-            state=checkpoint.state,
-            tensors=checkpoint.tensors,
-            rows=rows,
-            kept=placement.resume_kept,
-            scratch=bench.scratch,
-        )
-    )
-    context = Context(
-        rank=rank,
-        world_size=world_size,
+    return _Trial(spec=spec, suggestion=suggestion, parts=parts, mixture=mixture, start=start)
+
+
+def _context(
+    step: Step, bench: Workbench, model: TransferModel, bites: SmallerBites | None
+) -> Context:
+    """Return what the placement and the node say of where a trial runs; it is that of a single worker."""
+    placement = bench.placement.train
+    return Context(
         shards=placement.most_workers,
         device=device_of(placement.gpus),
         engine=placement.chosen_engine,
@@ -161,41 +203,44 @@ def _train(
         pad_id=model.encoder.config.pad_token_id or 0,
         report=lambda progress: bench.tell(_facts(progress)),
         alive=bench.alive,
-        save=saver.save,
-        saving=saver.busy,
         save_every_s=placement.resume_every_s,
         leaving=bench.leaving,
         skips_in_a_row=placement.skips_in_a_row,
         skips_in_all=placement.skips_in_all,
         rungs=rungs_of(step),
         goes_on=lambda rung, best: ruled(step, bench, rung=rung, score=best).goes_on,
-        resume=lambda: _resume(step.key, bench, rows),
     )
-    if context.engine == "deepspeed":
-        ensure_process_group()
-    if bites:
-        context = replace(context, prediction_tokens=tokens_at_once(context) // 2)
-    ready = time.time()
-    try:
-        outcome = train(spec, context, model=model, parts=parts, mixture=mixture)
-    finally:
-        saver.flush()  # before this process leaves, and before the step is recorded
-    if rank == 0:
-        write_outcome(
-            folder,
-            spec,
-            outcome,
-            start=start,
-            words=words,
-            frozen=frozen,
-            parts=parts_json(parts, mixture, outcome),
-            timing={"start_s": ready - began, "train_s": time.time() - ready},
-            placement={
-                "device": device_name(context.device),
-                **(bites.facts() if bites else {}),
-            },
-            suggestion=suggestion,
+
+
+class _Kept:
+    """The resumable checkpoints of a step in its store.
+
+    Args:
+        step: whose they are.
+        bench: has the store.
+        rows: digest of the token ids that the rows of the embeddings are of: checkpoints of other
+            rows do not fit.
+    """
+
+    def __init__(self, step: Step, bench: Workbench, *, rows: str) -> None:
+        self.step, self.bench, self.rows = step, bench, rows
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        save_checkpoint(
+            self.bench.store,
+            self.step.key,
+            state=checkpoint.state,
+            tensors=checkpoint.tensors,
+            rows=self.rows,
+            kept=self.bench.placement.train.resume_kept,
+            scratch=self.bench.scratch,
         )
+
+    def newest(self) -> Checkpoint | None:
+        found = load_checkpoint(
+            self.bench.store, self.step.key, rows=self.rows, scratch=self.bench.scratch
+        )
+        return None if found is None else Checkpoint(state=found[0], tensors=found[1])
 
 
 def trial_spec(spec: Mapping[str, Any]) -> TrialSpec:
@@ -217,9 +262,9 @@ def ensure_process_group() -> None:
         )
 
 
-def _resume(key: str, bench: Workbench, rows: str) -> Checkpoint | None:
-    found = load_checkpoint(bench.store, key, rows=rows, scratch=bench.scratch)
-    return None if found is None else Checkpoint(state=found[0], tensors=found[1])
+def _digest(tokens: npt.NDArray[np.int64]) -> str:
+    """Return a digest of token ids, the same on every machine."""
+    return hashlib.sha256(tokens.astype("<i8").tobytes()).hexdigest()[:16]
 
 
 def _facts(progress: Progress) -> dict[str, Any]:
