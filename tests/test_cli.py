@@ -11,7 +11,7 @@ import pytest
 from tests.command import Run
 from tests.recorded import record_steps
 from xtransfer import __version__
-from xtransfer.cli import app, main
+from xtransfer.cli import app
 from xtransfer.config import load_experiment
 from xtransfer.fingerprints import Fingerprints
 from xtransfer.plan import Plan
@@ -364,9 +364,3 @@ def test_ctrl_c_has_a_line_and_a_status_of_its_own(
     done = run("plan", config, "--store", url)
     assert (done.status, done.out) == (130, "")
     assert done.err == "xtransfer: interrupted. The same command goes on from here.\n"
-
-
-def test_debug_shows_where_an_error_came_from(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "argv", ["xtransfer", "plan", "absent.yaml", "--debug"])
-    with pytest.raises(Exception, match="no such file"):
-        main()

@@ -66,6 +66,23 @@ def place_at(path: Path | None, store: str | None, place: list[str] | None) -> P
     return found if store is None else found.model_copy(update={"store": store})
 
 
+def refuse_idle(given: Mapping[str, bool], why: str, remedy: str = "Leave it out.") -> None:
+    """Refuse options that would do nothing where they were given: they would be taken to have done it.
+
+    Args:
+        given: option -> whether it was given.
+        why: what keeps it from doing anything.
+        remedy: what to do instead.
+
+    Raises:
+        ConfigError: naming the options.
+    """
+    from xtransfer.errors import ConfigError
+
+    if idle := [option for option, there in given.items() if there]:
+        raise ConfigError(" and ".join(idle), why, remedy)
+
+
 def make_plan(
     experiment: Experiment, *, lenient: bool, store: Store | None = None
 ) -> tuple[Plan, list[str]]:
