@@ -173,6 +173,7 @@ def test_a_dry_run_does_not_print_what_a_url_must_not_carry(run: Run, config: Pa
     for wrong in (
         ("--store", "s3://user:planted@bucket/x"),
         ("--store", "s3://bucket/x", "--place", "s3.endpoint_url=http://user:planted@h"),
+        ("--store", "file://store", "--place", "s3.endpoint_url=http://user:planted@h"),
         ("--place", "tracking.mlflow=http://user:planted@h"),
     ):
         done = run("run", config, "--dry-run", *wrong)
