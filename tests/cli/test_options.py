@@ -97,3 +97,17 @@ def test_no_sweep_at_all_is_said(run: Run) -> None:
     done = run("run", "small.yaml", "--only", "intermediate:mnli", "--store", "file://store")
     assert done.status == 2
     assert done.err == "xtransfer: mnli: no intermediate sweep of that name. There are: none.\n"
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["plan small.yaml", "status small.yaml", "run small.yaml", "store gc --plan small.yaml"],
+)
+def test_what_only_a_plan_shows_names_the_experiment(
+    run: Run, tmp_path: Path, command: str
+) -> None:
+    text = EXPERIMENT.replace("[en]", "[en, sw]") + "data: {files: {xnli: {test: ['']}}}\n"
+    (tmp_path / "small.yaml").write_text(text, encoding="utf-8")
+    done = run(*command.split(), "--store", "file://store")
+    assert done.status == 2
+    assert done.err.startswith("xtransfer: small.yaml: xnli test: '' would be read as en, sw")

@@ -206,4 +206,4 @@ def _job_name(job: str) -> str:
     from xtransfer.config import load_experiment
 
     experiment = load_experiment(Path(job))
-    return job_name(experiment.name, make_plan(experiment, lenient=True)[0].key)
+    return job_name(experiment.name, make_plan(experiment, Path(job), lenient=True)[0].key)

@@ -108,7 +108,7 @@ def report(
     experiment, places = load(config, placement, store, sets, place)
     experiment = _judged(experiment, bootstrap, claims or [])
     opened = open_at(places)
-    made, _ = make_plan(experiment, lenient=True, store=opened)
+    made, _ = make_plan(experiment, config, lenient=True, store=opened)
     if as_json:
         from xtransfer.pruning.gates import without_pruned
         from xtransfer.report.build import collect_results, results_json
@@ -181,7 +181,7 @@ def export(
         return
     experiment, places = load(config, placement, store, sets, place)
     opened = open_at(places)
-    made, _ = make_plan(experiment, lenient=True, store=opened)
+    made, _ = make_plan(experiment, config, lenient=True, store=opened)
     if key in experiment.target.tasks:
         key = model_of(made, key, after or BASELINE, seed)
     else:
@@ -226,7 +226,7 @@ def track(
             "tracking", "names no tracker", "Give --mlflow URI or --tensorboard FOLDER."
         )
     opened = open_at(places)
-    made, _ = make_plan(experiment, lenient=True, store=opened)
+    made, _ = make_plan(experiment, config, lenient=True, store=opened)
     records = records_of(made, opened)
     for sink in sinks:
         new, there = catch_up(sink, made, records)

@@ -58,12 +58,12 @@ def run(
     if dry_run:
         opened = open_at(places)  # refuses credentials in a URL, which must not be printed
         print_resolved(experiment, places)
-        made, missing = make_plan(experiment, lenient=True, store=opened)
+        made, missing = make_plan(experiment, config, lenient=True, store=opened)
         made = part_named(made, only)
         print_plan(made, recorded_keys(made, opened), missing, opened.url, key=made.key)
         return
     opened = open_at(places)
-    made, missing = make_plan(experiment, lenient=True, store=opened)
+    made, missing = make_plan(experiment, config, lenient=True, store=opened)
     made = part_named(made, only)
     _check_inputs(made, missing, recorded_keys(made, opened), str(config))
     from xtransfer.failures import failures

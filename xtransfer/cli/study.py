@@ -142,7 +142,7 @@ def plan(
         prices=None if prices is None else load_prices(prices),
     )
     opened = open_at(places)
-    made, missing = make_plan(experiment, lenient=True, store=opened)
+    made, missing = make_plan(experiment, config, lenient=True, store=opened)
     records = records_in(made, opened)
     whole, made = made, without_pruned(made, records)
     done = set(records) & set(made.steps)
@@ -190,7 +190,7 @@ def status(
     """
     experiment, places = load(config, placement, store, sets, place)
     opened = open_at(places)
-    made, _ = make_plan(experiment, lenient=True, store=opened)
+    made, _ = make_plan(experiment, config, lenient=True, store=opened)
     records = records_of(made, opened)
     done = set(records)
     from xtransfer.failures import failures, noted
