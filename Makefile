@@ -1,7 +1,7 @@
 # Everything runs from .venv, which the first target builds: nothing else on the machine is changed.
 #
 #   make demo     the whole study on artificial languages, on this machine
-#   make test     ruff, formatting and all tests        make check    ruff and pyright
+#   make test     ruff, formatting and all tests but the slowest        make check    ruff and pyright
 #   make faults   damaged stores, a bad network, malformed inputs, lost nodes, kill -9 in whole runs: over
 #                 an hour (SEED=0, PARTS=network: one of them)
 #   make image    the CPU image, by docker or buildah (BASE=python@sha256:…, VARIANT=cuda, TAG=…)

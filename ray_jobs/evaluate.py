@@ -8,6 +8,9 @@ import sys
 from xtransfer.cli import main
 
 if __name__ == "__main__":
-    key, *rest = sys.argv[1:] if len(sys.argv) > 2 else sys.exit(__doc__)
+    if len(sys.argv) < 3:
+        print(__doc__, file=sys.stderr)
+        sys.exit(2)
+    key, *rest = sys.argv[1:]
     sys.argv = ["xtransfer", "run", *rest, "--only", f"model:{key}", "--place", "ray.address=auto"]
     main()

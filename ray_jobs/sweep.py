@@ -8,7 +8,10 @@ import sys
 from xtransfer.cli import main
 
 if __name__ == "__main__":
-    phase, task, *rest = sys.argv[1:] if len(sys.argv) > 3 else sys.exit(__doc__)
+    if len(sys.argv) < 4:
+        print(__doc__, file=sys.stderr)
+        sys.exit(2)
+    phase, task, *rest = sys.argv[1:]
     part = ["--only", f"{phase}:{task}", "--place", "ray.address=auto"]
     sys.argv = ["xtransfer", "run", *rest, *part]
     main()

@@ -3,20 +3,35 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, get_args
 
 import pytest
+import typer.main
 import yaml
+from pydantic import BaseModel
 
-from xtransfer.config import load_experiment
+from xtransfer.cli import app
+from xtransfer.config import Experiment, load_experiment
 from xtransfer.config.retrieval import Retrieval
-from xtransfer.costs.tables import load_prices, load_speeds
-from xtransfer.placement import load_placement
+from xtransfer.costs.tables import SpeedTable, load_prices, load_speeds
+from xtransfer.placement import Placement, load_placement
 from xtransfer.tasks import TASKS
 from xtransfer.tasks.task import Source, Stage, Task
 
 CHECKOUT = Path(__file__).resolve().parents[1]
+DOCUMENTS = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "SECURITY.md",
+    "k8s/README.md",
+    "tests/benchmarks/README.md",
+)
+CODE = re.compile(r"^```.*?^```$|`([^`]+)`|^ {4,}\S.*?$", re.MULTILINE | re.DOTALL)
 
 
 def blocks(document: str, language: str) -> list[str]:
@@ -77,13 +92,76 @@ def test_the_task_in_contributing_is_a_task() -> None:
     assert task.as_intermediate.task == task.name
 
 
-@pytest.mark.parametrize(
-    "document", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"]
-)
+@pytest.mark.parametrize("document", DOCUMENTS)
 def test_links_to_files_lead_somewhere(document: str) -> None:
-    text = (CHECKOUT / document).read_text(encoding="utf-8")
+    path = CHECKOUT / document
+    text = path.read_text(encoding="utf-8")
     targets = [target for target in re.findall(r"\]\(([^)]+)\)", text) if "://" not in target]
-    assert [target for target in targets if not (CHECKOUT / target).exists()] == []
+    assert [target for target in targets if not (path.parent / target).exists()] == []
+
+
+def models_in(annotation: Any, found: dict[str, type[BaseModel]]) -> dict[str, type[BaseModel]]:
+    """Add all models that a type is made of, by name."""
+    for part in get_args(annotation):
+        models_in(part, found)
+    if (
+        isinstance(annotation, type)
+        and issubclass(annotation, BaseModel)
+        and annotation.__name__ not in found
+    ):
+        found[annotation.__name__] = annotation
+        for field in annotation.model_fields.values():
+            models_in(field.annotation, found)
+    return found
+
+
+def test_every_setting_is_in_a_document() -> None:
+    models: dict[str, type[BaseModel]] = {}
+    for root in (Experiment, Placement, SpeedTable):
+        models_in(root, models)
+    assert {"Asha", "Packing", "Claim", "Hub", "Figure"} <= models.keys()
+    code = " ".join(
+        match.group()
+        for document in ("README.md", "CONTRIBUTING.md")
+        for match in CODE.finditer((CHECKOUT / document).read_text(encoding="utf-8"))
+    )
+    words = set(re.findall(r"\w+", code))
+    fields = [(name, field) for name, model in models.items() for field in model.model_fields]
+    assert [(name, field) for name, field in fields if field not in words] == []
+
+
+def commands_shown(document: str) -> Iterator[list[str]]:
+    """Yield the commands of a document as lists of their words, without comments."""
+    text = (CHECKOUT / document).read_text(encoding="utf-8").replace("\\\n", " ")
+    for match in CODE.finditer(text):
+        span = match.group(1)
+        for line in [" ".join(span.split())] if span else match.group().splitlines():
+            if line.strip().startswith("xtransfer "):
+                yield shlex.split(line, comments=True)[1:]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_commands_and_options_exist(document: str) -> None:
+    for words in commands_shown(document):
+        command = typer.main.get_command(app)
+        rest = list(words)
+        while rest and hasattr(command, "commands") and rest[0] not in ("COMMAND", "--help"):
+            assert rest[0] in command.commands, words
+            command = command.commands[rest.pop(0)]
+        known = {option for each in command.params for option in each.opts} | {"--help"}
+        assert {word for word in rest if re.match("--?[a-z]", word)} <= known, words
+
+
+def test_every_command_is_in_the_readme() -> None:
+    text = (CHECKOUT / "README.md").read_text(encoding="utf-8")
+    table = text.partition("| command | what it does |")[2].partition("\n\n")[0]
+    names = [command.name or command.callback.__name__ for command in app.registered_commands]
+    for group in app.registered_groups:
+        names += [
+            each.name or each.callback.__name__ for each in group.typer_instance.registered_commands
+        ]
+    assert len(names) > 20
+    assert [name for name in names if not re.search(rf"[` ]{name}[` ]", table)] == []
 
 
 def test_paths_in_the_tour_exist() -> None:
@@ -92,6 +170,17 @@ def test_paths_in_the_tour_exist() -> None:
     paths = [path for line in tour for path in re.findall(r"`(\w+/[\w/]*(?:\.py)?)`", line)]
     assert len(paths) > 15
     assert [path for path in paths if not (CHECKOUT / path).exists()] == []
+
+
+def test_every_module_is_in_the_tour() -> None:
+    tour = (CHECKOUT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    modules = [p for p in (CHECKOUT / "xtransfer").glob("*.py") if not p.name.startswith("__")]
+    packages = [p.parent for p in (CHECKOUT / "xtransfer").glob("*/__init__.py")]
+    names = [f"`xtransfer/{p.name}`" for p in modules] + [
+        f"`xtransfer/{p.name}/`" for p in packages
+    ]
+    assert len(names) > 50
+    assert [name for name in names if name not in tour] == []
 
 
 def test_the_table_of_benchmarks_says_which_are_not_measured() -> None:

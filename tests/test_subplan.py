@@ -141,3 +141,17 @@ def test_ray_jobs_run_parts_on_the_cluster_they_are_on(
     runpy.run_module(f"ray_jobs.{job}", run_name="__main__")
     end = ["--place", "ray.address=auto"]
     assert called == [["xtransfer", "run", "a.yaml", "--store", "s3://b/c", *part, *end]]
+
+
+@pytest.mark.parametrize(
+    ("job", "given"), [("sweep", ["target", "a.yaml"]), ("evaluate", ["0123"])]
+)
+def test_a_ray_job_that_lacks_an_argument_is_a_mistake(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], job: str, given: list[str]
+) -> None:
+    monkeypatch.setattr(cli, "main", lambda: pytest.fail("something was run"))
+    monkeypatch.setattr(sys, "argv", ["job", *given])
+    with pytest.raises(SystemExit) as caught:
+        runpy.run_module(f"ray_jobs.{job}", run_name="__main__")
+    assert caught.value.code == 2
+    assert f"`python -m ray_jobs.{job} " in capsys.readouterr().err

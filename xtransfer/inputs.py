@@ -215,9 +215,10 @@ class InputSteps:
         others = {*languages, self._read_as.setdefault(place, languages[0])}
         if len(others) == 1:
             return
+        given = ", ".join(name or "''" for name in names)
         raise ConfigError(
             f"{task.name} {split}",
-            f"{', '.join(names)} would be read as {', '.join(sorted(others))}, and names no language",
+            f"{given} would be read as {', '.join(sorted(others))}, and names no language",
             "Put {lang} in its place into the path, in data.files or the source of the arm or task.",
         )
 

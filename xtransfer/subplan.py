@@ -62,7 +62,9 @@ def sweep_of(plan: Plan, phase: str, name: str) -> Plan:
     if not keys | shared:
         near = did_you_mean(name, {n for full in names for n in (full, full.split(" after ")[0])})
         raise ConfigError(
-            name, f"no {phase} sweep of that name", near or f"There are: {', '.join(names)}."
+            name,
+            f"no {phase} sweep of that name",
+            near or f"There are: {', '.join(names) or 'none'}.",
         )
     choices = [
         step.key

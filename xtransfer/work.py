@@ -21,7 +21,8 @@ Work = Callable[[Step, Workbench, Path], Done]
 
 def _pretrain(step: Step, bench: Workbench, folder: Path) -> Done:
     from xtransfer.prepared import write_synthetic
-    from xtransfer.train.pretrain import PretrainSpec, pretrain, read_corpus
+    from xtransfer.pretraining import PretrainSpec
+    from xtransfer.train.pretrain import pretrain, read_corpus
 
     spec = step.spec
     last: dict[str, Any] = {}

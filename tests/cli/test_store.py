@@ -114,7 +114,7 @@ def test_gc_keeps_the_resume_state_of_the_plans_it_is_given(
     from xtransfer.config import load_experiment
 
     config = Path(__file__).parents[1] / "integration" / "tiny.yaml"
-    made, _ = make_plan(load_experiment(config), lenient=False)
+    made, _ = make_plan(load_experiment(config), config, lenient=False)
     planned = next(key for key, step in made.steps.items() if step.kind == "train")
     for key in (planned, "a" * 12):
         save_checkpoint(store, key, state={"step": 1}, tensors={})

@@ -28,7 +28,7 @@ def folder(tmp_path: Path) -> Store:
 
 @pytest.fixture
 def plan() -> Plan:
-    return make_plan(load_experiment(TINY), lenient=True)[0]
+    return make_plan(load_experiment(TINY), TINY, lenient=True)[0]
 
 
 def test_a_run_that_is_over_ends_the_watch(run: Run, folder: Store, plan: Plan) -> None:

@@ -3,7 +3,7 @@
 corruptions  trains the tiny experiment once and damages its store 300 times, once at a time
 network      sends thousands of operations to an S3 service through a proxy that lets 5 % of requests fail
              with 500 or 503, resets 2 %, cuts 2 % of replies short and stalls 0.5 %
-malformed    gives more than 500 malformed inputs to the command line
+malformed    gives over 800 malformed inputs to the command line
 elastic      has a trial of two workers lose a node (killed, then drained) and get one back
 autoscale    runs the RayJob's entry point on a cluster that scales from no worker and loses a node
 kills        kills -9 driver, trial, worker, raylet and S3 service at 50 moments of whole runs
@@ -137,7 +137,11 @@ PARTS: Mapping[str, Callable[..., bool]] = {
 
 def main() -> int:
     """Run the parts that are named, or all; return the exit status."""
-    parser = argparse.ArgumentParser(prog="tests.faults", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="tests.faults",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--count", type=int)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from xtransfer.errors import NotFound, StoreError
+from xtransfer.errors import ConfigError, NotFound, StoreError
 from xtransfer.store import Store, StoreOptions, open_store
 
 OPTIONS = StoreOptions(attempts=1, region="us-east-1")
@@ -191,3 +191,22 @@ def test_a_redirect_to_no_region_is_said(
 
 
 _RETRIEVING = "Error when retrieving credentials from the AWS configuration"
+
+
+@pytest.mark.parametrize("store", ["s3://bucket/run", "file://run"])
+@pytest.mark.parametrize(
+    ("endpoint", "what"),
+    [
+        ("http://[::1", "not the URL of a service"),
+        ("http://h:nine", "not the URL of a service"),
+        ("ftp://h", "not the URL of a service"),
+        ("http://user:hunter2@h", "the URL carries credentials"),
+        ("http://user:hunter2@[h", "not the URL of a service"),
+    ],
+)
+def test_an_endpoint_that_is_none_is_refused_for_every_store(
+    store: str, endpoint: str, what: str
+) -> None:
+    with pytest.raises(ConfigError, match=f"^s3.endpoint_url: {what}") as caught:
+        open_store(store, options=StoreOptions(endpoint_url=endpoint))
+    assert "hunter2" not in str(caught.value)

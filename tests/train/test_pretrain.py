@@ -9,13 +9,13 @@ from transformers import AutoModel, AutoTokenizer
 
 from xtransfer.data.synthetic import Sizes, World, write_world
 from xtransfer.errors import DataError
+from xtransfer.pretraining import PretrainSpec
 from xtransfer.train.pretrain import (
     IGNORED,
     MASK,
     PAD,
     SPECIAL_TOKENS,
     Corpus,
-    PretrainSpec,
     mask_tokens,
     pretrain,
     ranking_loss,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import sys
+import traceback
 from typing import Annotated
 
 import typer
@@ -40,7 +41,7 @@ def main() -> None:
         app(standalone_mode=True)
     except XtransferError as error:
         if debug:
-            raise
+            traceback.print_exc()
         _say(str(error))
         sys.exit(error.exit_status)
     except BrokenPipeError:
@@ -48,7 +49,7 @@ def main() -> None:
         sys.exit(1)
     except OSError as error:
         if debug:
-            raise
+            traceback.print_exc()
         place = f"{error.filename}: " if error.filename else ""
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         what = "no space is left on the disk. Free some." if full else error.strerror or error
@@ -77,8 +78,11 @@ def _options(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Print an error's traceback, too; in any place.")
+    ] = False,
 ) -> None:
-    pass
+    pass  # `main` has taken --debug from wherever it was
 
 
 for command in (

@@ -61,7 +61,7 @@ def submission(
     check_free(out, labels)
     experiment, places = load(config, placement, store, sets, place)
     opened = open_at(places)
-    made, missing = make_plan(experiment, lenient=True, store=opened)
+    made, missing = make_plan(experiment, config, lenient=True, store=opened)
     records = records_of(made, opened)
     made = without_pruned(made, records)
     if missing:

@@ -187,7 +187,7 @@ def _objects(
     from xtransfer.config import load_experiment
 
     experiment = load_experiment(config, sets or ())
-    made, missing = make_plan(experiment, lenient=True)
+    made, missing = make_plan(experiment, config, lenient=True)
     if missing:
         inputs = "1 input is" if len(missing) == 1 else f"{len(missing)} inputs are"
         tell(

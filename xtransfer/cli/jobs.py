@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xtransfer.cli.options import AsJson, Context, Namespace, make_plan
+from xtransfer.cli.options import AsJson, Context, Namespace, make_plan, refuse_idle
 from xtransfer.cli.output import print_json, print_table, tell
 from xtransfer.errors import ConfigError, XtransferError
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from xtransfer.cluster.states import JobState
 
 STILL_GOING = 4
+POD = "submitter"
+"""Whose log is shown where nothing else is asked for."""
 
 Job = Annotated[
     str, typer.Argument(help="A job's name, or the experiment's YAML file.", show_default=False)
@@ -34,7 +36,7 @@ def logs(
             "--pod",
             help="submitter (it relays the driver's output), head, worker, or a pod's name.",
         ),
-    ] = "submitter",
+    ] = POD,
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Go on until the job ends.")
     ] = False,
@@ -59,12 +61,14 @@ def logs(
     if step is not None and store is None:
         raise ConfigError("--step", "needs --store", "Steps log into the store.")
     if store is not None:
+        elsewhere = {"--follow": follow, "--pod": pod != POD}
+        refuse_idle(elsewhere, "no use beside --store, which shows what is kept there")
         _print_kept(store, step or _job_name(job).rpartition("-")[2], tail)
         return
     api = connect(context, namespace)
     name = _job_name(job)
     client.job_named(api, name)
-    if follow and pod == "submitter":
+    if follow and pod == POD:
         end_as(client.follow(api, name, say=print, tell=tell))
         return
     pods = client.pods_of(api, name)
@@ -202,4 +206,4 @@ def _job_name(job: str) -> str:
     from xtransfer.config import load_experiment
 
     experiment = load_experiment(Path(job))
-    return job_name(experiment.name, make_plan(experiment, lenient=True)[0].key)
+    return job_name(experiment.name, make_plan(experiment, Path(job), lenient=True)[0].key)

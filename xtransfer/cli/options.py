@@ -66,20 +66,44 @@ def place_at(path: Path | None, store: str | None, place: list[str] | None) -> P
     return found if store is None else found.model_copy(update={"store": store})
 
 
+def refuse_idle(given: Mapping[str, bool], why: str, remedy: str = "Leave it out.") -> None:
+    """Refuse options that would do nothing where they were given: they would be taken to have done it.
+
+    Args:
+        given: option -> whether it was given.
+        why: what keeps it from doing anything.
+        remedy: what to do instead.
+
+    Raises:
+        ConfigError: naming the options.
+    """
+    from xtransfer.errors import ConfigError
+
+    if idle := [option for option, there in given.items() if there]:
+        raise ConfigError(" and ".join(idle), why, remedy)
+
+
 def make_plan(
-    experiment: Experiment, *, lenient: bool, store: Store | None = None
+    experiment: Experiment, config: Path, *, lenient: bool, store: Store | None = None
 ) -> tuple[Plan, list[str]]:
     """Return the plan and the inputs it could not find (`lenient`; else they are an error).
 
     Data whose files are gone are taken for those that the store's records name, with a word to say so.
+
+    Raises:
+        ConfigError: what only a plan shows to be wrong; `config`, the experiment's file, is named.
     """
+    from xtransfer.errors import ConfigError
     from xtransfer.fingerprints import Fingerprints
     from xtransfer.planner import build_plan
     from xtransfer.remembered import RememberedData
 
     remembered = None if store is None else RememberedData(store)
     fingerprints = Fingerprints(experiment, lenient=lenient, remembered=remembered)
-    made = build_plan(experiment, fingerprints)
+    try:
+        made = build_plan(experiment, fingerprints)
+    except ConfigError as error:  # the planner knows settings, and not whose
+        raise ConfigError(f"{config}: {error.where}", error.what, error.next) from error
     for text in dict.fromkeys(fingerprints.recalled):
         print(f"xtransfer: taken as recorded: {text}", file=sys.stderr)
     return made, list(dict.fromkeys(fingerprints.missing))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
+from string import hexdigits
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -22,6 +23,7 @@ from xtransfer.cli.options import (
     open_at,
     place_at,
     records_of,
+    refuse_idle,
     write_report,
 )
 from xtransfer.cli.output import print_json, print_section
@@ -88,14 +90,25 @@ def report(
 ) -> None:
     """Write the report of what is recorded so far; a partial run gives a report that says so.
 
-    With --serve nothing is written: the page also shows how the run stands, and loads itself anew.
+    With --serve nothing is written: the page also shows how the run stands, and loads itself anew. --json
+    prints the scores alone; with the rest of the report they are in report.json.
 
     Example: xtransfer report configs/quickstart.yaml --out report --claims configs/claims/paper.yaml
     """
+    written = {"--out": out is not None, "--png": png}
+    if as_json:
+        judged = {"--bootstrap": bootstrap is not None, "--claims": bool(claims)}
+        refuse_idle(
+            {**written, **judged, "--serve": serve},
+            "no use beside --json, which prints the scores alone",
+            "Leave one of them out: report.json has all of it.",
+        )
+    if serve:
+        refuse_idle(written, "no use beside --serve, which writes nothing")
     experiment, places = load(config, placement, store, sets, place)
     experiment = _judged(experiment, bootstrap, claims or [])
     opened = open_at(places)
-    made, _ = make_plan(experiment, lenient=True, store=opened)
+    made, _ = make_plan(experiment, config, lenient=True, store=opened)
     if as_json:
         from xtransfer.pruning.gates import without_pruned
         from xtransfer.report.build import collect_results, results_json
@@ -115,7 +128,9 @@ def report(
 def export(
     key: Annotated[
         str,
-        typer.Argument(help="Key of a train, select or average step; with --config, or a target."),
+        typer.Argument(
+            help="Key of a pretrain, train, select or average step; with --config, or a target."
+        ),
     ],
     out: Annotated[Path, typer.Option("--out", help="Folder to write.")],
     config: Annotated[
@@ -123,9 +138,12 @@ def export(
         typer.Option("--config", help="Its experiment: the model card then has means over seeds."),
     ] = None,
     after: Annotated[
-        str,
-        typer.Option("--after", help="Of a target: the row of the table, as it is named there."),
-    ] = "baseline",
+        str | None,
+        typer.Option(
+            "--after",
+            help="Of a target: the row of the table, as it is named there; default: baseline.",
+        ),
+    ] = None,
     seed: Annotated[
         int | None, typer.Option("--seed", help="Of a target: default is the first.")
     ] = None,
@@ -140,13 +158,22 @@ def export(
     """Write a trained model as a Hugging Face folder that `from_pretrained` loads, with a model card.
 
     Example: xtransfer export 3fa1 --out model --store file://runs/demo
+
     Example: xtransfer export xnli --config configs/quickstart.yaml --after squad_v1 --out model
     """
     from xtransfer.card import Provenance
     from xtransfer.export import export_model, model_of
+    from xtransfer.plan import BASELINE
 
     said = f"xtransfer {shlex.join(sys.argv[1:])}"
+    of_a_target = {"--after": after is not None, "--seed": seed is not None}
     if config is None:
+        refuse_idle(
+            {**of_a_target, "--set": bool(sets)},
+            "no use without an experiment",
+            "Give --config FILE.",
+        )
+        _check_key(key, "For a target's model give its experiment, too: --config FILE.")
         opened = open_at(place_at(placement, store, place))
         print(
             export_model(opened, key, out, encoder=encoder, provenance=Provenance(exported_by=said))
@@ -154,9 +181,13 @@ def export(
         return
     experiment, places = load(config, placement, store, sets, place)
     opened = open_at(places)
-    made, _ = make_plan(experiment, lenient=True, store=opened)
+    made, _ = make_plan(experiment, config, lenient=True, store=opened)
     if key in experiment.target.tasks:
-        key = model_of(made, key, after, seed)
+        key = model_of(made, key, after or BASELINE, seed)
+    else:
+        targets = f"The targets are: {', '.join(experiment.target.tasks)}."
+        refuse_idle(of_a_target, f"no use without a target, and '{key}' is none", targets)
+        _check_key(key, targets)
     provenance = Provenance(
         plan=made,
         tasks=experiment.book,
@@ -195,7 +226,7 @@ def track(
             "tracking", "names no tracker", "Give --mlflow URI or --tensorboard FOLDER."
         )
     opened = open_at(places)
-    made, _ = make_plan(experiment, lenient=True, store=opened)
+    made, _ = make_plan(experiment, config, lenient=True, store=opened)
     records = records_of(made, opened)
     for sink in sinks:
         new, there = catch_up(sink, made, records)
@@ -212,6 +243,14 @@ def _judged(experiment: Experiment, bootstrap: int | None, files: list[Path]) ->
     if bootstrap is not None:
         statistics = statistics.model_copy(update={"bootstrap": bootstrap})
     return experiment.model_copy(update={"claims": found, "statistics": statistics})
+
+
+def _check_key(key: str, remedy: str) -> None:
+    """Refuse what cannot be a key: most likely it is the name of a target."""
+    from xtransfer.errors import ConfigError
+
+    if set(key) - set(hexdigits):
+        raise ConfigError(f"'{key}'", "is no key, which has hex digits only", remedy)
 
 
 def _parent(store: Store, key: str) -> str:

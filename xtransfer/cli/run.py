@@ -63,7 +63,7 @@ def run(
     opened = open_at(places)  # refuses credentials in a URL, which must not be printed
     if dry_run:
         print_resolved(experiment, places)
-    made, missing = make_plan(experiment, lenient=True, store=opened)
+    made, missing = make_plan(experiment, config, lenient=True, store=opened)
     made = part_named(made, only)
     recorded = recorded_keys(made, opened)
     if dry_run:

@@ -141,7 +141,7 @@ def _wanted(plans: list[Path], store: Store) -> set[str]:
 
     keys: set[str] = set()
     for path in plans:
-        made, _ = make_plan(load_experiment(path), lenient=False, store=store)
+        made, _ = make_plan(load_experiment(path), path, lenient=False, store=store)
         keys |= set(made.steps)
     return keys
 

@@ -19,6 +19,7 @@ from xtransfer.cli.options import (
     open_at,
     records_in,
     records_of,
+    refuse_idle,
 )
 from xtransfer.cli.output import (
     failure_lines,
@@ -117,7 +118,7 @@ def plan(
     Hours are by your own records, by --throughput, or estimated, and say which; what nothing is known
     of is left out and named. A trial of several workers counts all their GPUs.
 
-    Example: xtransfer plan configs/paper.yaml --device h100 --gpus 8 --prices prices.yaml
+    Example: xtransfer plan configs/paper.yaml --placement gpu.yaml --device h100 --gpus 8 --prices prices.yaml
     """
     from xtransfer.costs.document import to_json
     from xtransfer.costs.estimate import Question, estimate
@@ -125,6 +126,13 @@ def plan(
     from xtransfer.pruning.gates import without_pruned
 
     experiment, places = load(config, placement, store, sets, place)
+    if not any(each.gpus for each in (places.train, places.evaluate, places.prepare)):
+        asked = {"--device": device, "--gpus": gpus, "--quota": quota}
+        refuse_idle(
+            {option: value is not None for option, value in asked.items()},
+            "no step takes a GPU by this placement",
+            "Give that of the run as --placement FILE, or --place train.gpus=1 --place evaluate.gpus=1.",
+        )
     question = Question(
         device=device,
         gpus=gpus,
@@ -136,7 +144,7 @@ def plan(
     )
     _check_deadline(question, places)
     opened = open_at(places)
-    made, missing = make_plan(experiment, lenient=True, store=opened)
+    made, missing = make_plan(experiment, config, lenient=True, store=opened)
     records = records_in(made, opened)
     whole, made = made, without_pruned(made, records)
     done = set(records) & set(made.steps)
@@ -199,7 +207,7 @@ def status(
     """
     experiment, places = load(config, placement, store, sets, place)
     opened = open_at(places)
-    made, _ = make_plan(experiment, lenient=True, store=opened)
+    made, _ = make_plan(experiment, config, lenient=True, store=opened)
     rows, failed = _states(made, opened)
     if as_json:
         print_json(rows)

@@ -66,7 +66,7 @@ def watch(
 
     experiment, places = load(config, placement, store, sets, place)
     opened = open_at(places)
-    made, _ = make_plan(experiment, lenient=True, store=opened)
+    made, _ = make_plan(experiment, config, lenient=True, store=opened)
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = WIDEST  # nothing is cut of what is read by a program, or later

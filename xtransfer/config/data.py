@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Annotated, Any
 
 from pydantic import Field, field_validator
 
+from xtransfer.data.synthetic import Sizes
+from xtransfer.errors import did_you_mean, shown
 from xtransfer.settings import Settings
 from xtransfer.tasks import TASKS
 from xtransfer.tasks.hub import HUB, NOT_ON_HUB, on_hub
@@ -19,7 +22,19 @@ class Synthetic(Settings):
 
     seed: int = 0
     options: Mapping[str, int | float | str] = Field(default_factory=dict)
-    """Further fields of `xtransfer.data.synthetic.World`."""
+    """Fields of `xtransfer.data.synthetic.Sizes`: numbers of examples."""
+
+    @field_validator("options")
+    @classmethod
+    def _sizes(cls, value: Mapping[str, int | float | str]) -> Mapping[str, int | float | str]:
+        known = [field.name for field in fields(Sizes)]
+        for name, count in value.items():
+            if name not in known:
+                hint = did_you_mean(name, known) or f"Known: {', '.join(known)}."
+                raise ValueError(f"has an unknown key '{shown(name)}'. {hint}")
+            if not isinstance(count, int) or count < 1:
+                raise ValueError(f"`{name}` is a number of examples, from 1")
+        return value
 
 
 class Limits(Settings):

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from xtransfer.errors import did_you_mean, shown
+from xtransfer.pretraining import PretrainSpec
 from xtransfer.settings import Settings
 
 
@@ -16,7 +18,26 @@ class Pretrain(Settings):
     steps: int = Field(default=1500, ge=1)
     seed: int = 0
     options: Mapping[str, int | float | str | bool] = Field(default_factory=dict)
-    """Further fields of `xtransfer.train.pretrain.PretrainSpec`."""
+    """Further fields of `xtransfer.pretraining.PretrainSpec`."""
+
+    @model_validator(mode="after")
+    def _known(self) -> Pretrain:
+        if own := sorted({"seed", "steps"} & self.options.keys()):
+            raise ValueError(f"`options` has {own[0]}, which stands beside it")
+        try:
+            PretrainSpec(**dict[str, Any](self.options))
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            name = shown(".".join(map(str, first["loc"])))
+            if first["type"] == "extra_forbidden":
+                known = sorted(PretrainSpec.model_fields.keys() - {"seed", "steps", "objectives"})
+                hint = did_you_mean(name, known) or f"Known: {', '.join(known)}."
+                raise ValueError(f"`options` has an unknown key '{name}'. {hint}") from None
+            if first["type"] == "value_error":
+                said = first["msg"].removeprefix("Value error, ")
+                raise ValueError(f"of `options`, {said}") from None
+            raise ValueError(f"`options.{name}`: {first['msg']}") from None
+        return self
 
 
 class Encoder(Settings):

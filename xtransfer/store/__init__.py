@@ -40,8 +40,10 @@ def open_store(url: str, *, options: StoreOptions = _DEFAULTS) -> Store:
     escapes), and relative ones start at the working directory of this process.
 
     Raises:
-        ConfigError: when the URL is of no known form or carries credentials.
+        ConfigError: when the URL, or that of an S3 service, is of no known form or carries credentials.
     """
+    if options.endpoint_url is not None:  # of a folder, too: placements are printed and recorded
+        _check_endpoint(options.endpoint_url)
     scheme, separator, rest = url.partition("://")
     if not separator:
         scheme, rest = "file", url
@@ -82,15 +84,17 @@ def _open_s3(rest: str, options: StoreOptions) -> S3Store:
     fault = name_fault(prefix) if prefix else ""
     if fault:
         raise ConfigError(f"store s3://{bucket}", f"the prefix {fault}", _FORMS)
-    if options.endpoint_url is not None:
-        _check_endpoint(options.endpoint_url)
     return S3Store(bucket=bucket, prefix=f"{prefix}/" if prefix else "", options=options)
 
 
 def _check_endpoint(url: str) -> None:
-    parts = urlsplit(url)
-    refuse_credentials(url, "s3.endpoint_url")
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
+    try:
+        parts = urlsplit(url)
+        refuse_credentials(url, "s3.endpoint_url")
+        sound = parts.port is None or parts.port > 0
+    except ValueError:  # a bracket without its other half, a port that is no number
+        sound = False
+    if not sound or parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
         raise ConfigError(
             "s3.endpoint_url", "not the URL of a service", "Example: http://seaweedfs:8333"
         )

@@ -146,4 +146,4 @@ class Task(Record):
     size: Size | None = None
     """Of the files that `source` names; None where it is not known."""
     note: str = ""
-    """Licence or provenance that a user must know; shown by `xtransfer tasks`."""
+    """Licence or provenance that a user must know; shown by `xtransfer tasks --json`."""

@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
@@ -23,49 +22,16 @@ from torch.nn import functional
 from transformers import PreTrainedTokenizerFast, XLMRobertaConfig, XLMRobertaForMaskedLM
 
 from xtransfer.errors import DataError
-from xtransfer.tasks.task import Record
+from xtransfer.pretraining import Objective, PretrainSpec
 
 SPECIAL_TOKENS = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")
 PAD, MASK = 1, 4
 IGNORED = -100
 
-Objective = Literal["text", "concat", "ranking"]
 Example = tuple[list[int], ...]
 """Token ids of one input, or of the two sides of a pair."""
 Report = Callable[[Mapping[str, float]], None]
 """Takes step, loss, ranking_loss and examples_per_second."""
-
-
-class PretrainSpec(Record):
-    """Everything but the corpus that determines the encoder."""
-
-    seed: int = 0
-    vocabulary: int = 1500
-    """Entries of the tokenizer at most."""
-    layers: int = 4
-    width: int = 64
-    heads: int = 4
-    max_length: int = 64
-    """Tokens; longer inputs are cut."""
-    steps: int = 3000
-    batch_size: int = 32
-    """Paragraphs, concatenated pairs, or pairs of a step."""
-    learning_rate: float = 3e-3
-    warmup: float = 0.1
-    """Share of the steps in which the learning rate rises; then it falls linearly to 0."""
-    weight_decay: float = 0.01
-    mask: float = 0.15
-    """Share of tokens to predict."""
-    objectives: tuple[Objective, ...] = ("text", "concat", "ranking")
-    """Taken in turn."""
-    ranking_layer: int = 3
-    """Index into the hidden states; 0 is the embeddings."""
-    ranking_weight: float = 0.3
-    neighbours: int = 2
-    """Neighbouring pairs that are ranked in one batch: the sentences of one document."""
-    temperature: float = 0.1
-    """Divides the cosines of the ranking objective."""
-    report_every: int = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
