@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -119,6 +120,34 @@ def test_a_row_that_is_not_there_is_named(
     assert done.status == 2
     assert "reviews after mnli: the experiment has no such row" in done.err
     assert "'baseline' seed 1" in done.err
+
+
+@pytest.mark.parametrize("given", [True, False])
+@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json"])
+def test_another_base_encoder_than_the_trained_one_is_refused(
+    run: Run,
+    small: tuple[Path, Workbench, dict[str, Record]],
+    tmp_path: Path,
+    name: str,
+    given: bool,
+) -> None:
+    """Its embedding would go into the model for each token that no trial saw."""
+    folder, bench, records = small
+    key = next(key for key, record in records.items() if record.kind == "average")
+    shutil.copytree(folder / "encoder", tmp_path / "copy")
+    changed = (tmp_path / "copy" if given else folder / "encoder") / name
+    before = changed.read_bytes()
+    at = ["export", key, "--out", tmp_path / "model", "--store", bench.store.url]
+    at += ["--encoder", tmp_path / "copy"] if given else []
+    changed.write_bytes(before[:-1] + b" ")
+    try:
+        done = run(*at)
+    finally:
+        changed.write_bytes(before)
+    assert done.status == 2
+    assert f"{changed}: is not the file that train/" in done.err
+    assert not (tmp_path / "model").exists()
+    assert run(*at).status == 0
 
 
 @pytest.mark.parametrize(
