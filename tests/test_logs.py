@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import subprocess
@@ -75,6 +76,36 @@ def test_flushing_writes_all_lines_once(opened: Store) -> None:
     (text,) = kept_logs(opened, "abc").values()
     assert [line.partition(" ")[2] for line in text.splitlines()] == ["one", "two"]
     assert log.timer is None
+
+
+def test_what_a_library_logs_wrongly_fails_nothing(opened: Store) -> None:
+    """As transformers did with `logger.warning(text, FutureWarning)`; logging itself raises nothing then."""
+    log = StoreLog(opened, "abc", flush_every_s=600)
+    library = logging.getLogger("tests.a_library")
+    library.propagate = False  # pytest's own handler raises
+    library.addHandler(log)
+    try:
+        library.warning("is deprecated", FutureWarning)
+        try:
+            raise KeyError("the cause")
+        except KeyError:
+            library.exception("did not work")
+    finally:
+        library.removeHandler(log)
+    log.flush()
+    (text,) = kept_logs(opened, "abc").values()
+    assert "WARNING tests.a_library: 'is deprecated' with (<class 'FutureWarning'>,)" in text
+    assert "ERROR tests.a_library: did not work\nTraceback" in text
+    assert text.endswith("KeyError: 'the cause'\n")
+
+
+def test_text_that_is_no_unicode_is_kept_as_it_can_be(opened: Store) -> None:
+    """Half of a surrogate pair comes from JSON, or from a file's name that is no UTF-8."""
+    log = StoreLog(opened, "abc", flush_every_s=600)
+    log.write("failed at 'a\ud83d'")
+    log.flush()
+    (text,) = kept_logs(opened, "abc").values()
+    assert text.endswith(" failed at 'a\\ud83d'\n")
 
 
 def test_a_store_that_is_down_loses_no_line_that_it_can_take_later(
