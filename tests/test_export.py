@@ -16,8 +16,11 @@ from safetensors.torch import load_file
 from transformers import AutoModel, AutoTokenizer
 
 from tests.command import Run
+from tests.recorded import record_steps
 from tests.small import write_small
+from tests.test_arms import first, plan_of
 from tests.train.test_averaging import run_small
+from xtransfer.card import Card, model_card
 from xtransfer.config import load_experiment
 from xtransfer.execute import run_step
 from xtransfer.export import export_model
@@ -28,7 +31,7 @@ from xtransfer.planner import build_plan
 from xtransfer.predictions import read_predictions
 from xtransfer.records import Record
 from xtransfer.report.build import collect_results
-from xtransfer.store import open_store
+from xtransfer.store import Store, open_store
 from xtransfer.workbench import Workbench
 
 
@@ -184,3 +187,25 @@ def test_the_cards_code_loads_the_encoder(
     assert loaded.keys() == weights.keys()
     assert all(torch.equal(loaded[name], value) for name, value in weights.items())
     assert names["tokenizer"]("the cat")["input_ids"]
+
+
+@pytest.mark.parametrize(
+    ("arm", "languages", "shown"),
+    [
+        ("{name: more, text: {languages: [ta, sw]}}", ["sw", "ta"], "| text | text: sw ta |"),
+        (
+            "{name: both, task: mnli, text: {languages: [sw]}}",
+            ["en", "sw"],
+            "| mnli + text | en; text: sw |",
+        ),
+    ],
+)
+def test_the_card_has_the_languages_of_unlabelled_text(
+    store: Store, tmp_path: Path, arm: str, languages: list[str], shown: str
+) -> None:
+    plan = plan_of(tmp_path, arm)
+    records = record_steps(store, plan, "train")
+    trial = records[first(plan, "train", "intermediate").key]
+    card = model_card(Card(record=trial, records=records))
+    assert f"language: {json.dumps(languages)}" in card
+    assert shown in card

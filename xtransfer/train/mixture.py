@@ -35,7 +35,10 @@ def task_shares(examples: Sequence[int], sampling: Sampling) -> list[float]:
     if sampling.kind == "uniform":
         capped = np.ones_like(capped)
     if sampling.kind == "temperature":
-        capped = (capped / capped.sum()) ** (1.0 / sampling.temperature)
+        shares = capped / capped.sum()
+        capped = shares ** (1.0 / sampling.temperature)
+        if not capped.sum():  # so near 0 is the temperature that all are rounded to 0
+            capped = (shares / shares.max()) ** (1.0 / sampling.temperature)
     return (capped / capped.sum()).tolist()
 
 
