@@ -15,7 +15,7 @@ import torch
 from tests.small import small_bench
 from tests.train.faults import astray
 from xtransfer.checkpoints import newest_checkpoint
-from xtransfer.errors import Diverged, OutOfMemory, StepError, StepLeft
+from xtransfer.errors import DataError, Diverged, OutOfMemory, StepError, StepLeft
 from xtransfer.execute import run_step
 from xtransfer.plan import Step
 from xtransfer.records import Record
@@ -260,3 +260,22 @@ def test_other_errors_are_left_as_they_are(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
         run_step(trial, bench)
     assert not bench.store.exists(f"resume/{trial.key}/memory.json")
+
+
+@pytest.mark.parametrize(("shots", "refused"), [(12, False), (13, True)])
+def test_a_few_shot_trial_has_the_examples_that_its_scores_are_named_by(
+    tmp_path: Path, shots: int, refused: bool
+) -> None:
+    """The dev set has 12."""
+    few = {"reviews": {"examples": [shots], "languages": ["en"], "epochs": 1}}
+    bench, trial = small_bench(tmp_path, {}, target={"few_shot": few})
+    run_step(trial, bench)
+    steps = bench.plan.steps
+    last = next(step for step in steps.values() if step.kind == "train" and step != trial)
+    for key in last.inputs.values():
+        run_step(steps[key], bench)
+    if refused:
+        with pytest.raises(DataError, match="reviews dev en: has 12 examples, and 13 are to be"):
+            run_step(last, bench)
+    else:
+        assert run_step(last, bench).result["parts"][0]["examples"] == shots

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from xtransfer.checkpoints import load_checkpoint, newest_checkpoint, save_checkpoint
-from xtransfer.errors import Diverged, OutOfMemory
+from xtransfer.errors import DataError, Diverged, OutOfMemory
+from xtransfer.lessons import few_shot_data
 from xtransfer.plan import Step
 from xtransfer.records import Done
 from xtransfer.store.folder import enough_space
@@ -49,7 +50,11 @@ def train_step(step: Step, bench: Workbench, folder: Path) -> Done:
     """Run the trial that a train step names; write its exported weights into `folder`.
 
     One that runs out of memory goes on once in smaller micro-batches, from its last checkpoint.
+
+    Raises:
+        DataError: when there are fewer examples than a few-shot trial is to learn from.
     """
+    _check_shots(step, bench)
     try:
         return _run(step, bench, folder)
     except OutOfMemory as error:
@@ -59,6 +64,19 @@ def train_step(step: Step, bench: Workbench, folder: Path) -> Done:
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     return _run(step, bench, folder)
+
+
+def _check_shots(step: Step, bench: Workbench) -> None:
+    for key in few_shot_data(step):
+        data = bench.record(key)
+        wanted: int = data.spec["limit"]["examples"]
+        for language, found in data.result["languages"].items():
+            if found["used"] < wanted:
+                raise DataError(
+                    f"{data.spec['task']} {data.spec['role']} {language}",
+                    f"has {found['used']} examples, and {wanted} are to be learned from",
+                    f"Lower target.few_shot.{data.spec['task']}.examples.",
+                )
 
 
 def _run(step: Step, bench: Workbench, folder: Path) -> Done:
