@@ -109,7 +109,8 @@ def _check_tasks(experiment: Experiment, where: str) -> None:
     if experiment.analyses.alignment is not None:
         place = f"{where}: analyses.alignment"
         check_alignment(experiment.analyses.alignment, target, book, place, synthetic=synthetic)
-    check_further_models(target, book, f"{where}: target")
+    eval_every = experiment.training.eval_every
+    check_further_models(target, book, f"{where}: target", eval_every=eval_every)
     for section, names in (
         ("data.files", data.files),
         ("data.limits.tasks", data.limits.tasks),
@@ -128,7 +129,7 @@ def _check_tasks(experiment: Experiment, where: str) -> None:
             phase.asha,
             grid=phase.learning_rates,
             rules=rules,
-            eval_every=experiment.training.eval_every,
+            eval_every=eval_every,
             where=f"{where}: {name}",
         )
 

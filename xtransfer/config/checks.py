@@ -77,14 +77,23 @@ def check_targets(target: Target, book: Book, where: str, *, synthetic: bool) ->
             _check_languages(languages, known, place, f"'{name}' has no language")
 
 
-def check_further_models(target: Target, book: Book, where: str) -> None:
-    """Check the averages and few-shot stages that are scored beside a target's selected models."""
+def check_further_models(target: Target, book: Book, where: str, *, eval_every: int | None) -> None:
+    """Check the averages and few-shot stages that are scored beside a target's selected models.
+
+    `eval_every`: steps between two dev scores of a trial, at each of which a checkpoint may be kept.
+    """
     if target.average is not None and not target.select_per_seed:
         what = "averages the models of seeds, and `select_per_seed: false` lets one trial go on"
         raise ConfigError(f"{where}.average", what, "Leave one of them out.")
     if target.average is not None and target.average.seeds and len(target.seeds) < 2:
         raise ConfigError(
             f"{where}.average.seeds", "there is one seed, and no mean of one", "Add seeds."
+        )
+    if target.average is not None and target.average.checkpoints and eval_every is None:
+        raise ConfigError(
+            f"{where}.average.checkpoints",
+            "are taken where a dev set is scored, and training.eval_every: null scores it once, at the end",
+            "Give training.eval_every a number of steps.",
         )
     for name, few in target.few_shot.items():
         place = f"{where}.few_shot.{name}"
