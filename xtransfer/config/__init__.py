@@ -19,6 +19,7 @@ from xtransfer.config.checks import (
     check_arms,
     check_further_models,
     check_hub,
+    check_low_resource,
     check_rules,
     check_targets,
 )
@@ -109,6 +110,9 @@ def _check_tasks(experiment: Experiment, where: str) -> None:
     if experiment.analyses.alignment is not None:
         place = f"{where}: analyses.alignment"
         check_alignment(experiment.analyses.alignment, target, book, place, synthetic=synthetic)
+    if not synthetic:
+        place = f"{where}: typology.low_resource"
+        check_low_resource(experiment.typology.low_resource, target, book, place)
     eval_every = experiment.training.eval_every
     check_further_models(target, book, f"{where}: target", eval_every=eval_every)
     for section, names in (

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Set
 from xtransfer.analyses import Alignment
 from xtransfer.config.data import Data
 from xtransfer.config.phases import Intermediate, Target
-from xtransfer.errors import ConfigError
+from xtransfer.errors import ConfigError, did_you_mean
 from xtransfer.selection import RULES
 from xtransfer.tasks import get_task
 from xtransfer.tasks.hub import NOT_ON_HUB, check_revisions, on_hub
@@ -110,6 +110,23 @@ def check_further_models(target: Target, book: Book, where: str, *, eval_every: 
             )
         scored = target.languages.get(name, task.languages)
         _check_languages(few.languages, scored, f"{place}.languages", f"'{name}' is not scored in")
+
+
+def check_low_resource(
+    rule: float | tuple[str, ...], target: Target, book: Book, where: str
+) -> None:
+    """Check that languages which are named as low-resource ones are languages of some task."""
+    known = {
+        code for task in book.values() for code in (*task.languages, *task.more_languages)
+    }.union(*target.languages.values())
+    for index, code in enumerate(rule if isinstance(rule, tuple) else ()):
+        if code not in known:
+            near = did_you_mean(code, known)
+            raise ConfigError(
+                f"{where}[{index}]",
+                f"no task has the language '{code}'",
+                near or "Take a code of target.languages or of a task.",
+            )
 
 
 def check_alignment(
