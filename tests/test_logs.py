@@ -126,14 +126,15 @@ def test_a_store_that_is_down_loses_no_line_that_it_can_take_later(
 
 
 def test_kept_logs_are_shown_without_a_cluster(run: Run, opened: Store) -> None:
-    for folder, lines in ((f"my-study-{PLAN}", ("begun", "done")), ("ffff00001111", ("trained",))):
+    told = ((f"my-study-{PLAN}", ("begun", "\x1b[2J done")), ("ffff00001111", ("trained",)))
+    for folder, lines in told:
         log = StoreLog(opened, folder, flush_every_s=600)
         for line in lines:
             log.write(line)
         log.flush()
     done = run("logs", f"xt-my-study-{PLAN}", "--store", opened.url, "--tail", "1")
     assert done.status == 0
-    assert done.out.endswith(" done\n")
+    assert done.out.endswith(" \\x1b[2J done\n")  # it cannot control the terminal
     assert "begun" not in done.out
     assert f"logs/my-study-{PLAN}/" in done.err
     step = run("logs", f"xt-my-study-{PLAN}", "--store", opened.url, "--step", "ffff00001111")
