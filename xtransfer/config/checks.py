@@ -30,8 +30,15 @@ def check_arms(phase: Intermediate, book: Book, where: str) -> None:
                 raise _unable(place, name, "an intermediate")
         if arm.source:
             patched(book[arm.tasks[0]], arm.source, place)
+    arms = [arm.name for arm in phase.tasks]
+    if "all" in phase.overrides and "all" in arms:
+        raise ConfigError(
+            f"{where}.overrides.all",
+            "is for every arm, and one has that name",
+            "Name it otherwise.",
+        )
     for name in phase.overrides:
-        if name in ("all", *(arm.name for arm in phase.tasks)):
+        if name in ("all", *arms):
             continue
         if get_task(name, f"{where}.overrides", book).as_intermediate is None:
             raise _unable(f"{where}.overrides", name, "an intermediate")
