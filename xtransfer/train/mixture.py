@@ -109,6 +109,12 @@ def schedule(shares: Sequence[float], steps: int, *, seed: int) -> npt.NDArray[n
     return random.choice(len(shares), size=steps, p=np.asarray(shares)).astype(np.int64)
 
 
+def undrawn(mixture: Mixture, *, seed: int) -> list[int]:
+    """Return the parts that no optimizer step draws from, as happens where sizes differ by orders of magnitude."""
+    drawn = set(schedule(mixture.shares, mixture.steps, seed=seed).tolist())
+    return [part for part in range(len(mixture.shares)) if part not in drawn]
+
+
 def draw_numbers(order: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """Return for each step how many earlier steps drew from the same part, [steps]."""
     numbers = np.zeros(len(order), dtype=np.int64)

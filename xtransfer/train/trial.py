@@ -32,6 +32,7 @@ from xtransfer.train.assembly import (
 from xtransfer.train.context import Checkpoint, Context, Progress, device_name, device_of
 from xtransfer.train.loop import train
 from xtransfer.train.memory import SmallerBites, out_of_memory, ran_out, read_bites
+from xtransfer.train.mixture import undrawn
 from xtransfer.train.model import words_name
 from xtransfer.train.outcome import parts_json, read_outcome, write_outcome
 from xtransfer.train.parts import TaskPart
@@ -142,6 +143,12 @@ def _train(
     if suggestion is not None:
         spec = replace(spec, learning_rate=suggestion.learning_rate)
     parts, mixture = make_parts(step.spec, spec, inputs, bench.plan.tasks)
+    for number in undrawn(mixture, seed=spec.seed) if rank == 0 else ():
+        log.warning(
+            "%s: none of %d steps draws from %s (share %.2g): its head stays as it was drawn, and its dev score "
+            "counts all the same. Give the arm another `sampling`, or fewer tasks",
+            step.folder, mixture.steps, parts[number].name, mixture.shares[number],
+        )  # fmt: skip
     # Text predicts words from the whole vocabulary, so all of it is trained then.
     compacted = placement.compact_vocabulary and step.spec["text"] is None
     start = make_model(inputs, spec, parts, compacted=compacted, kept=step.spec["head"] == "kept")
