@@ -273,6 +273,29 @@ STAGE = "as_intermediate: {epochs: 1, batch_size: 2, max_length: 16}"
         ("intermediate: {tasks: [{name: x, task: a, tasks: [b]}]}", "either `task` or `tasks`"),
         ("intermediate: {tasks: [{name: x, tasks: [mnli, mnli]}]}", "has a repeated task"),
         ("intermediate: {tasks: [{name: baseline, task: mnli}]}", "'baseline' is the name of"),
+        (
+            "intermediate: {tasks: [{name: best, task: mnli}]}",
+            "'best' is what `submission --after`",
+        ),
+        (
+            "intermediate: {tasks: [{name: all, tasks: [mnli, qqp]}], overrides: {all: {epochs: 1}}}",
+            "intermediate.overrides.all: is for every arm, and one has that name",
+        ),
+        (
+            "intermediate: {tasks: [{name: x, tasks: [mnli, qqp], sampling: {temperature: 2}}]}",
+            "`temperature` does nothing to proportional sampling",
+        ),
+        (
+            "intermediate: {tasks: [{name: x, task: mnli, sampling: uniform}]}",
+            "`sampling` is between several",
+        ),
+        *(
+            (
+                f"intermediate: {{tasks: [{{name: x, text: {{languages: [en]}}, {which}: [sw]}}]}}",
+                "has no task to have `languages`",
+            )
+            for which in ("languages", "dev_languages")
+        ),
         ("intermediate: {tasks: [mnli, {name: mnli, task: qqp}]}", "has a repeated entry"),
         (
             "intermediate: {tasks: [{name: x, tasks: [mnli, qqp], source: {format: tsv}}]}",

@@ -2,15 +2,17 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.test_records import FILES, draft
-from xtransfer.audit import DAY_S, audit, garbage, remove
+from xtransfer.audit import DAY_S, Garbage, audit, garbage, remove
 from xtransfer.checkpoints import save_checkpoint
-from xtransfer.leases import claim, holding
+from xtransfer.errors import StepBusy
+from xtransfer.leases import Lease, claim, holding
 from xtransfer.plan import Plan
 from xtransfer.quarantine import set_aside
 from xtransfer.records import Record, commit, load_records
@@ -194,6 +196,66 @@ def test_a_record_that_comes_meanwhile_keeps_its_files(
 
     monkeypatch.setattr(type(store), "list", listing)
     assert garbage(store) == []
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def left_by_a_process_that_stood_still(
+    store: Store, folder: Path, between: Callable[[Clock, Lease], object]
+) -> list[str]:
+    """Have a commit stand still before its record for longer than its lease, while garbage is removed.
+
+    `between` is called between what is found and what is removed. Returns what was removed.
+    """
+    folder.mkdir()
+    (folder / "weights").write_text("x")
+    clock, removed = Clock(), list[str]()
+    lease = claim(store, draft().key, seconds=60, clock=clock)
+
+    def pause() -> None:
+        clock.now += 61
+        found = garbage(store, clock=clock)
+        assert [each.object.rpartition("/")[2] for each in found] == ["weights"]
+        between(clock, lease)
+        removed.extend(each.object for each in remove(store, found, clock=clock))
+        lease.check()
+
+    try:
+        commit(store, draft(), folder, fence=pause)
+    finally:
+        assert [each.what for each in audit(store).findings] == []
+    return removed
+
+
+def test_who_stood_still_while_its_files_were_removed_leaves_no_record(
+    store: Store, tmp_path: Path
+) -> None:
+    with pytest.raises(StepBusy, match="silent too long"):
+        left_by_a_process_that_stood_still(store, tmp_path / "output", lambda *_: None)
+    assert load_records(store, ["train"]) == {}
+    assert claim(store, draft().key, seconds=60).attempt.epoch == 3  # it can be done again
+
+
+def test_files_of_a_step_that_is_at_work_again_stay(store: Store, tmp_path: Path) -> None:
+    folder = tmp_path / "output"
+    assert left_by_a_process_that_stood_still(store, folder, lambda _, own: own.renew()) == []
+    assert list(load_records(store, ["train"])) == [draft().key]
+
+
+def test_files_that_a_record_names_by_now_stay(store: Store, tmp_path: Path) -> None:
+    found: list[Garbage] = []
+    folder = tmp_path / "output"
+    folder.mkdir()
+    (folder / "weights").write_text("x")
+    commit(store, draft(), folder, fence=lambda: found.extend(garbage(store)))
+    assert len(found) == 1
+    assert remove(store, found) == []
+    assert audit(store).findings == ()
 
 
 def test_unfinished_files_of_a_folder_are_swept(tmp_path: Path) -> None:

@@ -91,6 +91,7 @@ def test_a_plan_with_averages_reads_back(tmp_path: Path) -> None:
         ("{}", (), "asks for nothing"),
         ("{checkpoints: 1}", (), "greater than or equal to 2"),
         ("{seeds: true}", ("target.seeds=[1]",), "there is one seed, and no mean of one"),
+        ("{checkpoints: 2}", ("training.eval_every=null",), "eval_every: null scores it once"),
         ("{seeds: true}", ("target.select_per_seed=false",), "lets one trial go on"),
     ],
 )

@@ -82,6 +82,11 @@ def test_the_placements_of_the_repository_are_good(path: Path) -> None:
         ("target.tasks=[]", "target.tasks: needs at least one target task"),
         ("target.tasks=[xnli, xnli]", "target.tasks: has a repeated entry: ['xnli', 'xnli']"),
         ("target.seeds=[]", "target.seeds: needs at least one seed"),
+        (
+            "typology.low_resource=[yo, sv]",
+            "typology.low_resource[1]: no task has the language 'sv'",
+        ),
+        ("typology.low_resource=[yo, yo]", "typology.low_resource: has a repeated entry"),
         ("target.seeds=[1, 1]", "target.seeds: has a repeated entry: [1, 1]"),
         ("intermediate.seeds=[]", "intermediate.seeds: needs at least one seed"),
         (

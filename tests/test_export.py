@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -15,8 +16,11 @@ from safetensors.torch import load_file
 from transformers import AutoModel, AutoTokenizer
 
 from tests.command import Run
+from tests.recorded import record_steps
 from tests.small import write_small
+from tests.test_arms import first, plan_of
 from tests.train.test_averaging import run_small
+from xtransfer.card import Card, model_card
 from xtransfer.config import load_experiment
 from xtransfer.execute import run_step
 from xtransfer.export import export_model
@@ -27,7 +31,7 @@ from xtransfer.planner import build_plan
 from xtransfer.predictions import read_predictions
 from xtransfer.records import Record
 from xtransfer.report.build import collect_results
-from xtransfer.store import open_store
+from xtransfer.store import Store, open_store
 from xtransfer.workbench import Workbench
 
 
@@ -121,6 +125,34 @@ def test_a_row_that_is_not_there_is_named(
     assert "'baseline' seed 1" in done.err
 
 
+@pytest.mark.parametrize("given", [True, False])
+@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json"])
+def test_another_base_encoder_than_the_trained_one_is_refused(
+    run: Run,
+    small: tuple[Path, Workbench, dict[str, Record]],
+    tmp_path: Path,
+    name: str,
+    given: bool,
+) -> None:
+    """Its embedding would go into the model for each token that no trial saw."""
+    folder, bench, records = small
+    key = next(key for key, record in records.items() if record.kind == "average")
+    shutil.copytree(folder / "encoder", tmp_path / "copy")
+    changed = (tmp_path / "copy" if given else folder / "encoder") / name
+    before = changed.read_bytes()
+    at = ["export", key, "--out", tmp_path / "model", "--store", bench.store.url]
+    at += ["--encoder", tmp_path / "copy"] if given else []
+    changed.write_bytes(before[:-1] + b" ")
+    try:
+        done = run(*at)
+    finally:
+        changed.write_bytes(before)
+    assert done.status == 2
+    assert f"{changed}: is not the file that train/" in done.err
+    assert not (tmp_path / "model").exists()
+    assert run(*at).status == 0
+
+
 @pytest.mark.parametrize(
     ("family", "settings"),
     [
@@ -155,3 +187,25 @@ def test_the_cards_code_loads_the_encoder(
     assert loaded.keys() == weights.keys()
     assert all(torch.equal(loaded[name], value) for name, value in weights.items())
     assert names["tokenizer"]("the cat")["input_ids"]
+
+
+@pytest.mark.parametrize(
+    ("arm", "languages", "shown"),
+    [
+        ("{name: more, text: {languages: [ta, sw]}}", ["sw", "ta"], "| text | text: sw ta |"),
+        (
+            "{name: both, task: mnli, text: {languages: [sw]}}",
+            ["en", "sw"],
+            "| mnli + text | en; text: sw |",
+        ),
+    ],
+)
+def test_the_card_has_the_languages_of_unlabelled_text(
+    store: Store, tmp_path: Path, arm: str, languages: list[str], shown: str
+) -> None:
+    plan = plan_of(tmp_path, arm)
+    records = record_steps(store, plan, "train")
+    trial = records[first(plan, "train", "intermediate").key]
+    card = model_card(Card(record=trial, records=records))
+    assert f"language: {json.dumps(languages)}" in card
+    assert shown in card

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import io
 import json
 import traceback
 from pathlib import Path
 
 import pytest
 from ray.exceptions import ActorDiedError, RayTaskError
+from rich.console import Console
 
 from tests.prints import FakePrints
 from xtransfer.cli.output import failure_lines
@@ -24,6 +26,7 @@ from xtransfer.failures import (
 from xtransfer.leases import claim
 from xtransfer.plan import Plan, Step
 from xtransfer.planner import build_plan
+from xtransfer.progress import ProgressBoard
 from xtransfer.settings import read_settings
 from xtransfer.store import Store, open_store
 
@@ -51,6 +54,22 @@ def step_of(plan: Plan, kind: str, name: str = "") -> Step:
 
 def names(plan: Plan, keys: list[str]) -> set[str]:
     return {f"{plan.steps[key].kind} {plan.steps[key].name}" for key in keys}
+
+
+def test_an_error_is_shown_so_that_it_neither_controls_nor_fills_a_terminal(
+    plan: Plan, folder: Store
+) -> None:
+    trial = step_of(plan, "train", "mnli-lr")
+    text = "quotes \x1b[31m\x1b]0;title\x07" + "x" * 100_000 + "\nand \x1b[2J more"
+    (line, *_) = failure_lines(failures(plan, folder, {trial.key: text}, recorded=set()))
+    screen = io.StringIO()
+    board = ProgressBoard(plan, Console(file=screen, force_terminal=True))
+    board.changed(trial.key, "failed", text)
+    for said in (line, screen.getvalue()):
+        assert "quotes \\x1b[31m\\x1b]0;title\\x07xxx" in said
+        assert "\x1b" not in said
+        assert len(said) < 3_000
+    assert screen.getvalue().endswith("and \\x1b[2J more\n")
 
 
 def test_what_waits_for_a_failed_step(plan: Plan) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -142,6 +143,27 @@ def test_a_dead_process_of_this_machine_is_followed_at_once(store: Store) -> Non
     attempt = replace(attempt, machine="another")
     store.write(attempt.name, leases._text(attempt))
     assert holder(store, KEY) == attempt
+
+
+def test_a_process_that_proc_hides_is_not_taken_for_dead(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With `hidepid` /proc has no process of another user; a signal to it is refused, not lost."""
+    if not this_machine():
+        pytest.skip("this system does not tell processes apart")
+    lease = claim(store, KEY, seconds=3600)
+    hidden = replace(lease.attempt, pid=2**22 + 1)  # no process of this machine
+    store.write(hidden.name, leases._text(hidden))
+    assert holder(store, KEY) is None
+
+    def refused(pid: int, signal: int) -> None:
+        raise PermissionError(pid, signal)
+
+    monkeypatch.setattr(os, "kill", refused)
+    assert holder(store, KEY) == hidden
+    own = replace(lease.attempt, process_start="0")  # visible, and another process
+    store.write(own.name, leases._text(own))
+    assert holder(store, KEY) is None
 
 
 @pytest.mark.usefixtures("elsewhere")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import subprocess
@@ -77,6 +78,36 @@ def test_flushing_writes_all_lines_once(opened: Store) -> None:
     assert log.timer is None
 
 
+def test_what_a_library_logs_wrongly_fails_nothing(opened: Store) -> None:
+    """As transformers did with `logger.warning(text, FutureWarning)`; logging itself raises nothing then."""
+    log = StoreLog(opened, "abc", flush_every_s=600)
+    library = logging.getLogger("tests.a_library")
+    library.propagate = False  # pytest's own handler raises
+    library.addHandler(log)
+    try:
+        library.warning("is deprecated", FutureWarning)
+        try:
+            raise KeyError("the cause")
+        except KeyError:
+            library.exception("did not work")
+    finally:
+        library.removeHandler(log)
+    log.flush()
+    (text,) = kept_logs(opened, "abc").values()
+    assert "WARNING tests.a_library: 'is deprecated' with (<class 'FutureWarning'>,)" in text
+    assert "ERROR tests.a_library: did not work\nTraceback" in text
+    assert text.endswith("KeyError: 'the cause'\n")
+
+
+def test_text_that_is_no_unicode_is_kept_as_it_can_be(opened: Store) -> None:
+    """Half of a surrogate pair comes from JSON, or from a file's name that is no UTF-8."""
+    log = StoreLog(opened, "abc", flush_every_s=600)
+    log.write("failed at 'a\ud83d'")
+    log.flush()
+    (text,) = kept_logs(opened, "abc").values()
+    assert text.endswith(" failed at 'a\\ud83d'\n")
+
+
 def test_a_store_that_is_down_loses_no_line_that_it_can_take_later(
     opened: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -95,14 +126,15 @@ def test_a_store_that_is_down_loses_no_line_that_it_can_take_later(
 
 
 def test_kept_logs_are_shown_without_a_cluster(run: Run, opened: Store) -> None:
-    for folder, lines in ((f"my-study-{PLAN}", ("begun", "done")), ("ffff00001111", ("trained",))):
+    told = ((f"my-study-{PLAN}", ("begun", "\x1b[2J done")), ("ffff00001111", ("trained",)))
+    for folder, lines in told:
         log = StoreLog(opened, folder, flush_every_s=600)
         for line in lines:
             log.write(line)
         log.flush()
     done = run("logs", f"xt-my-study-{PLAN}", "--store", opened.url, "--tail", "1")
     assert done.status == 0
-    assert done.out.endswith(" done\n")
+    assert done.out.endswith(" \\x1b[2J done\n")  # it cannot control the terminal
     assert "begun" not in done.out
     assert f"logs/my-study-{PLAN}/" in done.err
     step = run("logs", f"xt-my-study-{PLAN}", "--store", opened.url, "--step", "ffff00001111")

@@ -91,6 +91,23 @@ def test_a_target_that_shares_its_trials_has_its_sweeps_all_the_same(tmp_path: P
         part_named(plan, "target:tatoeba")
 
 
+def test_an_arm_of_the_same_content_as_another_has_its_sweep_all_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "shared.yaml"
+    arms = "[mnli, {name: again, task: mnli}, qqp]"
+    path.write_text(SHARED.replace("[mnli]", arms, 1), encoding="utf-8")
+    plan = build_plan(load_experiment(path), FakePrints())
+    assert "again" not in {step.sweep for step in plan.steps.values()}
+    first, other = (part_named(plan, f"intermediate:{name}") for name in ("mnli", "again"))
+    assert kinds(other)["train (intermediate)"] == 2
+    assert {step.key for step in other.steps.values()} <= set(first.steps)
+    assert {step.sweep for step in part_named(plan, "intermediate:qqp").steps.values()} <= {
+        "qqp",
+        "",
+    }
+    with pytest.raises(ConfigError, match=r"no intermediate sweep .*There are: again, mnli, qqp"):
+        part_named(plan, "intermediate:baseline")
+
+
 @pytest.mark.parametrize("kind", ["train", "select"])
 def test_a_model_is_evaluated_in_all_its_languages(plan: Plan, kind: str) -> None:
     evaluate = next(step for step in plan.steps.values() if step.name.startswith("xnli-after"))

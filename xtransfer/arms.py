@@ -37,6 +37,14 @@ class Sampling(Settings):
     def _bare_kind(cls, value: Any) -> Any:
         return {"kind": value} if isinstance(value, str) else value
 
+    @model_validator(mode="after")
+    def _used(self) -> Sampling:
+        if self.temperature != 1.0 and self.kind != "temperature":
+            raise ValueError(
+                f"`temperature` does nothing to {self.kind} sampling: give `kind: temperature`, too"
+            )
+        return self
+
 
 class Text(Settings):
     """Unlabelled text that an arm goes on with masked language modelling on, beside its tasks.
@@ -107,12 +115,18 @@ class Arm(Settings):
         check_name(self.name.replace("+", ""))
         if self.name == "baseline":
             raise ValueError("'baseline' is the name of the arm without any training")
+        if self.name == "best":
+            raise ValueError("'best' is what `submission --after` calls each target's best arm")
         if not self.tasks and self.text is None:
             raise ValueError("needs a `task`, `tasks` or `text` to train on")
         if len(set(self.tasks)) != len(self.tasks):
             raise ValueError(f"has a repeated task: {list(self.tasks)}")
         if self.source and len(self.tasks) != 1:
             raise ValueError("`source` needs exactly one task to belong to")
+        if self.sampling != Sampling() and len(self.tasks) < 2:
+            raise ValueError("`sampling` is between several `tasks`")
+        if not self.tasks and (self.languages or self.dev_languages):
+            raise ValueError("has no task to have `languages`: those of text are `text.languages`")
         if self.spread < 0:
             raise ValueError("`spread` is true, false or a number of examples")
         if self.spread and len(self.languages) < 2:

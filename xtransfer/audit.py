@@ -8,21 +8,21 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
 
 from xtransfer import journal
 from xtransfer.checkpoints import read_manifest
-from xtransfer.errors import IntegrityError, NotFound, shown
+from xtransfer.errors import IntegrityError, NotFound, StepBusy, shown
 from xtransfer.folders import temporary_folder
 from xtransfer.identity import file_digest
-from xtransfer.leases import LEASES, Clock, holder
+from xtransfer.leases import LEASES, Clock, holder, holding
 from xtransfer.outputs import OutputFile
 from xtransfer.plan import VERSIONS
 from xtransfer.quarantine import QUARANTINE, set_aside_at
-from xtransfer.records import Record, key_in, parse_record
+from xtransfer.records import Record, key_in, parse_record, record_name
 from xtransfer.store import Store
 from xtransfer.sweeps.rungs import RUNGS
 from xtransfer.sweeps.suggestion import SUGGESTIONS
@@ -35,6 +35,8 @@ RESUME = "resume"
 DAY_S = 86_400.0
 UNFINISHED_S = DAY_S
 """Age from which an upload that never ended is left over."""
+_HELD_S = 60.0
+"""Seconds that a lease lasts by which left-over files are removed; it is renewed."""
 _THREADS = 8
 
 
@@ -146,10 +148,46 @@ def garbage(
     return found
 
 
-def remove(store: Store, found: Iterable[Garbage]) -> None:
-    """Delete what `garbage` found."""
+def remove(store: Store, found: Iterable[Garbage], *, clock: Clock = time.time) -> list[Garbage]:
+    """Delete what `garbage` found; return what was deleted.
+
+    What a step left is deleted while that step is held, so that who stood still for longer than its lease finds
+    itself overtaken when it goes on. Of a step that is at work again nothing is, nor what a new record names.
+    """
+    alone: list[Garbage] = []
+    steps: dict[str, list[Garbage]] = {}
+    for each in found:
+        folder = "/".join(each.object.split("/")[:2])
+        own = steps.setdefault(folder, []) if folder.split("/")[0] in VERSIONS else alone
+        own.append(each)
     with ThreadPoolExecutor(_THREADS) as pool:
-        list(pool.map(lambda each: store.delete(each.object), found))
+        list(pool.map(lambda each: store.delete(each.object), alone))
+        freed = pool.map(lambda folder: _remove_left(store, folder, steps[folder], clock), steps)
+        return alone + [each for some in freed for each in some]
+
+
+def _remove_left(
+    store: Store, folder: str, found: list[Garbage], clock: Clock
+) -> Sequence[Garbage]:
+    if store.exists(record_name(folder)):
+        return _remove_unnamed(store, folder, found)
+    try:
+        with holding(store, folder.rpartition("-")[2], seconds=_HELD_S, clock=clock) as lease:
+            lease.outcome = "found"
+            return _remove_unnamed(store, folder, found)
+    except StepBusy:
+        return ()
+
+
+def _remove_unnamed(store: Store, folder: str, found: list[Garbage]) -> Sequence[Garbage]:
+    record = _parse(store, record_name(folder))
+    if isinstance(record, Finding):  # who knows what it named
+        return ()
+    named = {file.object for file in record.files} if record else set[str]()
+    gone = [each for each in found if each.object not in named]
+    for each in gone:
+        store.delete(each.object)
+    return gone
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -89,6 +89,7 @@ def _history(card: Card) -> Iterator[Record]:
 
 def _front(card: Card, history: list[Record]) -> str:
     trained = [part for record in history for part in record.spec["parts"]]
+    trained += [record.spec["text"] for record in history if record.spec["text"]]
     languages = {code for part in trained for code in part["languages"]}
     languages |= {code for each in _evaluations(card) for code in each.result["languages"]}
     lines = ["---", "library_name: transformers", "tags: [xtransfer, cross-lingual-transfer]"]
@@ -133,7 +134,7 @@ def _stages(history: list[Record]) -> str:
         rows.append(
             [
                 " + ".join([*(p["task"] for p in spec["parts"]), *(["text"] if spec["text"] else [])]),
-                " ".join(sorted({code for p in spec["parts"] for code in p["languages"]})),
+                _languages(spec),
                 " + ".join(sizes) or NONE,
                 str(spec["epochs"]),
                 str(spec["batch_size"]),
@@ -162,6 +163,13 @@ def _stages(history: list[Record]) -> str:
     ]
     notes = {f"By {lora.text()}; here its product is in the layers' own weights." for lora in used}
     return "\n".join([*table, *(["", *sorted(notes)] if notes else [])])
+
+
+def _languages(spec: Mapping[str, Any]) -> str:
+    """Return the languages that a trial learned in: those of its tasks, and of unlabelled text."""
+    tasks = " ".join(sorted({code for part in spec["parts"] for code in part["languages"]}))
+    text = f"text: {' '.join(sorted(spec['text']['languages']))}" if spec["text"] else ""
+    return "; ".join(each for each in (tasks, text) if each)
 
 
 def _evaluations(card: Card) -> list[Record]:

@@ -23,6 +23,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+LONGEST_LINE = 1_500
+"""Most characters of an error's line that are printed."""
+
 
 class XtransferError(Exception):
     """A failure with a place, a cause and, where one is known, a remedy."""

@@ -14,7 +14,9 @@ from typing import Any
 
 from xtransfer.card import Card, Provenance, model_card
 from xtransfer.errors import UserError, XtransferError, shown
+from xtransfer.fingerprints import ENCODER_FILES, TOKENIZER_FILES, VOCABULARY_FILES
 from xtransfer.folders import temporary_folder
+from xtransfer.identity import file_digest
 from xtransfer.outputs import fetch
 from xtransfer.plan import VERSIONS, Plan
 from xtransfer.records import Record, find, load_records
@@ -45,7 +47,7 @@ def export_model(
         provenance: what the model card says beyond the records.
 
     Raises:
-        UserError: when `out` holds something, or the step has no model.
+        UserError: when `out` holds something, the step has no model, or its base encoder is another one now.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(str(out), "exists and is not empty", "Give a new folder.")
@@ -211,14 +213,41 @@ def _base(
     if encoder is not None:
         if not encoder or not Path(encoder).is_dir():
             raise UserError(f"--encoder {encoder}", "no such folder", _ENCODER)
+        _check_base(store, at, Path(encoder))
         return encoder, None
     if "hub" in identity:
         return identity["hub"], identity["revision"]
     place = at.placement.get("encoder", "")
     if place and Path(place).is_dir():
+        _check_base(store, at, Path(place))
         return place, None
     raise UserError(
         record.folder,
         f"its base encoder is not at '{place}' any more",
         "Say where it is with --encoder FOLDER.",
     )
+
+
+def _check_base(store: Store, first: Record, folder: Path) -> None:
+    """Check that a folder holds the encoder and the tokenizer that the first trial of a lineage had.
+
+    A trial records the embedding's rows of the tokens that it saw; all others come from here. Of an encoder
+    from the hub, no digest of a file is known.
+
+    Raises:
+        UserError: naming the file that is another one.
+    """
+    tokenizers = [
+        find(store, key).spec.get("tokenizer") or {}
+        for role, key in first.inputs.items()
+        if role.startswith("train ")
+    ]
+    for identity in (first.spec["encoder"], *tokenizers):
+        for name in (*ENCODER_FILES, *TOKENIZER_FILES, *VOCABULARY_FILES):
+            path = folder / name
+            if name in identity and (not path.is_file() or file_digest(path) != identity[name]):
+                raise UserError(
+                    str(path),
+                    f"is not the file that {first.folder} was trained from",
+                    "Bring it back, or give a copy of that encoder with --encoder FOLDER.",
+                )

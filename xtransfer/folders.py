@@ -17,7 +17,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from xtransfer.machine import process_start, this_machine
+from xtransfer.machine import has_ended, this_machine
 
 
 def private_folder(prefix: str, base: Path | None = None) -> Path:
@@ -43,7 +43,7 @@ def remove_orphans(prefix: str, base: Path | None = None) -> None:
     machine = _machine()
     for old in base.glob(f"{prefix}-{machine}-*-*"):
         pid = old.name.removeprefix(f"{prefix}-{machine}-").split("-")[0]
-        if pid.isdigit() and not process_start(int(pid)):
+        if pid.isdigit() and has_ended(int(pid)):
             shutil.rmtree(old, ignore_errors=True)
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from xtransfer.settings import Settings
+from xtransfer.settings import Settings, check_languages
 from xtransfer.typology.distances import KINDS, Kind
 
 
@@ -31,6 +31,11 @@ class Typology(Settings):
     """Distance of a language from an arm that was trained in several."""
     low_resource: float | tuple[str, ...] = 5.0
     """Languages with less GiB than this in CC-100 (XLM-R's text; a choice of ours), or named ones."""
+
+    @field_validator("low_resource")
+    @classmethod
+    def _codes(cls, value: float | tuple[str, ...]) -> float | tuple[str, ...]:
+        return check_languages(value) if isinstance(value, tuple) else value
 
 
 class Power(Settings):

@@ -31,7 +31,7 @@ from typing import Literal
 from pydantic import TypeAdapter, ValidationError
 
 from xtransfer.errors import NotFound, StepBusy, StoreError
-from xtransfer.machine import process_start, this_machine
+from xtransfer.machine import has_ended, process_start, this_machine
 from xtransfer.store import Store
 
 LEASES = "leases"
@@ -77,7 +77,7 @@ class Attempt:
             return False
         if not self.machine or self.machine != this_machine():
             return True
-        return process_start(self.pid) == self.process_start
+        return not has_ended(self.pid, self.process_start)
 
 
 _ATTEMPT = TypeAdapter(Attempt)

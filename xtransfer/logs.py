@@ -72,8 +72,12 @@ class StoreLog(logging.Handler):
                 self.timer.start()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Add a log record as a line."""
-        self.write(f"{record.levelname} {record.name}: {record.getMessage()}")
+        """Add a log record, with its traceback if it has one; one that cannot be formatted is added as it is."""
+        try:
+            text = self.format(record)
+        except Exception as error:  # noqa: BLE001 - a library's faulty call is no failure of the step
+            text = f"{record.msg!r} with {record.args!r} ({type(error).__name__}: {error})"
+        self.write(f"{record.levelname} {record.name}: {text}")
 
     def facts(self, facts: Mapping[str, Any]) -> None:
         """Add what a running step tells of itself."""
@@ -96,7 +100,8 @@ class StoreLog(logging.Handler):
             if len(lines) == self.saved:
                 return
             try:
-                self.store.write(self.object, ("\n".join(lines) + "\n").encode())
+                text = "\n".join(lines) + "\n"
+                self.store.write(self.object, text.encode(errors="backslashreplace"))
             except StoreError:
                 return
             self.saved = len(lines)

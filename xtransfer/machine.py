@@ -26,3 +26,30 @@ def process_start(pid: int | None = None) -> str:
         return ""
     fields = stat.rpartition(")")[2].split()
     return "" if fields[0] in ("Z", "X") else fields[19]
+
+
+def has_ended(pid: int, start: str | None = None) -> bool:
+    """Say whether a process of this machine is known to be no more.
+
+    Where /proc hides the processes of other users (`hidepid`), one that a signal would find may be at work.
+
+    Args:
+        pid: its number.
+        start: when it started, as `process_start` says; None: any process of that number will do.
+    """
+    found = process_start(pid)
+    if found:
+        return start is not None and found != start
+    return not _is_hidden(pid)
+
+
+def _is_hidden(pid: int) -> bool:
+    if pid <= 0 or Path(f"/proc/{pid}").exists():  # a zombie is there, and not at work
+        return False
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return False

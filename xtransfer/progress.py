@@ -14,6 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from xtransfer.errors import LONGEST_LINE, shown
 from xtransfer.plan import Plan
 
 STATES = ("recorded", "done", "running", "waiting", "failed", "blocked", "pruned")
@@ -76,7 +77,11 @@ class ProgressBoard:
             line += f": {text}"
         self.log(line)
         if not self.console.is_terminal or state in ("failed", "blocked"):
-            self.console.print(Text(f"{self.clock()} {line}"), soft_wrap=True)
+            # An error may quote anything, and must neither control the terminal nor fill it.
+            lines = (
+                shown(each, most=LONGEST_LINE) for each in f"{self.clock()} {line}".split("\n")
+            )
+            self.console.print(Text("\n".join(lines)), soft_wrap=True)
 
     def told(self, key: str, facts: Mapping[str, Any]) -> None:
         """Note what a running step tells of itself."""

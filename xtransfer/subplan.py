@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from xtransfer.averaging import arm_of
 from xtransfer.errors import ConfigError, did_you_mean
-from xtransfer.plan import Plan, Step
+from xtransfer.plan import BASELINE, Plan, Step
 from xtransfer.pruning.gates import gates_of
 
 
@@ -50,7 +51,7 @@ def sweep_of(plan: Plan, phase: str, name: str) -> Plan:
         ConfigError: no sweep of that name.
     """
     trials = [s for s in plan.steps.values() if s.kind == "train" and s.phase == phase]
-    chosen = _chosen_for(plan) if phase == "target" else {}
+    chosen = _chosen_for(plan) if phase == "target" else _starts(plan)
     names = sorted({step.sweep for step in trials} | set(chosen))
     keys = {step.key for step in trials if name in (step.sweep, step.sweep.split(" after ")[0])}
     shared = {
@@ -119,6 +120,24 @@ def _chosen_for(plan: Plan) -> dict[str, set[str]]:
         model = plan.steps[cell.key].inputs.get("model", "")
         if plan.tasks[cell.target].stages and model and plan.steps[model].kind == "select":
             found.setdefault(f"{cell.target} after {cell.intermediate}", set()).add(model)
+    return found
+
+
+def _starts(plan: Plan) -> dict[str, set[str]]:
+    """Return arm -> key of the selection that its targets start from.
+
+    Arms of the same content under two names are one step, whose trials name the first sweep alone.
+    """
+    found: dict[str, set[str]] = {}
+    for cell in plan.cells:
+        arm = arm_of(cell.intermediate)
+        if arm not in (BASELINE, *found):
+            before = part(plan, [cell.key]).steps.values()
+            found[arm] = {
+                step.key
+                for step in before
+                if step.kind == "select" and step.phase == "intermediate"
+            }
     return found
 
 

@@ -359,6 +359,17 @@ def test_empty_predictions_of_pairs_score_nothing(folders: tuple[Path, Path]) ->
     assert found == {"f1": 0.0, "precision": 0.0, "recall": 0.0}
 
 
+@pytest.mark.parametrize("end", ["\r", "\r\n"])
+def test_the_kind_of_line_end_does_not_count(folders: tuple[Path, Path], end: str) -> None:
+    """The official evaluate.py opens files as text, where a carriage return alone ends a line, too."""
+    before = score_folder(*folders, XTREME)
+    paths = [path for folder in folders for path in folder.rglob("*.tsv")]
+    assert {path.parent.name for path in paths} >= {"xnli", "udpos", "tatoeba", "bucc2018"}
+    for path in paths:
+        path.write_bytes(path.read_bytes().replace(b"\r\n", b"\n").replace(b"\n", end.encode()))
+    assert score_folder(*folders, XTREME).to_json() == before.to_json()
+
+
 def test_a_language_without_rules_is_refused(tmp_path: Path) -> None:
     question = SPAN % '{"id": "a", "answers": [{"text": "x"}]}'
     put(tmp_path, "labels/mlqa", "fr", question)

@@ -36,6 +36,7 @@ def test_sentences_gold_pairs_and_repeated_texts(write: Any) -> None:
     [
         ({"gold": "zh-9\ten-1\n"}, r"c\.gold:1: no foreign sentence has the id 'zh-9'"),
         ({"gold": "zh-1\ten-1\nzh-1\ten-9\n"}, r"c\.gold:2: no english sentence has the id 'en-9'"),
+        ({"gold": "\nzh-1\ten-1\n\nzh-1\ten-9\n"}, r"c\.gold:4: no english sentence"),
         ({"gold": ""}, r"c\.gold: holds no pair"),
         ({"gold": "zh-1 en-1\n"}, r"c\.gold:1: is not `id<TAB>text`"),
         ({"zh": "甲\n"}, r"zh-en\.dev\.zh:1: is not `id<TAB>text`"),

@@ -162,6 +162,18 @@ def test_a_limit_beyond_the_rows_is_noted(patient: Patient) -> None:
     ]
 
 
+def test_fewer_rows_than_a_few_shot_stage_learns_from(patient: Patient) -> None:
+    patient.pairs("xnli/dev-de.tsv", patient.rows("wenig", 6))
+    settings = "target.few_shot.xnli={examples: [6, 7], languages: [de]}"
+    found = patient.findings("too few rows", settings)
+    assert [(each.level, str(each)) for each in found] == [
+        (
+            "error",
+            "xnli dev de: has 6 rows, and 7 are to be learned from. Lower target.few_shot.xnli.examples.",
+        )
+    ]
+
+
 def test_words_with_the_prefix_of_wikiann(patient: Patient) -> None:
     for split in ("train", "dev", "test"):
         patient.text(f"panx/{split}-en.tsv", f"Ann{split}\tB-PER\nen:x\tO\n")

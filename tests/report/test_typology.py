@@ -7,6 +7,7 @@ import pytest
 
 from tests.report.evidence import evidence
 from xtransfer.config import Experiment
+from xtransfer.judgement import Typology
 from xtransfer.report.evidence import Evidence, Sample
 from xtransfer.report.typology import RESOURCE, relate
 from xtransfer.settings import read_settings
@@ -131,6 +132,21 @@ def test_groups_are_means_over_targets_of_their_languages() -> None:
     assert group.low < group.value < group.high
     others = next(e for e in found.groups if e.after == "mnli-sw" and not e.low_resource)
     assert set(others.languages) == set(LANGUAGES) - set(few) - {"en"}
+
+
+@pytest.mark.parametrize("languages", [("de", "ckb", "am"), ("am", "ckb")])
+def test_named_languages_are_low_resource_whatever_the_tables_have(
+    languages: tuple[str, ...],
+) -> None:
+    """Tasks of one's own may be in languages whose texts nobody has counted."""
+    asked = experiment().model_copy(update={"typology": Typology(low_resource=("ckb",))})
+    found = relate(asked, graded(languages=languages), low_resource(languages, ("ckb",)))
+    assert found is not None
+    groups = {e.low_resource: e.languages for e in found.groups if e.after == "mnli-sw"}
+    assert groups == {True: ("ckb",), False: tuple(sorted({*languages} - {"ckb"}))}
+    sized = relate(experiment(), graded(languages=languages), low_resource(languages, 5.0))
+    shown = [each.languages for each in sized.groups] if sized else []
+    assert set(shown) == ({("de",)} if "de" in languages else set())
 
 
 @pytest.mark.parametrize("languages", [("en", "sw", "de", "zh")])

@@ -44,6 +44,14 @@ def test_a_temperature_of_two_takes_square_roots() -> None:
     assert task_shares([100, 900], Sampling(cap=None)) == pytest.approx([0.1, 0.9])
 
 
+@pytest.mark.parametrize("temperature", [1e-3, 1e-5])
+def test_a_temperature_near_zero_draws_the_largest(temperature: float) -> None:
+    """Each share to so high a power is below the smallest number that there is."""
+    sampling = Sampling(kind="temperature", temperature=temperature, cap=100)
+    sizes = [*range(1, 90), 100, 200]
+    assert task_shares(sizes, sampling) == pytest.approx([*[0.0] * 89, 0.5, 0.5])
+
+
 def test_ten_thousand_draws_follow_the_shares() -> None:
     shares = task_shares(list(NINE.values()), Sampling())
     drawn = np.bincount(schedule(shares, 10_000, seed=1), minlength=9) / 10_000

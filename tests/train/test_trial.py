@@ -12,13 +12,18 @@ from typing import Any
 import pytest
 import torch
 
-from tests.small import small_bench
+from tests.small import small_bench, write_small
 from tests.train.faults import astray
 from xtransfer.checkpoints import newest_checkpoint
-from xtransfer.errors import Diverged, OutOfMemory, StepError, StepLeft
+from xtransfer.config import load_experiment
+from xtransfer.errors import DataError, Diverged, OutOfMemory, StepError, StepLeft
 from xtransfer.execute import run_step
+from xtransfer.fingerprints import Fingerprints
+from xtransfer.placement import Placement
 from xtransfer.plan import Step
+from xtransfer.planner import build_plan
 from xtransfer.records import Record
+from xtransfer.store import open_store
 from xtransfer.train import loop, memory
 from xtransfer.train.assembly import WEIGHTS
 from xtransfer.train.model import read_weights
@@ -260,3 +265,52 @@ def test_other_errors_are_left_as_they_are(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
         run_step(trial, bench)
     assert not bench.store.exists(f"resume/{trial.key}/memory.json")
+
+
+@pytest.mark.parametrize(("shots", "refused"), [(12, False), (13, True)])
+def test_a_few_shot_trial_has_the_examples_that_its_scores_are_named_by(
+    tmp_path: Path, shots: int, refused: bool
+) -> None:
+    """The dev set has 12."""
+    few = {"reviews": {"examples": [shots], "languages": ["en"], "epochs": 1}}
+    bench, trial = small_bench(tmp_path, {}, target={"few_shot": few})
+    run_step(trial, bench)
+    steps = bench.plan.steps
+    last = next(step for step in steps.values() if step.kind == "train" and step != trial)
+    for key in last.inputs.values():
+        run_step(steps[key], bench)
+    if refused:
+        with pytest.raises(DataError, match="reviews dev en: has 12 examples, and 13 are to be"):
+            run_step(last, bench)
+    else:
+        assert run_step(last, bench).result["parts"][0]["examples"] == shots
+
+
+@pytest.mark.parametrize("sampling", ["proportional", "uniform"])
+def test_a_task_that_no_step_draws_from_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, sampling: str
+) -> None:
+    """Of 31 examples one is of the rare task, and there are 8 steps."""
+    path = write_small(tmp_path)
+    raw = json.loads(path.read_text())
+    stage = {"epochs": 2, "batch_size": 8, "max_length": 32}
+    (own,) = raw["tasks"]
+    files = {"train": ["rare.tsv"], "dev": ["dev.tsv"]}
+    rare = {**own, "name": "rare", "source": {**own["source"], "files": files}}
+    raw["tasks"] = [{**each, "as_intermediate": stage} for each in (own, rare)]
+    arm = {"name": "both", "tasks": ["reviews", "rare"], "sampling": sampling}
+    raw["intermediate"] = {"tasks": [arm], "overrides": {"both": stage}}
+    path.write_text(json.dumps(raw))
+    (tmp_path / "rare.tsv").write_text("cat dog\tgood\n")
+    experiment = load_experiment(path)
+    plan = build_plan(experiment, Fingerprints(experiment))
+    placement = Placement.model_validate({"train": {"engine": "torch"}})
+    store = open_store(f"file://{tmp_path}/store")
+    bench = Workbench(plan=plan, store=store, placement=placement, scratch=tmp_path / "scratch")
+    trial = next(step for step in plan.steps.values() if step.sweep == "both")
+    for key in trial.inputs.values():
+        run_step(plan.steps[key], bench)
+    with caplog.at_level(logging.WARNING):
+        draws = {each["name"]: each["draws"] for each in run_step(trial, bench).result["parts"]}
+    told = "none of 8 steps draws from rare (share 0.032)" in caplog.text
+    assert told is (draws["rare"] == 0) is (sampling == "proportional")

@@ -111,7 +111,10 @@ def write_pairs(pairs: Iterable[tuple[str, str]]) -> str:
 
 
 def _lines(path: Path) -> list[Line]:
-    return [(f"{path}:{number}", text.strip()) for number, text in read_lines(path)]
+    lines = list(read_lines(path))
+    if len(lines) == 1:  # lines may end with a carriage return alone, too
+        lines = list(enumerate(lines[0][1].split("\r"), 1))
+    return [(f"{path}:{number}", text.strip()) for number, text in lines]
 
 
 def _same_count(

@@ -12,10 +12,8 @@ import typer
 
 from xtransfer import __version__
 from xtransfer.cli import benchmark, cluster, data, jobs, results, run, store, study, watch
-from xtransfer.errors import XtransferError, shown
+from xtransfer.errors import LONGEST_LINE, XtransferError, shown
 
-LONGEST_LINE = 1_500
-"""Characters of a line of an error."""
 INTERRUPTED = 130
 """Exit status by Ctrl-C."""
 

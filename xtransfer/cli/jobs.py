@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from xtransfer.cli.options import AsJson, Context, Namespace, make_plan, refuse_idle
-from xtransfer.cli.output import print_json, print_table, tell
+from xtransfer.cli.output import harmless, print_json, print_table, tell
 from xtransfer.errors import ConfigError, XtransferError
 
 if TYPE_CHECKING:
@@ -195,7 +195,7 @@ def _print_kept(url: str, key: str, tail: int | None) -> None:
     for name, text in found.items():
         tell(name)
         lines = text.splitlines()
-        print("\n".join(lines if tail is None else lines[-tail:]))
+        print("\n".join(map(harmless, lines if tail is None else lines[-tail:])))
 
 
 def _job_name(job: str) -> str:

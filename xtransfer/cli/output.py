@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from xtransfer.errors import shown
+from xtransfer.errors import LONGEST_LINE, shown
 
 if TYPE_CHECKING:
     from xtransfer.config import Experiment
@@ -70,7 +70,7 @@ def failure_lines(failures: Iterable[Failure], *, most: int = 10) -> Iterator[st
     """
     for failure in failures:
         tries = "once" if failure.tries == 1 else f"{failure.tries} times"
-        yield f"failed {failure.step.folder}: {harmless(failure.error)}"
+        yield f"failed {failure.step.folder}: {shown(failure.error, most=LONGEST_LINE)}"
         yield f"  tried {tries}; log: {failure.log or 'none'}"
         for step in failure.blocked[:most]:
             yield f"  blocked {step.folder}"

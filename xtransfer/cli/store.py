@@ -112,7 +112,11 @@ def gc(
     wanted = None if not plans else _wanted(plans, opened)
     found = garbage(opened, wanted=wanted, quarantine_days=quarantine_days)
     if not dry_run:
-        remove(opened, found)
+        removed = remove(opened, found)
+        if len(removed) < len(found):
+            kept = len(found) - len(removed)
+            print(f"xtransfer: {kept} objects stay: their steps are at work again", file=sys.stderr)
+        found = removed
     swept = opened.sweep(older_s=UNFINISHED_S, dry_run=dry_run)
     rows = [(each.object, each.size, each.why) for each in found]
     rows += [(each.name, each.size, "an upload that never ended") for each in swept]

@@ -19,6 +19,7 @@ from xtransfer.config.checks import (
     check_arms,
     check_further_models,
     check_hub,
+    check_low_resource,
     check_rules,
     check_targets,
 )
@@ -109,7 +110,11 @@ def _check_tasks(experiment: Experiment, where: str) -> None:
     if experiment.analyses.alignment is not None:
         place = f"{where}: analyses.alignment"
         check_alignment(experiment.analyses.alignment, target, book, place, synthetic=synthetic)
-    check_further_models(target, book, f"{where}: target")
+    if not synthetic:
+        place = f"{where}: typology.low_resource"
+        check_low_resource(experiment.typology.low_resource, target, book, place)
+    eval_every = experiment.training.eval_every
+    check_further_models(target, book, f"{where}: target", eval_every=eval_every)
     for section, names in (
         ("data.files", data.files),
         ("data.limits.tasks", data.limits.tasks),
@@ -128,7 +133,7 @@ def _check_tasks(experiment: Experiment, where: str) -> None:
             phase.asha,
             grid=phase.learning_rates,
             rules=rules,
-            eval_every=experiment.training.eval_every,
+            eval_every=eval_every,
             where=f"{where}: {name}",
         )
 

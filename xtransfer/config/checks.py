@@ -11,7 +11,7 @@ from collections.abc import Mapping, Set
 from xtransfer.analyses import Alignment
 from xtransfer.config.data import Data
 from xtransfer.config.phases import Intermediate, Target
-from xtransfer.errors import ConfigError
+from xtransfer.errors import ConfigError, did_you_mean
 from xtransfer.selection import RULES
 from xtransfer.tasks import get_task
 from xtransfer.tasks.hub import NOT_ON_HUB, check_revisions, on_hub
@@ -30,8 +30,15 @@ def check_arms(phase: Intermediate, book: Book, where: str) -> None:
                 raise _unable(place, name, "an intermediate")
         if arm.source:
             patched(book[arm.tasks[0]], arm.source, place)
+    arms = [arm.name for arm in phase.tasks]
+    if "all" in phase.overrides and "all" in arms:
+        raise ConfigError(
+            f"{where}.overrides.all",
+            "is for every arm, and one has that name",
+            "Name it otherwise.",
+        )
     for name in phase.overrides:
-        if name in ("all", *(arm.name for arm in phase.tasks)):
+        if name in ("all", *arms):
             continue
         if get_task(name, f"{where}.overrides", book).as_intermediate is None:
             raise _unable(f"{where}.overrides", name, "an intermediate")
@@ -77,14 +84,23 @@ def check_targets(target: Target, book: Book, where: str, *, synthetic: bool) ->
             _check_languages(languages, known, place, f"'{name}' has no language")
 
 
-def check_further_models(target: Target, book: Book, where: str) -> None:
-    """Check the averages and few-shot stages that are scored beside a target's selected models."""
+def check_further_models(target: Target, book: Book, where: str, *, eval_every: int | None) -> None:
+    """Check the averages and few-shot stages that are scored beside a target's selected models.
+
+    `eval_every`: steps between two dev scores of a trial, at each of which a checkpoint may be kept.
+    """
     if target.average is not None and not target.select_per_seed:
         what = "averages the models of seeds, and `select_per_seed: false` lets one trial go on"
         raise ConfigError(f"{where}.average", what, "Leave one of them out.")
     if target.average is not None and target.average.seeds and len(target.seeds) < 2:
         raise ConfigError(
             f"{where}.average.seeds", "there is one seed, and no mean of one", "Add seeds."
+        )
+    if target.average is not None and target.average.checkpoints and eval_every is None:
+        raise ConfigError(
+            f"{where}.average.checkpoints",
+            "are taken where a dev set is scored, and training.eval_every: null scores it once, at the end",
+            "Give training.eval_every a number of steps.",
         )
     for name, few in target.few_shot.items():
         place = f"{where}.few_shot.{name}"
@@ -101,6 +117,23 @@ def check_further_models(target: Target, book: Book, where: str) -> None:
             )
         scored = target.languages.get(name, task.languages)
         _check_languages(few.languages, scored, f"{place}.languages", f"'{name}' is not scored in")
+
+
+def check_low_resource(
+    rule: float | tuple[str, ...], target: Target, book: Book, where: str
+) -> None:
+    """Check that languages which are named as low-resource ones are languages of some task."""
+    known = {
+        code for task in book.values() for code in (*task.languages, *task.more_languages)
+    }.union(*target.languages.values())
+    for index, code in enumerate(rule if isinstance(rule, tuple) else ()):
+        if code not in known:
+            near = did_you_mean(code, known)
+            raise ConfigError(
+                f"{where}[{index}]",
+                f"no task has the language '{code}'",
+                near or "Take a code of target.languages or of a task.",
+            )
 
 
 def check_alignment(

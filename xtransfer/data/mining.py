@@ -21,9 +21,11 @@ def read_mining(foreign: Path, english: Path, gold: Path) -> Rows:
             pair of which a sentence is not there.
     """
     texts = {"foreign": _read_sentences(foreign), "english": _read_sentences(english)}
-    pairs = [_split(line, f"{gold}:{number}") for number, line in read_lines(gold) if line]
+    pairs = [
+        (number, *_split(line, f"{gold}:{number}")) for number, line in read_lines(gold) if line
+    ]
     matches: dict[str, dict[str, list[str]]] = {"foreign": {}, "english": {}}
-    for number, (one, other) in enumerate(pairs, 1):
+    for number, one, other in pairs:
         for side, name, match in (("foreign", one, other), ("english", other, one)):
             if name not in texts[side]:
                 raise DataError(f"{gold}:{number}", f"no {side} sentence has the id '{name}'")

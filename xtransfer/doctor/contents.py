@@ -104,7 +104,17 @@ def _shape(each: Survey) -> Iterator[Finding]:
             next="XTREME's preparation sorts them: take the files as LASER publishes them.",
         )
     limit = each.data.limit
-    if limit is not None and limit["examples"] > each.rows:
+    if limit is None or limit["examples"] <= each.rows:
+        return
+    if each.data.few_shot:
+        yield Finding(
+            level="error",
+            kind="too few rows",
+            where=where,
+            what=f"has {each.rows:,} rows, and {limit['examples']:,} are to be learned from",
+            next=f"Lower target.few_shot.{each.data.name}.examples.",
+        )
+    else:
         yield Finding(
             level="note",
             kind="limit",

@@ -10,6 +10,7 @@ from typing import Any
 from xtransfer.data import cut
 from xtransfer.data.examples import Rows
 from xtransfer.identity import canonical_json
+from xtransfer.lessons import few_shot_data
 from xtransfer.plan import Plan, Step
 from xtransfer.prepared import hold_out, task_of
 from xtransfer.tasks.task import Split, Task
@@ -31,6 +32,8 @@ class DataSet:
     root: Path
     holdout: Mapping[str, int] | None
     limit: Mapping[str, int] | None
+    few_shot: bool = False
+    """Whether there must be as many examples as the limit says."""
 
     def __str__(self) -> str:
         return f"{self.name} {self.role} {self.language}"
@@ -60,12 +63,13 @@ def data_sets(plan: Plan) -> dict[str, list[DataSet]]:
     """Return key of prepare step -> its data sets; the same use is the same object."""
     known: dict[str, DataSet] = {}
     found: dict[str, list[DataSet]] = {}
+    shots = {key for step in plan.steps.values() for key in few_shot_data(step)}
     for key, step in plan.steps.items():
         if step.kind != "prepare":
             continue
         found[key] = []
-        for each in _data_sets_of(step, plan.tasks[step.spec["task"]]):
-            use = canonical_json([each.source, each.role, each.holdout, each.limit])
+        for each in _data_sets_of(step, plan.tasks[step.spec["task"]], few_shot=key in shots):
+            use = canonical_json([each.source, each.role, each.holdout, each.limit, each.few_shot])
             found[key].append(known.setdefault(use, each))
     return found
 
@@ -103,7 +107,7 @@ def meetings(plan: Plan) -> Iterator[tuple[str, str]]:
     return iter(pairs)
 
 
-def _data_sets_of(step: Step, task: Task) -> Iterator[DataSet]:
+def _data_sets_of(step: Step, task: Task, *, few_shot: bool) -> Iterator[DataSet]:
     spec: Mapping[str, Any] = step.spec
     task = task_of(step, task)
     for language in spec["data"]:
@@ -116,6 +120,7 @@ def _data_sets_of(step: Step, task: Task) -> Iterator[DataSet]:
             root=Path(step.where["root"]),
             holdout=spec["holdout"],
             limit=spec["limit"],
+            few_shot=few_shot,
         )
 
 

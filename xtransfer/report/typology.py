@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from xtransfer.arms import Arm
@@ -92,7 +92,7 @@ class TypologyAnswer:
 
 
 def relate(experiment: Experiment, evidence: Evidence, few: Sequence[str]) -> TypologyAnswer | None:
-    """Return how gains go with distance and resources; None where no language is in the tables.
+    """Return how gains go with distance and resources; None where no language is in the tables, or named.
 
     Zero-shot only: languages in which the target or the arm was trained are left out. So are arms
     without a task.
@@ -105,12 +105,15 @@ def relate(experiment: Experiment, evidence: Evidence, few: Sequence[str]) -> Ty
     trained = trained_languages(experiment)
     sources = {arm: own for arm, own in trained.items() if arm in evidence.arms}
     rows = _rows(evidence, sources)
-    known = {row.language for row in rows if resources.resource(row.language) is not None}
-    if not known:
+    rule = experiment.typology.low_resource
+    languages = {row.language for row in rows}
+    known = {name for name in languages if resources.resource(name) is not None}
+    if not known | languages.intersection(few):
         return None
+    # Names divide all languages, a size only those of which it is known.
+    divided = languages if isinstance(rule, tuple) else known
     kinds = experiment.typology.kinds
     how = experiment.typology.several_sources
-    rule = experiment.typology.low_resource
     named = ", ".join(rule) if isinstance(rule, tuple) else f"below {rule:g} GiB in CC-100"
     places = dict.fromkeys((row.after, row.language) for row in rows if sources[row.after])
     return TypologyAnswer(
@@ -126,7 +129,7 @@ def relate(experiment: Experiment, evidence: Evidence, few: Sequence[str]) -> Ty
             )
             for after, language in places
         ),
-        groups=tuple(_groups(evidence, few, trained)),
+        groups=tuple(_groups(evidence, few, divided, trained)),
         regressions=tuple(_regress(kind, rows, sources, experiment) for kind in kinds),
         left_out=tuple(_left_out(rows, sources)),
     )
@@ -228,7 +231,10 @@ def _regress(
 
 
 def _groups(
-    evidence: Evidence, few: Sequence[str], trained: Mapping[str, Sequence[str]]
+    evidence: Evidence,
+    few: Sequence[str],
+    divided: Set[str],
+    trained: Mapping[str, Sequence[str]],
 ) -> list[GroupGain]:
     out: list[GroupGain] = []
     for after in evidence.arms:
@@ -242,9 +248,7 @@ def _groups(
                 own = [
                     name
                     for name in (sample.languages if sample else ())
-                    if (name in few) == low
-                    and name not in seen
-                    and resources.resource(name) is not None
+                    if (name in few) == low and name not in seen and name in divided
                 ]
                 gain = evidence.gain(target, after, own) if own else None
                 if gain is not None:

@@ -35,7 +35,10 @@ def task_shares(examples: Sequence[int], sampling: Sampling) -> list[float]:
     if sampling.kind == "uniform":
         capped = np.ones_like(capped)
     if sampling.kind == "temperature":
-        capped = (capped / capped.sum()) ** (1.0 / sampling.temperature)
+        shares = capped / capped.sum()
+        capped = shares ** (1.0 / sampling.temperature)
+        if not capped.sum():  # so near 0 is the temperature that all are rounded to 0
+            capped = (shares / shares.max()) ** (1.0 / sampling.temperature)
     return (capped / capped.sum()).tolist()
 
 
@@ -104,6 +107,12 @@ def schedule(shares: Sequence[float], steps: int, *, seed: int) -> npt.NDArray[n
     """Return the part that each of `steps` optimizer steps draws from, [steps]."""
     random = np.random.default_rng([seed, _MIXTURE])
     return random.choice(len(shares), size=steps, p=np.asarray(shares)).astype(np.int64)
+
+
+def undrawn(mixture: Mixture, *, seed: int) -> list[int]:
+    """Return the parts that no optimizer step draws from, as happens where sizes differ by orders of magnitude."""
+    drawn = set(schedule(mixture.shares, mixture.steps, seed=seed).tolist())
+    return [part for part in range(len(mixture.shares)) if part not in drawn]
 
 
 def draw_numbers(order: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

@@ -16,7 +16,8 @@ import numpy.typing as npt
 import torch
 
 from xtransfer.checkpoints import load_checkpoint, newest_checkpoint, save_checkpoint
-from xtransfer.errors import Diverged, OutOfMemory
+from xtransfer.errors import DataError, Diverged, OutOfMemory
+from xtransfer.lessons import few_shot_data
 from xtransfer.plan import Step
 from xtransfer.records import Done
 from xtransfer.store.folder import enough_space
@@ -28,7 +29,7 @@ from xtransfer.train.assembly import Start, gather_inputs, make_model, make_part
 from xtransfer.train.context import Checkpoint, Context, Progress, device_name, device_of
 from xtransfer.train.loop import train
 from xtransfer.train.memory import SmallerBites, out_of_memory, ran_out, read_bites
-from xtransfer.train.mixture import Mixture
+from xtransfer.train.mixture import Mixture, undrawn
 from xtransfer.train.model import TransferModel, words_name
 from xtransfer.train.outcome import parts_json, read_outcome, write_outcome
 from xtransfer.train.parts import TaskPart, TextPart
@@ -47,7 +48,11 @@ def train_step(step: Step, bench: Workbench, folder: Path) -> Done:
     """Run the trial that a train step names; write its exported weights into `folder`.
 
     One that runs out of memory goes on once in smaller micro-batches, from its last checkpoint.
+
+    Raises:
+        DataError: when there are fewer examples than a few-shot trial is to learn from.
     """
+    _check_shots(step, bench)
     try:
         return _run(step, bench, folder)
     except OutOfMemory as error:
@@ -57,6 +62,19 @@ def train_step(step: Step, bench: Workbench, folder: Path) -> Done:
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     return _run(step, bench, folder)
+
+
+def _check_shots(step: Step, bench: Workbench) -> None:
+    for key in few_shot_data(step):
+        data = bench.record(key)
+        wanted: int = data.spec["limit"]["examples"]
+        for language, found in data.result["languages"].items():
+            if found["used"] < wanted:
+                raise DataError(
+                    f"{data.spec['task']} {data.spec['role']} {language}",
+                    f"has {found['used']} examples, and {wanted} are to be learned from",
+                    f"Lower target.few_shot.{data.spec['task']}.examples.",
+                )
 
 
 def _run(step: Step, bench: Workbench, folder: Path) -> Done:
@@ -116,6 +134,8 @@ def _train(
     began = time.time()
     torch.set_num_threads(max(1, int(bench.placement.train.cpus)))
     trial = _read_trial(step, bench)
+    if rank == 0:
+        _warn_of_undrawn(step, trial)
     model = trial.start.model
     words, frozen = words_name(model), frozen_weights(model)
     kept = _Kept(step, bench, rows=_digest(trial.start.tokens))
@@ -187,6 +207,15 @@ def _read_trial(step: Step, bench: Workbench) -> _Trial:
             for part in parts
         ]
     return _Trial(spec=spec, suggestion=suggestion, parts=parts, mixture=mixture, start=start)
+
+
+def _warn_of_undrawn(step: Step, trial: _Trial) -> None:
+    for number in undrawn(trial.mixture, seed=trial.spec.seed):
+        log.warning(
+            "%s: none of %d steps draws from %s (share %.2g): its head stays as it was drawn, and its dev score "
+            "counts all the same. Give the arm another `sampling`, or fewer tasks",
+            step.folder, trial.mixture.steps, trial.parts[number].name, trial.mixture.shares[number],
+        )  # fmt: skip
 
 
 def _context(
