@@ -114,6 +114,8 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         read_yaml(tmp_path / "absent.yaml")
     with pytest.raises(ConfigError, match="is a folder"):
         read_yaml(tmp_path)
+    with pytest.raises(ConfigError, match=r"a\\x00b: is no name that a file can have"):
+        read_yaml(tmp_path / "a\0b")
     (tmp_path / "latin.yaml").write_bytes(b"name: caf\xe9\n")
     with pytest.raises(ConfigError, match=r"not UTF-8 text \(byte 9\)"):
         read_yaml(tmp_path / "latin.yaml")

@@ -81,6 +81,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise ConfigError(str(path), "is a folder", "Give the YAML file itself.") from None
     except UnicodeDecodeError as error:
         raise ConfigError(str(path), f"not UTF-8 text (byte {error.start})") from None
+    except ValueError:  # a null byte
+        raise ConfigError(shown(str(path)), "is no name that a file can have") from None
     except OSError as error:
         raise ConfigError(str(path), f"cannot be read: {error.strerror}") from None
     raw = parse_yaml(text, str(path))
