@@ -46,7 +46,9 @@ def record(bench: Workbench, step: Step, score: float) -> None:
     commit(bench.store, made.model_copy(update={"result": {**made.result, "score": score}}))
 
 
-def test_the_trials_that_are_there_are_chosen_from_and_the_others_named(tmp_path: Path) -> None:
+def test_the_trials_that_are_there_are_chosen_from_and_the_others_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bench = bench_of(tmp_path, "target.incomplete=allow")
     diverged, low, high = steps(bench, "train")
     (choice,) = steps(bench, "select")
@@ -59,7 +61,12 @@ def test_the_trials_that_are_there_are_chosen_from_and_the_others_named(tmp_path
     assert [each["key"] for each in found.result["candidates"]] == [low.key, high.key]
     assert found.result["lacking"] == [diverged.key]
     # Its model is exported by the lineage of the chosen trial.
+    first: list[str] = []
+    monkeypatch.setattr(
+        "xtransfer.export._check_base", lambda store, trial, folder: first.append(trial.key)
+    )
     assert _base(bench.store, found, str(tmp_path), tmp_path) == (str(tmp_path), None)
+    assert first == [high.key]
 
 
 def test_otherwise_all_trials_are_needed(tmp_path: Path) -> None:
