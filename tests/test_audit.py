@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from tests.test_records import FILES, draft
-from xtransfer.audit import DAY_S, Garbage, audit, garbage, remove
+from xtransfer.audit import audit
 from xtransfer.checkpoints import save_checkpoint
 from xtransfer.errors import StepBusy
 from xtransfer.leases import Lease, claim, holding
+from xtransfer.leftovers import DAY_S, Garbage, garbage, remove
 from xtransfer.plan import Plan
 from xtransfer.quarantine import set_aside
 from xtransfer.records import Record, commit, load_records

@@ -106,7 +106,7 @@ def gc(
 
     Example: xtransfer store gc --store s3://bucket/study --dry-run
     """
-    from xtransfer.audit import UNFINISHED_S, garbage, remove
+    from xtransfer.leftovers import UNFINISHED_S, garbage, remove
 
     opened = open_at(place_at(placement, store, place))
     wanted = None if not plans else _wanted(plans, opened)
