@@ -24,11 +24,20 @@ FORBIDDEN = {
     ),
     r"is being terminated": "Wait until the namespace is gone, then: xtransfer k8s setup OVERLAY",
 }
+NOT_SERVED = "the server could not find the requested resource"
+"""As kubectl puts it: of a path that it does not know the server says 404 and no more, without a Status."""
 NO_NAMESPACE = r'namespaces "[^"]*" not found'
 NOT_FOUND = {
     NO_NAMESPACE: "Make it with: xtransfer k8s setup OVERLAY, or name another with --namespace.",
-    r"could not find the requested resource": "Is its CRD installed?",
 }
+CRDS = {
+    "/apis/ray.io/": "The KubeRay operator brings it: k8s/README.md, 'Once for a cluster'.",
+    "/apis/kueue.x-k8s.io/": "Kueue brings it.",
+    "/apis/monitoring.coreos.com/": (
+        "The Prometheus operator brings it; without it, leave components/monitoring out of the overlay."
+    ),
+}
+"""Where kinds of an operator are -> who brings them."""
 
 
 class ApiError(XtransferError):
@@ -51,6 +60,10 @@ class Gone(ApiError):
     """A watch asked for changes that the server no longer has."""
 
 
+class NotServed(ApiError):
+    """The server has no such kind of object: its CRD is not installed."""
+
+
 class Unreachable(ApiError):
     """No answer: the request may have been carried out, or not."""
 
@@ -71,6 +84,9 @@ def failure(method: str, path: str, code: int, status: Mapping[str, Any]) -> Api
         )
     if code == 403:
         return ApiError(where, said, _advice(FORBIDDEN, said), code)
+    if code == 404 and NOT_SERVED in said:
+        brings = next((text for start, text in CRDS.items() if path.startswith(start)), "")
+        return NotServed(where, f"{path}: {said}", f"Is its CRD installed? {brings}".strip(), code)
     if code == 404:
         return ApiError(where, f"{path}: {said}", _advice(NOT_FOUND, said), code)
     if code == 409:
@@ -102,7 +118,8 @@ def status_of(error: Any) -> Mapping[str, Any]:
     status = dict(found) if isinstance(found, dict) else {}
     headers = error.headers or {}
     status["retry_after"] = headers.get("Retry-After")
-    status.setdefault("message", error.reason or "without a word")
+    without = NOT_SERVED if error.status == 404 else error.reason or "without a word"
+    status.setdefault("message", without)
     return status
 
 
