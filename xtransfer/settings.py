@@ -68,7 +68,25 @@ def read_settings(
     for override in overrides:
         _apply(raw, override, option)
     complete(raw)
-    return _validate(model, raw, where)
+    return check_settings(model, raw, where)
+
+
+def check_settings(model: type[S], raw: Mapping[str, Any], where: str) -> S:
+    """Return settings that were read from YAML as what they are.
+
+    Raises:
+        ConfigError: naming `where` (if it is anything), the path in them and the remedy.
+    """
+    try:
+        return model.model_validate(_listify(raw))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        path = _dotted(first["loc"])
+        what, next_ = _explain(model, first)
+        more = error.error_count() - 1
+        if more:
+            next_ = f"{next_} ({more} more error{'s' if more > 1 else ''} after this one.)".strip()
+        raise ConfigError(": ".join(filter(None, (where, path))), what, next_) from None
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -137,19 +155,6 @@ def _listify(value: Any) -> Any:
     if isinstance(value, list):
         return tuple(_listify(item) for item in cast("list[Any]", value))
     return value
-
-
-def _validate(model: type[S], raw: Mapping[str, Any], where: str) -> S:
-    try:
-        return model.model_validate(_listify(raw))
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        path = _dotted(first["loc"])
-        what, next_ = _explain(model, first)
-        more = error.error_count() - 1
-        if more:
-            next_ = f"{next_} ({more} more error{'s' if more > 1 else ''} after this one.)".strip()
-        raise ConfigError(f"{where}: {path}" if path else where, what, next_) from None
 
 
 def _explain(model: type[BaseModel], error: Any) -> tuple[str, str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from xtransfer.cluster.manifests import Manifest
+from xtransfer.cluster.manifests import Manifest, pod_templates
 from xtransfer.cluster.policy import RULES, check
 
 Overlay = Callable[[str], list[Manifest]]
@@ -194,6 +194,26 @@ CASES: list[tuple[str, str, str, Callable[[list[Manifest]], None], str]] = [
         "kind",
         placed("train: {cpus: 1", "train: {cpus: 1, workers: 3"),
         "spec.rayClusterSpec.workerGroupSpecs",
+    ),
+    *(
+        ("placement", called, "kind", placed(old, new), "data.placement.yaml")
+        for called, old, new in (
+            ("an unknown key", "retries:", "retrys:"),
+            ("a value out of range", "retries: 2", "retries: -1"),
+            ("no YAML", "retries: 2", "retries: ["),
+            ("no kind of store", "s3://xtransfer/study", "gs://xtransfer/study"),
+            ("a list", "store: s3://xtransfer/study", "- a\n#"),
+        )
+    ),
+    *(
+        ("store-shared", called, "kind", placed("store: s3://xtransfer/study", new), "data.p")
+        for called, new in (
+            ("none", ""),
+            ("a relative folder", "store: file://runs"),
+            ("a plain path", "store: /data/study"),
+            ("a folder in memory", "store: file:///tmp/study"),
+            ("a folder on an empty volume", "store: file:///data/study"),
+        )
     ),
     (
         "name-length",
@@ -764,6 +784,23 @@ def test_seventeen_groups_pass(overlay: Overlay) -> None:
     many_groups(manifests)
     cluster(manifests)["workerGroupSpecs"].pop()
     assert check(manifests) == []
+
+
+@pytest.mark.parametrize("read_only", [True, False])
+def test_a_store_on_a_claim_that_all_pods_write_to_passes(
+    overlay: Overlay, read_only: bool
+) -> None:
+    manifests = overlay("kind")
+    placed("store: s3://xtransfer/study", "store: file:///data/study")(manifests)
+    claim = {"claimName": "shared", **({"readOnly": True} if read_only else {})}
+    for each in pod_templates(job(manifests)):
+        for volume in each.spec["volumes"]:
+            if volume["name"] == "data":
+                volume.pop("emptyDir")
+                volume["persistentVolumeClaim"] = claim
+    assert {finding.rule for finding in check(manifests)} == (
+        {"store-shared"} if read_only else set()
+    )
 
 
 def test_equal_quantities_in_other_words_pass(overlay: Overlay) -> None:

@@ -14,6 +14,7 @@ from xtransfer.cluster import (
     rules_jobs,
     rules_kueue,
     rules_nodes,
+    rules_placement,
     rules_pods,
     rules_ray,
     rules_room,
@@ -30,6 +31,7 @@ RULES: tuple[Rule, ...] = (
     *rules_kueue.RULES,
     *rules_space.RULES,
     *rules_room.RULES,
+    *rules_placement.RULES,
 )
 
 
