@@ -103,6 +103,26 @@ def test_an_image_of_the_users_runs_everywhere(manifests: list[Manifest]) -> Non
     assert images == ["mine:1"] * 3
 
 
+def test_an_image_of_the_users_leaves_what_is_beside_it(manifests: list[Manifest]) -> None:
+    (template,) = [manifest for manifest in manifests if manifest.kind == "RayJob"]
+    cluster = template.body["spec"]["rayClusterSpec"]
+    pod = cluster["headGroupSpec"]["template"]["spec"]
+    pod["containers"].append({**pod["containers"][0], "name": "logs", "image": "logs:1"})
+    pod["initContainers"] = [{**pod["containers"][0], "name": "warm"}]
+    cluster["autoscalerOptions"]["image"] = pod["containers"][0]["image"]
+    made = assemble(manifests, experiment="a", plan_key=KEY, text="", image="mine:2")
+    images = {
+        container["name"]: container["image"]
+        for each in pod_templates(made.job)
+        for _, container in each.containers()
+    }
+    assert images == {
+        **dict.fromkeys(("ray-head", "ray-worker", "ray-job-submitter", "warm"), "mine:2"),
+        "logs": "logs:1",
+    }
+    assert made.job["spec"]["rayClusterSpec"]["autoscalerOptions"]["image"] == "mine:2"
+
+
 def test_the_jobs_objects_keep_every_rule(manifests: list[Manifest], objects: JobObjects) -> None:
     assert [str(finding) for finding in check(objects.manifests(manifests))] == []
 

@@ -72,7 +72,7 @@ def assemble(
         experiment: the experiment's name.
         plan_key: the plan's key.
         text: the experiment, resolved, as YAML.
-        image: runs in all pods; None: the overlay's.
+        image: runs in place of the overlay's own in all pods, not of what is beside it there; None: the overlay's.
 
     Raises:
         ConfigError: no RayJob, more than one, or one that mounts no experiment.
@@ -90,6 +90,8 @@ def assemble(
     if queue:
         job["metadata"]["labels"][QUEUE] = queue
     config = _config(f"{name}-{key_of(text)[:10]}", namespace, labels, text)
+    if image:
+        _replace_image(job, image)
     mounted = False
     for each in pod_templates(job):
         _in_place(each.template).setdefault("metadata", {}).setdefault("labels", {}).update(labels)
@@ -98,8 +100,6 @@ def assemble(
                 volume["configMap"]["name"] = config["metadata"]["name"]
                 mounted = True
         for _, container in each.containers():
-            if image:
-                _in_place(container)["image"] = image
             if each.role == "head":
                 _set_variable(container, JOB_VARIABLE, name)
     if not mounted:
@@ -228,6 +228,17 @@ def _budget(manifests: Sequence[Manifest], name: str, labels: dict[str, str]) ->
             body["spec"]["selector"] = {"matchLabels": {JOB_LABEL: name, "xtransfer/role": "head"}}
             return body
     return None
+
+
+def _replace_image(job: Body, image: str) -> None:
+    """Replace the image of Ray's and the submitter's containers, wherever it is; not those of a user's sidecars."""
+    templates = pod_templates(job)
+    old = {at(each.spec, "containers", 0, "image") for each in templates}
+    containers = [container for each in templates for _, container in each.containers()]
+    containers.append(at(job, "spec", "rayClusterSpec", "autoscalerOptions") or {})
+    for container in containers:
+        if "image" in container and container["image"] in old:
+            _in_place(container)["image"] = image
 
 
 def _set_variable(container: Mapping[str, Any], name: str, value: str) -> None:
