@@ -271,10 +271,17 @@ POD = 'pods "a" is forbidden: '
         (403, POD + 'violates PodSecurity "restricted:latest": seccompProfile', "k8s check"),
         (403, 'admission webhook "a.b.c" denied the request: no', "policy of the cluster's own"),
         (403, "unable to create new content in namespace a because it is being terminated", "Wait"),
+        (403, "cannot set an ownerRef on a resource you can't delete: , <nil>", "verb delete"),
         (403, "for a reason that nobody has heard of", ""),
         (404, 'namespaces "a" not found', "xtransfer k8s setup"),
         (404, "the server could not find the requested resource", "CRD"),
         (404, 'rayjobs.ray.io "a" not found', ""),
+        (
+            409,
+            'Apply failed with 1 conflict: conflict with "kubectl": .spec.a',
+            "--force-conflicts",
+        ),
+        (409, 'rayjobs.ray.io "a" already exists', ""),
     ],
 )
 def test_what_to_do_next_is_about_what_the_server_said(code: int, said: str, advice: str) -> None:
@@ -298,6 +305,17 @@ def test_a_busy_server_is_asked_again_when_it_says(
     server.fail(2, Answer(code=429, headers={"Retry-After": "7"}), method="POST")
     assert submit(api, objects).done == "created"
     assert waits == [7, 7]
+
+
+def test_a_quota_that_others_change_too_is_no_job_that_is_there(
+    server: FakeApi, api: Api, objects: JobObjects
+) -> None:
+    said = (
+        'Operation cannot be fulfilled on resourcequotas "jobs": the object has been modified; please apply '
+        "your changes to the latest version and try again"
+    )
+    server.fail(2, Answer(code=409, message=said), method="POST", plural="rayjobs")
+    assert submit(api, objects).done == "created"
 
 
 def test_a_server_that_stays_busy_is_given_up(

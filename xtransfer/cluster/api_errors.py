@@ -22,6 +22,10 @@ FORBIDDEN = {
     r"admission webhook|ValidatingAdmissionPolicy": (
         "A policy of the cluster's own refuses it: change the overlay, or ask whoever runs the cluster."
     ),
+    r"cannot set (an ownerRef|blockOwnerDeletion)": (
+        "This cluster lets only who may delete an object say who owns it: add the verb delete for configmaps "
+        "and poddisruptionbudgets to the role xtransfer-submitter, then submit again."
+    ),
     r"is being terminated": "Wait until the namespace is gone, then: xtransfer k8s setup OVERLAY",
 }
 NOT_SERVED = "the server could not find the requested resource"
@@ -30,6 +34,14 @@ NO_NAMESPACE = r'namespaces "[^"]*" not found'
 NOT_FOUND = {
     NO_NAMESPACE: "Make it with: xtransfer k8s setup OVERLAY, or name another with --namespace.",
 }
+CONFLICTS = {
+    r"Apply failed with \d+ conflict": (
+        "Those fields are somebody else's: change them there, or take them over by kubectl apply --server-side "
+        "--force-conflicts --field-manager=xtransfer."
+    ),
+}
+MODIFIED = "the object has been modified"
+"""Something that the server changes along with a request, such as a quota, was changed by another just then."""
 CRDS = {
     "/apis/ray.io/": "The KubeRay operator brings it: k8s/README.md, 'Once for a cluster'.",
     "/apis/kueue.x-k8s.io/": "Kueue brings it.",
@@ -90,7 +102,7 @@ def failure(method: str, path: str, code: int, status: Mapping[str, Any]) -> Api
     if code == 404:
         return ApiError(where, f"{path}: {said}", _advice(NOT_FOUND, said), code)
     if code == 409:
-        return Conflict(where, said, "", code)
+        return Conflict(where, said, _advice(CONFLICTS, said), code)
     if code == 410:
         return Gone(where, said, "", code)
     if code in (429, 503):
@@ -131,6 +143,8 @@ def unreachable(method: str, path: str, error: Exception) -> Unreachable:
 
 def passes(error: ApiError) -> bool:
     """Return whether a failure may pass by itself."""
+    if isinstance(error, Conflict):
+        return MODIFIED in error.what
     return isinstance(error, Unreachable) or error.status in (429, 500, 502, 503, 504)
 
 
