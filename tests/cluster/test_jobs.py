@@ -82,6 +82,34 @@ def test_the_head_tells_the_driver_its_jobs_name(objects: JobObjects) -> None:
             assert told == ([objects.name] if template.role == "head" else [])
 
 
+def test_configs_that_a_users_overlay_adds_are_sent_along(manifests: list[Manifest]) -> None:
+    (template,) = [manifest for manifest in manifests if manifest.kind == "RayJob"]
+    (group,) = template.body["spec"]["rayClusterSpec"]["workerGroupSpecs"]
+    pod = group["template"]["spec"]
+    pod["containers"][0]["envFrom"] = [{"configMapRef": {"name": "proxy"}}]
+    pod["containers"][0]["env"].append(
+        {"name": "A", "valueFrom": {"configMapKeyRef": {"name": "one", "key": "a"}}}
+    )
+    pod["volumes"] += [
+        {"name": "ca", "configMap": {"name": "ca"}},
+        {"name": "more", "projected": {"sources": [{"configMap": {"name": "part"}}]}},
+    ]
+    for name in ("proxy", "one", "ca", "part", "unused"):
+        body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {}}
+        manifests.append(Manifest(file="f", body=body))
+    made = assemble(manifests, experiment="a", plan_key=KEY, text="")
+    names = {body["metadata"]["name"] for body in made.shared}
+    assert {"proxy", "one", "ca", "part"} < names
+    assert "unused" not in names
+
+
+def test_an_experiment_that_no_config_holds_is_refused(manifests: list[Manifest]) -> None:
+    text = "é" * 2**19
+    assert assemble(manifests, experiment="a", plan_key=KEY, text=text).config["data"]
+    with pytest.raises(ConfigError, match=r"1,048,577 bytes .* a ConfigMap holds 1,048,576"):
+        assemble(manifests, experiment="a", plan_key=KEY, text=f"{text}x")
+
+
 def test_another_experiment_is_another_config(manifests: list[Manifest]) -> None:
     made = [
         assemble(manifests, experiment="a", plan_key=KEY, text=text).config["metadata"]["name"]

@@ -116,6 +116,13 @@ def child(manifests: list[Manifest]) -> None:
     add(manifests, made)
 
 
+def stale_variables(manifests: list[Manifest]) -> None:
+    (group,) = cluster(manifests)["workerGroupSpecs"]
+    group["template"]["spec"]["containers"][0]["envFrom"] = [{"configMapRef": {"name": "proxy"}}]
+    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "proxy-0123456789"}}
+    manifests.append(Manifest(file=manifests[0].file, body={**body, "data": {}}))
+
+
 def stale_reference(manifests: list[Manifest]) -> None:
     for volume in template(manifests, "head")["spec"]["volumes"]:
         if volume["name"] == "placement":
@@ -524,6 +531,13 @@ CASES: list[tuple[str, str, str, Callable[[list[Manifest]], None], str]] = [
         "kind",
         stale_reference,
         f"{TEMPLATES['head']}.spec.volumes[5].configMap.name",
+    ),
+    (
+        "config-reference",
+        "without the hash, of a worker's variables",
+        "kind",
+        stale_variables,
+        "spec.rayClusterSpec.workerGroupSpecs[0].template.spec.containers[0].envFrom[0].configMapRef.name",
     ),
     ("config-immutable", "not", "kind", mutable, "immutable"),
     ("secret-literal", "in a ConfigMap", "kind", key_in_config, "data.more.yaml"),

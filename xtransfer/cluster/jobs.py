@@ -25,6 +25,8 @@ EXPERIMENT_VOLUME = "experiment"
 JOB_LABEL = "xtransfer/job"
 PLAN_LABEL = "xtransfer/plan"
 EXPERIMENT_LABEL = "xtransfer/experiment"
+MOST_BYTES = 2**20
+"""Of a ConfigMap's data; the API server takes no more."""
 # What `submit` makes itself or leaves to `k8s setup`.
 OF_A_JOB = ("RayJob", "PodDisruptionBudget", "ConfigMap")
 
@@ -39,7 +41,7 @@ class JobObjects:
     config: Body
     """The experiment's ConfigMap."""
     shared: tuple[Body, ...]
-    """ConfigMaps of the overlay that the job mounts: its placement."""
+    """ConfigMaps of the overlay that the job's pods need: its placement, and what a user's overlay adds."""
     budget: Body | None
 
     def manifests(self, surroundings: Sequence[Manifest]) -> list[Manifest]:
@@ -75,8 +77,14 @@ def assemble(
         image: runs in place of the overlay's own in all pods, not of what is beside it there; None: the overlay's.
 
     Raises:
-        ConfigError: no RayJob, more than one, or one that mounts no experiment.
+        ConfigError: no RayJob, more than one, or one that mounts no experiment; a text that no ConfigMap holds.
     """
+    if (size := len(text.encode())) > MOST_BYTES:
+        raise ConfigError(
+            f"experiment {experiment}",
+            f"has {size:,} bytes when written out, and a ConfigMap holds {MOST_BYTES:,}",
+            "Shorten what is long in it: notes, claims, lists of its own tasks.",
+        )
     template = _the_job(manifests)
     name = job_name(experiment, plan_key)
     labels = {JOB_LABEL: name, PLAN_LABEL: plan_key, EXPERIMENT_LABEL: experiment.strip("-_")}
@@ -113,7 +121,7 @@ def assemble(
         namespace=namespace,
         job=job,
         config=config,
-        shared=_mounted(manifests, job),
+        shared=_needed(manifests, job),
         budget=_budget(manifests, name, labels),
     )
 
@@ -209,12 +217,8 @@ def _config(name: str, namespace: str, labels: dict[str, str], text: str) -> Bod
     }
 
 
-def _mounted(manifests: Sequence[Manifest], job: Body) -> tuple[Body, ...]:
-    names = {
-        at(volume, "configMap", "name")
-        for each in pod_templates(job)
-        for volume in each.spec.get("volumes") or ()
-    }
+def _needed(manifests: Sequence[Manifest], job: Body) -> tuple[Body, ...]:
+    names = {name for each in pod_templates(job) for _, name in each.configs()}
     return tuple(m.body for m in manifests if m.kind == "ConfigMap" and m.name in names)
 
 
