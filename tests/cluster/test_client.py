@@ -99,6 +99,21 @@ def test_a_submit_that_was_stopped_half_way_is_completed(
     assert len(server.all("poddisruptionbudgets")) == 1
 
 
+def test_a_refused_budget_does_not_hide_that_the_job_is_there(
+    server: FakeApi, api: Api, objects: JobObjects
+) -> None:
+    said = 'User "me" cannot patch resource "poddisruptionbudgets"'
+    server.fail(2, Answer(code=403, message=said), plural="poddisruptionbudgets")
+    there = r"xt-small-0123456789ab: is there and goes on.*budgets.*xtransfer-submitter.*cancel"
+    for _ in ("created", "adopted"):
+        with pytest.raises(XtransferError, match=there) as caught:
+            submit(api, objects)
+        assert caught.value.exit_status == 1
+        assert len(server.all("rayjobs")) == 1
+    assert submit(api, objects).done == "adopted"
+    assert len(server.all("poddisruptionbudgets")) == 1
+
+
 @pytest.mark.parametrize("status", ["Failed", "ValidationFailed"])
 def test_a_job_that_failed_is_replaced_by_the_same_plan(
     server: FakeApi, api: Api, objects: JobObjects, status: str
