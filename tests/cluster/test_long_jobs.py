@@ -32,17 +32,22 @@ def test_a_watch_that_is_too_old_is_begun_anew_after_a_break(
 ) -> None:
     submit(api, objects)
     server.start(NAME)
-    gone, breaks = [True] * 3, []
+    watches, breaks = [0], []
+
+    def end() -> None:
+        server.set_status(NAME, jobDeploymentStatus="Complete", jobStatus="SUCCEEDED")
 
     def fault(request: object) -> None:
-        if getattr(request, "query", {}).get("watch") and gone:
-            gone.pop()
+        watches[0] += bool(getattr(request, "query", {}).get("watch"))
+        if watches[0] <= 3:
             server.forget()
+        if watches[0] == 20:
+            end()
 
     def pause(seconds: float) -> None:
         breaks.append(seconds)
         if len(breaks) == 4:
-            server.set_status(NAME, jobDeploymentStatus="Complete", jobStatus="SUCCEEDED")
+            end()
 
     server.faults.append(fault)  # type: ignore[arg-type]
     api.pause = pause
