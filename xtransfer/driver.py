@@ -21,7 +21,7 @@ from xtransfer.placement import Placement, Resources
 from xtransfer.plan import Plan, Step
 from xtransfer.records import record_name
 from xtransfer.store import Store
-from xtransfer.termination import ending_on_terminate
+from xtransfer.termination import ending_on_signal
 from xtransfer.workbench import Workbench
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class Driver:
             ask_to_leave(run)
 
         try:
-            with full_lanes(), ending_on_terminate(leave, seconds=self.placement.grace_s):
+            with full_lanes(), ending_on_signal(leave, seconds=self.placement.grace_s):
                 tuner.fit()
         except RuntimeError as error:
             raise XtransferError(
@@ -82,7 +82,7 @@ class Driver:
                 "What is recorded is safe: the same command goes on.",
             ) from error
         if frontier.unfinished and not searcher.ending:
-            raise KeyboardInterrupt  # Tune ends its run on Ctrl-C, and says so to nobody
+            raise KeyboardInterrupt  # Tune ends its run on SIGUSR1, and says so to nobody
         return frontier
 
     def _searcher(self, done: set[str], suspect: set[str]) -> PlanSearcher:
