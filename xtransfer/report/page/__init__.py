@@ -30,6 +30,9 @@ _FOLDER = Path(__file__).parent
 SHOWN_MISSING = 12
 """Missing things that are named at once; more are folded away."""
 
+SHOWN_NOTES = 20
+"""The same, of remarks on what was run."""
+
 LONGEST_TABLE = 40
 """Rows of a table that is shown at once; a longer one is folded away."""
 
@@ -67,6 +70,7 @@ def render_page(
         script=Markup(script),  # noqa: S704 (a file of ours)
         records=Markup(records_json(study.records)),  # noqa: S704 (has no "<")
         shown_missing=SHOWN_MISSING,
+        shown_notes=SHOWN_NOTES,
         longest=LONGEST_TABLE,
         most_points=charts.MOST_POINTS,
         notes={
@@ -96,6 +100,7 @@ def _parts(answer: Answer, study: Study) -> dict[str, Any]:
             }.items()
         },
         "main": tables.main_table(answer),
+        "metrics": tables.metrics_of(answer),
         "main_legend": tables.main_scale(answer).legend(),
         "gains": tables.gain_table(answer),
         "power": tables.power_table(answer),
