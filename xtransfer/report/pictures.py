@@ -115,10 +115,7 @@ def _heat(
     axes.imshow(shown, cmap=shades, vmin=-scale.most, vmax=scale.most, aspect="auto")
     for y, row in enumerate(texts):
         for x, text in enumerate(row):
-            written = axes.text(
-                x, y, text, ha="center", va="center", fontsize=8 if width > 0.5 else 6
-            )
-            written.set_in_layout(False)  # it is inside its cell; to measure it takes seconds
+            axes.text(x, y, text, ha="center", va="center", fontsize=8 if width > 0.5 else 6)
     ends = {} if steep == 90 else {"ha": "right", "rotation_mode": "anchor"}
     axes.set_xticks(range(len(columns)), columns, rotation=steep, **ends)
     axes.set_yticks(range(len(rows)), rows)
