@@ -57,6 +57,11 @@ class Curve:
         """The arm that it started from; empty for an intermediate trial."""
         return self.sweep.partition(" after ")[2]
 
+    @property
+    def arm(self) -> str:
+        """The arm that it belongs to: what it started from, or is itself."""
+        return self.after or self.learned
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Candidate:
