@@ -275,6 +275,18 @@ STAGE = "as_intermediate: {epochs: 1, batch_size: 2, max_length: 16}"
             "tasks[0].as_intermediate.task: is 'qqp', but as an intermediate task 'own' is trained on",
         ),
         (
+            f"tasks: [{{name: own, form: mlm, metric: loss, source: {{format: text}}, {STAGE}}}]",
+            "tasks[0].as_intermediate: 'own' is of the form 'mlm', which no stage trains",
+        ),
+        (
+            f"tasks: [{{name: own, like: tatoeba, {STAGE}}}]",
+            "tasks[0].as_intermediate: 'own' is of the form 'bitext', which no stage trains",
+        ),
+        (
+            f"tasks: [{{name: own, like: bucc2018, {STAGE.replace('as_intermediate: {', 'stages: [{task: text, ')}]}}]",
+            "tasks[0].stages[0].task: 'text' is of the form 'mlm', which no stage trains",
+        ),
+        (
             f"tasks: [{OWN}{STAGE}}}]".replace("[a, b]", "[a, b, a]"),
             "tasks[0].labels: have a repeated one: 'a', 'b', 'a'",
         ),

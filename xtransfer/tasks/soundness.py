@@ -7,7 +7,7 @@ never.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from xtransfer.errors import ConfigError, did_you_mean
 from xtransfer.metrics import METRICS_OF
@@ -33,6 +33,8 @@ FIELDS: Mapping[FormName, Collection[str]] = {
     "bitext": ("foreign", "english"),
 }
 """Form -> fields of its examples that a table's columns may be named for."""
+_UNTRAINED: Collection[FormName] = ("bitext", "mlm")
+"""Forms that no stage trains: they have no head for examples with a label."""
 POSITIVE = "1"
 """The label whose F1 `accuracy_and_f1` takes."""
 
@@ -122,6 +124,13 @@ def check_stages(task: Task, book: Mapping[str, Task], place: str) -> None:
             f"is '{own.task}', but as an intermediate task '{task.name}' is trained on itself",
             "Leave it out.",
         )
+    for name, stage in _trained_by(task):
+        if book[stage.task].form in _UNTRAINED:
+            raise ConfigError(
+                f"{place}.{name}",
+                f"'{stage.task}' is of the form '{book[stage.task].form}', which no stage trains",
+                "Unlabelled text is what an arm's `text` names; sentence pairs are for evaluation.",
+            )
     if task.stages is None or task.form == "bitext":  # sentences are compared without a head
         return
     if not task.stages:
@@ -131,6 +140,13 @@ def check_stages(task: Task, book: Mapping[str, Task], place: str) -> None:
             "Give epochs, batch_size and max_length of one.",
         )
     _check_last(task, task.stages[-1], book, f"{place}.stages[{len(task.stages) - 1}].task")
+
+
+def _trained_by(task: Task) -> Iterator[tuple[str, Stage]]:
+    if task.as_intermediate is not None:
+        yield "as_intermediate", task.as_intermediate
+    for index, stage in enumerate(task.stages or ()):
+        yield f"stages[{index}].task", stage
 
 
 def _check_last(task: Task, stage: Stage, book: Mapping[str, Task], place: str) -> None:
