@@ -171,6 +171,10 @@ def _explain(model: type[BaseModel], error: Any) -> tuple[str, str]:
     if error["type"] == "value_error":
         return str(error["ctx"]["error"]), ""
     given = shown(repr(error["input"]), most=60)
+    if error["type"] == "tuple_type":
+        return f"input should be a list, not {given}", "Write it in brackets, or an entry a line."
+    if error["type"] == "string_type" and isinstance(error["input"], bool | int | float):
+        return f"input should be a text, not {given}", "Put it in quotes."
     return f"{error['msg'][0].lower()}{error['msg'][1:]}, not {given}", ""
 
 
@@ -180,6 +184,8 @@ def _fields_at(model: type[BaseModel], location: Sequence[str | int]) -> list[st
     for step in location:
         if get_origin(at) is Mapping:
             at = get_args(at)[1]
+        elif get_origin(at) is tuple:
+            at = get_args(at)[0]
         elif step in (fields := getattr(at, "model_fields", {})):
             at = fields[step].annotation
         else:

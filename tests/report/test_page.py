@@ -153,7 +153,7 @@ def test_distances_and_gains_by_language_are_true(made: Made, page: Page) -> Non
             target
             for target in made.experiment.target.tasks
             if language in made.experiment.target.languages[target]
-            and made.study.train_languages.get(target) != language
+            and language not in made.study.train_languages.get(target, ())
         ]
         gains = [
             mean_score(made, target, label.text, [language])

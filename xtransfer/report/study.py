@@ -108,8 +108,8 @@ class Study:
     curves: tuple[Curve, ...]
     choices: tuple[Choice, ...]
     costs: tuple[Cost, ...]
-    train_languages: Mapping[str, str]
-    """Target -> language of its training data, in which nothing is zero-shot."""
+    train_languages: Mapping[str, Sequence[str]]
+    """Target -> languages of its training data, in which nothing is zero-shot."""
     artificial: bool
     """Whether the languages were made up, so that nothing published compares."""
     all_languages: Mapping[str, int]

@@ -140,7 +140,7 @@ def language_tables(answer: Answer, study: Study) -> list[tuple[str, Grid]]:
         )
         grid = Grid(
             name=f"languages-{target}",
-            caption=caption + (f"; trained in {trained}" if trained else ""),
+            caption=caption + (f"; trained in {' '.join(trained)}" if trained else ""),
             head=("after", "mean", *(each.language for each in own[0].languages)),
             wide=True,
             rows=tuple(_language_row(each, answer, scale) for each in own),
