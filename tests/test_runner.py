@@ -52,6 +52,7 @@ def test_a_run_that_tune_has_ended_by_ctrl_c_is_interrupted(
     bench, _ = small_bench(tmp_path, {})
     monkeypatch.setattr(tune, "Tuner", Ends)
     monkeypatch.setattr(runner, "ray_session", lambda _: nullcontext())
+    monkeypatch.setattr("xtransfer.driver.ray_nodes", lambda: [{"CPU": 1.0}])
     board = ProgressBoard(bench.plan, Console(quiet=True))
     with pytest.raises(KeyboardInterrupt):
         run_plan(bench.plan, bench.store, bench.placement, board)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +17,8 @@ from xtransfer.planner import build_plan
 from xtransfer.relays import FailureRelay, ProgressRelay
 from xtransfer.search import (
     LOOK_EVERY_S,
+    LOOKS_S,
+    LOOKS_SHARE,
     LOST_AT_MOST,
     OUTAGE_S,
     REFUSED_AT_MOST,
@@ -318,6 +321,78 @@ def test_a_step_that_is_found_busy_again_and_again_fails(
         assert again == key
     driver.searcher.on_trial_complete(trial, {"error": "busy", "finished": 0, "busy": 1})
     assert driver.searcher.frontier.failed == {key: "busy"}
+
+
+def test_looks_at_many_busy_steps_leave_the_driver_its_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    overrides = [*OVERRIDES, f"intermediate.seeds={list(range(1, 101))}"]
+    plan = build_plan(read_settings(Experiment, None, overrides, "test"), FakePrints())
+    looked: Counter[str] = Counter()
+    clock = [0.0]
+
+    def look(step: Step) -> str:
+        looked[step.key] += 1
+        clock[0] += 0.05  # more than 2 s for all of them: some may be looked at again by then
+        return "busy"
+
+    monkeypatch.setattr("xtransfer.search.time.monotonic", lambda: clock[0])
+    driver = Driver(plan, done=tuple(keys(plan, "prepare")), look=look)
+    assert driver.start() is None
+    assert clock[0] < 2 * LOOKS_S  # and Tune hears of what runs
+    trials = keys(plan, "train", "mnli-lr")
+    while any(looked[key] == 0 for key in trials):
+        assert driver.start() is None
+    spent, began = 0.0, clock[0]
+    while clock[0] < began + 2_000:
+        before = clock[0]
+        assert driver.start() is None
+        spent += clock[0] - before
+        clock[0] += 0.1  # what Tune waits for an event
+    assert spent / 2_000 < 1.5 * LOOKS_SHARE
+    assert min(looked[key] for key in trials) > 1
+
+
+def test_what_others_have_recorded_is_taken_over_bit_by_bit(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0.0]
+
+    def look(step: Step) -> str:
+        clock[0] += LOOKS_S + 0.1
+        return "recorded" if step.kind == "prepare" else "busy"
+
+    monkeypatch.setattr("xtransfer.search.time.monotonic", lambda: clock[0])
+    driver = Driver(plan, look=look)
+    driver.searcher.running["t"] = keys(plan, "evaluate")[0]
+    assert driver.start() is None
+    assert len(driver.searcher.frontier.done) == 1
+
+
+def test_only_so_many_of_the_steps_kept_apart_run_at_once(plan: Plan) -> None:
+    room = [2]
+    apart = set(keys(plan, "train"))
+    driver = Driver(
+        plan,
+        done=tuple(keys(plan, "prepare", "mnli") + keys(plan, "prepare", "squad")),
+        apart=lambda step: step.key in apart,
+        room=lambda: room[0],
+    )
+    started = driver.start_all()
+    assert len([key for _, key in started if key in apart]) == 2
+    # Those that wait for room keep no other step from starting.
+    others = [key for key, step in plan.steps.items() if not step.inputs]
+    assert set(others) - driver.searcher.frontier.done <= {key for _, key in started}
+    trial, key = next(each for each in started if each[1] in apart)
+    driver.searcher.on_trial_complete(trial, {"error": "", "finished": 1})
+    (after,) = [each for each in driver.start_all() if each[1] in apart]
+    assert after[1] != key
+    room[0] = 4
+    assert len([each for each in driver.start_all() if each[1] in apart]) == 2
+    room[0] = 0
+    driver = Driver(plan, apart=lambda step: True, room=lambda: room[0])
+    assert isinstance(driver.start(), tuple)  # one runs in any case
+    assert driver.start() is None
 
 
 def test_a_driver_with_nothing_but_foreign_steps_waits(plan: Plan) -> None:

@@ -21,7 +21,11 @@ from xtransfer.frontier import Frontier
 from xtransfer.plan import Plan, Step
 
 LOOK_EVERY_S = 2.0
-"""Seconds between two looks at a step that is busy elsewhere."""
+"""Seconds between two looks at a step that is busy elsewhere, at least."""
+LOOKS_SHARE = 0.1
+"""Share of the driver's time that such looks take at most: Tune hears of nothing meanwhile."""
+LOOKS_S = 1.0
+"""Seconds of looks after which Tune goes on with what runs before there are more."""
 STORE_PAUSE_S = 5.0
 """Seconds until a step that the store was away for is tried again; each further time twice as many."""
 OUTAGE_S = 900.0
@@ -54,6 +58,8 @@ class PlanSearcher(Searcher):
         retries: times that a step is started or chosen again whose process died or for which the store
             could not be reached.
         why: says of a step that ended without a report why it did.
+        apart: says of which steps only so many may run at once ...
+        room: ... as this returns; 1 at least.
     """
 
     def __init__(
@@ -68,6 +74,8 @@ class PlanSearcher(Searcher):
         suspect: Iterable[str] = (),
         retries: int = 0,
         why: Callable[[str], str] = lambda key: "",
+        apart: Callable[[Step], bool] = lambda step: False,
+        room: Callable[[], int] = lambda: 1,
     ) -> None:
         super().__init__(metric="finished", mode="max")
         self.plan = plan
@@ -78,6 +86,8 @@ class PlanSearcher(Searcher):
         self.changed = changed
         self.look = look
         self.why = why
+        self.apart = apart
+        self.room = room
         self.suspect = set(suspect)
         self.retries = retries
         self.busy_until: dict[str, float] = {}
@@ -90,7 +100,7 @@ class PlanSearcher(Searcher):
         self.ending = False
         self.away_since: float | None = None
         """Since when the store has answered nothing; None: it has."""
-        self.frontier = Frontier(plan, done=done, changed=changed)
+        self.frontier = Frontier(plan, done=done, changed=changed, apart=apart)
         for step in plan.steps.values():
             if step.kind == "prune" and step.key in self.frontier.done:
                 self._learn(step)
@@ -98,14 +108,16 @@ class PlanSearcher(Searcher):
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the plan and the driver's hooks: Tune writes copies to disk, which nobody reads."""
-        left_out = ("plan", "frontier", "work_inline", "kept", "changed", "look", "why")
-        return {**self.__dict__, **dict.fromkeys(left_out)}
+        hooks = ("work_inline", "kept", "changed", "look", "why", "apart", "room")
+        return {**self.__dict__, **dict.fromkeys(("plan", "frontier", *hooks))}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """Return the next ready step, None while none is ready, FINISHED when none will be."""
         if self.ending:
             return Searcher.FINISHED
+        began = time.monotonic()
         while (key := self._next()) is not None:
+            before = time.monotonic()
             try:
                 found = self.look(self.plan.steps[key])
             except StoreError as error:
@@ -114,13 +126,17 @@ class PlanSearcher(Searcher):
                     break
                 continue
             self._answered(key)
+            now = time.monotonic()
             if found == "busy":
-                self._put_off(key)
+                round_s = (now - before) * (len(self.busy_until) + 1)
+                self._put_off(key, max(LOOK_EVERY_S, round_s / LOOKS_SHARE))
             elif found == "recorded" and key not in self.suspect:
                 self._finish(key, "by another driver")
             else:  # where its record is suspect, the step itself sees whether it is sound
                 self.running[trial_id] = key
                 return {"key": key}
+            if now - began > LOOKS_S and self._pauses():
+                break
         return None if self._pauses() and not self.ending else Searcher.FINISHED
 
     def on_trial_result(self, trial_id: str, result: Mapping[str, Any]) -> None:
@@ -178,7 +194,12 @@ class PlanSearcher(Searcher):
             del self.busy_until[key]
             self.frontier.put_back(key)
         self._choose()
-        return self.frontier.take()
+        return self.frontier.take(apart=self._has_room())
+
+    def _has_room(self) -> bool:
+        """Say whether one more of the steps may run of which only so many may at once."""
+        running = sum(self.apart(self.plan.steps[key]) for key in self.running.values())
+        return not running or running < self.room()
 
     def _put_off(self, key: str, seconds: float = LOOK_EVERY_S) -> None:
         """Leave a taken step alone for a while."""
