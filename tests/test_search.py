@@ -190,6 +190,56 @@ def test_a_trial_whose_process_died_has_failed(plan: Plan) -> None:
     assert list(driver.searcher.frontier.failed) == [key]
 
 
+@pytest.mark.parametrize("further", [True, False])
+def test_a_trial_that_gets_further_each_time_may_die_often(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch, further: bool
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("xtransfer.search.time.monotonic", lambda: clock[0])
+    (trained, *_) = keys(plan, "train", "mnli-lr")
+    others = [key for key in plan.steps if key != trained and plan.steps[key].kind != "select"]
+    driver = Driver(plan, done=tuple(others), retries=2)
+    died = 0
+    for goes_on_from in range(0, 1000, 100):
+        clock[0] += LOOK_EVERY_S
+        found = driver.start()
+        if not isinstance(found, tuple):
+            break
+        trial, key = found
+        assert key == trained
+        first = goes_on_from + 1 if further else 1
+        # A process told of more than it could save before it died.
+        for place in (first, first + 150 + goes_on_from):
+            driver.searcher.on_trial_result(trial, {"step": place, "finished": 0})
+        driver.searcher.on_trial_complete(trial, None, error=True)
+        died += 1
+    assert died == (10 if further else 3)
+    assert (trained in driver.searcher.frontier.failed) is not further
+    if further:  # nor does it die on and on at the place that it has come to
+        for _ in range(2):
+            clock[0] += LOOK_EVERY_S
+            trial, _ = driver.start()  # type: ignore[misc]
+            driver.searcher.on_trial_result(trial, {"step": 901, "finished": 0})
+            driver.searcher.on_trial_complete(trial, None, error=True)
+        assert trained in driver.searcher.frontier.failed
+
+
+def test_other_steps_that_tell_of_progress_begin_anew_and_have_their_retries(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("xtransfer.search.time.monotonic", lambda: clock[0])
+    driver = Driver(plan, retries=1)
+    trial, key = driver.start_all()[0]
+    for share in (10, 20):
+        driver.searcher.on_trial_result(trial, {"step": share, "finished": 0})
+        driver.searcher.on_trial_complete(trial, None, error=True)
+        clock[0] += LOOK_EVERY_S
+        found = driver.start()
+        trial = found[0] if isinstance(found, tuple) else ""
+    assert key in driver.searcher.frontier.failed
+
+
 def test_the_reason_of_a_death_is_told(plan: Plan) -> None:
     driver = Driver(plan, why=lambda key: f"{key} was hung")
     trial, key = driver.start_all()[0]

@@ -19,6 +19,7 @@ from xtransfer.errors import InputLost, StepBusy, StoreError, XtransferError
 from xtransfer.failures import DIED
 from xtransfer.frontier import Frontier
 from xtransfer.plan import Plan, Step
+from xtransfer.tries import Tries
 
 LOOK_EVERY_S = 2.0
 """Seconds between two looks at a step that is busy elsewhere, at least."""
@@ -56,7 +57,7 @@ class PlanSearcher(Searcher):
         look: says whether a step that is ready is "recorded" by now, "busy" elsewhere, or "free".
         suspect: keys whose records are damaged, so that having one does not mean done.
         retries: times that a step is started or chosen again whose process died or for which the store
-            could not be reached.
+            could not be reached; a trial that has got further since has all of them again.
         why: says of a step that ended without a report why it did.
         apart: says of which steps only so many may run at once ...
         room: ... as this returns; 1 at least.
@@ -93,7 +94,7 @@ class PlanSearcher(Searcher):
         self.busy_until: dict[str, float] = {}
         self.refused: Counter[str] = Counter()
         self.lost: Counter[str] = Counter()
-        self.died: Counter[str] = Counter()
+        self.tries = Tries()
         self.away: Counter[str] = Counter()
         """Key -> times in a row that the store was away when the driver itself was at the step."""
         self.left: set[str] = set()
@@ -140,9 +141,15 @@ class PlanSearcher(Searcher):
         return None if self._pauses() and not self.ending else Searcher.FINISHED
 
     def on_trial_result(self, trial_id: str, result: Mapping[str, Any]) -> None:
-        """Take note that a step has to leave its machine: its process may die before it ends."""
+        """Take note that a step has to leave its machine: its process may die before it ends.
+
+        And of how far a trial is.
+        """
         if result.get("left"):
             self.left.add(trial_id)
+        key, place = self.running.get(trial_id, ""), result.get("step")
+        if isinstance(place, int) and key and self.plan.steps[key].kind == "train":
+            self.tries.told(trial_id, place)
 
     def on_trial_complete(
         self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False
@@ -154,6 +161,7 @@ class PlanSearcher(Searcher):
         result = result or {}
         text = result.get("error") or ""
         if trial_id in self.left:
+            self.tries.ended(trial_id)
             self.frontier.put_back(key)
             self.changed(key, "waiting", "")
             return
@@ -167,11 +175,12 @@ class PlanSearcher(Searcher):
             return
         if result.get("again") or (not text and (error or not result.get("finished"))):
             text = text or self.why(key) or DIED
-            self.died[key] += 1
-            if self.died[key] <= self.retries:
-                self._put_off(key, _pause(self.died[key]) if result.get("again") else LOOK_EVERY_S)
+            died = self.tries.died(trial_id, key)
+            if died <= self.retries:
+                self._put_off(key, _pause(died) if result.get("again") else LOOK_EVERY_S)
                 self.changed(key, "waiting", f"{text}; it is tried again")
                 return
+        self.tries.ended(trial_id)
         if text:
             self.frontier.fail(key, text)
         else:

@@ -25,7 +25,8 @@ from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.tune.integration.ray_train import TuneReportCallback
 
-from xtransfer.errors import InputLost, NotFound, OutOfMemory, StepError, StepLeft
+from xtransfer.checkpoints import newest_checkpoint
+from xtransfer.errors import InputLost, NotFound, OutOfMemory, StepError, StepLeft, shown
 from xtransfer.folders import temporary_folder
 from xtransfer.identity import file_digest
 from xtransfer.leaving import Notice
@@ -48,6 +49,8 @@ log = logging.getLogger(__name__)
 def train_on_workers(step: Step, bench: Workbench, folder: Path) -> None:
     """Run a trial on as many workers as the placement says; leave weights and outcome in `folder`.
 
+    Ray Train starts them again `retries` times. Where they have got further by then, so does this.
+
     Raises:
         StepError: when the workers failed and were not to be started again.
         InputLost: when they found what a parent left damaged.
@@ -58,13 +61,18 @@ def train_on_workers(step: Step, bench: Workbench, folder: Path) -> None:
     while not _fetch_outcome(bench.store, step.key, folder):
         if reason := bench.leaving():
             raise StepLeft(step.folder, reason, "Its workers have saved their state.")
+        before = newest_checkpoint(bench.store, step.key)
         try:
             _trainer(step, bench).fit()
         except ray.train.TrainingFailedError as error:
             cause = _innermost(error)
             if isinstance(cause, InputLost | OutOfMemory):
                 raise cause from error
-            raise StepError(step.folder, _first_line(cause)) from error
+            if isinstance(cause, StepError) or newest_checkpoint(bench.store, step.key) == before:
+                raise StepError(step.folder, _first_line(cause)) from error
+            log.warning(
+                "%s goes on from where it is: %s", step.folder, shown(_first_line(cause), most=300)
+            )
 
 
 def _trainer(step: Step, bench: Workbench) -> TorchTrainer:
