@@ -18,7 +18,7 @@ from xtransfer.plan import INLINE, Plan, Step
 
 DRIVER_MEMORY = 512 * 2**20
 """Bytes that the driver of a trial with several workers claims."""
-AHEAD = 8
+AHEAD = 4
 """Trials with several workers that run beyond those whose workers have room, on a cluster that may grow: an
 autoscaler sees what they wait for."""
 AHEAD_PRIVATE = 1
