@@ -89,13 +89,19 @@ def test_what_fits_is_not_refused(
 
 
 def test_a_cluster_that_may_grow_is_waited_for_and_that_is_said_once_a_kind(
-    plan: Plan, caplog: pytest.LogCaptureFixture
+    plan: Plan, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wants = placement("auto", train={"gpus": 4.0}, evaluate={"gpus": 3.0})
     with caplog.at_level(logging.WARNING):
         check_room(plan, wants, done=(), nodes=[BIG, SMALL])
     assert len(caplog.messages) == 2
     assert all("wait until one joins" in text for text in caplog.messages)
+    caplog.clear()
+    shares = iter(range(1, 1000))
+    monkeypatch.setattr("xtransfer.room.gpus_of", lambda step, *_: 1 / next(shares))
+    with caplog.at_level(logging.WARNING):  # trials that take shares of a GPU, each another one
+        check_room(plan, placement("auto"), done=(), nodes=[SMALL])
+    assert len(caplog.messages) == 3
 
 
 def test_trials_with_several_workers_are_as_many_as_their_workers_have_room() -> None:

@@ -64,8 +64,9 @@ def check_room(
         ConfigError: when a step can never run, as the cluster is private.
     """
     private = placement.ray.address == "local"
+    told: set[str] = set()
     for step, share, workers in _needs(plan, placement, done):
-        if holds(nodes, share) >= workers:
+        if _section(step.kind) in told or holds(nodes, share) >= workers:
             continue
         each = f"{workers} workers with {_words(share)} each" if workers > 1 else _words(share)
         section = _section(step.kind)
@@ -76,6 +77,7 @@ def check_room(
                 f"Lower {section}.cpus or {section}.gpus, set ray.cpus or ray.gpus to what this machine "
                 "has, or join a cluster by ray.address.",
             )
+        told.add(section)
         log.warning(
             "placement: %s: %s takes %s, and of the cluster's %d nodes none has room for it now, were they idle: "
             "such steps wait until one joins",
