@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from ray.train import TrainingFailedError
@@ -38,13 +39,13 @@ def fails(cause: Exception) -> None:
     raise TrainingFailedError("a worker failed") from cause
 
 
-def run(trial: tuple[Workbench, Step], group: Group, monkeypatch: pytest.MonkeyPatch) -> None:
+def run(trial: tuple[Workbench, Step], group: Group, monkeypatch: pytest.MonkeyPatch) -> float:
     bench, step = trial
     monkeypatch.setattr(distributed, "_trainer", lambda *_: group)
     monkeypatch.setattr(
         distributed, "_fetch_outcome", lambda *_: not group.attempts and group.fits > 0
     )
-    train_on_workers(step, bench, bench.scratch)
+    return train_on_workers(step, bench, bench.scratch)
 
 
 def saves(trial: tuple[Workbench, Step], step: int) -> None:
@@ -92,3 +93,33 @@ def test_what_is_an_error_of_the_trial_is_final(
     with pytest.raises(StepError, match="not finite"):
         run(trial, group, monkeypatch)
     assert group.fits == 1
+
+
+def test_the_wait_for_the_first_workers_is_told(
+    trial: tuple[Workbench, Step], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench, step = trial
+    now = [1000.0]
+    monkeypatch.setattr(distributed, "time", SimpleNamespace(time=lambda: now[0]))
+    context = SimpleNamespace(get_world_rank=lambda: 0, get_world_size=lambda: 2)
+    monkeypatch.setattr(distributed.ray.train, "get_context", lambda: context)
+    notice = SimpleNamespace(reason=str, end=lambda: None)
+    monkeypatch.setattr(distributed, "Notice", lambda _: notice)
+    monkeypatch.setattr(distributed, "run_worker", lambda *_, **__: None)
+    monkeypatch.setattr(distributed, "_hand_over", lambda *_: None)
+
+    def begins(waiting: float) -> None:
+        now[0] += waiting
+        distributed._work({"step": step, "bench": bench})
+        now[0] += 500  # of training
+
+    def lost() -> None:
+        begins(60)
+        saves(trial, 10)
+        fails(RuntimeError("its node has died"))
+
+    group = Group([lost, lambda: begins(7)])
+    assert run(trial, group, monkeypatch) == 60
+    # Another process of the trial waits anew; one that finds an outcome has waited for nothing.
+    assert run(trial, Group([lambda: begins(20)]), monkeypatch) == 20
+    assert run(trial, Group([lambda: None]), monkeypatch) == 0
