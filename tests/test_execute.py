@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from tests.small import TASK
+from tests.small import TASK, small_bench
 from tests.tiny import WORDS, tiny_encoder, tiny_tokenizer
+from xtransfer import execute
 from xtransfer.config import load_experiment
 from xtransfer.errors import StepError
 from xtransfer.execute import run_step
 from xtransfer.fingerprints import Fingerprints
 from xtransfer.placement import Placement
 from xtransfer.planner import build_plan
-from xtransfer.records import Record
+from xtransfer.records import Done, Record
 from xtransfer.store import open_store
 from xtransfer.workbench import Workbench
 
@@ -252,3 +254,19 @@ def test_an_oracle_chooses_by_the_dev_sets_of_the_target_languages(
     scored = records["evaluate/reviews-after-baseline-seed1"]
     assert scored.inputs["model"] == chosen.key
     assert scored.result["languages"]["sw"]["examples"] == 8
+
+
+def test_the_wait_for_workers_is_no_time_of_the_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench, trial = small_bench(tmp_path, {})
+    now = [1000.0]
+
+    def work(*_: Any) -> Done:
+        now[0] += 3600 + 90
+        return Done(result={}, timing={"waited_s": 3600.0})
+
+    monkeypatch.setattr(execute, "WORK", {"train": work})
+    monkeypatch.setattr("xtransfer.execute.time", SimpleNamespace(time=lambda: now[0]))
+    timing = run_step(trial, bench).timing
+    assert timing == {"started": 4600.0, "seconds": 90.0, "waited_s": 3600.0}

@@ -145,3 +145,16 @@ def test_a_selection_without_any_trial_is_blocked() -> None:
     assert choice.key in found.blocked
     waiting = blocked_by(plan, {A.key, judge.key}, recorded={B.key})
     assert sorted(key for keys in waiting.values() for key in keys) == sorted(found.blocked)
+
+
+def test_steps_kept_apart_are_left_when_asked_and_keep_their_place() -> None:
+    one, wide, two = step("one"), step("wide"), step("two", kind="evaluate")
+    plan = plan_of(one, wide, two)
+    found = Frontier(
+        plan, done=(), changed=lambda key, state, text: None, apart=lambda s: s.name == "wide"
+    )
+    assert found.take() == one.key
+    assert found.take(apart=False) == two.key
+    assert found.take(apart=False) is None
+    found.put_back(two.key)
+    assert [found.take(), found.take(), found.take()] == [wide.key, two.key, None]

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from xtransfer.gauges import GPU_SECONDS, LAST_PROGRESS, STEPS, MeasuredBoard
+from xtransfer.gauges import GAP, GPU_SECONDS, LAST_PROGRESS, SHOWN, STEPS, MeasuredBoard
 from xtransfer.placement import Placement, TrainResources
 from xtransfer.plan import Plan, Step
 
@@ -107,3 +107,25 @@ def test_a_failed_attempt_has_lost_all(run: Run) -> None:
     run.now += 10
     run.board.changed(run.train, "failed", "out of memory")
     assert run.spent() == (40, 40)
+
+
+def test_what_ended_is_forgotten_and_what_runs_for_long_is_remembered_in_part(run: Run) -> None:
+    day = 86_400
+    run.board.changed(run.train, "running", "")
+    for second in range(1, day):
+        run.at(second, 7 * second)
+    assert len(run.board.reached[run.train]) < 2_000
+    run.at(day, 7 * day - 7)  # where it has just been
+    assert run.spent()[1] == 4
+    run.at(day + 10, 7 * day // 2)  # halfway: it was there half a day ago
+    assert run.spent()[1] == pytest.approx(4 * (day / 2 + 11), rel=GAP)
+    run.board.changed(run.train, "done", "")
+    assert run.board.reached == {}
+    assert run.board.stages == {}
+
+
+def test_a_step_that_is_begun_again_is_counted_once(run: Run) -> None:
+    for state in ("running", "running", "waiting", "running", "done"):
+        run.board.changed(run.train, state, "")
+        assert sum(run.gauges[STEPS, each] for each in SHOWN) == 3
+    assert (run.gauges[STEPS, "done"], run.gauges[STEPS, "running"]) == (1, 0)

@@ -221,3 +221,22 @@ def test_other_objects_beside_leases_are_passed_over(store: Store) -> None:
     lease = claim(store, KEY, seconds=60)
     store.write(f"leases/{KEY}/notes.txt", b"not one of ours")
     assert attempts(store, KEY) == [lease.attempt]
+
+
+def test_a_step_that_was_begun_often_costs_no_more_requests(
+    store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    before = type(store).read
+    monkeypatch.setattr(type(store), "read", lambda s, name: read.append(name) or before(s, name))
+    counts: list[int] = []
+    for _ in range(5):
+        read.clear()
+        lease = claim(store, KEY, seconds=60, clock=clock)
+        lease.renew()
+        lease.check()
+        assert holder(store, KEY, clock=clock) == lease.attempt
+        lease.end()
+        counts.append(len(read))
+    assert counts == [4, 5, 5, 5, 5]  # the first finds nothing before it
+    assert len(attempts(store, KEY)) == 5

@@ -216,6 +216,25 @@ def test_damaged_records_are_left_out_and_told(store: Store, output: Path) -> No
     assert "malformed record" in texts[2]
 
 
+def test_only_the_records_that_are_wanted_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store(str(tmp_path))
+    ours, theirs, broken = (commit(store, draft(spec={"n": i}, name=f"n{i}")) for i in range(3))
+    store.write(f"{broken.folder}/record.json", b"{")
+    read: list[str] = []
+    before = type(store).read
+    monkeypatch.setattr(type(store), "read", lambda s, name: read.append(name) or before(s, name))
+    told: list[IntegrityError] = []
+    wanted = {ours.key, "ba9876543210"}
+    found = load_records(store, ["train"], keys=wanted, damaged=told.append)
+    assert found == {ours.key: ours}
+    assert read == [f"{ours.folder}/record.json"]
+    assert told == []
+    assert set(load_records(store, ["train"], damaged=told.append)) == {ours.key, theirs.key}
+    assert len(told) == 1
+
+
 # --- finding -------------------------------------------------------------------------------------
 
 

@@ -11,10 +11,13 @@ from ray import tune
 from ray.tune.error import TuneError
 from rich.console import Console
 
+from tests.drafts import draft
 from tests.small import small_bench
 from xtransfer import runner
+from xtransfer.cli.options import records_of
 from xtransfer.errors import XtransferError
 from xtransfer.progress import ProgressBoard
+from xtransfer.records import commit, record_name
 from xtransfer.runner import recorded, run_plan
 
 
@@ -33,6 +36,21 @@ def test_damage_is_told_from_what_is_not_done_without_a_look_at_each_step(
     monkeypatch.setattr(type(store), "exists", lambda _, name: asked.append(name))
     assert recorded(plan, store) == (done - {damaged}, {damaged})
     assert asked == []
+
+
+def test_a_plan_reads_its_own_records_of_a_store_that_holds_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench, _ = small_bench(tmp_path, {})
+    store, plan = bench.store, bench.plan
+    other = commit(store, draft())
+    assert other.kind in {step.kind for step in plan.steps.values()}
+    read: list[str] = []
+    before = type(store).read
+    monkeypatch.setattr(type(store), "read", lambda s, name: read.append(name) or before(s, name))
+    done, _ = recorded(plan, store)
+    assert records_of(plan, store).keys() == done
+    assert set(read) == {record_name(plan.steps[key].folder) for key in done}
 
 
 class Ends:
@@ -54,6 +72,7 @@ def test_a_run_that_tune_has_ended_by_ctrl_c_is_interrupted(
     bench, _ = small_bench(tmp_path, {})
     monkeypatch.setattr(tune, "Tuner", Ends)
     monkeypatch.setattr(runner, "ray_session", lambda _: nullcontext())
+    monkeypatch.setattr("xtransfer.driver.ray_nodes", lambda: [{"CPU": 1.0}])
     board = ProgressBoard(bench.plan, Console(quiet=True))
     with pytest.raises(KeyboardInterrupt):
         run_plan(bench.plan, bench.store, bench.placement, board)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +17,8 @@ from xtransfer.planner import build_plan
 from xtransfer.relays import FailureRelay, ProgressRelay
 from xtransfer.search import (
     LOOK_EVERY_S,
+    LOOKS_S,
+    LOOKS_SHARE,
     LOST_AT_MOST,
     OUTAGE_S,
     REFUSED_AT_MOST,
@@ -187,6 +190,56 @@ def test_a_trial_whose_process_died_has_failed(plan: Plan) -> None:
     assert list(driver.searcher.frontier.failed) == [key]
 
 
+@pytest.mark.parametrize("further", [True, False])
+def test_a_trial_that_gets_further_each_time_may_die_often(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch, further: bool
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("xtransfer.search.time.monotonic", lambda: clock[0])
+    (trained, *_) = keys(plan, "train", "mnli-lr")
+    others = [key for key in plan.steps if key != trained and plan.steps[key].kind != "select"]
+    driver = Driver(plan, done=tuple(others), retries=2)
+    died = 0
+    for goes_on_from in range(0, 1000, 100):
+        clock[0] += LOOK_EVERY_S
+        found = driver.start()
+        if not isinstance(found, tuple):
+            break
+        trial, key = found
+        assert key == trained
+        first = goes_on_from + 1 if further else 1
+        # A process told of more than it could save before it died.
+        for place in (first, first + 150 + goes_on_from):
+            driver.searcher.on_trial_result(trial, {"step": place, "finished": 0})
+        driver.searcher.on_trial_complete(trial, None, error=True)
+        died += 1
+    assert died == (10 if further else 3)
+    assert (trained in driver.searcher.frontier.failed) is not further
+    if further:  # nor does it die on and on at the place that it has come to
+        for _ in range(2):
+            clock[0] += LOOK_EVERY_S
+            trial, _ = driver.start()  # type: ignore[misc]
+            driver.searcher.on_trial_result(trial, {"step": 901, "finished": 0})
+            driver.searcher.on_trial_complete(trial, None, error=True)
+        assert trained in driver.searcher.frontier.failed
+
+
+def test_other_steps_that_tell_of_progress_begin_anew_and_have_their_retries(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("xtransfer.search.time.monotonic", lambda: clock[0])
+    driver = Driver(plan, retries=1)
+    trial, key = driver.start_all()[0]
+    for share in (10, 20):
+        driver.searcher.on_trial_result(trial, {"step": share, "finished": 0})
+        driver.searcher.on_trial_complete(trial, None, error=True)
+        clock[0] += LOOK_EVERY_S
+        found = driver.start()
+        trial = found[0] if isinstance(found, tuple) else ""
+    assert key in driver.searcher.frontier.failed
+
+
 def test_the_reason_of_a_death_is_told(plan: Plan) -> None:
     driver = Driver(plan, why=lambda key: f"{key} was hung")
     trial, key = driver.start_all()[0]
@@ -318,6 +371,78 @@ def test_a_step_that_is_found_busy_again_and_again_fails(
         assert again == key
     driver.searcher.on_trial_complete(trial, {"error": "busy", "finished": 0, "busy": 1})
     assert driver.searcher.frontier.failed == {key: "busy"}
+
+
+def test_looks_at_many_busy_steps_leave_the_driver_its_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    overrides = [*OVERRIDES, f"intermediate.seeds={list(range(1, 101))}"]
+    plan = build_plan(read_settings(Experiment, None, overrides, "test"), FakePrints())
+    looked: Counter[str] = Counter()
+    clock = [0.0]
+
+    def look(step: Step) -> str:
+        looked[step.key] += 1
+        clock[0] += 0.05  # more than 2 s for all of them: some may be looked at again by then
+        return "busy"
+
+    monkeypatch.setattr("xtransfer.search.time.monotonic", lambda: clock[0])
+    driver = Driver(plan, done=tuple(keys(plan, "prepare")), look=look)
+    assert driver.start() is None
+    assert clock[0] < 2 * LOOKS_S  # and Tune hears of what runs
+    trials = keys(plan, "train", "mnli-lr")
+    while any(looked[key] == 0 for key in trials):
+        assert driver.start() is None
+    spent, began = 0.0, clock[0]
+    while clock[0] < began + 2_000:
+        before = clock[0]
+        assert driver.start() is None
+        spent += clock[0] - before
+        clock[0] += 0.1  # what Tune waits for an event
+    assert spent / 2_000 < 1.5 * LOOKS_SHARE
+    assert min(looked[key] for key in trials) > 1
+
+
+def test_what_others_have_recorded_is_taken_over_bit_by_bit(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0.0]
+
+    def look(step: Step) -> str:
+        clock[0] += LOOKS_S + 0.1
+        return "recorded" if step.kind == "prepare" else "busy"
+
+    monkeypatch.setattr("xtransfer.search.time.monotonic", lambda: clock[0])
+    driver = Driver(plan, look=look)
+    driver.searcher.running["t"] = keys(plan, "evaluate")[0]
+    assert driver.start() is None
+    assert len(driver.searcher.frontier.done) == 1
+
+
+def test_only_so_many_of_the_steps_kept_apart_run_at_once(plan: Plan) -> None:
+    room = [2]
+    apart = set(keys(plan, "train"))
+    driver = Driver(
+        plan,
+        done=tuple(keys(plan, "prepare", "mnli") + keys(plan, "prepare", "squad")),
+        apart=lambda step: step.key in apart,
+        room=lambda: room[0],
+    )
+    started = driver.start_all()
+    assert len([key for _, key in started if key in apart]) == 2
+    # Those that wait for room keep no other step from starting.
+    others = [key for key, step in plan.steps.items() if not step.inputs]
+    assert set(others) - driver.searcher.frontier.done <= {key for _, key in started}
+    trial, key = next(each for each in started if each[1] in apart)
+    driver.searcher.on_trial_complete(trial, {"error": "", "finished": 1})
+    (after,) = [each for each in driver.start_all() if each[1] in apart]
+    assert after[1] != key
+    room[0] = 4
+    assert len([each for each in driver.start_all() if each[1] in apart]) == 2
+    room[0] = 0
+    driver = Driver(plan, apart=lambda step: True, room=lambda: room[0])
+    assert isinstance(driver.start(), tuple)  # one runs in any case
+    assert driver.start() is None
 
 
 def test_a_driver_with_nothing_but_foreign_steps_waits(plan: Plan) -> None:

@@ -16,10 +16,10 @@ from xtransfer.frontier import Frontier
 from xtransfer.gauges import Board
 from xtransfer.lanes import full_lanes
 from xtransfer.leases import holder
-from xtransfer.packing import gpus_of
-from xtransfer.placement import Placement, Resources
+from xtransfer.placement import Placement
 from xtransfer.plan import Plan, Step
 from xtransfer.records import record_name
+from xtransfer.room import Room, bundle_of, check_room, has_workers, ray_nodes
 from xtransfer.store import Store
 from xtransfer.termination import ending_on_signal
 from xtransfer.workbench import Workbench
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     from ray.tune import Tuner
 
     from xtransfer.search import PlanSearcher
-
-DRIVER_MEMORY = 512 * 2**20
-"""Bytes that the driver of a trial with several workers claims."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +54,7 @@ class Driver:
 
         Raises:
             KeyboardInterrupt: by Ctrl-C, and by SIGTERM.
+            ConfigError: when a step never has room.
             XtransferError: when Ray ends the run.
         """
         from ray.tune.error import TuneError
@@ -67,6 +65,9 @@ class Driver:
         frontier = searcher.frontier
         if len(frontier.done | frontier.pruned) == len(self.plan.steps):
             return frontier
+        check_room(
+            self.plan, self.placement, done=frontier.done | frontier.pruned, nodes=ray_nodes()
+        )
         run = f"{self.plan.experiment}-{self.plan.key}-{secrets.token_hex(4)}"
         tuner = self._tuner(searcher, run)
 
@@ -104,6 +105,8 @@ class Driver:
             suspect=suspect,
             retries=self.placement.retries,
             why=self._why,
+            apart=lambda step: has_workers(step, self.placement),
+            room=Room(placement=self.placement, nodes=ray_nodes),
         )
 
     def _tuner(self, searcher: PlanSearcher, run: str) -> Tuner:
@@ -125,7 +128,9 @@ class Driver:
 
         def resources(config: Mapping[str, Any]) -> tune.PlacementGroupFactory:
             # Tune sends it with the trainable: it must hold neither store nor board.
-            return tune.PlacementGroupFactory(_bundles(plan.steps[config["key"]], plan, placement))
+            return tune.PlacementGroupFactory(
+                [bundle_of(plan.steps[config["key"]], plan, placement)]
+            )
 
         return tune.Tuner(
             tune.with_resources(trainable, resources),
@@ -175,24 +180,3 @@ def _said_of(error: Exception) -> str:
     """Return in one line what ended a run: Tune gives the traceback of what it stumbled over as its text."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return shown(lines[-1 if lines[0].startswith("Traceback") else 0], most=300)
-
-
-def _bundles(step: Step, plan: Plan, placement: Placement) -> list[dict[str, float]]:
-    """Return the resources of a step: its own share, or for several workers only the driver's.
-
-    With more than one worker, Ray Train asks for the workers' resources itself; the trial is only
-    their driver. It takes memory and no CPU: a share of a CPU could keep its own workers waiting.
-    """
-    wants: Resources = {
-        "train": placement.train,
-        "pretrain": placement.train,
-        "evaluate": placement.evaluate,
-        "estimate": placement.evaluate,
-    }.get(step.kind, placement.prepare)
-    if step.kind == "train" and placement.train.most_workers > 1:
-        return [{"memory": DRIVER_MEMORY}]
-    bundle: dict[str, float] = {"CPU": wants.cpus}
-    gpus = gpus_of(step, plan.steps, placement)
-    if gpus:
-        bundle["GPU"] = gpus
-    return [bundle]

@@ -96,7 +96,9 @@ def _do(step: Step, bench: Workbench, lease: Lease) -> Record:
         temporary_folder(bench.scratch) as folder,
     ):
         done = _work(step, replace(bench, tell=tell), folder)
-        seconds = time.time() - started
+        # What waits for its workers holds no device: its time begins with them.
+        ended = time.time()
+        started = min(ended, started + done.timing.get("waited_s", 0.0))
         return commit(
             bench.store,
             Record(
@@ -114,7 +116,7 @@ def _do(step: Step, bench: Workbench, lease: Lease) -> Record:
                     "encoder": step.where.get("encoder", {}).get("name", ""),
                     **done.placement,
                 },
-                timing={"started": started, "seconds": seconds, **done.timing},
+                timing={"started": started, "seconds": ended - started, **done.timing},
             ),
             folder,
             fence=lease.check,

@@ -9,7 +9,7 @@ import heapq
 from collections import ChainMap
 from collections.abc import Callable, Collection, Iterable
 
-from xtransfer.plan import INLINE, Plan, alternatives, lost_need
+from xtransfer.plan import INLINE, Plan, Step, alternatives, lost_need
 from xtransfer.pruning.gates import gates_of, is_dropped
 
 
@@ -23,10 +23,16 @@ class Frontier:
         plan: the whole plan.
         done: keys that have records already.
         changed: told (key, state, error text) of steps that fail, are blocked or are pruned.
+        apart: says of a step that it is one of those that `take` may be told to leave.
     """
 
     def __init__(
-        self, plan: Plan, *, done: Iterable[str], changed: Callable[[str, str, str], None]
+        self,
+        plan: Plan,
+        *,
+        done: Iterable[str],
+        changed: Callable[[str, str, str], None],
+        apart: Callable[[Step], bool] = lambda step: False,
     ) -> None:
         self.plan = plan
         self.done = set(done)
@@ -43,7 +49,9 @@ class Frontier:
         self._place = {key: at for at, key in enumerate(plan.steps)}
         self._needs: dict[str, set[str]] = {}
         self._children: dict[str, list[str]] = {}
+        self._apart = {key for key, step in plan.steps.items() if apart(step)}
         self._ready: list[tuple[int, str]] = []
+        self._ready_apart: list[tuple[int, str]] = []
         self._choices: list[tuple[int, str]] = []
         self._queued: set[str] = set()
         for key, step in plan.steps.items():
@@ -73,9 +81,12 @@ class Frontier:
         """Whether a step waits or is taken."""
         return bool(self._taken) or any(self._waits(key) for key in self.plan.steps)
 
-    def take(self) -> str | None:
-        """Return the first step that is ready, which counts as taken from now on; None for none."""
-        return self._pop(self._ready)
+    def take(self, *, apart: bool = True) -> str | None:
+        """Return the first step that is ready, which counts as taken from now on; None for none.
+
+        `apart`: it may be one of those that are kept apart.
+        """
+        return self._pop(self._ready, *([self._ready_apart] if apart else []))
 
     def take_choice(self) -> str | None:
         """Return the first step that is ready and only chooses (`plan.INLINE`); None for none."""
@@ -144,8 +155,12 @@ class Frontier:
                 entries += self._children.get(key, ())
             elif not self._awaits(key) and key not in self._queued:
                 self._queued.add(key)
-                queue = self._choices if self.plan.steps[key].kind in INLINE else self._ready
-                heapq.heappush(queue, (self._place[key], key))
+                heapq.heappush(self._queue(key), (self._place[key], key))
+
+    def _queue(self, key: str) -> list[tuple[int, str]]:
+        if self.plan.steps[key].kind in INLINE:
+            return self._choices
+        return self._ready_apart if key in self._apart else self._ready
 
     def _culprit(self, key: str) -> str | None:
         """Return the failed step because of which a step can never run."""
@@ -170,9 +185,9 @@ class Frontier:
             or key in self.pruned
         )
 
-    def _pop(self, queue: list[tuple[int, str]]) -> str | None:
-        while queue:
-            _, key = heapq.heappop(queue)
+    def _pop(self, *queues: list[tuple[int, str]]) -> str | None:
+        while full := [queue for queue in queues if queue]:
+            _, key = heapq.heappop(min(full, key=lambda queue: queue[0]))
             self._queued.discard(key)
             # It may have been done or pruned since, or something that it needs undone.
             if self._waits(key) and not self._awaits(key):

@@ -6,6 +6,8 @@ Ray exports them from the driver's node as `ray_xtransfer_…`; k8s/components/m
 from __future__ import annotations
 
 import time
+from bisect import bisect_left
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
@@ -16,6 +18,10 @@ from xtransfer.plan import Plan
 STEPS = "xtransfer_steps"
 GPU_SECONDS = "xtransfer_gpu_seconds"
 LAST_PROGRESS = "xtransfer_last_progress_time_seconds"
+SHOWN = ("recorded", "done", "running", "waiting", "failed", "blocked", "pruned")
+"""States whose steps are counted."""
+GAP = 0.005
+"""Share of the time that a step has run within which one place of it is remembered: a day in some 1,500."""
 
 
 class Board(Protocol):
@@ -65,9 +71,10 @@ class MeasuredBoard:
         self.publish = publish or _ray_gauges()
         self.clock = clock
         self.states = dict.fromkeys(plan.steps, "waiting") | dict.fromkeys(recorded, "recorded")
+        self.counts = Counter(self.states.values())
         self.began: dict[str, float] = {}
         self.reached: dict[str, list[tuple[int, float]]] = {}
-        """Running step -> (training step, when it was told of), rising."""
+        """Running step -> (training step, when it was told of), both rising."""
         self.stages: dict[str, object] = {}
         self.spent = {"used": 0.0, "lost": 0.0}
         self._show()
@@ -80,10 +87,14 @@ class MeasuredBoard:
             self.spent["used"] += spent
             if state not in ("done", "recorded"):
                 self.spent["lost"] += spent
+            self.reached.pop(key, None)
+            self.stages.pop(key, None)
         if state == "running":
             self.began[key] = now
             self.reached[key] = []
             self.publish(LAST_PROGRESS, now, {})
+        self.counts[self.states.get(key, state)] -= 1
+        self.counts[state] += 1
         self.states[key] = state
         self._show()
         self.board.changed(key, state, text)
@@ -102,21 +113,18 @@ class MeasuredBoard:
         if self.stages.get(key) != stage:
             self.stages[key] = stage
             reached.clear()
-        again = [when for place, when in reached if place >= step]
-        if again:
-            self.spent["lost"] += (now - again[0]) * self._gpus(key)
-            reached[:] = [(place, when) for place, when in reached if place < step]
+        again = bisect_left(reached, step, key=lambda each: each[0])
+        if again < len(reached):
+            self.spent["lost"] += (now - reached[again][1]) * self._gpus(key)
+            del reached[again:]
             self._show()
         reached.append((step, now))
+        if len(reached) > 2 and now - reached[-3][1] < GAP * (now - reached[0][1]):
+            del reached[-2]
 
     def _show(self) -> None:
-        counts: dict[str, int] = dict.fromkeys(
-            ("recorded", "done", "running", "waiting", "failed", "blocked", "pruned"), 0
-        )
-        for state in self.states.values():
-            counts[state] = counts.get(state, 0) + 1
-        for state, count in counts.items():
-            self.publish(STEPS, count, {"state": state})
+        for state in SHOWN:
+            self.publish(STEPS, self.counts[state], {"state": state})
         for kind, seconds in self.spent.items():
             self.publish(GPU_SECONDS, seconds, {"kind": kind})
 

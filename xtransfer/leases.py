@@ -124,8 +124,8 @@ class Lease:
 
     def _overtaken(self) -> bool:
         if not self.lost:
-            found = attempts(self.store, self.attempt.key)
-            self.lost = not found or not self._is_own(found[-1])
+            found = _newest(self.store, self.attempt.key)
+            self.lost = found is None or not self._is_own(found)
         return self.lost
 
     def _is_own(self, newest: Attempt) -> bool:
@@ -145,12 +145,12 @@ def claim(store: Store, key: str, *, seconds: float, clock: Clock = time.time) -
     Raises:
         StepBusy: when somebody else holds it, or was first to take it.
     """
-    found, now = attempts(store, key), clock()
-    if found and found[-1].live(now):
-        raise _busy(found[-1], now)
+    found, now = _newest(store, key), clock()
+    if found and found.live(now):
+        raise _busy(found, now)
     attempt = Attempt(
         key=key,
-        epoch=found[-1].epoch + 1 if found else 1,
+        epoch=found.epoch + 1 if found else 1,
         token=secrets.token_hex(8),
         host=socket.gethostname(),
         machine=this_machine(),
@@ -192,8 +192,8 @@ def holding(store: Store, key: str, *, seconds: float, clock: Clock = time.time)
 
 def holder(store: Store, key: str, *, clock: Clock = time.time) -> Attempt | None:
     """Return the attempt that holds the step `key`, None where it is free."""
-    found = attempts(store, key)
-    return found[-1] if found and found[-1].live(clock()) else None
+    found = _newest(store, key)
+    return found if found and found.live(clock()) else None
 
 
 def attempts(store: Store, key: str) -> list[Attempt]:
@@ -224,6 +224,14 @@ def parse_attempt(data: bytes, name: str) -> Attempt:
     if found.name != name:
         raise ValueError(f"holds {found.name}")
     return found
+
+
+def _newest(store: Store, key: str) -> Attempt | None:
+    """Return the last attempt at the step `key`, however many there were before; None where there is none."""
+    for info in reversed(list(store.list(f"{LEASES}/{key}/"))):
+        if (found := _read(store, info.name, key)) is not None:
+            return found
+    return None
 
 
 def _read(store: Store, name: str, key: str) -> Attempt | None:

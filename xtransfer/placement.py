@@ -177,7 +177,8 @@ class Placement(Settings):
     """Seconds for which a step is reserved for who works on it, renewed every third of that: how long
     another driver waits after that one has fallen silent. Clocks must differ by less."""
     retries: int = Field(default=2, ge=0)
-    """Times that a step whose process died is started again."""
+    """Times that a step whose process died is started again. A trial that has got further since, by the state
+    that it saved, has all of them again: machines may be taken away as often as they like."""
     hung_after_s: float | None = Field(default=1800.0, gt=0)
     """Seconds after which a step that told nothing is taken for hung: its process ends, as if it had died.
     None: never. It must be longer than reading and tokenising the largest data file takes."""

@@ -14,7 +14,7 @@ import hashlib
 import json
 import re
 import secrets
-from collections.abc import Callable, Iterable, MutableMapping
+from collections.abc import Callable, Container, Iterable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -153,6 +153,7 @@ def load_records(
     store: Store,
     kinds: Iterable[str],
     *,
+    keys: Container[str] | None = None,
     damaged: Callable[[IntegrityError], None] | None = None,
     known: MutableMapping[ObjectInfo, Record] | None = None,
 ) -> dict[str, Record]:
@@ -161,6 +162,7 @@ def load_records(
     Args:
         store: where from.
         kinds: of steps.
+        keys: of the steps whose records are wanted, the only ones that are read; None: all.
         damaged: takes what is wrong with a record that cannot be read, or that names objects which
             the listing lacks or shows with another size; such records are left out. None: the first
             that cannot be read raises, and the listing is not looked at.
@@ -188,7 +190,8 @@ def load_records(
         return record
 
     with ThreadPoolExecutor(_THREADS) as pool:
-        found = list(pool.map(read, [name for name in sizes if key_in(name)]))
+        wanted = [name for name in sizes if (key := key_in(name)) and (keys is None or key in keys)]
+        found = list(pool.map(read, wanted))
     return {record.key: record for record in found if record is not None}
 
 

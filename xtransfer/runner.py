@@ -56,7 +56,7 @@ def recorded(plan: Plan, store: Store) -> tuple[set[str], set[str]]:
     """
     kinds = {step.kind for step in plan.steps.values()}
     damaged: list[IntegrityError] = []
-    done = set(load_records(store, kinds, damaged=damaged.append)) & set(plan.steps)
+    done = set(load_records(store, kinds, keys=plan.steps, damaged=damaged.append))
     for error in damaged:
         log.info("damaged: %s", error)
     if not damaged:

@@ -19,9 +19,14 @@ from xtransfer.errors import InputLost, StepBusy, StoreError, XtransferError
 from xtransfer.failures import DIED
 from xtransfer.frontier import Frontier
 from xtransfer.plan import Plan, Step
+from xtransfer.tries import Tries
 
 LOOK_EVERY_S = 2.0
-"""Seconds between two looks at a step that is busy elsewhere."""
+"""Seconds between two looks at a step that is busy elsewhere, at least."""
+LOOKS_SHARE = 0.1
+"""Share of the driver's time that such looks take at most: Tune hears of nothing meanwhile."""
+LOOKS_S = 1.0
+"""Seconds of looks after which Tune goes on with what runs before there are more."""
 STORE_PAUSE_S = 5.0
 """Seconds until a step that the store was away for is tried again; each further time twice as many."""
 OUTAGE_S = 900.0
@@ -52,8 +57,10 @@ class PlanSearcher(Searcher):
         look: says whether a step that is ready is "recorded" by now, "busy" elsewhere, or "free".
         suspect: keys whose records are damaged, so that having one does not mean done.
         retries: times that a step is started or chosen again whose process died or for which the store
-            could not be reached.
+            could not be reached; a trial that has got further since has all of them again.
         why: says of a step that ended without a report why it did.
+        apart: says of which steps only so many may run at once ...
+        room: ... as this returns; 1 at least.
     """
 
     def __init__(
@@ -68,6 +75,8 @@ class PlanSearcher(Searcher):
         suspect: Iterable[str] = (),
         retries: int = 0,
         why: Callable[[str], str] = lambda key: "",
+        apart: Callable[[Step], bool] = lambda step: False,
+        room: Callable[[], int] = lambda: 1,
     ) -> None:
         super().__init__(metric="finished", mode="max")
         self.plan = plan
@@ -78,19 +87,21 @@ class PlanSearcher(Searcher):
         self.changed = changed
         self.look = look
         self.why = why
+        self.apart = apart
+        self.room = room
         self.suspect = set(suspect)
         self.retries = retries
         self.busy_until: dict[str, float] = {}
         self.refused: Counter[str] = Counter()
         self.lost: Counter[str] = Counter()
-        self.died: Counter[str] = Counter()
+        self.tries = Tries()
         self.away: Counter[str] = Counter()
         """Key -> times in a row that the store was away when the driver itself was at the step."""
         self.left: set[str] = set()
         self.ending = False
         self.away_since: float | None = None
         """Since when the store has answered nothing; None: it has."""
-        self.frontier = Frontier(plan, done=done, changed=changed)
+        self.frontier = Frontier(plan, done=done, changed=changed, apart=apart)
         for step in plan.steps.values():
             if step.kind == "prune" and step.key in self.frontier.done:
                 self._learn(step)
@@ -98,14 +109,16 @@ class PlanSearcher(Searcher):
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the plan and the driver's hooks: Tune writes copies to disk, which nobody reads."""
-        left_out = ("plan", "frontier", "work_inline", "kept", "changed", "look", "why")
-        return {**self.__dict__, **dict.fromkeys(left_out)}
+        hooks = ("work_inline", "kept", "changed", "look", "why", "apart", "room")
+        return {**self.__dict__, **dict.fromkeys(("plan", "frontier", *hooks))}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """Return the next ready step, None while none is ready, FINISHED when none will be."""
         if self.ending:
             return Searcher.FINISHED
+        began = time.monotonic()
         while (key := self._next()) is not None:
+            before = time.monotonic()
             try:
                 found = self.look(self.plan.steps[key])
             except StoreError as error:
@@ -114,19 +127,29 @@ class PlanSearcher(Searcher):
                     break
                 continue
             self._answered(key)
+            now = time.monotonic()
             if found == "busy":
-                self._put_off(key)
+                round_s = (now - before) * (len(self.busy_until) + 1)
+                self._put_off(key, max(LOOK_EVERY_S, round_s / LOOKS_SHARE))
             elif found == "recorded" and key not in self.suspect:
                 self._finish(key, "by another driver")
             else:  # where its record is suspect, the step itself sees whether it is sound
                 self.running[trial_id] = key
                 return {"key": key}
+            if now - began > LOOKS_S and self._pauses():
+                break
         return None if self._pauses() and not self.ending else Searcher.FINISHED
 
     def on_trial_result(self, trial_id: str, result: Mapping[str, Any]) -> None:
-        """Take note that a step has to leave its machine: its process may die before it ends."""
+        """Take note that a step has to leave its machine: its process may die before it ends.
+
+        And of how far a trial is.
+        """
         if result.get("left"):
             self.left.add(trial_id)
+        key, place = self.running.get(trial_id, ""), result.get("step")
+        if isinstance(place, int) and key and self.plan.steps[key].kind == "train":
+            self.tries.told(trial_id, place)
 
     def on_trial_complete(
         self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False
@@ -138,6 +161,7 @@ class PlanSearcher(Searcher):
         result = result or {}
         text = result.get("error") or ""
         if trial_id in self.left:
+            self.tries.ended(trial_id)
             self.frontier.put_back(key)
             self.changed(key, "waiting", "")
             return
@@ -151,11 +175,12 @@ class PlanSearcher(Searcher):
             return
         if result.get("again") or (not text and (error or not result.get("finished"))):
             text = text or self.why(key) or DIED
-            self.died[key] += 1
-            if self.died[key] <= self.retries:
-                self._put_off(key, _pause(self.died[key]) if result.get("again") else LOOK_EVERY_S)
+            died = self.tries.died(trial_id, key)
+            if died <= self.retries:
+                self._put_off(key, _pause(died) if result.get("again") else LOOK_EVERY_S)
                 self.changed(key, "waiting", f"{text}; it is tried again")
                 return
+        self.tries.ended(trial_id)
         if text:
             self.frontier.fail(key, text)
         else:
@@ -178,7 +203,12 @@ class PlanSearcher(Searcher):
             del self.busy_until[key]
             self.frontier.put_back(key)
         self._choose()
-        return self.frontier.take()
+        return self.frontier.take(apart=self._has_room())
+
+    def _has_room(self) -> bool:
+        """Say whether one more of the steps may run of which only so many may at once."""
+        running = sum(self.apart(self.plan.steps[key]) for key in self.running.values())
+        return not running or running < self.room()
 
     def _put_off(self, key: str, seconds: float = LOOK_EVERY_S) -> None:
         """Leave a taken step alone for a while."""

@@ -175,6 +175,8 @@ def test_two_workers_with_zero_2_score_as_one_worker_does(finished: str, tmp_pat
     assert len(trained) == 1
     for key in trained:
         assert two[key].placement["train"]["workers"] == 2
+        assert two[key].timing["waited_s"] > 0  # for its workers' processes, at least
+        assert two[key].timing["seconds"] > two[key].timing["train_s"]
         for mine, theirs in zip(
             one[key].result["history"], two[key].result["history"], strict=True
         ):

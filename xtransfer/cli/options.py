@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Container, Iterable, Mapping, MutableMapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -119,8 +119,7 @@ def open_at(placement: Placement) -> Store:
 def records_of(made: Plan, store: Store) -> dict[str, Record]:
     """Return key -> record of the plan's recorded steps; a damaged one counts as none, and is named."""
     kinds = {step.kind for step in made.steps.values()}
-    found = records_in(made, store, kinds)
-    return {key: record for key, record in found.items() if key in made.steps}
+    return records_in(made, store, kinds, keys=made.steps)
 
 
 def records_in(
@@ -128,11 +127,12 @@ def records_in(
     store: Store,
     kinds: Iterable[str] | None = None,
     *,
+    keys: Container[str] | None = None,
     known: MutableMapping[ObjectInfo, Record] | None = None,
 ) -> dict[str, Record]:
     """Return key -> record of a store, other plans' too, of all kinds or of some; damaged ones as above.
 
-    `known`: those that were read before, as `load_records` takes and keeps them.
+    `keys`: of the steps that are wanted, None: all. `known`: those that were read before, as `load_records` takes and keeps them.
     """
     from xtransfer.errors import IntegrityError
     from xtransfer.plan import VERSIONS
@@ -142,7 +142,8 @@ def records_in(
     metrics = {cell.key: made.tasks[cell.target].metric for cell in made.cells}
     found: dict[str, Record] = {}
     kinds = VERSIONS if kinds is None else kinds
-    for key, record in load_records(store, kinds, damaged=_tell_damage, known=known).items():
+    every = load_records(store, kinds, keys=keys, damaged=_tell_damage, known=known)
+    for key, record in every.items():
         try:
             check_result(record, metrics.get(key, ""))
         except IntegrityError as error:

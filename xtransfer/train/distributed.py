@@ -15,7 +15,9 @@ import json
 import logging
 import os
 import secrets
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +27,16 @@ from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.tune.integration.ray_train import TuneReportCallback
 
-from xtransfer.errors import InputLost, NotFound, OutOfMemory, StepError, StepLeft
+from xtransfer.checkpoints import newest_checkpoint
+from xtransfer.errors import (
+    InputLost,
+    NotFound,
+    OutOfMemory,
+    StepError,
+    StepLeft,
+    StoreError,
+    shown,
+)
 from xtransfer.folders import temporary_folder
 from xtransfer.identity import file_digest
 from xtransfer.leaving import Notice
@@ -41,12 +52,18 @@ REPORT_EVERY = 20
 START_WITHIN_S = 30
 """Seconds for a group of workers to start; then Ray Train looks again at how many there is room for."""
 DIGESTS = "digests.json"
+BEGAN = "began"
+"""When the first workers of a trial's process began, Unix s."""
 
 log = logging.getLogger(__name__)
 
 
-def train_on_workers(step: Step, bench: Workbench, folder: Path) -> None:
+def train_on_workers(step: Step, bench: Workbench, folder: Path) -> float:
     """Run a trial on as many workers as the placement says; leave weights and outcome in `folder`.
+
+    Returns the seconds for which its first workers were waited for, which take nothing until they have room.
+
+    Ray Train starts them again `retries` times. Where they have got further by then, so does this.
 
     Raises:
         StepError: when the workers failed and were not to be started again.
@@ -55,16 +72,24 @@ def train_on_workers(step: Step, bench: Workbench, folder: Path) -> None:
         OutOfMemory: when another call would go on in smaller micro-batches.
     """
     os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", str(START_WITHIN_S))
+    asked = time.time()
+    bench.store.delete(_object(step.key, BEGAN))
     while not _fetch_outcome(bench.store, step.key, folder):
         if reason := bench.leaving():
             raise StepLeft(step.folder, reason, "Its workers have saved their state.")
+        before = newest_checkpoint(bench.store, step.key)
         try:
             _trainer(step, bench).fit()
         except ray.train.TrainingFailedError as error:
             cause = _innermost(error)
             if isinstance(cause, InputLost | OutOfMemory):
                 raise cause from error
-            raise StepError(step.folder, _first_line(cause)) from error
+            if isinstance(cause, StepError) or newest_checkpoint(bench.store, step.key) == before:
+                raise StepError(step.folder, _first_line(cause)) from error
+            log.warning(
+                "%s goes on from where it is: %s", step.folder, shown(_first_line(cause), most=300)
+            )
+    return _waited(bench.store, step.key, asked)
 
 
 def _trainer(step: Step, bench: Workbench) -> TorchTrainer:
@@ -101,6 +126,9 @@ def _work(config: Mapping[str, Any]) -> None:
     notice = Notice(bench.run)
     bench = replace(bench, tell=_Barrier(), leaving=notice.reason)
     rank, world_size = context.get_world_rank(), context.get_world_size()
+    if rank == 0:
+        with suppress(StoreError):  # of the trial's time alone
+            bench.store.create(_object(step.key, BEGAN), str(time.time()).encode())
     with temporary_folder(bench.scratch) as folder:
         try:
             run_worker(step, bench, folder, rank=rank, world_size=world_size)
@@ -156,6 +184,14 @@ def _fetch_outcome(store: Store, key: str, folder: Path) -> bool:
         store.delete(_object(key, DIGESTS))
         return False
     return True
+
+
+def _waited(store: Store, key: str, asked: float) -> float:
+    """Return the seconds from `asked` until the first workers began; 0 where none did, or nothing says when."""
+    try:
+        return max(0.0, float(store.read(_object(key, BEGAN))) - asked)
+    except (NotFound, ValueError):
+        return 0.0
 
 
 def _object(key: str, name: str) -> str:

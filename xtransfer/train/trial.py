@@ -81,10 +81,13 @@ def _run(step: Step, bench: Workbench, folder: Path) -> Done:
     if bench.placement.train.most_workers > 1:
         from xtransfer.train.distributed import train_on_workers
 
-        train_on_workers(step, bench, folder)
+        waited = train_on_workers(step, bench, folder)
     else:
+        waited = 0.0
         run_worker(step, bench, folder, rank=0, world_size=1)
     done = read_outcome(folder)
+    if waited:
+        done.timing["waited_s"] = waited
     if rungs_of(step):
         rulings = rulings_of(bench.store, step)
         done.result["rulings"] = [each.model_dump(exclude={"key"}) for each in rulings]

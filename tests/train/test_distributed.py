@@ -1,0 +1,125 @@
+"""When workers that have failed are started again; Ray Train itself is run by tests/integration and tests/faults."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from ray.train import TrainingFailedError
+
+from tests.small import small_bench
+from xtransfer.checkpoints import save_checkpoint
+from xtransfer.errors import Diverged, StepError
+from xtransfer.plan import Step
+from xtransfer.train import distributed
+from xtransfer.train.distributed import train_on_workers
+from xtransfer.workbench import Workbench
+
+
+class Group:
+    """Stands for Ray Train: each fit takes the next of `attempts`, which saves and fails or hands over."""
+
+    def __init__(self, attempts: list[Callable[[], None]]) -> None:
+        self.attempts = attempts
+        self.fits = 0
+
+    def fit(self) -> None:
+        self.fits += 1
+        self.attempts.pop(0)()
+
+
+@pytest.fixture
+def trial(tmp_path: Path) -> tuple[Workbench, Step]:
+    return small_bench(tmp_path, {})
+
+
+def fails(cause: Exception) -> None:
+    raise TrainingFailedError("a worker failed") from cause
+
+
+def run(trial: tuple[Workbench, Step], group: Group, monkeypatch: pytest.MonkeyPatch) -> float:
+    bench, step = trial
+    monkeypatch.setattr(distributed, "_trainer", lambda *_: group)
+    monkeypatch.setattr(
+        distributed, "_fetch_outcome", lambda *_: not group.attempts and group.fits > 0
+    )
+    return train_on_workers(step, bench, bench.scratch)
+
+
+def saves(trial: tuple[Workbench, Step], step: int) -> None:
+    bench, trained = trial
+    save_checkpoint(
+        bench.store, trained.key, state={"step": step}, tensors={}, rows="", kept=2,
+        scratch=bench.scratch,
+    )  # fmt: skip
+
+
+def test_workers_that_got_further_before_they_failed_are_started_again(
+    trial: tuple[Workbench, Step], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(step: int) -> None:
+        saves(trial, step)
+        fails(RuntimeError("the actor died because its node has died"))
+
+    group = Group([lambda: lost(10), lambda: lost(20), lambda: lost(30), lambda: None])
+    run(trial, group, monkeypatch)
+    assert group.fits == 4
+
+
+def test_workers_that_fail_where_they_were_before_are_not(
+    trial: tuple[Workbench, Step], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(step: int | None) -> None:
+        if step is not None:
+            saves(trial, step)
+        fails(RuntimeError("poison"))
+
+    group = Group([lambda: lost(10), lambda: lost(None), lambda: None])
+    with pytest.raises(StepError, match="poison"):
+        run(trial, group, monkeypatch)
+    assert group.fits == 2
+
+
+def test_what_is_an_error_of_the_trial_is_final(
+    trial: tuple[Workbench, Step], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def diverged() -> None:
+        saves(trial, 10)
+        fails(Diverged("step 11", "its loss is not finite"))
+
+    group = Group([diverged, lambda: None])
+    with pytest.raises(StepError, match="not finite"):
+        run(trial, group, monkeypatch)
+    assert group.fits == 1
+
+
+def test_the_wait_for_the_first_workers_is_told(
+    trial: tuple[Workbench, Step], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench, step = trial
+    now = [1000.0]
+    monkeypatch.setattr(distributed, "time", SimpleNamespace(time=lambda: now[0]))
+    context = SimpleNamespace(get_world_rank=lambda: 0, get_world_size=lambda: 2)
+    monkeypatch.setattr(distributed.ray.train, "get_context", lambda: context)
+    notice = SimpleNamespace(reason=str, end=lambda: None)
+    monkeypatch.setattr(distributed, "Notice", lambda _: notice)
+    monkeypatch.setattr(distributed, "run_worker", lambda *_, **__: None)
+    monkeypatch.setattr(distributed, "_hand_over", lambda *_: None)
+
+    def begins(waiting: float) -> None:
+        now[0] += waiting
+        distributed._work({"step": step, "bench": bench})
+        now[0] += 500  # of training
+
+    def lost() -> None:
+        begins(60)
+        saves(trial, 10)
+        fails(RuntimeError("its node has died"))
+
+    group = Group([lost, lambda: begins(7)])
+    assert run(trial, group, monkeypatch) == 60
+    # Another process of the trial waits anew; one that finds an outcome has waited for nothing.
+    assert run(trial, Group([lambda: begins(20)]), monkeypatch) == 20
+    assert run(trial, Group([lambda: None]), monkeypatch) == 0
