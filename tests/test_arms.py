@@ -375,6 +375,10 @@ STAGE = "as_intermediate: {epochs: 1, batch_size: 2, max_length: 16}"
             )
             for which in ("languages", "dev_languages")
         ),
+        (
+            "intermediate: {tasks: [{name: x, text: {languages: [en], probability: 0.7}}]}",
+            "has no task to share its steps with: leave `text.probability` out",
+        ),
         ("intermediate: {tasks: [mnli, {name: mnli, task: qqp}]}", "has a repeated entry"),
         (
             "intermediate: {tasks: [{name: x, tasks: [mnli, qqp], source: {format: tsv}}]}",

@@ -111,6 +111,24 @@ def test_the_placements_of_the_repository_are_good(path: Path) -> None:
         ),
         ("target.overrides.mnli.epochs=3", "target.overrides: 'mnli' is no target, only what some"),
         ("intermediate.overrides.xnli.epochs=3", "intermediate.overrides: 'xnli' cannot"),
+        (
+            "target.overrides.tatoeba.epochs=3",
+            "target.overrides.tatoeba.epochs: 'tatoeba' is not trained for. Leave it out.",
+        ),
+        (
+            "target.overrides.tatoeba.batch_size=3",
+            "target.overrides.tatoeba.batch_size: 'tatoeba' is not trained for",
+        ),
+        (
+            "intermediate.overrides.mnli.stride=64",
+            "intermediate.overrides.mnli.stride: only tasks of the form span have windows",
+        ),
+        ("target.overrides.xnli.stride=64", "target.overrides.xnli.stride: only tasks of the form"),
+        (
+            "retrieval.scoring.xnli=csls",
+            "retrieval.scoring.xnli: 'xnli' does not compare sentences in two languages. Those that do: ",
+        ),
+        ("retrieval.scoring.tatoebe=csls", "retrieval.scoring: no task 'tatoebe'. Did you mean"),
         ("data.holdout.squad=3", "data.holdout: no task 'squad'."),
         ("data.files.mnl.train=[a]", "data.files: no task 'mnl'. Did you mean 'mnli'?"),
         ("data.limits.tasks.mnl.train=3", "data.limits.tasks: no task 'mnl'."),
@@ -142,7 +160,7 @@ def test_the_placements_of_the_repository_are_good(path: Path) -> None:
             "intermediate.tasks=[{task: mnli, languages: [en, sw], spread: -1}]",
             "intermediate.tasks[0]: `spread` is true, false or a number of examples",
         ),
-        ("tasks=[{name: own, like: mnli, source: 5}]", "tasks[0].source: input should be"),
+        ("tasks=[{name: own, like: mnli, source: 5}]", "tasks[0].source: must be a mapping of"),
         ("training.warmup=1.5", "training.warmup: input should be less than 1"),
         ("retrieval.layer=1.5", "retrieval.layer: is an index (0, 1, ...) or a share"),
         ("retrieval.layer=-1", "retrieval.layer: is an index (0, 1, ...) or a share"),

@@ -70,6 +70,17 @@ def test_relative_positions_have_no_end(tmp_path: Path) -> None:
     assert model(torch.full((1, 60), 5)).last_hidden_state.shape[1] == 60
 
 
+def test_a_tokenizer_of_another_kind_than_its_encoder_needs_its_settings(tmp_path: Path) -> None:
+    """As e5's, XLM-R's tokenizer beside a BERT: transformers goes by the encoder where nothing else is said."""
+    transformers.BertConfig(**SMALL).save_pretrained(tmp_path)
+    tiny_tokenizer().save_pretrained(tmp_path)
+    assert load_tokenizer(str(tmp_path), None).tokenize("the cat") == ["▁the", "▁cat"]
+    load_tokenizer.cache_clear()
+    (tmp_path / "tokenizer_config.json").unlink()
+    with pytest.raises(StepError, match=r"its tokenizer fails: .*tokenizer_config\.json missing"):
+        load_tokenizer(str(tmp_path), None)
+
+
 def test_a_tokenizer_without_its_vocabulary_is_none(tmp_path: Path) -> None:
     """What transformers makes then special tokens alone: every text is unknown to it."""
     made = transformers.XLMRobertaTokenizer(

@@ -2,12 +2,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from xtransfer.documents import parse_yaml
 from xtransfer.errors import ConfigError
@@ -25,6 +25,9 @@ class Root(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     leaf: Leaf = Leaf()
+    kept: bool = True
+    some: Annotated[tuple[str, ...], Field(min_length=1)] = ("a",)
+    splits: Mapping[Literal["train", "dev"], int] = {}
     maybe: Leaf | None = None
     rates: tuple[float, ...] = ()
     leaves: Mapping[str, Leaf] = {}
@@ -43,6 +46,25 @@ def refuse(tmp_path: Path, text: str, *overrides: str) -> ConfigError:
         read(tmp_path, text, *overrides)
     assert caught.value.exit_status == 2
     return caught.value
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("rates: 0.5", "rates: must be a list, not 0.5. Write it in brackets: [0.5]."),
+        ("some: sw", "some: must be a list, not 'sw'. Write it in brackets: ['sw']."),
+        ("rates: {a: null}", "rates: must be a list, not {a: null}"),
+        ("some: []", "some: needs 1 or more entries, not []"),
+        ("kept: yes", "kept: must be true or false, not 'yes'"),
+        ("kept: [1, true]", "kept: must be true or false, not [1, true]"),
+        ("leaf:", "leaf: must be a mapping of settings, not null"),
+        ("maybe: true", "maybe: must be a mapping of settings, not true"),
+        ("leaves: [a]", "leaves: must be a mapping of settings, not ['a']"),
+        ("splits: {tran: 1}", "splits.tran: input should be 'train' or 'dev', not 'tran'"),
+    ],
+)
+def test_errors_speak_of_yaml_and_not_of_python(tmp_path: Path, text: str, told: str) -> None:
+    assert str(refuse(tmp_path, text)) == f"root.yaml: {told}"
 
 
 @pytest.mark.parametrize(
@@ -145,24 +167,24 @@ def test_a_byte_order_mark_is_taken_off(tmp_path: Path) -> None:
         (
             "row: {name: a}",
             (
-                "root.yaml: row: input should be a list, not {'name': 'a'}. "
+                "root.yaml: row: must be a list, not {name: 'a'}. "
                 "Write it in brackets, or an entry a line."
             ),
         ),
         (
             "leaf: {name: 3}",
-            "root.yaml: leaf.name: input should be a text, not 3. Put it in quotes.",
+            "root.yaml: leaf.name: must be a text, not 3. Put it in quotes.",
         ),
         (
             "leaf: {name: false}",
-            "root.yaml: leaf.name: input should be a text, not False. Put it in quotes.",
+            "root.yaml: leaf.name: must be a text, not false. Put it in quotes.",
         ),
         ("leaf: {q: 1}", "root.yaml: leaf.q: unknown key 'q'. Known: name, size."),
         (
             "leaf: {size: '3'}",
             "root.yaml: leaf.size: input should be a valid integer, not '3'",
         ),
-        ("leaf: {size: true}", "root.yaml: leaf.size: input should be a valid integer, not True"),
+        ("leaf: {size: true}", "root.yaml: leaf.size: input should be a valid integer, not true"),
         (
             "rates: [0.1, fast]",
             "root.yaml: rates[1]: input should be a valid number, not 'fast'",

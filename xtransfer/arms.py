@@ -127,6 +127,9 @@ class Arm(Settings):
             raise ValueError("`sampling` is between several `tasks`")
         if not self.tasks and (self.languages or self.dev_languages):
             raise ValueError("has no task to have `languages`: those of text are `text.languages`")
+        shared = Text.model_fields["probability"].default
+        if not self.tasks and self.text is not None and self.text.probability != shared:
+            raise ValueError("has no task to share its steps with: leave `text.probability` out")
         if self.spread < 0:
             raise ValueError("`spread` is true, false or a number of examples")
         if self.spread and len(self.languages) < 2:

@@ -85,6 +85,14 @@ def load_tokenizer(name: str, revision: str | None) -> Any:
             "its tokenizer knows no words, so every text would be unknown tokens",
             "Is the file of its vocabulary missing? Best is a tokenizer.json.",
         )
+    try:
+        tokenizer("hello world")
+    except Exception as error:  # the library of tokenizers raises nothing narrower
+        raise StepError(
+            name,
+            f"its tokenizer fails: {error}",
+            "Is tokenizer_config.json missing? It says of which kind a tokenizer.json is.",
+        ) from error
     if not tokenizer("")["input_ids"]:
         raise StepError(
             name,

@@ -147,6 +147,8 @@ class InputSteps:
             "max_length": max_length,
             "stride": stride if task.form == "span" else None,
         }
+        if task.form == "tagging":
+            spec["words"] = "as in text"  # their keys differ from those of before that was so
         inputs: dict[str, str] = {} if labels is None else {"labels": labels}
         if self.encoder is None:
             spec["tokenizer"] = self._tokenizer_id

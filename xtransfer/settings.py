@@ -81,7 +81,7 @@ def check_settings(model: type[S], raw: Mapping[str, Any], where: str) -> S:
         return model.model_validate(_listify(raw))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        path = _dotted(first["loc"])
+        path = _dotted([step for step in first["loc"] if step != "[key]"])
         what, next_ = _explain(model, first)
         more = error.error_count() - 1
         if more:
@@ -170,12 +170,41 @@ def _explain(model: type[BaseModel], error: Any) -> tuple[str, str]:
         return "is required but absent", ""
     if error["type"] == "value_error":
         return str(error["ctx"]["error"]), ""
-    given = shown(repr(error["input"]), most=60)
-    if error["type"] == "tuple_type":
-        return f"input should be a list, not {given}", "Write it in brackets, or an entry a line."
-    if error["type"] == "string_type" and isinstance(error["input"], bool | int | float):
-        return f"input should be a text, not {given}", "Put it in quotes."
+    given = shown(_as_yaml(error["input"]), most=60)
+    kind = error["type"]
+    if kind == "too_short":
+        least = error["ctx"]["min_length"]
+        return f"needs {least} or more entries, not {given}", ""
+    if kind == "tuple_type":
+        single = isinstance(error["input"], str | int | float)
+        return f"must be a list, not {given}", (
+            f"Write it in brackets: [{given}]."
+            if single
+            else "Write it in brackets, or an entry a line."
+        )
+    if kind in _MAPPINGS:
+        return f"must be a mapping of settings, not {given}", ""
+    if kind == "bool_type":
+        return f"must be true or false, not {given}", ""
+    if kind == "string_type" and isinstance(error["input"], bool | int | float):
+        return f"must be a text, not {given}", "Put it in quotes."
     return f"{error['msg'][0].lower()}{error['msg'][1:]}, not {given}", ""
+
+
+_MAPPINGS = ("model_type", "model_attributes_type", "dataclass_type", "dict_type", "mapping_type")
+"""Kinds of pydantic's errors where something else stands in the place of a mapping."""
+
+
+def _as_yaml(value: Any) -> str:
+    """Return a setting as it is written in YAML, on one line."""
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_as_yaml, cast('tuple[Any, ...]', value)))}]"
+    if isinstance(value, dict):
+        items = cast("dict[Any, Any]", value).items()
+        return f"{{{', '.join(f'{name}: {_as_yaml(each)}' for name, each in items)}}}"
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return repr(value)
 
 
 def _fields_at(model: type[BaseModel], location: Sequence[str | int]) -> list[str]:

@@ -123,6 +123,26 @@ def test_gc_keeps_the_resume_state_of_the_plans_it_is_given(
     assert {info.name.split("/")[1] for info in store.list("resume/")} == {planned}
 
 
+def test_gc_keeps_the_resume_state_of_a_plan_that_runs_with_changed_settings(
+    run: Run, folder: Path, store: Store
+) -> None:
+    from xtransfer.cli.options import make_plan
+    from xtransfer.config import load_experiment
+
+    config = Path(__file__).parents[1] / "integration" / "tiny.yaml"
+    change = "training.weight_decay=0.03"
+    made, _ = make_plan(load_experiment(config, [change]), config, lenient=False)
+    planned = next(key for key, step in made.steps.items() if step.kind == "train")
+    save_checkpoint(store, planned, state={"step": 1}, tensors={})
+    kept = run("store", "gc", "--store", folder, "--plan", config, "--set", change)
+    assert "removed 0 objects" in kept.out
+    gone = run("store", "gc", "--store", folder, "--plan", config)
+    assert "removed 2 objects" in gone.out
+    idle = run("store", "gc", "--store", folder, "--set", change)
+    assert idle.status == 2
+    assert "--set: no experiment is given. Give it as --plan CONFIG, too." in idle.err
+
+
 def test_a_bad_plan_removes_nothing(run: Run, folder: Path, store: Store, tmp_path: Path) -> None:
     save_checkpoint(store, "a" * 12, state={"step": 1}, tensors={})
     done = run("store", "gc", "--store", folder, "--plan", tmp_path / "absent.yaml")

@@ -272,6 +272,28 @@ def test_a_quota_that_fits_and_one_that_does_not(plan: Plan) -> None:
     assert "does not fit: a step takes 8 GPUs" in ask(4, placed=wide)
 
 
+@pytest.mark.parametrize(
+    ("deadline_h", "told"),
+    [
+        (None, "quota of 2 GPUs: does not fit: --gpus asks for 4; with 2, makespan "),
+        (100, "quota of 2 GPUs: does not fit: --gpus asks for 4, "),
+        (0.001, "quota of 2 GPUs: does not fit: "),
+    ],
+)
+def test_more_gpus_than_the_quota_has_are_the_reason_why_it_does_not_fit(
+    plan: Plan, deadline_h: float | None, told: str
+) -> None:
+    question = Question(gpus=4, quota=2, deadline_h=deadline_h)
+    found = estimate(plan, some_done(plan), PLACED, question)
+    line = next(line for line in summary_lines(found) if line.startswith("quota"))
+    assert line.startswith(told)
+    assert "with 2, makespan" in line
+    assert to_json(found)["quota"]["fits"] is False
+    enough = estimate(plan, some_done(plan), PLACED, Question(gpus=2, quota=2)).fit
+    assert enough
+    assert (enough.fits, enough.beyond) == (True, None)
+
+
 def test_a_deadline_counts_on_cpus_and_on_the_gpus_of_a_private_cluster(plan: Plan) -> None:
     placed = Placement(train=TrainResources(cpus=4))
     first = of_kind(plan, "train", "mnli-lr")[0]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -87,6 +88,46 @@ def test_a_row_of_a_hub_data_set_is_told_by_its_number(
     patient.text("nyu-mll/multi_nli/train.jsonl", lines)
     places = [each.where for each in patient.findings("unreadable", "data.hub=[mnli]")]
     assert "mnli train en: nyu-mll/multi_nli[1]" in places
+
+
+@pytest.mark.parametrize("offline", [False, True])
+def test_a_hub_that_gives_no_answer_is_asked_once(
+    patient: Patient, monkeypatch: pytest.MonkeyPatch, *, offline: bool
+) -> None:
+    """Each try takes half a minute; told not to ask, `datasets` looks into its cache alone."""
+    import datasets
+
+    why = "OfflineModeIsEnabled" if offline else "LocalEntryNotFoundError"
+    asked: list[str] = []
+
+    def load(path: str, **_: Any) -> None:
+        asked.append(path)
+        raise ConnectionError(f"Couldn't reach '{path}' on the Hub ({why})")
+
+    monkeypatch.setattr(datasets, "load_dataset", load)
+    found = patient.findings("unreadable", "data.hub=[mnli, xnli]")
+    assert len(asked) == (4 if offline else 1)
+    told = [each.what for each in found if each.where == "data.hub"]
+    expected = ["the hub gives no answer; data sets that were not tried: 3"]
+    assert told == ([] if offline else expected)
+
+
+def test_copies_of_hub_data_sets_are_read_though_the_hub_gives_no_answer(
+    patient: Patient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import datasets
+
+    asked: list[str] = []
+
+    def load(path: str, **_: Any) -> None:
+        asked.append(path)
+        raise ConnectionError(f"Couldn't reach '{path}' on the Hub (LocalEntryNotFoundError)")
+
+    monkeypatch.setattr(datasets, "load_dataset", load)
+    (patient.root / "facebook/xnli").mkdir(parents=True)
+    patient.findings("unreadable", "data.hub=[mnli, xnli]")
+    assert asked.count("nyu-mll/multi_nli") == 1
+    assert asked.count(str(patient.root / "facebook/xnli")) == 2
 
 
 def test_a_test_set_without_labels_is_an_error(patient: Patient) -> None:

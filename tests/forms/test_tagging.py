@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from transformers import PreTrainedTokenizerFast
 
 from tests.tiny import DROPPED, WORDS, rows_of, tiny_tokenizer
 from xtransfer.data.examples import TaggingExample
@@ -57,6 +61,49 @@ def test_a_tag_that_is_no_label_takes_no_part_in_the_loss_and_stays_in_the_gold(
     assert encoded.counts["words with an unknown tag"] == 1
     assert tagging.describe(each)["gold"] == ["DET", "ADV", "VERB"]
     assert decoded([each], encoded)[0][1] in LABELS
+
+
+def _byte_level() -> Tokenizer:
+    """Return byte-level BPE without a space before a text, as RoBERTa's and ModernBERT's is."""
+    letters = pre_tokenizers.ByteLevel.alphabet()
+    vocabulary = {token: at for at, token in enumerate(("<unk>", *letters, "Ġs", "Ġsa", "Ġsat"))}
+    merges = [("Ġ", "s"), ("Ġs", "a"), ("Ġsa", "t")]
+    inner = Tokenizer(models.BPE(vocab=vocabulary, merges=merges, unk_token="<unk>"))
+    inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    return inner
+
+
+def _spaces_replaced() -> Tokenizer:
+    """Return BPE that replaces each space and puts none before a text, as Gemma's and mmBERT's does."""
+    letters = ("<unk>", "▁", *"abcdefghijklmnopqrstuvwxyz")
+    vocabulary = {token: at for at, token in enumerate((*letters, "▁s", "▁sa", "▁sat"))}
+    merges = [("▁", "s"), ("▁s", "a"), ("▁sa", "t")]
+    inner = Tokenizer(models.BPE(vocab=vocabulary, merges=merges, unk_token="<unk>"))
+    inner.normalizer = normalizers.Replace(" ", "▁")
+    return inner
+
+
+@pytest.mark.parametrize("make", [_byte_level, _spaces_replaced, None])
+def test_words_have_the_tokens_that_they_have_in_a_text(
+    make: Callable[[], Tokenizer] | None,
+) -> None:
+    tokenizer = tiny_tokenizer()
+    if make is not None:
+        inner = make()
+        inner.add_special_tokens(["<s>", "</s>"])
+        ends = [(name, inner.token_to_id(name)) for name in ("<s>", "</s>")]
+        inner.post_processor = processors.TemplateProcessing(
+            single="<s> $A </s>", pair="<s> $A $B </s>", special_tokens=ends
+        )
+        tokenizer = PreTrainedTokenizerFast(tokenizer_object=inner, unk_token="<unk>")
+    found = tagging.encode(
+        [sentence("cat", "sat", "zoo")], tokenizer, labels=LABELS, max_length=32, stride=0
+    )
+    ids = found.columns["input_ids"][0]
+    assert ids == tokenizer("cat sat zoo")["input_ids"]
+    tokens = tokenizer.convert_ids_to_tokens(ids)
+    assert tokens[found.columns["words"][0][1]] in ("Ġsat", "▁sat")
+    assert found.columns["weight"] == [3]
 
 
 def test_a_word_that_the_tokenizer_drops_keeps_its_place() -> None:

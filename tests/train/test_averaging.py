@@ -28,7 +28,7 @@ from xtransfer.report.markdown import report_page
 from xtransfer.report.results import tabulate
 from xtransfer.store import open_store
 from xtransfer.train.assembly import WEIGHTS, gather_inputs, make_model, make_parts
-from xtransfer.train.averaging import mean_weights
+from xtransfer.train.averaging import average_step, mean_weights
 from xtransfer.train.context import Checkpoint, Context
 from xtransfer.train.course import Outcome
 from xtransfer.train.model import apply_weights, read_weights
@@ -234,9 +234,44 @@ def test_the_heads_of_averaged_seeds_start_alike(tmp_path: Path) -> None:
         assert torch.equal(heads[0][weight], heads[1][weight]) is alike
 
 
-def test_a_trial_with_too_few_evaluations_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(StepError, match="scored its dev set 4 times, and 5 checkpoints"):
-        run_small(tmp_path, checkpoints=5)
+def test_a_trial_with_too_few_evaluations_gives_what_it_has_and_the_report_says_so(
+    tmp_path: Path,
+) -> None:
+    experiment, bench, records = run_small(tmp_path, checkpoints=5)
+    averaged = [record for record in records.values() if record.kind == "average"]
+    assert len(averaged) == 2
+    for record in averaged:
+        assert [each["step"] for each in record.result["averaged"]] == [2, 4, 6, 8]
+        trial = bench.trained(next(iter(record.inputs.values())))
+        files = [snapshot_file(step) for step in (2, 4, 6, 8)]
+        parts = [whole_weights(bench, trial, name, tmp_path) for name in files]
+        for name, value in whole_weights(bench, record, WEIGHTS, tmp_path).items():
+            total = torch.stack([part[name].double() for part in parts]).mean(0)
+            assert torch.allclose(value.double(), total, atol=1e-7), name
+    notes = describe_run(experiment, bench.plan, records).notes
+    short = [note for note in notes if "the mean of 4 checkpoints and not of 5" in note]
+    assert [note.partition(":")[0] for note in short] == sorted(each.name for each in averaged)
+
+
+def test_the_report_says_nothing_of_trials_with_enough_evaluations(tmp_path: Path) -> None:
+    experiment, bench, records = run_small(tmp_path, checkpoints=4)
+    assert not [
+        note
+        for note in describe_run(experiment, bench.plan, records).notes
+        if "checkpoints and not of" in note
+    ]
+
+
+def test_a_trial_without_dev_scores_has_nothing_to_average(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, bench, _ = run_small(tmp_path, checkpoints=2)
+    average = next(step for step in bench.plan.steps.values() if step.kind == "average")
+    trial = bench.trained(next(iter(average.inputs.values())))
+    bare = trial.model_copy(update={"files": [f for f in trial.files if f.name == WEIGHTS]})
+    monkeypatch.setattr(Workbench, "trained", lambda *_: bare)
+    with pytest.raises(StepError, match="scored no dev set"):
+        average_step(average, bench, tmp_path)
 
 
 def test_workers_hand_all_checkpoints_over(tmp_path: Path) -> None:

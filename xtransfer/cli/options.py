@@ -157,11 +157,6 @@ def _tell_damage(error: Exception) -> None:
     print(f"xtransfer: damaged: {error}", file=sys.stderr)
 
 
-def recorded_keys(made: Plan, store: Store) -> set[str]:
-    """Return the keys of the plan's recorded steps."""
-    return set(records_of(made, store))
-
-
 def command_of(config: Path, sets: list[str] | None) -> str:
     """Return an experiment's file and settings as a command takes them."""
     return shlex.join([str(config), *(part for each in sets or () for part in ("--set", each))])

@@ -17,11 +17,10 @@ from xtransfer.cli.options import (
     load,
     make_plan,
     open_at,
-    recorded_keys,
     records_of,
     write_report,
 )
-from xtransfer.cli.output import failure_lines, print_plan, print_resolved
+from xtransfer.cli.output import failure_lines, print_plan, print_resolved, tell
 from xtransfer.errors import DataError
 
 if TYPE_CHECKING:
@@ -57,6 +56,7 @@ def run(
     """
     from rich.console import Console
 
+    from xtransfer.costs.shortfalls import shortfall_lines, shortfalls
     from xtransfer.subplan import part_named
 
     experiment, places = load(config, placement, store, sets, place)
@@ -65,11 +65,14 @@ def run(
         print_resolved(experiment, places)
     made, missing = make_plan(experiment, config, lenient=True, store=opened)
     made = part_named(made, only)
-    recorded = recorded_keys(made, opened)
+    records = records_of(made, opened)
+    recorded = set(records)
     if dry_run:
         print_plan(made, recorded, missing, opened.url, key=made.key)
         return
     _check_inputs(made, missing, recorded, str(config))
+    for line in shortfall_lines(shortfalls(made, records)):
+        tell(line)
     console = Console(stderr=True, highlight=False)
     summary = _work_off(made, opened, places, console)
     written = write_report(experiment, made, opened, None, command=command_of(config, sets))

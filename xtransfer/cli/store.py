@@ -14,10 +14,12 @@ from xtransfer.cli.options import (
     AsJson,
     PlacementFile,
     PlaceSets,
+    Sets,
     StoreUrl,
     make_plan,
     open_at,
     place_at,
+    refuse_idle,
 )
 from xtransfer.cli.output import harmless, print_json, print_table
 
@@ -94,6 +96,7 @@ def gc(
             help="An experiment whose resume state is kept, that of all others goes; may be repeated.",
         ),
     ] = None,
+    sets: Sets = None,
     quarantine_days: Annotated[
         float, typer.Option("--quarantine-days", min=0, help="Days to keep what was set aside.")
     ] = 30.0,
@@ -102,14 +105,19 @@ def gc(
 ) -> None:
     """Remove what no record names: left-over uploads, superseded resume state, old quarantine.
 
-    Never removes an object that a record names, nor one of a step that somebody is at work on.
+    Never removes an object that a record names, nor one of a step that somebody is at work on. Run with
+    --set, an experiment has other steps: give the same --set here. They hold for every --plan.
 
     Example: xtransfer store gc --store s3://bucket/study --dry-run
     """
     from xtransfer.leftovers import UNFINISHED_S, garbage, remove
 
+    if not plans:
+        refuse_idle(
+            {"--set": bool(sets)}, "no experiment is given", "Give it as --plan CONFIG, too."
+        )
     opened = open_at(place_at(placement, store, place))
-    wanted = None if not plans else _wanted(plans, opened)
+    wanted = None if not plans else _wanted(plans, sets, opened)
     found = garbage(opened, wanted=wanted, quarantine_days=quarantine_days)
     if not dry_run:
         removed = remove(opened, found)
@@ -139,13 +147,13 @@ def gc(
     print(f"{'would remove' if dry_run else 'removed'} {len(rows)} objects, {total:,} bytes")
 
 
-def _wanted(plans: list[Path], store: Store) -> set[str]:
-    """Return the keys of all steps of these experiments."""
+def _wanted(plans: list[Path], sets: list[str] | None, store: Store) -> set[str]:
+    """Return the keys of all steps of these experiments, each with the settings that are changed."""
     from xtransfer.config import load_experiment
 
     keys: set[str] = set()
     for path in plans:
-        made, _ = make_plan(load_experiment(path), path, lenient=False, store=store)
+        made, _ = make_plan(load_experiment(path, sets or ()), path, lenient=False, store=store)
         keys |= set(made.steps)
     return keys
 

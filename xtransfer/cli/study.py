@@ -122,6 +122,7 @@ def plan(
     """
     from xtransfer.costs.document import to_json
     from xtransfer.costs.estimate import Question, estimate
+    from xtransfer.costs.shortfalls import shortfall_lines, shortfalls
     from xtransfer.costs.tables import SpeedTable, load_prices, load_speeds
     from xtransfer.pruning.gates import without_pruned
 
@@ -149,6 +150,7 @@ def plan(
     whole, made = made, without_pruned(made, records)
     done = set(records) & set(made.steps)
     found = estimate(made, records, places, question)
+    short = shortfalls(made, records)
     if as_json:
         print_json(
             {
@@ -157,12 +159,15 @@ def plan(
                 "counts": made.counts(),
                 "recorded": sorted(done),
                 "missing": missing,
+                "few_checkpoints": short,
                 "cost": to_json(found),
             }
         )
         return
     print_plan(made, done, missing, opened.url, key=whole.key)
     print_estimate(found, made)
+    for line in shortfall_lines(short):
+        print(line)
     if steps:
         print()
         _print_steps(made, done)

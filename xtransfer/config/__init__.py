@@ -20,7 +20,9 @@ from xtransfer.config.checks import (
     check_further_models,
     check_hub,
     check_low_resource,
+    check_overrides,
     check_rules,
+    check_scoring,
     check_targets,
 )
 from xtransfer.config.data import Data
@@ -106,7 +108,9 @@ def _check_tasks(experiment: Experiment, where: str) -> None:
         )
     check_arms(experiment.intermediate, book, f"{where}: intermediate")
     check_targets(target, book, f"{where}: target", synthetic=synthetic)
+    check_overrides(experiment.intermediate, target, book, where)
     check_rules(target, book, f"{where}: target")
+    check_scoring(experiment.retrieval.scoring, book, f"{where}: retrieval.scoring")
     if experiment.analyses.alignment is not None:
         place = f"{where}: analyses.alignment"
         check_alignment(experiment.analyses.alignment, target, book, place, synthetic=synthetic)
@@ -119,7 +123,6 @@ def _check_tasks(experiment: Experiment, where: str) -> None:
         ("data.files", data.files),
         ("data.limits.tasks", data.limits.tasks),
         ("data.holdout", data.holdout),
-        ("retrieval.scoring", experiment.retrieval.scoring),
     ):
         for name in names:
             get_task(name, f"{where}: {section}", book)

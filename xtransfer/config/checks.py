@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Iterable, Mapping, Set
 
 from xtransfer.analyses import Alignment
 from xtransfer.config.data import Data
@@ -19,6 +19,8 @@ from xtransfer.tasks.task import Task
 from xtransfer.tasks.user import patched
 
 Book = Mapping[str, Task]
+
+_LEAVE = "Leave it out."
 
 
 def check_arms(phase: Intermediate, book: Book, where: str) -> None:
@@ -82,6 +84,44 @@ def check_targets(target: Target, book: Book, where: str, *, synthetic: bool) ->
         if not synthetic:
             known = (*task.languages, *task.more_languages)
             _check_languages(languages, known, place, f"'{name}' has no language")
+
+
+def check_overrides(intermediate: Intermediate, target: Target, book: Book, where: str) -> None:
+    """Refuse values of a stage that reach nothing: of training where there is none, of windows without any.
+
+    Tasks and arms are known to exist.
+    """
+    lone = {name: (name,) for name in book}
+    arms = {arm.name: arm.tasks for arm in intermediate.tasks}
+    targets = {
+        name: (name, *(stage.task for stage in task.stages or ())) for name, task in book.items()
+    }
+    for section, phase, tasks in (
+        ("intermediate", intermediate, {**lone, **arms}),
+        ("target", target, targets),
+    ):
+        for name, override in phase.overrides.items():
+            if name == "all":
+                continue
+            place = f"{where}: {section}.overrides.{name}"
+            untrained = section == "target" and not book[name].stages
+            for value in ("epochs", "batch_size"):
+                if untrained and getattr(override, value) is not None:
+                    raise ConfigError(f"{place}.{value}", f"'{name}' is not trained for", _LEAVE)
+            if override.stride is not None and "span" not in {
+                book[each].form for each in tasks[name]
+            }:
+                what = f"only tasks of the form span have windows, and '{name}' has none"
+                raise ConfigError(f"{place}.stride", what, _LEAVE)
+
+
+def check_scoring(scoring: Iterable[str], book: Book, where: str) -> None:
+    """Refuse a way of comparing sentence pairs for a task without any, or one that does not exist."""
+    for name in scoring:
+        if get_task(name, where, book).form != "bitext":
+            others = ", ".join(task.name for task in book.values() if task.form == "bitext")
+            what = f"'{name}' does not compare sentences in two languages"
+            raise ConfigError(f"{where}.{name}", what, f"Those that do: {others}.")
 
 
 def check_further_models(target: Target, book: Book, where: str, *, eval_every: int | None) -> None:

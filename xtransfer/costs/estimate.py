@@ -54,6 +54,8 @@ class Fit:
     """None: on CPUs, with as many GPUs as it takes."""
     largest: float
     """GPUs that one step takes."""
+    beyond: int | None
+    """GPUs that are asked for (`--gpus`), where they are more than the quota."""
     fits: bool
     makespan_s: float | None
     over_s: float | None
@@ -203,6 +205,7 @@ def _fit(question: Question, jobs: list[Job], capacity: Capacity) -> Fit | None:
     return Fit(
         gpus=most,
         largest=largest,
+        beyond=asked if most is not None and asked > most else None,
         fits=makespan is not None
         and (most is None or asked <= most)
         and (over is None or over <= 0),

@@ -128,11 +128,13 @@ def _fit_line(fit: Fit, least: str) -> str:
     if fit.makespan_s is None:
         return f"{head}does not fit: a step takes {fit.largest:g} GPUs, or finds no CPUs"
     span = f"makespan {least}{_time(fit.makespan_s)}"
+    if fit.beyond is not None:
+        fits, span = f"does not fit: --gpus asks for {fit.beyond}", f"with {fit.gpus}, {span}"
     if fit.over_s is None:
-        return f"{head}{fits if fit.fits else 'does not fit'}; {span}"
+        return f"{head}{fits}; {span}"
     if fit.over_s <= 0:
         spare = f"{'at most ' if least else ''}{_time(-fit.over_s)}"
-        return f"{head}{fits if fit.fits else 'does not fit'}, {spare} to spare; {span}"
+        return f"{head}{fits}, {spare} to spare; {span}"
     short = f", {_number(fit.short_gpu_s)} GPU-hours short" if fit.short_gpu_s else ""
     return f"{head}does not fit: {_time(fit.over_s)} over the deadline{short}; {span}"
 

@@ -18,10 +18,20 @@ BUILDERS = ("arrow", "csv", "json", "parquet", "text")
 """Builders of `datasets` that read the task's own `files`."""
 
 
+class HubAway(DataError):
+    """The hub gave no answer: what asks next would wait as long, in vain."""
+
+
+def asks_hub(task: Task, root: Path) -> bool:
+    """Tell whether rows of a task may come over the network: a place of its own has no copy below the root."""
+    return any(hub.path not in BUILDERS and not _has_copy(hub, root) for hub in task.source.hub)
+
+
 def read_hub(task: Task, *, split: Split, language: str, root: Path) -> Iterator[Row]:
     """Yield the rows of one split, of one place after the other; a ClassLabel is given by its name.
 
     Raises:
+        HubAway: when the hub gives no answer.
         DataError: for a repository without a pinned revision, or what `datasets` cannot load.
     """
     for hub in task.source.hub:
@@ -35,7 +45,7 @@ def hub_identity(task: Task, *, split: Split, language: str, root: Path) -> list
         place = _place(task, hub, split=split, language=language, root=root)
         if hub.path in BUILDERS:
             files = resolve_files(task, split=split, language=language, root=root)
-        elif (root / hub.path).is_dir():
+        elif _has_copy(hub, root):
             files = folder_files(root / hub.path)
         else:
             found.append(place)
@@ -55,7 +65,7 @@ def _read_place(task: Task, hub: Hub, *, split: Split, language: str, root: Path
     load_dataset = cast("Any", load)
     place = _place(task, hub, split=split, language=language, root=root)
     arguments: dict[str, Any] = {"name": place["name"], "split": place["split"]}
-    local = hub.path not in BUILDERS and (root / hub.path).is_dir()
+    local = hub.path not in BUILDERS and _has_copy(hub, root)
     if hub.path in BUILDERS:
         files = resolve_files(task, split=split, language=language, root=root)
         arguments["data_files"] = {place["split"]: [str(path) for path in files]}
@@ -70,7 +80,10 @@ def _read_place(task: Task, hub: Hub, *, split: Split, language: str, root: Path
         loaded = load_dataset(path, **arguments)
     except Exception as error:  # whatever a builder raises, the user must know where
         reason = f"datasets cannot load it: {_reason(error)}"
-        raise DataError(where, reason, _remedy(error, hub)) from error
+        # Told not to ask (HF_HUB_OFFLINE), `datasets` raises the same error at once.
+        asked = not local and "OfflineModeIsEnabled" not in str(error)
+        kind = HubAway if asked and isinstance(error, ConnectionError) else DataError
+        raise kind(where, reason, _remedy(error, hub)) from error
     begins = place.get("rows", {})
     for column in begins:
         if column not in loaded.features:
@@ -79,6 +92,11 @@ def _read_place(task: Task, hub: Hub, *, split: Split, language: str, root: Path
     for index, row in enumerate(loaded):
         if all(str(row[column]).startswith(text) for column, text in begins.items()):
             yield f"{where}[{index}]", _name_labels(row, loaded.features, f"{where}[{index}]")
+
+
+def _has_copy(hub: Hub, root: Path) -> bool:
+    """Tell whether a copy of a repository lies below the data root."""
+    return (root / hub.path).is_dir()
 
 
 def _reason(error: Exception) -> str:
@@ -117,7 +135,7 @@ def _place(task: Task, hub: Hub, *, split: Split, language: str, root: Path) -> 
             f"hub data set '{hub.path}' is in '{task.train_language}' alone",
             "Name files in the language instead.",
         )
-    local = hub.path in BUILDERS or (root / hub.path).is_dir()
+    local = hub.path in BUILDERS or _has_copy(hub, root)
     if not local and not re.fullmatch(r"[0-9a-f]{40}", hub.revision or ""):
         raise DataError(
             where,

@@ -10,6 +10,7 @@ from typing import Any
 
 from xtransfer.config import Experiment
 from xtransfer.data import read_examples
+from xtransfer.data.hub import HubAway, asks_hub
 from xtransfer.doctor.contents import contents
 from xtransfer.doctor.findings import Finding, in_order
 from xtransfer.doctor.needs import DataSet, absent_root, data_sets, meetings
@@ -51,9 +52,15 @@ def examine(experiment: Experiment, *, tell: Callable[[str], None] = lambda text
     findings: list[Finding] = []
     surveys: dict[DataSet, Survey] = {}
     with _root_of(experiment) as root:
+        away, untried = False, 0
         for group in _by_source(uses):
+            if away and asks_hub(group[0].task, root or group[0].root):
+                untried += 1
+                continue
             tell(str(group[0]))
-            _survey(group, root, surveys, findings)
+            away |= not _survey(group, root, surveys, findings)
+    if untried:
+        findings.append(_untried(untried))
     compare = Comparison()
     overlaps: dict[tuple[DataSet, DataSet], list[Overlap]] = {}
     for seen, scored in meetings(plan):
@@ -80,8 +87,12 @@ def _survey(
     root: Path | None,
     surveys: dict[DataSet, Survey],
     findings: list[Finding],
-) -> None:
-    """Read the files of a group and count each of its data sets; note what fails."""
+) -> bool:
+    """Read the files of a group and count each of its data sets; note what fails.
+
+    Returns:
+        False where the hub gave no answer.
+    """
     data = group[0]
     try:
         rows = read_examples(
@@ -93,7 +104,7 @@ def _survey(
         findings.append(
             Finding(level="error", kind="unreadable", where=where, what=error.what, next=error.next)
         )
-        return
+        return not isinstance(error, HubAway)
     for each in group:
         try:
             surveys[each] = survey(each, rows)
@@ -101,6 +112,18 @@ def _survey(
             findings.append(
                 Finding(level="error", kind="too few rows", where=str(each), what=str(error))
             )
+    return True
+
+
+def _untried(count: int) -> Finding:
+    """Say that further data sets were not asked for: each would have taken as long to fail."""
+    return Finding(
+        level="error",
+        kind="unreadable",
+        where="data.hub",
+        what=f"the hub gives no answer; data sets that were not tried: {count}",
+        next="With HF_HUB_OFFLINE=1 in the environment, those in the cache are read.",
+    )
 
 
 @contextmanager

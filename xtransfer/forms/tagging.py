@@ -25,7 +25,8 @@ def encode(
 ) -> Encoded:
     """Tokenise sentences word by word; a sentence over `max_length` tokens becomes several rows.
 
-    Rows split between words, so every word keeps its label. A word that the tokenizer drops is given
+    Words are tokenised as they stand in a text, with spaces between them. Rows split between words, so
+    every word keeps its label. A word that the tokenizer drops is given
     the unknown token; a word longer than a whole row keeps its first `max_length - 2` subwords. A tag
     that is none of `labels` takes no part in the loss; scores count it as it stands.
     """
@@ -111,8 +112,14 @@ def _subwords(examples: Sequence[TaggingExample], tokenizer: Any) -> Iterator[li
     """Yield each sentence as one list of subword ids a word, never empty."""
     if not examples:
         return
+    # Tokenizers that have the space before a word in its first token (byte-level BPE such as RoBERTa's, Gemma's)
+    # take words that are given one by one for parts of a single word.
+    space = " " if _joins_words(tokenizer) else ""
     encoded = tokenizer(
-        [list(example.tokens) for example in examples],
+        [
+            [space * (at > 0) + word for at, word in enumerate(example.tokens)]
+            for example in examples
+        ],
         is_split_into_words=True,
         add_special_tokens=False,
     )
@@ -123,6 +130,16 @@ def _subwords(examples: Sequence[TaggingExample], tokenizer: Any) -> Iterator[li
             if word is not None:
                 words[word].append(token)
         yield [word or [tokenizer.unk_token_id] for word in words]
+
+
+def _joins_words(tokenizer: Any) -> bool:
+    """Tell whether words given one by one become the tokens that they have in a text only with spaces before."""
+    plain = tokenizer("a b", add_special_tokens=False)["input_ids"]
+    bare, spaced = (
+        tokenizer(words, is_split_into_words=True, add_special_tokens=False)["input_ids"]
+        for words in (["a", "b"], ["a", " b"])
+    )
+    return bare != plain and spaced == plain
 
 
 def _pieces(words: Sequence[Sequence[int]], room: int) -> Iterator[tuple[int, int]]:

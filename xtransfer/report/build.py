@@ -78,7 +78,7 @@ def describe_run(
             *experiment.notes,
             *seed_notes(experiment),
             *adapter_notes(experiment, records),
-            *average_notes(experiment),
+            *average_notes(experiment, records),
             *search_notes(experiment, whole, records),
             *mixture_notes(plan, records),
             *truncation_notes(plan, records),

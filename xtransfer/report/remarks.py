@@ -109,8 +109,8 @@ def adapter_notes(experiment: Experiment, records: Mapping[str, Record]) -> list
     return [f"trained by {lora.text()}{many}; all other weights of the encoder stayed as they were"]
 
 
-def average_notes(experiment: Experiment) -> list[str]:
-    """Say what the rows of averages are."""
+def average_notes(experiment: Experiment, records: Mapping[str, Record]) -> list[str]:
+    """Say what the rows of averages are, and which of them are of fewer checkpoints than was asked for."""
     average = experiment.target.average
     if average is None:
         return []
@@ -120,7 +120,18 @@ def average_notes(experiment: Experiment) -> list[str]:
     chosen = "which no score chose"
     if average.checkpoints is not None and average.which == "best":
         chosen = "of the checkpoints with the highest dev scores"
-    return [f"rows named 'mean ...' score the arithmetic mean of weights, {chosen}{heads}"]
+    short = [
+        f"{record.name}: the mean of {len(record.result['averaged'])} checkpoints and not of "
+        f"{record.spec['count']}; its trial scored its dev set no more often"
+        for record in records.values()
+        if record.kind == "average"
+        and record.spec["of"] == "checkpoints"
+        and len(record.result["averaged"]) < record.spec["count"]
+    ]
+    return [
+        f"rows named 'mean ...' score the arithmetic mean of weights, {chosen}{heads}",
+        *sorted(short),
+    ]
 
 
 def mixture_notes(plan: Plan, records: Mapping[str, Record]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
@@ -23,14 +24,19 @@ if TYPE_CHECKING:
     from xtransfer.records import Record
     from xtransfer.workbench import Workbench
 
+log = logging.getLogger(__name__)
+
 _TOKENS = ("token_ids", "token_rows", "token_decay")
 
 
 def average_step(step: Step, bench: Workbench, folder: Path) -> Done:
     """Write the mean of the weights that an average step names into `folder`.
 
+    A trial that scored its dev set less often than checkpoints are asked for, as it is short or stopped early,
+    gives those that it has; the record lists them.
+
     Raises:
-        StepError: when a trial has fewer checkpoints than are to be averaged.
+        StepError: when a trial has none.
     """
     from xtransfer.encoder import encoder_place
 
@@ -113,11 +119,14 @@ def _mean_tokens(
 
 def _check_count(step: Step, record: Record, found: int) -> None:
     asked = step.spec["count"]
+    if not found:
+        raise StepError(record.folder, "scored no dev set, so it has no checkpoints to average")
     if found < asked:
-        raise StepError(
+        log.warning(
+            "%s scored its dev set %d times: the mean is of that many checkpoints, not of %d",
             record.folder,
-            f"scored its dev set {found} times, and {asked} checkpoints are to be averaged",
-            "Lower training.eval_every or target.average.checkpoints.",
+            found,
+            asked,
         )
 
 
