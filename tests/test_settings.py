@@ -53,7 +53,10 @@ def refuse(tmp_path: Path, text: str, *overrides: str) -> ConfigError:
     [
         ("rates: 0.5", "rates: must be a list, not 0.5. Write it in brackets: [0.5]."),
         ("some: sw", "some: must be a list, not 'sw'. Write it in brackets: ['sw']."),
-        ("rates: {a: null}", "rates: must be a list, not {a: null}"),
+        (
+            "rates: {a: null}",
+            "rates: must be a list, not {a: null}. Write it in brackets, or an entry a line.",
+        ),
         ("some: []", "some: needs 1 or more entries, not []"),
         ("kept: yes", "kept: must be true or false, not 'yes'"),
         ("kept: [1, true]", "kept: must be true or false, not [1, true]"),

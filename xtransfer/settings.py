@@ -170,6 +170,11 @@ def _explain(model: type[BaseModel], error: Any) -> tuple[str, str]:
         return "is required but absent", ""
     if error["type"] == "value_error":
         return str(error["ctx"]["error"]), ""
+    return _mismatch(error)
+
+
+def _mismatch(error: Any) -> tuple[str, str]:
+    """Say of which kind a value is to be, as YAML has it."""
     given = shown(_as_yaml(error["input"]), most=60)
     kind = error["type"]
     if kind == "too_short":
