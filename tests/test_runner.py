@@ -105,6 +105,7 @@ def test_what_ray_ends_a_run_by_is_told_in_one_line(
     monkeypatch.setattr(Ends, "fit", fit)
     monkeypatch.setattr(tune, "Tuner", Ends)
     monkeypatch.setattr(runner, "ray_session", lambda _: nullcontext())
+    monkeypatch.setattr("xtransfer.driver.ray_nodes", lambda: [{"CPU": 1.0}])
     with pytest.raises(XtransferError) as found:
         run_plan(
             bench.plan, bench.store, bench.placement, ProgressBoard(bench.plan, Console(quiet=True))
