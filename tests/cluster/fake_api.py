@@ -155,6 +155,14 @@ class FakeApi:
             body.setdefault("status", {}).update(status)
             self._store(key, body, "MODIFIED")
 
+    def label_job(self, name: str, labels: dict[str, str]) -> None:
+        """Change labels of a RayJob, as a stranger may."""
+        with self.changed:
+            key = self._find("rayjobs", name)
+            body = copy.deepcopy(self.objects[key])
+            merge(body, {"metadata": {"labels": labels}})
+            self._store(key, body, "MODIFIED")
+
     def start(self, name: str) -> str:
         """Run a RayJob: a new cluster with a head and a submitter; return the cluster's name."""
         number = next(self._names)
@@ -293,14 +301,8 @@ class FakeApi:
             )
 
     def _patch(self, key: tuple[str, str, str], request: Request) -> tuple[int, Body]:
-        content = request.headers.get("content-type", "")
-        if content != "application/apply-patch+yaml":
-            if key not in self.objects:
-                raise Refused(404, "NotFound", f'{key[0]} "{key[2]}" not found')
-            body = copy.deepcopy(self.objects[key])
-            merge(body, request.body)
-            self._store(key, body, "MODIFIED")
-            return 200, copy.deepcopy(body)
+        if request.headers.get("content-type") != "application/apply-patch+yaml":
+            raise Refused(415, "UnsupportedMediaType", "only server-side apply is played here")
         manager = request.query.get("fieldManager")
         if not manager:
             raise Refused(400, "BadRequest", "fieldManager is required for apply patch")

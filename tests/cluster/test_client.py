@@ -186,7 +186,7 @@ def test_a_strangers_job_is_not_removed_though_it_failed(
     server: FakeApi, api: Api, objects: JobObjects
 ) -> None:
     submit(api, objects)
-    api.merge("RayJob", NAME, {"metadata": {"labels": {"xtransfer/plan": "other"}}})
+    server.label_job(NAME, {"xtransfer/plan": "other"})
     server.set_status(NAME, jobDeploymentStatus="Failed")
     with pytest.raises(ConfigError, match="not submitted by this program"):
         submit(api, objects)
@@ -241,7 +241,7 @@ def test_a_job_of_that_name_that_is_not_of_this_plan_is_left_alone(
     server: FakeApi, api: Api, objects: JobObjects
 ) -> None:
     submit(api, objects)
-    api.merge("RayJob", NAME, {"metadata": {"labels": {"xtransfer/plan": "other"}}})
+    server.label_job(NAME, {"xtransfer/plan": "other"})
     with pytest.raises(ConfigError, match="not submitted by this program"):
         submit(api, objects)
     assert len(server.all("rayjobs")) == 1

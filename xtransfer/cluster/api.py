@@ -27,7 +27,6 @@ TRIES = 5
 """Times that a request is sent, while the server is too busy or does not answer."""
 JSON = "application/json"
 APPLY = "application/apply-patch+yaml"
-MERGE = "application/merge-patch+json"
 
 
 class Api:
@@ -80,11 +79,6 @@ class Api:
             body=body,
             content=APPLY,
         )
-
-    def merge(self, kind: str, name: str, patch: Body) -> Body:
-        """Change some fields of an object."""
-        path = path_of(kind, self.namespace, name=name)
-        return self._json("PATCH", path, query=_writing(dry_run=False), body=patch, content=MERGE)
 
     def delete(self, kind: str, name: str, *, uid: str = "") -> bool:
         """Delete an object, and in the background what it owns; return whether there was one.

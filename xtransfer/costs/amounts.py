@@ -48,7 +48,6 @@ class Amount:
     dev_rows: float = 0.0
     """Predicted in all dev evaluations together."""
     dev_tokens: float = 0.0
-    evaluations: int = 0
     counted: bool
     source: str
 
@@ -122,7 +121,6 @@ def _training(step: Node, sizes: Mapping[str, DataSize]) -> Amount | None:
         tokens=tokens,
         dev_rows=float(times * sum(size.rows for size in dev)),
         dev_tokens=times * sum(size.tokens for size in dev),
-        evaluations=times,
         counted=all(size.counted for size in sets.values()),
         source=_sources(list(sets.values())),
     )
