@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xtransfer.data import cut, read_examples, source_digests, spread
+from xtransfer.data import read_examples, source_digests
 from xtransfer.data.examples import Rows as Found
 from xtransfer.data.examples import TaggingExample
+from xtransfer.data.samples import cut, spread
 from xtransfer.errors import DataError, StepError
 from xtransfer.folders import temporary_folder
 from xtransfer.plan import Step

@@ -20,8 +20,9 @@ from statistics import fmean
 from typing import Any
 
 from tests.tasks.test_published_tasks import CASES, Case, oracle_of, task_of
-from xtransfer.data import cut, read_examples
+from xtransfer.data import read_examples
 from xtransfer.data.examples import Rows
+from xtransfer.data.samples import cut
 from xtransfer.forms import FORMS, scored_examples
 from xtransfer.metrics import score
 from xtransfer.tasks import TASKS

@@ -121,7 +121,8 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 def _read(options: argparse.Namespace, name: str) -> Work:
     from transformers import AutoTokenizer
 
-    from xtransfer.data import cut, read_examples
+    from xtransfer.data import read_examples
+    from xtransfer.data.samples import cut
     from xtransfer.forms import FORMS
     from xtransfer.tasks import TASKS
 

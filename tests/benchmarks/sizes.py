@@ -121,7 +121,8 @@ def _part(options: argparse.Namespace, spec: Any) -> Any:
     """Return the sample of MNLI as a part of a trial."""
     from transformers import AutoTokenizer
 
-    from xtransfer.data import cut, read_examples
+    from xtransfer.data import read_examples
+    from xtransfer.data.samples import cut
     from xtransfer.forms import FORMS
     from xtransfer.forms.files import read_rows, write_rows
     from xtransfer.tasks import TASKS

@@ -32,7 +32,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.benchmarks.measuring import quick, write
-from xtransfer.data import cut, read_examples
+from xtransfer.data import read_examples
+from xtransfer.data.samples import cut
 from xtransfer.tasks import TASKS
 from xtransfer.tasks.task import Task
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from xtransfer.data import cut
 from xtransfer.data.examples import RankingExample, Rows
 from xtransfer.data.passages import UNPLACED, read_passages
+from xtransfer.data.samples import cut
 from xtransfer.errors import DataError
 from xtransfer.prepared import hold_out
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from xtransfer.data import cut
 from xtransfer.data.examples import Rows
+from xtransfer.data.samples import cut
 from xtransfer.identity import canonical_json
 from xtransfer.lessons import few_shot_data
 from xtransfer.plan import Plan, Step
