@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xtransfer.data.examples import BitextExample, PairExample, Rows
-from xtransfer.data.samples import cut, spread
+from xtransfer.data.examples import BitextExample, PairExample, Rows, SpanExample
+from xtransfer.data.samples import cut, hold_out, spread
 from xtransfer.errors import DataError
 
 FROZEN = ["182", "486", "584", "918", "961"]
@@ -100,3 +102,57 @@ def test_spreading_asks_no_more_of_a_language_than_it_has() -> None:
     assert [len(each.examples) for each in spread(rows, 40, seed=1).values()] == [20, 20]
     with pytest.raises(DataError, match="sw: has 20 examples, too few for its 50 of the 100"):
         spread(rows, None, seed=1)
+
+
+def questions(*paragraphs: int) -> Rows:
+    """Return as many questions on each paragraph as the number says."""
+    return Rows(
+        examples=tuple(
+            SpanExample(id=f"{p}.{q}", question="who", context=f"paragraph {p}", answers=())
+            for p, count in enumerate(paragraphs)
+            for q in range(count)
+        ),
+        skipped={"a reason": 3},
+    )
+
+
+@given(st.lists(st.integers(1, 5), min_size=2, max_size=30), st.integers(1, 20), st.integers(0, 5))
+def test_whole_paragraphs_are_held_out(sizes: list[int], examples: int, seed: int) -> None:
+    found = questions(*sizes)
+    if examples > sum(sizes) - max(sizes):
+        examples = 1
+    dev, train = (hold_out(found, role, examples=examples, seed=seed) for role in ("dev", "train"))
+    assert sorted(ids(dev) + ids(train)) == sorted(ids(found))
+    paragraphs = [{example.context for example in part.examples} for part in (dev, train)]  # type: ignore[union-attr]
+    assert not paragraphs[0] & paragraphs[1]
+    assert examples <= len(dev.examples) < examples + max(sizes)
+    assert [each for each in ids(found) if each in set(ids(dev))] == ids(dev)
+    assert dev.skipped == found.skipped
+    assert hold_out(found, "dev", examples=examples, seed=seed) == dev
+
+
+def test_another_seed_holds_others_out() -> None:
+    found = questions(*[1] * 40)
+    held = {tuple(ids(hold_out(found, "dev", examples=10, seed=seed))) for seed in range(5)}
+    assert len(held) == 5
+
+
+def test_the_order_of_the_file_does_not_choose() -> None:
+    found = questions(*[2] * 20)
+    reordered = replace(found, examples=tuple(reversed(found.examples)))
+    held = [set(ids(hold_out(each, "dev", examples=9, seed=1))) for each in (found, reordered)]
+    assert held[0] == held[1]
+
+
+def test_an_example_without_a_paragraph_is_one_by_itself() -> None:
+    pairs = Rows(
+        examples=tuple(
+            PairExample(id=str(at), text_a="same", text_b=None, label="x") for at in range(10)
+        )
+    )
+    assert len(hold_out(pairs, "dev", examples=3, seed=0).examples) == 3
+
+
+def test_something_must_be_left_to_train_on() -> None:
+    with pytest.raises(DataError, match="12 examples leave nothing to train on"):
+        hold_out(questions(4, 4, 4), "train", examples=12, seed=0)

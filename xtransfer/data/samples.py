@@ -1,10 +1,14 @@
-"""Which examples of a data set are taken where not all are: seeded samples, and shares of languages."""
+"""Which examples of a data set are taken where not all are: seeded samples, shares of languages, held-out parts."""
 
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import cast
+
+import numpy as np
 
 from xtransfer.data.examples import BitextExample, Example, RankingExample, Rows
 from xtransfer.errors import DataError
@@ -71,6 +75,36 @@ def spread(rows: Mapping[str, Rows], count: int | None, *, seed: int) -> dict[st
         out[language] = Rows(examples=examples, skipped=each.skipped)
         first += share
     return out
+
+
+def hold_out(rows: Rows, role: str, *, examples: int, seed: int) -> Rows:
+    """Return the part of a training file that is the dev set, or (role `train`) the rest.
+
+    Whole paragraphs are held out, drawn with `seed`, until there are at least `examples` of them; an
+    example without a paragraph is one by itself.
+
+    Raises:
+        DataError: when nothing would be left to train on.
+    """
+    paragraphs = [getattr(example, "context", "") or example.id for example in rows.examples]
+    names = sorted(set(paragraphs))
+    order = np.random.default_rng(seed).permutation(len(names))
+    sizes = Counter(paragraphs)
+    held: set[str] = set()
+    count = 0
+    for at in order:
+        if count >= examples:
+            break
+        held.add(names[at])
+        count += sizes[names[at]]
+    if len(held) == len(names):
+        raise DataError("data.holdout", f"{examples} examples leave nothing to train on")
+    kept = tuple(
+        example
+        for example, paragraph in zip(rows.examples, paragraphs, strict=True)
+        if (paragraph in held) == (role == "dev")
+    )
+    return replace(rows, examples=kept)
 
 
 def _cut_bitext(examples: Sequence[BitextExample], count: int, seed: int) -> tuple[Example, ...]:
