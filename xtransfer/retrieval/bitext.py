@@ -16,8 +16,8 @@ from xtransfer.retrieval.margin import Indices, Vectors, best_matches, best_thre
 from xtransfer.tasks.task import Task
 from xtransfer.train.batching import prediction_batches
 from xtransfer.train.context import Context
+from xtransfer.train.kernels.products import onednn_products
 from xtransfer.train.prediction import DataSet, make_inputs, tokens_at_once
-from xtransfer.train.products import onednn_products
 
 JsonDict = dict[str, Any]
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 
 from xtransfer.report.answer import Answer
-from xtransfer.report.grid import exact, number
+from xtransfer.report.numbers import exact, number
 from xtransfer.report.page.svg import SERIES, Area, mark, spread
 from xtransfer.report.scatter import Dot, Line, kinds_of, line_of
 from xtransfer.report.scores import ScoreCell

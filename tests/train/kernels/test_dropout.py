@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from xtransfer.train import dropout
-from xtransfer.train.dropout import FastDropout, drops, kept, mask_in_place, masked, scale
+from xtransfer.train.kernels.dropout import FastDropout, drops, kept, mask_in_place, masked, scale
 
 
 def model() -> nn.Sequential:
