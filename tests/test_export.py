@@ -18,8 +18,8 @@ from transformers import AutoModel, AutoTokenizer
 from tests.command import Run
 from tests.recorded import record_steps
 from tests.small import write_small
+from tests.steps.test_averaging import run_small
 from tests.test_arms import first, plan_of
-from tests.train.test_averaging import run_small
 from xtransfer.card import Card, model_card
 from xtransfer.config import load_experiment
 from xtransfer.execute import run_step

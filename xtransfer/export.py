@@ -108,7 +108,7 @@ def _write(
     from safetensors.torch import save_file
 
     from xtransfer.encoder import load_tokenizer
-    from xtransfer.train.assembly import WEIGHTS
+    from xtransfer.steps.assembly import WEIGHTS
     from xtransfer.train.model import apply_weights, load_encoder, read_weights
 
     base, revision = _base(store, record, encoder, scratch)

@@ -150,7 +150,7 @@ def train(encoder: Path, task: Task, found: Rows) -> tuple[float, float]:
     from transformers import AutoTokenizer
 
     from xtransfer.forms.files import read_rows, write_rows
-    from xtransfer.train.assembly import Inputs, make_model, renumbered
+    from xtransfer.steps.assembly import Inputs, make_model, renumbered
     from xtransfer.train.context import Context, Progress
     from xtransfer.train.loop import train
     from xtransfer.train.mixture import Mixture

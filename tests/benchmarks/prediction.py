@@ -146,7 +146,7 @@ def _model(options: argparse.Namespace, work: Work, *, bf16: bool) -> Any:
     """Return the encoder with a head of seeded random weights, the same on both sides."""
     import torch
 
-    from xtransfer.train.assembly import make_head
+    from xtransfer.steps.assembly import make_head
     from xtransfer.train.model import TransferModel, load_encoder
 
     encoder = load_encoder(str(options.encoder))

@@ -73,8 +73,8 @@ def _left_by_trial(options: argparse.Namespace, compacted: bool) -> dict[str, in
     from safetensors.torch import save_file
 
     from xtransfer.checkpoints import save_checkpoint
+    from xtransfer.steps.assembly import Inputs, make_model, renumbered
     from xtransfer.store import open_store
-    from xtransfer.train.assembly import Inputs, make_model, renumbered
     from xtransfer.train.context import Checkpoint, Context
     from xtransfer.train.loop import TrialSpec, train
     from xtransfer.train.mixture import Mixture

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from xtransfer.train import attention
+from xtransfer.train.kernels import attention
 from xtransfer.train.kernels.attention import NAME, attend, use_cpu_attention
 from xtransfer.train.kernels.dropout import kept, scale
 

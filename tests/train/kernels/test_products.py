@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from xtransfer.train import products
+from xtransfer.train.kernels import products
 from xtransfer.train.kernels.products import keep_precision, onednn_products
 
 SIZES = st.integers(1, 70)

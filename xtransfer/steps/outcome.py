@@ -11,9 +11,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from xtransfer.records import Done
+from xtransfer.steps.assembly import WEIGHTS, Start
 from xtransfer.sweeps.suggestion import Suggestion
 from xtransfer.train.adapters import merged
-from xtransfer.train.assembly import WEIGHTS, Start
 from xtransfer.train.batching import decay_product, learning_rate
 from xtransfer.train.course import Outcome
 from xtransfer.train.mixture import Mixture

@@ -16,8 +16,8 @@ from xtransfer.plan import Step
 from xtransfer.prepared import read_data_set
 from xtransfer.records import Done
 from xtransfer.retrieval.alignment import align
+from xtransfer.steps.assembly import WEIGHTS, make_head
 from xtransfer.tasks.task import Task
-from xtransfer.train.assembly import WEIGHTS, make_head
 from xtransfer.train.context import Context, device_name, device_of
 from xtransfer.train.model import (
     TransferModel,

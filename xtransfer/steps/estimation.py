@@ -18,7 +18,7 @@ from xtransfer.plan import Step
 from xtransfer.prepared import read_data_set
 from xtransfer.records import Done
 from xtransfer.statistics.transferability import leep, logme
-from xtransfer.train.assembly import WEIGHTS, make_head
+from xtransfer.steps.assembly import WEIGHTS, make_head
 from xtransfer.train.batching import prediction_batches
 from xtransfer.train.context import Context, device_name, device_of
 from xtransfer.train.kernels.products import onednn_products
