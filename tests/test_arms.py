@@ -245,6 +245,85 @@ STAGE = "as_intermediate: {epochs: 1, batch_size: 2, max_length: 16}"
             "tasks: [{name: own, like: bucc2018, source: {files: {test: [a, b, c]}}}]",
             "tasks[0].source.files: have no `dev`, which the threshold",
         ),
+        (
+            "tasks: [{name: own, like: xnli, labels: [neutral, entailment, contradiction]}]",
+            "tasks[0].stages[0].task: 'mnli' has other labels, or in another order: 'entailment', 'neutral'",
+        ),
+        (
+            (
+                "tasks: [{name: own, like: panx, stages: [{task: udpos, epochs: 1, batch_size: 2, "
+                "max_length: 16}]}]"
+            ),
+            "tasks[0].stages[0].task: 'udpos' has other labels, or in another order: 'ADJ'",
+        ),
+        (
+            (
+                "tasks: [{name: own, like: xnli, stages: [{task: copa, epochs: 1, batch_size: 2, "
+                "max_length: 16}]}]"
+            ),
+            "tasks[0].stages[0].task: 'copa' is a choice task, and its head cannot do this classification",
+        ),
+        (
+            "tasks: [{name: own, like: xnli, stages: []}]",
+            "tasks[0].stages: are none, but a classification task has a head, which must be trained",
+        ),
+        (
+            (
+                "tasks: [{name: own, like: mnli, as_intermediate: {task: qqp, epochs: 1, batch_size: 2, "
+                "max_length: 16}}]"
+            ),
+            "tasks[0].as_intermediate.task: is 'qqp', but as an intermediate task 'own' is trained on",
+        ),
+        (
+            f"tasks: [{{name: own, form: mlm, metric: loss, source: {{format: text}}, {STAGE}}}]",
+            "tasks[0].as_intermediate: 'own' is of the form 'mlm', which no stage trains",
+        ),
+        (
+            f"tasks: [{{name: own, like: tatoeba, {STAGE}}}]",
+            "tasks[0].as_intermediate: 'own' is of the form 'bitext', which no stage trains",
+        ),
+        (
+            f"tasks: [{{name: own, like: bucc2018, {STAGE.replace('as_intermediate: {', 'stages: [{task: text, ')}]}}]",
+            "tasks[0].stages[0].task: 'text' is of the form 'mlm', which no stage trains",
+        ),
+        (
+            f"tasks: [{OWN}{STAGE}}}]".replace("[a, b]", "[a, b, a]"),
+            "tasks[0].labels: have a repeated one: 'a', 'b', 'a'",
+        ),
+        (
+            f"tasks: [{OWN}{STAGE}}}]".replace("[a, b]", "[a, '']"),
+            "tasks[0].labels: have an empty one: 'a', ''",
+        ),
+        (
+            f"tasks: [{OWN}{STAGE}}}]".replace("format: tsv", "format: text"),
+            "tasks[0].source.format: a classification task is not read from 'text'. It is from: tsv,",
+        ),
+        (
+            "intermediate: {tasks: [{name: x, task: mnli, source: {format: conll}}]}",
+            "source.format: a classification task is not read from 'conll'",
+        ),
+        (
+            f"tasks: [{OWN}{STAGE}}}]".replace("format: tsv", "format: hub"),
+            "tasks[0].source.hub: is empty, but the format is 'hub'",
+        ),
+        (
+            "tasks: [{name: own, like: udpos, source: {columns: {tags: '4'}}}]",
+            "tasks[0].source.columns: is for tables: what is where in a 'conll' file is fixed",
+        ),
+        (
+            "tasks: [{name: own, like: xquad, source: {header: true}}]",
+            "tasks[0].source.header: is for tables: what is where in a 'squad' file is fixed",
+        ),
+        (
+            f"tasks: [{OWN}{STAGE}}}]".replace("classification", "choice").replace(
+                " labels: [a, b],", ""
+            ),
+            "tasks[0].labels: are none, so it is not known what the files write for the first answer",
+        ),
+        (
+            "tasks: [{name: own, like: tatoeba, max_length: 0}]",
+            "tasks[0].max_length: input should be greater than or equal to 8",
+        ),
         ("tasks: [{name: own, like: xnli, languages: []}]", "languages: needs at least one"),
         (
             "tasks: [{name: own, like: xnli, languages: [de, de]}]",

@@ -43,7 +43,19 @@ def model(record: Record) -> str:
 
 def test_a_sound_store_has_no_findings(store: Store, records: list[Record]) -> None:
     save_checkpoint(store, "0" * 12, state={"step": 1}, tensors={})
-    for name in ("logs/a/b.log", "reports/a/report.md", "failures/a.json"):
+    key, sweep = "0" * 12, "1" * 12
+    for name in (
+        "logs/a/b.log",
+        f"logs/job-{sweep}/plan-{key}",
+        "reports/a/report.md",
+        f"failures/{key}.json",
+        f"resume/{key}/memory.json",
+        f"resume/{key}/outcome/digests.json",
+        f"resume/{key}/outcome/files/weights.safetensors",
+        f"rungs/{sweep}/{key}-25.json",
+        f"suggestions/{key}.json",
+        f"quarantine/20261130T000000-01234567/train/a-{key}/record.json",
+    ):
         store.write(name, b"{}")
     made = Plan(experiment="a", steps={}, cells=(), tasks={})
     store.write(f"plans/a-{made.key}.json", json.dumps(made.to_json()).encode())
@@ -62,6 +74,28 @@ def test_a_sound_store_has_no_findings(store: Store, records: list[Record]) -> N
 def test_damaged_plans_and_attempts_are_named(store: Store, name: str, data: bytes) -> None:
     store.write(name, data)
     assert faults(store) == [("unreadable", name)]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "notes.txt",
+        "failures/a.json",
+        f"failures/{'0' * 12}/a.json",
+        "logs/a",
+        "logs/a/b/c.log",
+        "quarantine/note.json",
+        "reports/report.md",
+        f"resume/{'0' * 12}/notes.json",
+        f"resume/{'0' * 12}/000000001/state.safetensors",
+        "resume/a/000000001/0123456789abcdef.safetensors",
+        f"rungs/{'0' * 12}.json",
+        f"suggestions/{'0' * 12}.json.bak",
+    ],
+)
+def test_an_object_that_nothing_writes_is_named(store: Store, name: str) -> None:
+    store.write(name, b"{}")
+    assert faults(store) == [("unnamed", name)]
 
 
 def test_plans_and_attempts_in_each_others_place_are_named(store: Store) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
+import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -41,3 +44,23 @@ def test_a_folder_whose_name_is_too_long_for_sockets_is_an_error_in_words(
     ):
         pass
     assert not list(long.iterdir())
+
+
+@pytest.mark.slow  # it imports Ray
+def test_a_ray_that_takes_sigterm_for_itself_gives_it_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import ray
+
+    def init(**_: Any) -> None:
+        signal.signal(signal.SIGTERM, lambda number, _: sys.exit(number))
+
+    monkeypatch.setattr(ray, "init", init)
+    monkeypatch.setattr(ray, "shutdown", lambda: None)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with ray_session.ray_session(Placement.model_validate({"ray": {"address": "auto"}})):
+            assert signal.getsignal(signal.SIGTERM) == before
+            assert os.environ["TUNE_DISABLE_SIGINT_HANDLER"] == "1"
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 from ray import tune
+from ray.tune.error import TuneError
 from rich.console import Console
 
 from tests.small import small_bench
 from xtransfer import runner
+from xtransfer.errors import XtransferError
 from xtransfer.progress import ProgressBoard
 from xtransfer.runner import recorded, run_plan
 
@@ -59,3 +61,33 @@ def test_a_run_that_tune_has_ended_by_ctrl_c_is_interrupted(
     monkeypatch.setattr(Ends, "interrupted", False)
     summary = run_plan(bench.plan, bench.store, bench.placement, board)
     assert len(summary.failed) == len(summary.blocked) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (RuntimeError("no driver\n  more"), "ray: no driver."),
+        (RuntimeError(), "ray: RuntimeError."),
+        (
+            TuneError(
+                "Traceback (most recent call last):\n  raise\nOSError: no space: error.pkl\n"
+            ),
+            "ray: OSError: no space: error.pkl.",
+        ),
+    ],
+)
+def test_what_ray_ends_a_run_by_is_told_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, told: str
+) -> None:
+    def fit(_: Ends) -> None:
+        raise error
+
+    bench, _ = small_bench(tmp_path, {})
+    monkeypatch.setattr(Ends, "fit", fit)
+    monkeypatch.setattr(tune, "Tuner", Ends)
+    monkeypatch.setattr(runner, "ray_session", lambda _: nullcontext())
+    with pytest.raises(XtransferError) as found:
+        run_plan(
+            bench.plan, bench.store, bench.placement, ProgressBoard(bench.plan, Console(quiet=True))
+        )
+    assert str(found.value) == f"{told} What is recorded is safe: the same command goes on."

@@ -28,6 +28,7 @@ class Root(BaseModel):
     maybe: Leaf | None = None
     rates: tuple[float, ...] = ()
     leaves: Mapping[str, Leaf] = {}
+    row: tuple[Leaf, ...] = ()
     free: Mapping[str, int | str | bool | float] = {}
 
 
@@ -136,6 +137,25 @@ def test_a_byte_order_mark_is_taken_off(tmp_path: Path) -> None:
         (
             "leaves: {one: {sizes: 1}}",
             "root.yaml: leaves.one.sizes: unknown key 'sizes'. Did you mean 'size'?",
+        ),
+        (
+            "row: [{name: a}, {name: b, sise: 1}]",
+            "root.yaml: row[1].sise: unknown key 'sise'. Did you mean 'size'?",
+        ),
+        (
+            "row: {name: a}",
+            (
+                "root.yaml: row: input should be a list, not {'name': 'a'}. "
+                "Write it in brackets, or an entry a line."
+            ),
+        ),
+        (
+            "leaf: {name: 3}",
+            "root.yaml: leaf.name: input should be a text, not 3. Put it in quotes.",
+        ),
+        (
+            "leaf: {name: false}",
+            "root.yaml: leaf.name: input should be a text, not False. Put it in quotes.",
         ),
         ("leaf: {q: 1}", "root.yaml: leaf.q: unknown key 'q'. Known: name, size."),
         (

@@ -9,6 +9,7 @@ import pickle
 import random
 import secrets
 import stat
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -304,6 +305,19 @@ def test_a_create_without_hard_links_says_so_and_leaves_nothing(
     with pytest.raises(StoreError, match="hard links"):
         open_store(str(tmp_path)).create("a", b"1")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "put", [Path.mkdir, lambda path: path.symlink_to("nothing")], ids=["folder", "link"]
+)
+def test_what_is_no_object_in_the_place_of_one_is_told(
+    tmp_path: Path, put: Callable[[Path], None]
+) -> None:
+    store = open_store(f"file://{tmp_path}")
+    put(tmp_path / "record.json")
+    with pytest.raises(StoreError, match=r"record\.json: a folder or a link to nothing .* Move it"):
+        store.create("record.json", b"{}")
+    assert [path.name for path in tmp_path.iterdir()] == ["record.json"]
 
 
 def test_files_have_the_usual_mode(tmp_path: Path) -> None:

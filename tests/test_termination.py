@@ -1,24 +1,28 @@
-"""SIGTERM ends a driver: running trials leave first, and the end comes whatever they do."""
+"""SIGTERM and Ctrl-C end a driver: running trials leave first, and the end comes whatever they do."""
 
 from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from typing import Any
 
 import pytest
 
-from xtransfer.termination import ending_on_terminate
+from xtransfer.termination import ending_on_signal, keeping_sigterm, on_terminate
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
-def terminated(leave: Any, *, seconds: float, block_s: float) -> float:
-    """Return how long a block lasted that is told to end and would go on for `block_s`."""
+def terminated(leave: Any, *sent: int, seconds: float, block_s: float) -> float:
+    """Return how long a block lasted that is `sent` signals and would go on for `block_s`."""
     began = time.monotonic()
 
     def block() -> None:
-        with ending_on_terminate(leave, seconds=seconds):
-            os.kill(os.getpid(), signal.SIGTERM)
+        with ending_on_signal(leave, seconds=seconds):
+            for number in sent:
+                os.kill(os.getpid(), number)
             while time.monotonic() < began + block_s:
                 time.sleep(0.01)
 
@@ -27,26 +31,81 @@ def terminated(leave: Any, *, seconds: float, block_s: float) -> float:
     return time.monotonic() - began
 
 
-def test_a_block_that_ends_by_itself_is_not_cut_short() -> None:
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_block_that_ends_by_itself_is_not_cut_short(number: int) -> None:
     told: list[int] = []
-    assert terminated(lambda: told.append(1), seconds=60, block_s=0.3) >= 0.3
+    assert terminated(lambda: told.append(1), number, seconds=60, block_s=0.3) >= 0.3
     assert told == [1]
 
 
-def test_one_that_does_not_is_interrupted_after_its_grace() -> None:
-    assert 0.2 <= terminated(lambda: None, seconds=0.2, block_s=30) < 20
+@pytest.mark.parametrize("number", SIGNALS)
+def test_one_that_does_not_is_interrupted_after_its_grace(number: int) -> None:
+    assert 0.2 <= terminated(lambda: None, number, seconds=0.2, block_s=30) < 20
+
+
+@pytest.mark.parametrize("first", SIGNALS)
+def test_ctrl_c_after_a_signal_interrupts_at_once(first: int) -> None:
+    assert terminated(lambda: None, first, signal.SIGINT, seconds=60, block_s=30) < 20
+
+
+def test_sigterm_again_leaves_the_grace_as_it_is() -> None:
+    sent = (signal.SIGINT, signal.SIGTERM, signal.SIGTERM)
+    assert terminated(lambda: None, *sent, seconds=60, block_s=0.3) >= 0.3
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_whoever_ends_a_run_is_told_what_is_waited_for(number: int, caplog: Any) -> None:
+    terminated(lambda: None, number, seconds=60, block_s=0.3)
+    assert "trials save their state and leave, for which they have 60 s" in caplog.text
+    assert ("Ctrl-C again ends the run at once" in caplog.text) == (number == signal.SIGINT)
 
 
 def test_the_interruption_comes_also_when_trials_cannot_be_told(caplog: Any) -> None:
     def leave() -> None:
         raise ConnectionError("the control store is gone")
 
-    assert 0.2 <= terminated(leave, seconds=0.2, block_s=30) < 20
+    assert 0.2 <= terminated(leave, signal.SIGTERM, seconds=0.2, block_s=30) < 20
     assert "running trials were not told: the control store is gone" in caplog.text
 
 
-def test_the_handler_before_is_put_back() -> None:
+def test_the_handlers_before_are_put_back() -> None:
+    before = [signal.getsignal(number) for number in SIGNALS]
+    with ending_on_signal(lambda: None, seconds=1):
+        assert not {signal.getsignal(number) for number in SIGNALS} & set(before)
+    assert [signal.getsignal(number) for number in SIGNALS] == before
+
+
+def test_sigterm_ends_also_a_driver_to_which_its_shell_lets_no_sigint_through() -> None:
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    try:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # as sh does for `xtransfer run ... &`
+        on_terminate()
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGTERM)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def sets_a_handler_that_exits() -> None:
+    """Do as `ray.init` does."""
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(number))
+
+
+def exits_by_sigterm() -> None:
+    sets_a_handler_that_exits()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_sigterm_does_the_same_after_somebody_else_has_taken_it() -> None:
     before = signal.getsignal(signal.SIGTERM)
-    with ending_on_terminate(lambda: None, seconds=1):
-        assert signal.getsignal(signal.SIGTERM) != before
+    with keeping_sigterm():
+        sets_a_handler_that_exits()
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_sigterm_meanwhile_interrupts_and_does_not_exit_with_a_status_of_its_own() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt), keeping_sigterm():
+        exits_by_sigterm()
     assert signal.getsignal(signal.SIGTERM) == before

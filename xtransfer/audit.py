@@ -7,6 +7,7 @@ is at work or as one that is recorded, never as left over.
 from __future__ import annotations
 
 import hashlib
+import re
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +20,7 @@ from xtransfer.errors import IntegrityError, NotFound, shown
 from xtransfer.folders import temporary_folder
 from xtransfer.identity import file_digest
 from xtransfer.leases import LEASES, Clock, holder
+from xtransfer.logs import PLAN
 from xtransfer.outputs import OutputFile
 from xtransfer.plan import VERSIONS
 from xtransfer.quarantine import QUARANTINE
@@ -29,9 +31,20 @@ from xtransfer.sweeps.suggestion import SUGGESTIONS
 
 Fault = Literal["missing", "truncated", "grown", "altered", "swapped", "unnamed", "unreadable"]
 
-OTHERS = ("failures", LEASES, "logs", "plans", QUARANTINE, "reports", RUNGS, SUGGESTIONS)
-"""Folders of a store whose objects no record names."""
 RESUME = "resume"
+_KEY = "[0-9a-f]{12}"
+OTHERS: Mapping[str, str] = {
+    "failures": rf"{_KEY}\.json",
+    LEASES: ".+",  # which `journal` reads, and plans
+    "logs": rf"[^/]+/([^/]+\.log|{PLAN}{_KEY})",
+    journal.PLANS: ".+",
+    QUARANTINE: r"\d{8}T\d{6}-[0-9a-f]{8}/.+",
+    "reports": "[^/]+/[^/]+",
+    RESUME: rf"{_KEY}/(\d{{9,}}/([0-9a-f]{{16}}\.safetensors|manifest\.json)|outcome/.+|memory\.json)",
+    RUNGS: rf"{_KEY}/{_KEY}-\d+\.json",
+    SUGGESTIONS: rf"{_KEY}\.json",
+}
+"""Folder of a store whose objects no record names -> what the rest of their names is like, a regular expression."""
 THREADS = 8
 
 
@@ -132,7 +145,7 @@ def read_contents(store: Store, clock: Clock = time.time) -> Contents:
     unnamed: dict[str, str] = {}
     for name in sizes:
         top = name.split("/")[0]
-        if name in named or top in OTHERS or top == RESUME:
+        if name in named or _is_other(name):
             continue
         if top not in VERSIONS:
             unnamed[name] = "no part of a store"
@@ -146,6 +159,12 @@ def read_contents(store: Store, clock: Clock = time.time) -> Contents:
         recorded={record.key for record in records},
         busy=busy,
     )
+
+
+def _is_other(name: str) -> bool:
+    """Say whether an object has a name that something beside records writes."""
+    top, _, rest = name.partition("/")
+    return top in OTHERS and re.fullmatch(OTHERS[top], rest) is not None
 
 
 def _in_step(name: str, busy: set[str], broken: set[str]) -> bool:

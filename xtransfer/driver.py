@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xtransfer.errors import StoreError, XtransferError
+from xtransfer.errors import StoreError, XtransferError, shown
 from xtransfer.execute import run_step
 from xtransfer.failures import DIED, forget, note_failure, note_of, reason
 from xtransfer.frontier import Frontier
@@ -21,7 +21,7 @@ from xtransfer.placement import Placement, Resources
 from xtransfer.plan import Plan, Step
 from xtransfer.records import record_name
 from xtransfer.store import Store
-from xtransfer.termination import ending_on_terminate
+from xtransfer.termination import ending_on_signal
 from xtransfer.workbench import Workbench
 
 if TYPE_CHECKING:
@@ -59,6 +59,8 @@ class Driver:
             KeyboardInterrupt: by Ctrl-C, and by SIGTERM.
             XtransferError: when Ray ends the run.
         """
+        from ray.tune.error import TuneError
+
         from xtransfer.leaving import ask_to_leave
 
         searcher = self._searcher(done, suspect)
@@ -73,16 +75,13 @@ class Driver:
             ask_to_leave(run)
 
         try:
-            with full_lanes(), ending_on_terminate(leave, seconds=self.placement.grace_s):
+            with full_lanes(), ending_on_signal(leave, seconds=self.placement.grace_s):
                 tuner.fit()
-        except RuntimeError as error:
-            raise XtransferError(
-                "ray",
-                str(error).splitlines()[0],
-                "What is recorded is safe: the same command goes on.",
-            ) from error
+        except (RuntimeError, TuneError) as error:
+            next_ = "What is recorded is safe: the same command goes on."
+            raise XtransferError("ray", _said_of(error), next_) from error
         if frontier.unfinished and not searcher.ending:
-            raise KeyboardInterrupt  # Tune ends its run on Ctrl-C, and says so to nobody
+            raise KeyboardInterrupt  # Tune ends its run on SIGUSR1, and says so to nobody
         return frontier
 
     def _searcher(self, done: set[str], suspect: set[str]) -> PlanSearcher:
@@ -170,6 +169,12 @@ class Driver:
             elif state == "waiting":
                 forget(self.store, [key])
         self.board.changed(key, state, text)
+
+
+def _said_of(error: Exception) -> str:
+    """Return in one line what ended a run: Tune gives the traceback of what it stumbled over as its text."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return shown(lines[-1 if lines[0].startswith("Traceback") else 0], most=300)
 
 
 def _bundles(step: Step, plan: Plan, placement: Placement) -> list[dict[str, float]]:

@@ -60,7 +60,7 @@ class Fingerprints:
         """Return name and digest of each file of one data set, or its pinned place on the hub."""
         key = (task.name, split, language, task.source.files.get(split))
         if key not in self._known:
-            root = Path(self.experiment.data.root)
+            root = Path(self.experiment.data.root).absolute()  # as the plan has it, and its steps
             try:
                 found = source_digests(task, split=split, language=language, root=root)
             except DataError as error:

@@ -14,6 +14,7 @@ from typing import Any
 from xtransfer.errors import XtransferError, shown
 from xtransfer.folders import private_folder
 from xtransfer.placement import Placement
+from xtransfer.termination import keeping_sigterm
 
 RAY = "xt-ray"
 """How the names of a private Ray's temporary folders begin."""
@@ -23,6 +24,7 @@ RAY = "xt-ray"
 def ray_session(placement: Placement) -> Iterator[None]:
     """Start a private Ray or join the cluster that the placement names."""
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
+    os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # `xtransfer.termination` has one
     # The board tells of failures, in words; Tune would print tracebacks of Ray's own.
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
@@ -47,7 +49,8 @@ def ray_session(placement: Placement) -> Iterator[None]:
                 "include_dashboard": False,
             }
         try:
-            ray.init(**options, log_to_driver=False, logging_level=logging.ERROR)
+            with keeping_sigterm():
+                ray.init(**options, log_to_driver=False, logging_level=logging.ERROR)
         except Exception as error:
             next_ = "Check ray.address."
             if local:

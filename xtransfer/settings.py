@@ -68,7 +68,25 @@ def read_settings(
     for override in overrides:
         _apply(raw, override, option)
     complete(raw)
-    return _validate(model, raw, where)
+    return check_settings(model, raw, where)
+
+
+def check_settings(model: type[S], raw: Mapping[str, Any], where: str) -> S:
+    """Return settings that were read from YAML as what they are.
+
+    Raises:
+        ConfigError: naming `where` (if it is anything), the path in them and the remedy.
+    """
+    try:
+        return model.model_validate(_listify(raw))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        path = _dotted(first["loc"])
+        what, next_ = _explain(model, first)
+        more = error.error_count() - 1
+        if more:
+            next_ = f"{next_} ({more} more error{'s' if more > 1 else ''} after this one.)".strip()
+        raise ConfigError(": ".join(filter(None, (where, path))), what, next_) from None
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -139,19 +157,6 @@ def _listify(value: Any) -> Any:
     return value
 
 
-def _validate(model: type[S], raw: Mapping[str, Any], where: str) -> S:
-    try:
-        return model.model_validate(_listify(raw))
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        path = _dotted(first["loc"])
-        what, next_ = _explain(model, first)
-        more = error.error_count() - 1
-        if more:
-            next_ = f"{next_} ({more} more error{'s' if more > 1 else ''} after this one.)".strip()
-        raise ConfigError(f"{where}: {path}" if path else where, what, next_) from None
-
-
 def _explain(model: type[BaseModel], error: Any) -> tuple[str, str]:
     """Put a pydantic error into words: what is wrong, and what next."""
     location = error["loc"]
@@ -166,6 +171,10 @@ def _explain(model: type[BaseModel], error: Any) -> tuple[str, str]:
     if error["type"] == "value_error":
         return str(error["ctx"]["error"]), ""
     given = shown(repr(error["input"]), most=60)
+    if error["type"] == "tuple_type":
+        return f"input should be a list, not {given}", "Write it in brackets, or an entry a line."
+    if error["type"] == "string_type" and isinstance(error["input"], bool | int | float):
+        return f"input should be a text, not {given}", "Put it in quotes."
     return f"{error['msg'][0].lower()}{error['msg'][1:]}, not {given}", ""
 
 
@@ -175,6 +184,8 @@ def _fields_at(model: type[BaseModel], location: Sequence[str | int]) -> list[st
     for step in location:
         if get_origin(at) is Mapping:
             at = get_args(at)[1]
+        elif get_origin(at) is tuple:
+            at = get_args(at)[0]
         elif step in (fields := getattr(at, "model_fields", {})):
             at = fields[step].annotation
         else:

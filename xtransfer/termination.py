@@ -1,55 +1,96 @@
-"""What SIGTERM does to a driver: it ends as by Ctrl-C, and running trials leave first."""
+"""What Ctrl-C and SIGTERM do to a driver: running trials save their state and leave, and it ends."""
 
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from queue import SimpleQueue
+from types import FrameType
 
 log = logging.getLogger(__name__)
 
 
 def on_terminate() -> None:
-    """Make SIGTERM end the driver as Ctrl-C does, so that Ray and scratch are cleaned up."""
-    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
+    """Make SIGTERM end the driver as Ctrl-C does, so that Ray and scratch are cleaned up.
+
+    Also where SIGINT is ignored, as a shell has it for what a script starts in the background.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @contextmanager
-def ending_on_terminate(leave: Callable[[], None], *, seconds: float) -> Iterator[None]:
-    """Have SIGTERM call `leave`, and interrupt the block if it has not ended `seconds` later.
+def keeping_sigterm() -> Iterator[None]:
+    """Keep what SIGTERM does past a block that sets a handler of its own, which exits, as `ray.init` does.
 
     Raises:
-        KeyboardInterrupt: after the block, when SIGTERM has come.
+        KeyboardInterrupt: when that handler has ended the block.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    told, ended = threading.Event(), threading.Event()
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    except SystemExit as end:
+        raise KeyboardInterrupt from end
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def ending_on_signal(leave: Callable[[], None], *, seconds: float) -> Iterator[None]:
+    """Have SIGTERM or Ctrl-C call `leave`, and interrupt the block if it has not ended `seconds` later.
+
+    Ctrl-C after one of them interrupts the block at once. Tune must not take SIGINT for itself
+    (TUNE_DISABLE_SIGINT_HANDLER); Ray's own processes, which a terminal sends it to as well, block it.
+
+    Raises:
+        KeyboardInterrupt: after the block, when SIGTERM or SIGINT has come.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    main, ended = threading.main_thread().ident, threading.Event()
+    assert main is not None
+    told: list[int] = []
+    news: SimpleQueue[bool] = SimpleQueue()  # a handler may put, whatever it has interrupted
+
+    def note(number: int, _: FrameType | None) -> None:
+        if told and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        told.append(number)
+        news.put(True)
 
     def wait() -> None:
-        told.wait()
-        if ended.is_set():
+        if not news.get():
             return
-        log.info("told to end: running trials save their state and leave")
+        again = ". Ctrl-C again ends the run at once" if told[0] == signal.SIGINT else ""
+        log.warning(
+            "told to end: running trials save their state and leave, for which they have %g s%s",
+            seconds,
+            again,
+        )
         try:
             leave()
         except Exception as error:  # noqa: BLE001 - Ray may be down: the end must come all the same
             log.warning("running trials were not told: %s", error)
         if not ended.wait(seconds):
-            os.kill(os.getpid(), signal.SIGINT)  # Tune ends its run on it
+            signal.pthread_kill(main, signal.SIGINT)
 
-    before = signal.signal(signal.SIGTERM, lambda *_: told.set())
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before = {number: signal.signal(number, note) for number in numbers}
     waiter = threading.Thread(target=wait, name="ending", daemon=True)
     waiter.start()
     try:
         yield
-        if told.is_set():
+        if told:
             raise KeyboardInterrupt
     finally:
         ended.set()
-        told.set()
+        news.put(False)
+        for number, handler in before.items():
+            signal.signal(number, handler)
         waiter.join()
-        signal.signal(signal.SIGTERM, before)

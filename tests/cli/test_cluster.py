@@ -169,6 +169,37 @@ def test_relative_data_are_warned_of(
     assert "--set data.root=/data" in done.err
 
 
+@pytest.mark.parametrize(
+    ("name", "told"), [("models/own", True), ("own", True), ("/data/own", False)]
+)
+def test_an_encoder_in_a_relative_folder_is_warned_of(
+    run: Run, config: Path, kubeconfig: Path, manifests: list[Manifest], name: str, told: bool
+) -> None:
+    assert kubeconfig.exists()
+    assert manifests
+    config.write_text(SMALL.replace("org/model, revision: " + "a" * 40, name), encoding="utf-8")
+    done = run("submit", config, "--overlay", KIND, "--dry-run")
+    assert done.status == 0, done.err
+    assert ("--set encoder.name=/data/FOLDER" in done.err) is told
+
+
+def test_an_encoder_of_the_hub_is_not_warned_of(
+    run: Run, config: Path, kubeconfig: Path, manifests: list[Manifest]
+) -> None:
+    assert kubeconfig.exists()
+    assert manifests
+    assert "encoder.name" not in run("submit", config, "--overlay", KIND, "--dry-run").err
+
+
+def test_a_namespace_without_jobs_is_named(run: Run, server: FakeApi, kubeconfig: Path) -> None:
+    assert kubeconfig.exists()
+    assert server.all("rayjobs") == []
+    done = run("k8s", "status")
+    assert (done.status, done.out) == (0, "")
+    assert "namespace xtransfer: no jobs" in done.err
+    assert json.loads(run("k8s", "status", "--json").out) == []
+
+
 def test_another_namespace_is_refused(
     run: Run, config: Path, kubeconfig: Path, manifests: list[Manifest]
 ) -> None:

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,10 @@ class Refused(Exception):
         self.code, self.reason, self.message = code, reason, message
 
 
+class NotServed(Exception):
+    """Answered as the server answers where it knows no such path: in plain text, without a Status."""
+
+
 Fault = Callable[[Request], Answer | None]
 
 
@@ -102,11 +107,15 @@ class FakeApi:
         self.requests: list[Request] = []
         self.faults: list[Fault] = []
         self.logs: dict[str, list[str]] = {}
+        self.missing: set[str] = set()
+        """API groups whose CRDs are not installed."""
         self.finalizers = False
         self.watch_drops_after: int | None = None
         """Events after which each watch is cut off in the middle of a line."""
         self.changed = threading.Condition()
-        self._versions = itertools.count(100)
+        self.expired = 0
+        """Watches that were answered with 410."""
+        self._version = 99
         self._names = itertools.count(1)
         self.closed = False
         self.url = ""
@@ -144,7 +153,7 @@ class FakeApi:
     def forget(self) -> None:
         """Drop the history: watches from before now are too old (410)."""
         with self.changed:
-            self.oldest = next(self._versions)
+            self.oldest = self._next_version()
             self.history.clear()
 
     def set_status(self, name: str, **status: Any) -> None:
@@ -155,12 +164,12 @@ class FakeApi:
             body.setdefault("status", {}).update(status)
             self._store(key, body, "MODIFIED")
 
-    def label_job(self, name: str, labels: dict[str, str]) -> None:
-        """Change labels of a RayJob, as a stranger may."""
+    def relabel(self, name: str, label: str, value: str) -> None:
+        """Give a RayJob another label, as somebody else may."""
         with self.changed:
             key = self._find("rayjobs", name)
             body = copy.deepcopy(self.objects[key])
-            merge(body, {"metadata": {"labels": labels}})
+            body["metadata"].setdefault("labels", {})[label] = value
             self._store(key, body, "MODIFIED")
 
     def start(self, name: str) -> str:
@@ -202,6 +211,10 @@ class FakeApi:
 
     # --- objects --------------------------------------------------------------------------------
 
+    def _next_version(self) -> int:
+        self._version += 1
+        return self._version
+
     def _find(self, plural: str, name: str) -> tuple[str, str, str]:
         (key,) = [key for key in self.objects if key[0] == plural and key[2] == name]
         return key
@@ -216,7 +229,7 @@ class FakeApi:
         )
 
     def _store(self, key: tuple[str, str, str], body: Body, event: str) -> None:
-        version = next(self._versions)
+        version = self._next_version()
         body["metadata"]["resourceVersion"] = str(version)
         self.objects[key] = body
         self.history.append((version, event, key, copy.deepcopy(body)))
@@ -225,7 +238,7 @@ class FakeApi:
     def _drop(self, key: tuple[str, str, str]) -> None:
         body = self.objects.pop(key)
         self.owners.pop(key, None)
-        version = next(self._versions)
+        version = self._next_version()
         body["metadata"]["resourceVersion"] = str(version)
         self.history.append((version, "DELETED", key, body))
         uid = body["metadata"]["uid"]
@@ -240,7 +253,9 @@ class FakeApi:
         space = NAMESPACE_PATH.match(request.path)
         match = None if space else PATH.match(request.path)
         if not space and not match:
-            raise Refused(404, "NotFound", "the server could not find the requested resource")
+            raise NotServed
+        if match and str(match.group("group")).partition("/")[0] in self.missing:
+            raise NotServed
         parts = {"plural": "namespaces", "ns": None, "sub": None} if space else {}
         parts |= (space or match).groupdict()  # type: ignore[union-attr]
         plural, name = str(parts["plural"]), parts["name"]
@@ -264,10 +279,14 @@ class FakeApi:
     def _list(self, plural: str, namespace: str, query: dict[str, str]) -> Body:
         items = [
             copy.deepcopy(body)
-            for (p, n, _), body in self.objects.items()
-            if p == plural and n == namespace and selects(query.get("labelSelector", ""), body)
+            for (p, n, name), body in self.objects.items()
+            if p == plural
+            and n == namespace
+            and selects(query.get("labelSelector", ""), body)
+            and query.get("fieldSelector", f"metadata.name={name}") == f"metadata.name={name}"
         ]
-        return {"kind": "List", "metadata": {"resourceVersion": "0"}, "items": items}
+        version = {"resourceVersion": str(self._version)}
+        return {"kind": "List", "metadata": version, "items": items}
 
     def _create(self, plural: str, namespace: str, request: Request) -> tuple[int, Body]:
         body = copy.deepcopy(request.body)
@@ -370,6 +389,7 @@ class FakeApi:
         after = int(query.get("resourceVersion", "0"))
         ends = time.monotonic() + min(float(query.get("timeoutSeconds", "1")), 0.3)
         if after < self.oldest:
+            self.expired += 1
             yield {
                 "type": "ERROR",
                 "object": status_body(410, "Expired", "too old resource version"),
@@ -409,6 +429,14 @@ def selects(selector: str, body: Body) -> bool:
         if name not in labels or (equals and labels[name] != value):
             return False
     return True
+
+
+def instant(text: str) -> datetime | None:
+    """Return a time of RFC 3339, to whole seconds, None for another text."""
+    try:
+        return datetime.fromisoformat(re.sub(r"\.\d+", "", text))
+    except ValueError:
+        return None
 
 
 def merge(into: Body, patch: Body) -> None:
@@ -471,6 +499,9 @@ def handler_of(api: FakeApi) -> type[BaseHTTPRequestHandler]:
             else:
                 try:
                     code, body = api.handle(request)
+                except NotServed:
+                    self._send_data(404, b"404 page not found\n", "text/plain; charset=utf-8")
+                    return
                 except Refused as refused:
                     code = refused.code
                     body = status_body(code, refused.reason, refused.message)
@@ -488,9 +519,13 @@ def handler_of(api: FakeApi) -> type[BaseHTTPRequestHandler]:
             self._send(answer.code, status_body(answer.code, "", answer.message), answer.headers)
 
         def _send(self, code: int, body: Body, headers: dict[str, str] | None = None) -> None:
-            data = json.dumps(body).encode()
+            self._send_data(code, json.dumps(body).encode(), "application/json", headers)
+
+        def _send_data(
+            self, code: int, data: bytes, kind: str, headers: dict[str, str] | None = None
+        ) -> None:
             self.send_response(code)
-            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(data)))
             for name, value in (headers or {}).items():
                 self.send_header(name, value)
@@ -519,8 +554,14 @@ def handler_of(api: FakeApi) -> type[BaseHTTPRequestHandler]:
                 )
                 self._send(400, status_body(400, "BadRequest", text))
                 return
-            since = request.query.get("sinceTime", "")[:19]
-            lines = [line for line in api.logs[name] if line[:19] >= since]
+            asked, lines = request.query.get("sinceTime", ""), api.logs[name]
+            if asked:
+                since = instant(asked)
+                if since is None:
+                    self._send(400, status_body(400, "BadRequest", f"no time: {asked}"))
+                    return
+                # What a node says instead of a log has no time.
+                lines = [line for line in lines if (instant(line.split()[0]) or since) >= since]
             if "tailLines" in request.query:
                 lines = lines[-int(request.query["tailLines"]) :]
             self._begin()

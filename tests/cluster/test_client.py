@@ -99,6 +99,21 @@ def test_a_submit_that_was_stopped_half_way_is_completed(
     assert len(server.all("poddisruptionbudgets")) == 1
 
 
+def test_a_refused_budget_does_not_hide_that_the_job_is_there(
+    server: FakeApi, api: Api, objects: JobObjects
+) -> None:
+    said = 'User "me" cannot patch resource "poddisruptionbudgets"'
+    server.fail(2, Answer(code=403, message=said), plural="poddisruptionbudgets")
+    there = r"xt-small-0123456789ab: is there and goes on.*budgets.*xtransfer-submitter.*cancel"
+    for _ in ("created", "adopted"):
+        with pytest.raises(XtransferError, match=there) as caught:
+            submit(api, objects)
+        assert caught.value.exit_status == 1
+        assert len(server.all("rayjobs")) == 1
+    assert submit(api, objects).done == "adopted"
+    assert len(server.all("poddisruptionbudgets")) == 1
+
+
 @pytest.mark.parametrize("status", ["Failed", "ValidationFailed"])
 def test_a_job_that_failed_is_replaced_by_the_same_plan(
     server: FakeApi, api: Api, objects: JobObjects, status: str
@@ -186,7 +201,7 @@ def test_a_strangers_job_is_not_removed_though_it_failed(
     server: FakeApi, api: Api, objects: JobObjects
 ) -> None:
     submit(api, objects)
-    server.label_job(NAME, {"xtransfer/plan": "other"})
+    server.relabel(NAME, "xtransfer/plan", "other")
     server.set_status(NAME, jobDeploymentStatus="Failed")
     with pytest.raises(ConfigError, match="not submitted by this program"):
         submit(api, objects)
@@ -241,7 +256,7 @@ def test_a_job_of_that_name_that_is_not_of_this_plan_is_left_alone(
     server: FakeApi, api: Api, objects: JobObjects
 ) -> None:
     submit(api, objects)
-    server.label_job(NAME, {"xtransfer/plan": "other"})
+    server.relabel(NAME, "xtransfer/plan", "other")
     with pytest.raises(ConfigError, match="not submitted by this program"):
         submit(api, objects)
     assert len(server.all("rayjobs")) == 1
@@ -271,10 +286,17 @@ POD = 'pods "a" is forbidden: '
         (403, POD + 'violates PodSecurity "restricted:latest": seccompProfile', "k8s check"),
         (403, 'admission webhook "a.b.c" denied the request: no', "policy of the cluster's own"),
         (403, "unable to create new content in namespace a because it is being terminated", "Wait"),
+        (403, "cannot set an ownerRef on a resource you can't delete: , <nil>", "verb delete"),
         (403, "for a reason that nobody has heard of", ""),
         (404, 'namespaces "a" not found', "xtransfer k8s setup"),
         (404, "the server could not find the requested resource", "CRD"),
         (404, 'rayjobs.ray.io "a" not found', ""),
+        (
+            409,
+            'Apply failed with 1 conflict: conflict with "kubectl": .spec.a',
+            "--force-conflicts",
+        ),
+        (409, 'rayjobs.ray.io "a" already exists', ""),
     ],
 )
 def test_what_to_do_next_is_about_what_the_server_said(code: int, said: str, advice: str) -> None:
@@ -298,6 +320,17 @@ def test_a_busy_server_is_asked_again_when_it_says(
     server.fail(2, Answer(code=429, headers={"Retry-After": "7"}), method="POST")
     assert submit(api, objects).done == "created"
     assert waits == [7, 7]
+
+
+def test_a_quota_that_others_change_too_is_no_job_that_is_there(
+    server: FakeApi, api: Api, objects: JobObjects
+) -> None:
+    said = (
+        'Operation cannot be fulfilled on resourcequotas "jobs": the object has been modified; please apply '
+        "your changes to the latest version and try again"
+    )
+    server.fail(2, Answer(code=409, message=said), method="POST", plural="rayjobs")
+    assert submit(api, objects).done == "created"
 
 
 def test_a_server_that_stays_busy_is_given_up(

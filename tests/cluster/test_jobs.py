@@ -82,6 +82,34 @@ def test_the_head_tells_the_driver_its_jobs_name(objects: JobObjects) -> None:
             assert told == ([objects.name] if template.role == "head" else [])
 
 
+def test_configs_that_a_users_overlay_adds_are_sent_along(manifests: list[Manifest]) -> None:
+    (template,) = [manifest for manifest in manifests if manifest.kind == "RayJob"]
+    (group,) = template.body["spec"]["rayClusterSpec"]["workerGroupSpecs"]
+    pod = group["template"]["spec"]
+    pod["containers"][0]["envFrom"] = [{"configMapRef": {"name": "proxy"}}]
+    pod["containers"][0]["env"].append(
+        {"name": "A", "valueFrom": {"configMapKeyRef": {"name": "one", "key": "a"}}}
+    )
+    pod["volumes"] += [
+        {"name": "ca", "configMap": {"name": "ca"}},
+        {"name": "more", "projected": {"sources": [{"configMap": {"name": "part"}}]}},
+    ]
+    for name in ("proxy", "one", "ca", "part", "unused"):
+        body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {}}
+        manifests.append(Manifest(file="f", body=body))
+    made = assemble(manifests, experiment="a", plan_key=KEY, text="")
+    names = {body["metadata"]["name"] for body in made.shared}
+    assert {"proxy", "one", "ca", "part"} < names
+    assert "unused" not in names
+
+
+def test_an_experiment_that_no_config_holds_is_refused(manifests: list[Manifest]) -> None:
+    text = "é" * 2**19
+    assert assemble(manifests, experiment="a", plan_key=KEY, text=text).config["data"]
+    with pytest.raises(ConfigError, match=r"1,048,577 bytes .* a ConfigMap holds 1,048,576"):
+        assemble(manifests, experiment="a", plan_key=KEY, text=f"{text}x")
+
+
 def test_another_experiment_is_another_config(manifests: list[Manifest]) -> None:
     made = [
         assemble(manifests, experiment="a", plan_key=KEY, text=text).config["metadata"]["name"]
@@ -101,6 +129,26 @@ def test_an_image_of_the_users_runs_everywhere(manifests: list[Manifest]) -> Non
     made = assemble(manifests, experiment="a", plan_key=KEY, text="", image="mine:1")
     images = [c["image"] for t in pod_templates(made.job) for _, c in t.containers()]
     assert images == ["mine:1"] * 3
+
+
+def test_an_image_of_the_users_leaves_what_is_beside_it(manifests: list[Manifest]) -> None:
+    (template,) = [manifest for manifest in manifests if manifest.kind == "RayJob"]
+    cluster = template.body["spec"]["rayClusterSpec"]
+    pod = cluster["headGroupSpec"]["template"]["spec"]
+    pod["containers"].append({**pod["containers"][0], "name": "logs", "image": "logs:1"})
+    pod["initContainers"] = [{**pod["containers"][0], "name": "warm"}]
+    cluster["autoscalerOptions"]["image"] = pod["containers"][0]["image"]
+    made = assemble(manifests, experiment="a", plan_key=KEY, text="", image="mine:2")
+    images = {
+        container["name"]: container["image"]
+        for each in pod_templates(made.job)
+        for _, container in each.containers()
+    }
+    assert images == {
+        **dict.fromkeys(("ray-head", "ray-worker", "ray-job-submitter", "warm"), "mine:2"),
+        "logs": "logs:1",
+    }
+    assert made.job["spec"]["rayClusterSpec"]["autoscalerOptions"]["image"] == "mine:2"
 
 
 def test_the_jobs_objects_keep_every_rule(manifests: list[Manifest], objects: JobObjects) -> None:

@@ -42,6 +42,27 @@ def test_a_reason_is_told_with_what_to_do(reason: str) -> None:
     assert "{" not in state.advice
 
 
+def test_a_driver_that_was_stopped_is_said_to_be() -> None:
+    state = state_of(job(jobDeploymentStatus="Complete", jobStatus="STOPPED"))
+    assert state.words == "failed: somebody stopped the driver (ray job stop)"
+    assert "submit it again" in state.advice
+
+
+@pytest.mark.parametrize("ray", ["SUCCEEDED", "FAILED", "STOPPED"])
+def test_a_driver_that_has_ended_does_not_run(ray: str) -> None:
+    state = state_of(job(jobDeploymentStatus="Running", jobStatus=ray))
+    assert state.words == "its driver has ended, its cluster has not"
+    assert state.outcome == "going"
+
+
+def test_a_drivers_log_in_a_message_cannot_control_the_terminal() -> None:
+    message = "last logs:\n\x1b]0;title\x07" + "x" * 300
+    state = state_of(job(jobDeploymentStatus="Failed", reason="AppFailed", message=message))
+    assert state.words.isprintable()
+    assert "last logs: \\x1b]0;title" in state.words
+    assert len(state.words) < 400
+
+
 def test_an_unknown_reason_is_passed_on() -> None:
     state = state_of(job(jobDeploymentStatus="Failed", reason="MoonPhase"))
     assert state.words == "failed: MoonPhase"

@@ -243,3 +243,20 @@ def test_a_form_that_no_table_holds_is_refused() -> None:
     task = Task(name="t", form="bitext", metric="accuracy", source=Source(format="tsv"))
     with pytest.raises(DataError, match="form 'bitext' cannot be read from a table"):
         build(task, {})
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_a_field_without_a_column_of_its_own_is_the_column_of_its_name(split: Split) -> None:
+    task = Task(
+        name="own",
+        form="classification",
+        metric="accuracy",
+        labels=("0", "1", "2"),
+        source=Source(format="jsonl", columns={"text_b": "other"}),
+    )
+    row = {"text_a": "one", "other": "two", "label": 2}
+    assert build(task, row, split=split).examples == (
+        PairExample(id="0", text_a="one", text_b="two", label="2"),
+    )
+    with pytest.raises(DataError, match=r"f:1: has no column 'label' \(for 'label' of task 'own'"):
+        build(task, {"text_a": "one", "other": "two"})

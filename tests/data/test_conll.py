@@ -61,6 +61,7 @@ def test_test_files_may_lack_tags_all_or_none(write) -> None:
     ("text", "split", "message"),
     [
         ("Das\tDET\nHaus\n", "train", "a.tsv:2: token 'Haus' has no tag"),
+        ("EU NNP B-NP B-ORG\n", "train", "has no tag. A line is `token<TAB>tag`; one with spaces"),
         ("Das\tDET\nHaus\n", "test", "a.tsv:2: token 'Haus' has no tag"),
         ("Das\nHaus\tNOUN\n", "test", "a.tsv:1: only some tokens of the sentence have a tag"),
         ("Das\tDET\textra\n", "train", "a.tsv:1: is not `token<TAB>tag`"),

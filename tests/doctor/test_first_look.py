@@ -96,6 +96,16 @@ def test_data_that_are_gone_keep_the_identity_that_records_have(
     assert first_look(after, recorded=prepared(before)) == []
 
 
+def test_a_missing_file_below_a_relative_root_is_told_once(
+    patient: Patient, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (patient.root / "xnli/test-de.tsv").unlink()
+    monkeypatch.chdir(patient.root.parent)
+    plan, prints = fingerprinted(patient, store, f"data.root={patient.root.name}")
+    (found,) = first_look(plan, missing=prints.missing)
+    assert f"neither {patient.root}/xnli/test-de.tsv nor" in found
+
+
 def test_a_step_that_is_not_done_needs_its_data_all_the_same(
     patient: Patient, store: Store
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import importlib.util
+import ipaddress
 import json
 import os
 import re
@@ -358,6 +359,35 @@ def test_the_autoscaler_reaches_the_api_server_of_kind_and_of_minikube(overlay: 
     }
     assert ports.pop("kind") == [6443, 8443]
     assert set(map(tuple, ports.values())) == {(6443,)}
+
+
+@pytest.mark.parametrize("address", ["52.216.0.1", "2600:1fa0::1"])
+@pytest.mark.parametrize("metadata", ["169.254.169.254", "fd00:ec2::254"])
+def test_the_outside_is_reached_by_both_families_and_the_nodes_metadata_by_none(
+    overlay: Overlay, address: str, metadata: str
+) -> None:
+    blocks = {
+        m.name: [
+            at(peer, "ipBlock")
+            for rule in m.body["spec"].get("egress") or ()
+            for peer in rule.get("to") or ()
+            if "ipBlock" in peer
+        ]
+        for m in overlay("gpu")
+        if m.kind == "NetworkPolicy"
+    }
+    for name in ("xtransfer-https", "xtransfer-autoscaler"):
+        assert any(_holds(block, address) for block in blocks[name])
+        assert not any(_holds(block, metadata) for block in blocks[name])
+
+
+def _holds(block: Mapping[str, Any], address: str) -> bool:
+    at_address = ipaddress.ip_address(address)
+    left_out = [ipaddress.ip_network(cidr) for cidr in block.get("except") or ()]
+    inside = ipaddress.ip_network(block["cidr"])
+    # The API server takes no exception that is not part of the block.
+    assert all(each.version == inside.version and each.subnet_of(inside) for each in left_out)  # type: ignore[arg-type]
+    return at_address in inside and not any(at_address in each for each in left_out)
 
 
 def test_the_submitters_rights_are_these(overlay: Overlay) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from xtransfer.cluster.manifests import Manifest
+from xtransfer.cluster.manifests import Manifest, pod_templates
 from xtransfer.cluster.policy import RULES, check
 
 Overlay = Callable[[str], list[Manifest]]
@@ -116,6 +116,13 @@ def child(manifests: list[Manifest]) -> None:
     add(manifests, made)
 
 
+def stale_variables(manifests: list[Manifest]) -> None:
+    (group,) = cluster(manifests)["workerGroupSpecs"]
+    group["template"]["spec"]["containers"][0]["envFrom"] = [{"configMapRef": {"name": "proxy"}}]
+    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "proxy-0123456789"}}
+    manifests.append(Manifest(file=manifests[0].file, body={**body, "data": {}}))
+
+
 def stale_reference(manifests: list[Manifest]) -> None:
     for volume in template(manifests, "head")["spec"]["volumes"]:
         if volume["name"] == "placement":
@@ -194,6 +201,26 @@ CASES: list[tuple[str, str, str, Callable[[list[Manifest]], None], str]] = [
         "kind",
         placed("train: {cpus: 1", "train: {cpus: 1, workers: 3"),
         "spec.rayClusterSpec.workerGroupSpecs",
+    ),
+    *(
+        ("placement", called, "kind", placed(old, new), "data.placement.yaml")
+        for called, old, new in (
+            ("an unknown key", "retries:", "retrys:"),
+            ("a value out of range", "retries: 2", "retries: -1"),
+            ("no YAML", "retries: 2", "retries: ["),
+            ("no kind of store", "s3://xtransfer/study", "gs://xtransfer/study"),
+            ("a list", "store: s3://xtransfer/study", "- a\n#"),
+        )
+    ),
+    *(
+        ("store-shared", called, "kind", placed("store: s3://xtransfer/study", new), "data.p")
+        for called, new in (
+            ("none", ""),
+            ("a relative folder", "store: file://runs"),
+            ("a plain path", "store: /data/study"),
+            ("a folder in memory", "store: file:///tmp/study"),
+            ("a folder on an empty volume", "store: file:///data/study"),
+        )
     ),
     (
         "name-length",
@@ -505,6 +532,13 @@ CASES: list[tuple[str, str, str, Callable[[list[Manifest]], None], str]] = [
         stale_reference,
         f"{TEMPLATES['head']}.spec.volumes[5].configMap.name",
     ),
+    (
+        "config-reference",
+        "without the hash, of a worker's variables",
+        "kind",
+        stale_variables,
+        "spec.rayClusterSpec.workerGroupSpecs[0].template.spec.containers[0].envFrom[0].configMapRef.name",
+    ),
     ("config-immutable", "not", "kind", mutable, "immutable"),
     ("secret-literal", "in a ConfigMap", "kind", key_in_config, "data.more.yaml"),
     (
@@ -764,6 +798,23 @@ def test_seventeen_groups_pass(overlay: Overlay) -> None:
     many_groups(manifests)
     cluster(manifests)["workerGroupSpecs"].pop()
     assert check(manifests) == []
+
+
+@pytest.mark.parametrize("read_only", [True, False])
+def test_a_store_on_a_claim_that_all_pods_write_to_passes(
+    overlay: Overlay, read_only: bool
+) -> None:
+    manifests = overlay("kind")
+    placed("store: s3://xtransfer/study", "store: file:///data/study")(manifests)
+    claim = {"claimName": "shared", **({"readOnly": True} if read_only else {})}
+    for each in pod_templates(job(manifests)):
+        for volume in each.spec["volumes"]:
+            if volume["name"] == "data":
+                volume.pop("emptyDir")
+                volume["persistentVolumeClaim"] = claim
+    assert {finding.rule for finding in check(manifests)} == (
+        {"store-shared"} if read_only else set()
+    )
 
 
 def test_equal_quantities_in_other_words_pass(overlay: Overlay) -> None:

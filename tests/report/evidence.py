@@ -46,5 +46,5 @@ def evidence(
     return Evidence(
         samples=samples,
         settings=statistics,
-        train_languages=dict.fromkeys((target for target, _ in scores), "en"),
+        train_languages=dict.fromkeys((target for target, _ in scores), ("en",)),
     )

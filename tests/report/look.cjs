@@ -70,6 +70,11 @@ async function main() {
         await page.evaluate(() => window.dispatchEvent(new Event("beforeprint")));
         look.buttons = await page.evaluate(() =>
           [...document.querySelectorAll("dialog, nav, summary")].filter((each) => each.getClientRects().length).length);
+        // A4 on its side, less its margins; Chromium makes pages of wider ones smaller, down to 3/4, and cuts the rest.
+        const sheet = 277 / 25.4 * 96 * 4 / 3;
+        await page.setViewportSize({ width: 277 / 25.4 * 96 | 0, height: 700 });
+        look.cut = await page.evaluate((most) =>
+          [...document.querySelectorAll("table")].filter((each) => each.getBoundingClientRect().right > most).map((each) => each.id), sheet);
         look.folded = await page.evaluate(
           () => [...document.querySelectorAll("main details > :not(summary)")].filter((each) => !each.getClientRects().length).length);
       }

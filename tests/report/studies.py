@@ -6,6 +6,7 @@ import json
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -51,7 +52,7 @@ class Made:
 def make_study(
     *,
     targets: Mapping[str, Sequence[str]],
-    arms: Sequence[str] = ("mnli", "squad_v1"),
+    arms: Sequence[str | Mapping[str, Any]] = ("mnli", "squad_v1"),
     seeds: int = 2,
     evaluations: int = 5,
     drawn: bool = True,
@@ -62,7 +63,7 @@ def make_study(
 
     Args:
         targets: name -> languages; a name that is no task's is taken to be like XNLI.
-        arms: intermediate tasks.
+        arms: intermediate tasks, and arms as an experiment has them.
         seeds: of the target phase.
         evaluations: of every trial.
         drawn: whether there are draws, and so intervals and tests.
@@ -134,16 +135,20 @@ def _record(plan: Plan, step: Step, records: Mapping[str, Record], evaluations: 
     result: dict[str, Any] = dict(record.result)
     files: list[OutputFile] = []
     if step.kind == "train":
-        (part,) = step.spec["parts"]
+        parts = step.spec["parts"]
+        dev = [
+            f"dev {part['metric']}" if len(parts) == 1 else f"dev {part['task']} {part['metric']}"
+            for part in parts
+        ]
         result["history"] = [
             {
                 "step": 50 * at,
                 "loss": 2 / at + chance.random() / 5,
-                f"dev {part['metric']}": 80 - 40 / at + chance.random(),
+                **{name: 80 - 40 / at + chance.random() for name in dev},
             }
             for at in range(1, evaluations + 1)
         ]
-        result["score"] = result["history"][-1][f"dev {part['metric']}"]
+        result["score"] = fmean(result["history"][-1][name] for name in dev)
         files.append(_file(step, "weights.safetensors"))
     if step.kind == "select":
         candidates = [

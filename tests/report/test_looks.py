@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +130,20 @@ def test_everything_is_unfolded_in_print(looks: list[dict[str, Any]]) -> None:
     printed = [each for each in looks if "folded" in each]
     assert [each["folded"] for each in printed] == [0]
     assert printed[0]["buttons"] == 0
+
+
+def test_a_table_of_many_arms_is_printed_whole(browser: str, tmp_path: Path) -> None:
+    made = small_study()
+    names = [f"arm{at}, mean of last 4 over seeds" for at in range(40)]
+    (own, *_) = [each for each in made.answer.scores if each.after == "mnli"]
+    answer = replace(
+        made.answer,
+        arms=(*made.answer.arms, *names),
+        scores=(*made.answer.scores, *(replace(own, after=name) for name in names)),
+    )
+    study = replace(made.study, curves=(), choices=())
+    looked = look(browser, render_page(answer, study, made.info), tmp_path)
+    assert [each["cut"] for each in looked if "cut" in each] == [[]]
 
 
 def test_axe_would_find_something(browser: str, tmp_path: Path) -> None:

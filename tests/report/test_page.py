@@ -153,7 +153,7 @@ def test_distances_and_gains_by_language_are_true(made: Made, page: Page) -> Non
             target
             for target in made.experiment.target.tasks
             if language in made.experiment.target.languages[target]
-            and made.study.train_languages.get(target) != language
+            and language not in made.study.train_languages.get(target, ())
         ]
         gains = [
             mean_score(made, target, label.text, [language])
@@ -396,3 +396,46 @@ def test_there_is_no_mean_over_all_targets_while_one_has_no_score(made: Made) ->
     shown = Page(render_page(waiting, made.study, made.info))
     (cells,) = [cells for label, cells in shown.tables["main"].rows if label.text == OVERALL]
     assert {cell.text for cell in cells.values()} == {NONE}
+
+
+def test_what_was_run_and_by_what_it_is_scored_stand_by_the_scores(made: Made, text: str) -> None:
+    """A reader of the first table must see that it is of a sample, or of made-up languages."""
+    scores = text[text.index('<section id="scores"') :].partition("</section>")[0]
+    assert made.answer.notes
+    for note in ("a &lt;remark&gt; &amp; more", "target phase: seeds 1, 2", "mnli train"):
+        assert note in scores
+        assert text.count(note) == 1
+    assert "Metric: accuracy on xnli, tatoeba; xtreme_f1 on udpos." in scores
+
+
+def test_many_remarks_are_folded_away_after_the_first(made: Made) -> None:
+    answer = replace(made.answer, notes=tuple(f"remark {at:02d}." for at in range(50)))
+    text = render_page(answer, made.study, made.info)
+    shown, _, folded = text.partition("<summary>30 more</summary>")
+    assert all((f"remark {at:02d}." in shown) == (at < 20) for at in range(50))
+    assert all((f"remark {at:02d}." in folded) == (at >= 20) for at in range(50))
+
+
+def test_what_the_colours_are_is_there_to_be_read(page: Page) -> None:
+    texts = {e.attributes["id"]: e.text for e in page.of("p") if "id" in e.attributes}
+    scales = [e for e in page.of("ul") if e.attributes.get("class") == "scale"]
+    assert len(scales) == 2
+    for each in scales:
+        assert "points above the baseline" in texts[each.attributes["aria-labelledby"]]
+
+
+def test_drawings_say_what_their_axes_are(text: str) -> None:
+    captions = re.findall(r"<figcaption>(.*?)</figcaption>", text)
+    assert "gain in points by syntactic distance" in captions
+
+
+def test_optimizer_steps_are_whole(made: Made) -> None:
+    curves = tuple(
+        replace(e, points=tuple(replace(p, step=at) for at, p in enumerate(e.points[:3], 1)))
+        for e in made.study.curves
+    )
+    text = render_page(made.answer, replace(made.study, curves=curves), made.info)
+    drawn = [e for e in re.findall(r"<svg.*?</svg>", text, re.DOTALL) if ">optimizer steps<" in e]
+    assert drawn
+    for each in drawn:
+        assert re.findall(r'class="tick middle">([^<]*)', each) == ["0", "1", "2", "3"]

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from tests.prints import FakePrints
 from tests.report.evidence import evidence
-from xtransfer.config import Experiment
+from xtransfer.config import Experiment, load_experiment
 from xtransfer.judgement import Typology
-from xtransfer.report.evidence import Evidence, Sample
+from xtransfer.planner import build_plan
+from xtransfer.report.evidence import Evidence, Sample, train_languages
 from xtransfer.report.typology import RESOURCE, relate
 from xtransfer.settings import read_settings
 from xtransfer.statistics.resampling import number_of
@@ -132,6 +136,26 @@ def test_groups_are_means_over_targets_of_their_languages() -> None:
     assert group.low < group.value < group.high
     others = next(e for e in found.groups if e.after == "mnli-sw" and not e.low_resource)
     assert set(others.languages) == set(LANGUAGES) - set(few) - {"en"}
+
+
+def test_every_language_that_some_stage_of_a_target_is_trained_in_has_been_seen(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "two.yaml"
+    stage = "{task: %s, epochs: 1, batch_size: 2, max_length: 16}"
+    path.write_text(
+        "name: two\nencoder: encoder\ntarget: {tasks: [own]}\ntasks:\n"
+        "  - {name: nli-de, like: mnli, train_language: de, source: {files: {train: [t.de], dev: [d.de]}}}\n"
+        f"  - {{name: own, like: xnli, stages: [{stage % 'nli-de'}, {stage % 'mnli'}]}}\n"
+    )
+    trained = train_languages(build_plan(load_experiment(path), FakePrints()))
+    assert trained == {"own": ("de", "en")}
+    scores = graded()
+    seen = dict.fromkeys(("xnli", "udpos"), trained["own"])
+    found = relate(experiment(), replace(scores, train_languages=seen), [])
+    assert found is not None
+    (group,) = (each for each in found.groups if each.after == "mnli-sw")
+    assert set(group.languages) == set(LANGUAGES) - {"de", "en", "sw"}
 
 
 @pytest.mark.parametrize("languages", [("de", "ckb", "am"), ("am", "ckb")])

@@ -8,6 +8,7 @@ from xtransfer.errors import ConfigError
 from xtransfer.tasks import TASKS, get_task
 from xtransfer.tasks.hub import HUB, NOT_ON_HUB, REVISIONS, on_hub
 from xtransfer.tasks.languages import LANGUAGES, iso3, language_name
+from xtransfer.tasks.soundness import check_sound, check_stages
 
 NINE = ["anli+", "mnli", "qqp", "squad_v2", "squad_v1", "hellaswag", "ccg", "cosmosqa"]
 NINE.append("commonsenseqa")
@@ -37,6 +38,14 @@ def test_stages_name_tasks_that_have_training_and_dev_files(name: str) -> None:
         trained = TASKS[stage.task]
         assert trained.source.files["train"]
         assert trained.source.files["dev"]
+
+
+@pytest.mark.parametrize("name", sorted(TASKS))
+def test_the_parts_of_a_built_in_task_fit_together_as_they_must_in_ones_own(name: str) -> None:
+    check_sound(TASKS[name], name)
+    check_stages(TASKS[name], TASKS, name)
+    if name in HUB:
+        check_sound(on_hub(TASKS[name], revisions={}, where=name), name)
 
 
 @pytest.mark.parametrize(

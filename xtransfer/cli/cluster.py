@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from xtransfer.cluster.jobs import JobObjects
     from xtransfer.cluster.manifests import Manifest
     from xtransfer.cluster.policy import Finding
+    from xtransfer.config import Experiment
 
 commands = typer.Typer(
     name="k8s",
@@ -195,11 +196,7 @@ def _objects(
             "provisional: the plan has its own once they are read, and a job that succeeded is run again, "
             "which does what has no record."
         )
-    if experiment.data.synthetic is None and not Path(experiment.data.root).is_absolute():
-        tell(
-            f"data.root '{experiment.data.root}' is relative, so pods look below /opt/xtransfer. "
-            "Their data volume is at /data: --set data.root=/data"
-        )
+    _tell_relative(experiment)
     manifests = render(overlay)
     objects = assemble(
         manifests,
@@ -210,6 +207,21 @@ def _objects(
     )
     _refuse_errors(overlay, objects.manifests(manifests))
     return objects, bool(missing)
+
+
+def _tell_relative(experiment: Experiment) -> None:
+    """Tell of folders that pods will look for where they have none."""
+    data, encoder = experiment.data, experiment.encoder
+    if data.synthetic is None and not Path(data.root).is_absolute():
+        tell(
+            f"data.root '{data.root}' is relative, so pods look below /opt/xtransfer. "
+            "Their data volume is at /data: --set data.root=/data"
+        )
+    if encoder.name and not encoder.revision and not Path(encoder.name).is_absolute():
+        tell(
+            f"encoder.name '{encoder.name}' is a relative folder, so pods look below /opt/xtransfer. Put it on a "
+            "volume of theirs, --set encoder.name=/data/FOLDER, or pin a hub repository by encoder.revision."
+        )
 
 
 def _refuse_errors(overlay: Path, manifests: Sequence[Manifest]) -> None:

@@ -160,6 +160,9 @@ def status(
     if as_json:
         print_json([{**vars(s), "pods": len(p), "trouble": t} for s, p, t in rows])
         return
+    if not rows:
+        tell(f"namespace {api.namespace}: no jobs. Those of another one: -n NAMESPACE")
+        return
     print_table(
         ["job", "outcome", "cluster", "pods", "state"],
         [[s.name, s.outcome, s.cluster or "-", str(len(p)), s.words] for s, p, _ in rows],

@@ -8,13 +8,22 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from xtransfer.cluster.api_errors import ApiError, failure, passes, status_of, unreachable, wait_s
+from xtransfer.cluster.api_errors import (
+    ApiError,
+    NotServed,
+    failure,
+    passes,
+    status_of,
+    unreachable,
+    wait_s,
+)
 from xtransfer.cluster.kinds import path_of, path_of_body
 from xtransfer.cluster.manifests import Body
 from xtransfer.errors import ConfigError, XtransferError
@@ -27,6 +36,10 @@ TRIES = 5
 """Times that a request is sent, while the server is too busy or does not answer."""
 JSON = "application/json"
 APPLY = "application/apply-patch+yaml"
+STAMP = re.compile(
+    r"(?P<second>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.(?P<fraction>\d+))?(?P<zone>Z|[+-]\d\d:\d\d)"
+)
+"""Time stamp of a log's line: RFC 3339, in the node's time zone."""
 
 
 class Api:
@@ -40,9 +53,15 @@ class Api:
         self.pause = pause
 
     def get(self, kind: str, name: str) -> Body | None:
-        """Return an object, None where there is none."""
+        """Return an object, None where there is none.
+
+        Raises:
+            NotServed: the server does not know the kind.
+        """
         try:
             return self._json("GET", path_of(kind, self.namespace, name=name))
+        except NotServed:
+            raise
         except ApiError as error:
             if error.status == 404:
                 return None
@@ -52,6 +71,12 @@ class Api:
         """Return the objects that a label selector selects."""
         query = {"labelSelector": labels} if labels else {}
         return self._json("GET", path_of(kind, self.namespace), query=query)["items"]
+
+    def named(self, kind: str, name: str) -> tuple[Body | None, str]:
+        """Return an object, None where there is none, and the version that a watch may go on from."""
+        query = {"fieldSelector": f"metadata.name={name}"}
+        found = self._json("GET", path_of(kind, self.namespace), query=query)
+        return next(iter(found["items"]), None), found["metadata"]["resourceVersion"]
 
     def create(self, body: Body, *, dry_run: bool = False) -> Body:
         """Create an object, under strict field validation.
@@ -92,6 +117,8 @@ class Api:
             body["preconditions"] = {"uid": uid}
         try:
             self._json("DELETE", path_of(kind, self.namespace, name=name), body=body)
+        except NotServed:
+            raise
         except ApiError as error:
             if error.status == 404:
                 return False
@@ -131,7 +158,7 @@ class Api:
         since: str = "",
         follow: bool = False,
     ) -> Iterator[tuple[str, str]]:
-        """Yield (time stamp, line) of a container's log."""
+        """Yield (time stamp, line) of a container's log; no time stamp where the server gave none."""
         query = {"container": container, "timestamps": "true"}
         if tail is not None:
             query["tailLines"] = str(tail)
@@ -144,7 +171,8 @@ class Api:
         with self._answer("GET", path, query=query, read_s=read_s) as response:
             for line in _lines(response, path):
                 stamp, _, text = line.partition(" ")
-                yield stamp, text
+                # A node that has lost the log answers with a sentence of its own.
+                yield (stamp, text) if STAMP.fullmatch(stamp) else ("", line)
 
     def _json(
         self,
@@ -215,8 +243,10 @@ def connect(context: str | None, namespace: str | None) -> Api:
 
     Raises:
         XtransferError: the `kubernetes` package is not installed.
-        ConfigError: no configuration, or no such context.
+        ConfigError: no configuration, one that cannot be read, or no such context.
     """
+    import yaml
+
     try:
         from kubernetes import client, config
     except ImportError:
@@ -229,20 +259,29 @@ def connect(context: str | None, namespace: str | None) -> Api:
     file = os.environ.get("KUBECONFIG") or None
     try:
         config.load_kube_config(config_file=file, context=context, client_configuration=settings)
-        known: Any = config.list_kube_config_contexts(config_file=file)
+        found = namespace or _context_namespace(file, context)
     except config.ConfigException as error:
         if context is None and os.environ.get("KUBERNETES_SERVICE_HOST"):
             config.load_incluster_config(client_configuration=settings)
             return Api(client.ApiClient(settings), namespace or _pod_namespace())
-        raise ConfigError(
-            f"context {context}" if context else "kubeconfig",
-            str(error).splitlines()[0],
-            "See: kubectl config get-contexts",
-        ) from None
-    contexts, current = known
-    chosen = next((each for each in contexts if each["name"] == context), current)
-    found = namespace or chosen["context"].get("namespace") or "default"
+        raise _unusable(context, str(error).splitlines()[0]) from None
+    except (OSError, yaml.YAMLError) as error:
+        raise _unusable(None, f"cannot be read: {' '.join(str(error).split())}") from None
     return Api(client.ApiClient(settings), found)
+
+
+def _context_namespace(file: str | None, context: str | None) -> str:
+    """Return the namespace of a context, of the current one for None."""
+    from kubernetes.config import kube_config
+
+    known: Any = kube_config.KubeConfigMerger(file or kube_config.KUBE_CONFIG_DEFAULT_LOCATION)
+    chosen: Any = kube_config.KubeConfigLoader(config_dict=known.config, active_context=context)
+    return str(chosen.current_context["context"].get("namespace") or "default")
+
+
+def _unusable(context: str | None, what: str) -> ConfigError:
+    where = f"context {context}" if context else "kubeconfig"
+    return ConfigError(where, what, "See: kubectl config get-contexts")
 
 
 def _pod_namespace() -> str:

@@ -22,13 +22,34 @@ FORBIDDEN = {
     r"admission webhook|ValidatingAdmissionPolicy": (
         "A policy of the cluster's own refuses it: change the overlay, or ask whoever runs the cluster."
     ),
+    r"cannot set (an ownerRef|blockOwnerDeletion)": (
+        "This cluster lets only who may delete an object say who owns it: add the verb delete for configmaps "
+        "and poddisruptionbudgets to the role xtransfer-submitter, then submit again."
+    ),
     r"is being terminated": "Wait until the namespace is gone, then: xtransfer k8s setup OVERLAY",
 }
+NOT_SERVED = "the server could not find the requested resource"
+"""As kubectl puts it: of a path that it does not know the server says 404 and no more, without a Status."""
 NO_NAMESPACE = r'namespaces "[^"]*" not found'
 NOT_FOUND = {
     NO_NAMESPACE: "Make it with: xtransfer k8s setup OVERLAY, or name another with --namespace.",
-    r"could not find the requested resource": "Is its CRD installed?",
 }
+CONFLICTS = {
+    r"Apply failed with \d+ conflict": (
+        "Those fields are somebody else's: change them there, or take them over by kubectl apply --server-side "
+        "--force-conflicts --field-manager=xtransfer."
+    ),
+}
+MODIFIED = "the object has been modified"
+"""Something that the server changes along with a request, such as a quota, was changed by another just then."""
+CRDS = {
+    "/apis/ray.io/": "The KubeRay operator brings it: k8s/README.md, 'Once for a cluster'.",
+    "/apis/kueue.x-k8s.io/": "Kueue brings it.",
+    "/apis/monitoring.coreos.com/": (
+        "The Prometheus operator brings it; without it, leave components/monitoring out of the overlay."
+    ),
+}
+"""Where kinds of an operator are -> who brings them."""
 
 
 class ApiError(XtransferError):
@@ -51,6 +72,10 @@ class Gone(ApiError):
     """A watch asked for changes that the server no longer has."""
 
 
+class NotServed(ApiError):
+    """The server has no such kind of object: its CRD is not installed."""
+
+
 class Unreachable(ApiError):
     """No answer: the request may have been carried out, or not."""
 
@@ -71,10 +96,13 @@ def failure(method: str, path: str, code: int, status: Mapping[str, Any]) -> Api
         )
     if code == 403:
         return ApiError(where, said, _advice(FORBIDDEN, said), code)
+    if code == 404 and NOT_SERVED in said:
+        brings = next((text for start, text in CRDS.items() if path.startswith(start)), "")
+        return NotServed(where, f"{path}: {said}", f"Is its CRD installed? {brings}".strip(), code)
     if code == 404:
         return ApiError(where, f"{path}: {said}", _advice(NOT_FOUND, said), code)
     if code == 409:
-        return Conflict(where, said, "", code)
+        return Conflict(where, said, _advice(CONFLICTS, said), code)
     if code == 410:
         return Gone(where, said, "", code)
     if code in (429, 503):
@@ -102,7 +130,8 @@ def status_of(error: Any) -> Mapping[str, Any]:
     status = dict(found) if isinstance(found, dict) else {}
     headers = error.headers or {}
     status["retry_after"] = headers.get("Retry-After")
-    status.setdefault("message", error.reason or "without a word")
+    without = NOT_SERVED if error.status == 404 else error.reason or "without a word"
+    status.setdefault("message", without)
     return status
 
 
@@ -114,6 +143,8 @@ def unreachable(method: str, path: str, error: Exception) -> Unreachable:
 
 def passes(error: ApiError) -> bool:
     """Return whether a failure may pass by itself."""
+    if isinstance(error, Conflict):
+        return MODIFIED in error.what
     return isinstance(error, Unreachable) or error.status in (429, 500, 502, 503, 504)
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
 
-from xtransfer.cluster.api import Api
+from xtransfer.cluster.api import STAMP, Api
 from xtransfer.cluster.api_errors import ApiError, Gone, no_namespace, passes
 from xtransfer.cluster.jobs import JOB_LABEL, PLAN_LABEL
 from xtransfer.cluster.manifests import Body, at
@@ -19,6 +20,8 @@ PATIENCE_S = 900.0
 ROLES = ("submitter", "head", "worker")
 
 Tell = Callable[[str], None]
+Instant = tuple[datetime, str]
+"""A second in UTC, and nine digits of what is after it."""
 
 
 def set_up(api: Api, bodies: Sequence[Body], *, dry_run: bool = False) -> Iterator[str]:
@@ -44,9 +47,7 @@ def job_named(api: Api, name: str) -> Body:
     """
     found = api.get("RayJob", name)
     if found is None:
-        raise JobNotFound(
-            f"namespace {api.namespace}", f"no RayJob '{name}'", "See: xtransfer k8s status"
-        )
+        raise _no_job(api, name)
     return found
 
 
@@ -81,35 +82,41 @@ def states(
     """Yield a job's state now, whenever it changes, and every WATCH_S; the last one is an outcome.
 
     Dropped connections, a server that restarts and changes that it no longer has are got over: the job
-    is read anew. Ends early when `limit_s` is over.
+    is read anew. Ends early when `limit_s` is over, with the last state that was read.
 
     Raises:
         JobNotFound: the job is not there, or has been deleted.
-        Unreachable: no answer for PATIENCE_S.
+        ApiError: no answer for PATIENCE_S, or none at all within `limit_s`.
     """
     began = heard = clock()
+    state: JobState | None = None
     while True:
         try:
-            body = job_named(api, name)
+            body, version = _job_in_list(api, name)
             heard = clock()
             state = state_of(body)
             yield state
-            for state in _changes(api, name, body, _left(limit_s, began, clock)):
-                heard = clock()
+            for newer in _changes(api, name, state, version, _left(limit_s, began, clock)):
+                heard, state = clock(), newer
                 yield state
                 if state.outcome != "going":
                     return
+            silent = False
         except Gone:
-            continue
+            silent = False
         except ApiError as error:
-            if not passes(error) or clock() - heard > PATIENCE_S:
+            over = limit_s is not None and clock() - began >= limit_s
+            if not passes(error) or clock() - heard > PATIENCE_S or (over and state is None):
                 raise
-            tell(f"{error} The job runs on; trying again.")
-            api.pause(min(5.0, WATCH_S))
-            continue
-        if state.outcome != "going" or (limit_s is not None and clock() - began >= limit_s):
+            if not over:
+                tell(f"{error} The job runs on; trying again.")
+            silent = True
+        if state is not None and state.outcome != "going":
             return
-        api.pause(0.2)  # a server that ends every watch at once is not asked without a break
+        if limit_s is not None and clock() - began >= limit_s:
+            return
+        # A server that ends every watch at once is not asked without a break either.
+        api.pause(min(5.0, WATCH_S) if silent else 0.2)
 
 
 def follow(api: Api, name: str, *, say: Tell, tell: Tell) -> JobState:
@@ -134,7 +141,8 @@ class LogReader:
         self.api = api
         self.name = name
         self.pod = ""
-        self.stamp = ""
+        self.last: Instant | None = None
+        """Of the last line that was read."""
 
     def fresh(self) -> Iterator[str]:
         """Yield the lines since the last call; none while no pod has a log."""
@@ -143,13 +151,14 @@ class LogReader:
             if pod is None:
                 return
             if pod["metadata"]["name"] != self.pod:
-                self.pod, self.stamp = pod["metadata"]["name"], ""
+                self.pod, self.last = pod["metadata"]["name"], None
             # The server's `since` knows whole seconds: the first lines may be known already.
-            since = f"{self.stamp[:19]}Z" if self.stamp else ""
+            since = f"{self.last[0]:%Y-%m-%dT%H:%M:%SZ}" if self.last else ""
             lines = self.api.logs(self.pod, container_of("submitter"), since=since)
             for stamp, line in lines:
-                if stamp > self.stamp:
-                    self.stamp = stamp
+                instant = _instant(stamp)
+                if instant is not None and (self.last is None or instant > self.last):
+                    self.last = instant
                     yield line
         except ApiError as error:
             # The container may not have started yet, or the line has dropped: next time.
@@ -173,11 +182,39 @@ def cancel(api: Api, name: str) -> bool:
     return found is not None and api.delete("RayJob", name, uid=found["metadata"]["uid"])
 
 
-def _changes(api: Api, name: str, body: Body, seconds: int) -> Iterator[JobState]:
-    """Yield the state at each change after `body`, for some seconds or until the line drops."""
-    if state_of(body).outcome != "going" or seconds <= 0:
+def _job_in_list(api: Api, name: str) -> tuple[Body, str]:
+    """Return a RayJob, and the version of the server's objects from which a watch may go on.
+
+    Not the job's own version: where nothing has changed it for long, that is older than all that the server
+    remembers, from its restart on for good, and each watch would end at once (410).
+    """
+    found, version = api.named("RayJob", name)
+    if found is None:
+        raise _no_job(api, name)
+    return found, version
+
+
+def _no_job(api: Api, name: str) -> JobNotFound:
+    return JobNotFound(
+        f"namespace {api.namespace}", f"no RayJob '{name}'", "See: xtransfer k8s status"
+    )
+
+
+def _instant(stamp: str) -> Instant | None:
+    """Return what a line's time stamp says, in whatever time zone its node is; None without one."""
+    parts = STAMP.fullmatch(stamp)
+    if parts is None:
+        return None
+    second = datetime.fromisoformat(parts["second"] + parts["zone"]).astimezone(UTC)
+    return second, (parts["fraction"] or "").ljust(9, "0")
+
+
+def _changes(
+    api: Api, name: str, state: JobState, version: str, seconds: int
+) -> Iterator[JobState]:
+    """Yield the state at each change after `version`, for some seconds or until the line drops."""
+    if state.outcome != "going" or seconds <= 0:
         return
-    version = body["metadata"]["resourceVersion"]
     for event, changed in api.watch("RayJob", name, version=version, seconds=seconds):
         if event == "DELETED":
             raise JobNotFound(f"namespace {api.namespace}", f"'{name}' has been deleted")

@@ -25,6 +25,8 @@ EXPERIMENT_VOLUME = "experiment"
 JOB_LABEL = "xtransfer/job"
 PLAN_LABEL = "xtransfer/plan"
 EXPERIMENT_LABEL = "xtransfer/experiment"
+MOST_BYTES = 2**20
+"""Of a ConfigMap's data; the API server takes no more."""
 # What `submit` makes itself or leaves to `k8s setup`.
 OF_A_JOB = ("RayJob", "PodDisruptionBudget", "ConfigMap")
 
@@ -39,7 +41,7 @@ class JobObjects:
     config: Body
     """The experiment's ConfigMap."""
     shared: tuple[Body, ...]
-    """ConfigMaps of the overlay that the job mounts: its placement."""
+    """ConfigMaps of the overlay that the job's pods need: its placement, and what a user's overlay adds."""
     budget: Body | None
 
     def manifests(self, surroundings: Sequence[Manifest]) -> list[Manifest]:
@@ -72,11 +74,17 @@ def assemble(
         experiment: the experiment's name.
         plan_key: the plan's key.
         text: the experiment, resolved, as YAML.
-        image: runs in all pods; None: the overlay's.
+        image: runs in place of the overlay's own in all pods, not of what is beside it there; None: the overlay's.
 
     Raises:
-        ConfigError: no RayJob, more than one, or one that mounts no experiment.
+        ConfigError: no RayJob, more than one, or one that mounts no experiment; a text that no ConfigMap holds.
     """
+    if (size := len(text.encode())) > MOST_BYTES:
+        raise ConfigError(
+            f"experiment {experiment}",
+            f"has {size:,} bytes when written out, and a ConfigMap holds {MOST_BYTES:,}",
+            "Shorten what is long in it: notes, claims, lists of its own tasks.",
+        )
     template = _the_job(manifests)
     name = job_name(experiment, plan_key)
     labels = {JOB_LABEL: name, PLAN_LABEL: plan_key, EXPERIMENT_LABEL: experiment.strip("-_")}
@@ -90,6 +98,8 @@ def assemble(
     if queue:
         job["metadata"]["labels"][QUEUE] = queue
     config = _config(f"{name}-{key_of(text)[:10]}", namespace, labels, text)
+    if image:
+        _replace_image(job, image)
     mounted = False
     for each in pod_templates(job):
         _in_place(each.template).setdefault("metadata", {}).setdefault("labels", {}).update(labels)
@@ -98,8 +108,6 @@ def assemble(
                 volume["configMap"]["name"] = config["metadata"]["name"]
                 mounted = True
         for _, container in each.containers():
-            if image:
-                _in_place(container)["image"] = image
             if each.role == "head":
                 _set_variable(container, JOB_VARIABLE, name)
     if not mounted:
@@ -113,7 +121,7 @@ def assemble(
         namespace=namespace,
         job=job,
         config=config,
-        shared=_mounted(manifests, job),
+        shared=_needed(manifests, job),
         budget=_budget(manifests, name, labels),
     )
 
@@ -209,12 +217,8 @@ def _config(name: str, namespace: str, labels: dict[str, str], text: str) -> Bod
     }
 
 
-def _mounted(manifests: Sequence[Manifest], job: Body) -> tuple[Body, ...]:
-    names = {
-        at(volume, "configMap", "name")
-        for each in pod_templates(job)
-        for volume in each.spec.get("volumes") or ()
-    }
+def _needed(manifests: Sequence[Manifest], job: Body) -> tuple[Body, ...]:
+    names = {name for each in pod_templates(job) for _, name in each.configs()}
     return tuple(m.body for m in manifests if m.kind == "ConfigMap" and m.name in names)
 
 
@@ -228,6 +232,17 @@ def _budget(manifests: Sequence[Manifest], name: str, labels: dict[str, str]) ->
             body["spec"]["selector"] = {"matchLabels": {JOB_LABEL: name, "xtransfer/role": "head"}}
             return body
     return None
+
+
+def _replace_image(job: Body, image: str) -> None:
+    """Replace the image of Ray's and the submitter's containers, wherever it is; not those of a user's sidecars."""
+    templates = pod_templates(job)
+    old = {at(each.spec, "containers", 0, "image") for each in templates}
+    containers = [container for each in templates for _, container in each.containers()]
+    containers.append(at(job, "spec", "rayClusterSpec", "autoscalerOptions") or {})
+    for container in containers:
+        if "image" in container and container["image"] in old:
+            _in_place(container)["image"] = image
 
 
 def _set_variable(container: Mapping[str, Any], name: str, value: str) -> None:

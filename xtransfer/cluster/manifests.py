@@ -68,6 +68,29 @@ class PodTemplate:
             for index, container in enumerate(self.spec.get(field) or ()):
                 yield f"{self.path}.spec.{field}[{index}]", container
 
+    def configs(self) -> Iterator[tuple[str, str]]:
+        """Return (path, name) of each ConfigMap that the pods need: volumes, variables."""
+        for index, volume in enumerate(self.spec.get("volumes") or ()):
+            where = f"{self.path}.spec.volumes[{index}]"
+            yield from _named(f"{where}.configMap", at(volume, "configMap"))
+            for number, source in enumerate(at(volume, "projected", "sources") or ()):
+                at_source = f"{where}.projected.sources[{number}].configMap"
+                yield from _named(at_source, at(source, "configMap"))
+        for where, container in self.containers():
+            for number, source in enumerate(container.get("envFrom") or ()):
+                at_source = f"{where}.envFrom[{number}].configMapRef"
+                yield from _named(at_source, at(source, "configMapRef"))
+            for number, variable in enumerate(container.get("env") or ()):
+                at_source = f"{where}.env[{number}].valueFrom.configMapKeyRef"
+                yield from _named(at_source, at(variable, "valueFrom", "configMapKeyRef"))
+
+
+def _named(path: str, reference: Any) -> Iterator[tuple[str, str]]:
+    """Yield (path, name) of a reference, if there is one."""
+    name = at(reference, "name")
+    if name:
+        yield f"{path}.name", str(name)
+
 
 def at(value: Any, *steps: str | int) -> Any:
     """Return what is at the end of a path of keys and indexes, None where there is nothing."""

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from xtransfer.cluster.manifests import Manifest
-from xtransfer.cluster.rules import Hit, Rule, jobs, kueue, nodes, pods, ray, room, space
+from xtransfer.cluster.rules import Hit, Rule, jobs, kueue, nodes, placement, pods, ray, room, space
 
 RULES: tuple[Rule, ...] = (
     *jobs.RULES,
@@ -21,6 +21,7 @@ RULES: tuple[Rule, ...] = (
     *kueue.RULES,
     *space.RULES,
     *room.RULES,
+    *placement.RULES,
 )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from xtransfer.cluster.manifests import at
+from xtransfer.errors import shown
 
 Outcome = Literal["going", "succeeded", "failed"]
 
@@ -35,6 +36,10 @@ REASONS: Mapping[str, tuple[str, str]] = {
         "its cluster was not ready within preRunningDeadlineSeconds",
         "Is there room for the head, and can its image be pulled? Then submit it again.",
     ),
+    "STOPPED": (
+        "somebody stopped the driver (ray job stop)",
+        "What is recorded is kept: submit it again.",
+    ),
     "AppFailed": (
         "the driver ended with an error",
         "See: xtransfer logs {name}, and xtransfer status for the steps that failed.",
@@ -55,6 +60,10 @@ REASONS: Mapping[str, tuple[str, str]] = {
         "Does a NetworkPolicy keep the operator from port 8265 of the head?",
     ),
 }
+
+"""Reason (or Ray's word, where the operator gives none) -> what it means, and what to do."""
+ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
+"""Ray's words for a driver that is no more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,8 +102,10 @@ def state_of(body: Mapping[str, Any]) -> JobState:
         words = "failed"
     if deployment == "Running" and job in ("", "PENDING"):
         words = "its cluster is up, its driver has not started yet"
+    if deployment == "Running" and job in ENDED:
+        words = "its driver has ended, its cluster has not"
     if outcome == "failed" or (status.get("reason") and deployment == "Retrying"):
-        reason = str(status.get("reason") or deployment)
+        reason = str(status.get("reason") or (job if job == "STOPPED" else deployment))
         said, next_ = REASONS.get(reason, (reason, "See: xtransfer logs {name}"))
         words = f"{words}: {said}"
         advice = next_.format(name=name) if outcome == "failed" else ""
@@ -162,5 +173,5 @@ def _pod_trouble(pod: Mapping[str, Any]) -> list[str]:
 
 
 def _short(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= 240 else f"{line[:240]}..."
+    """Return the first of a text as one line that cannot control the terminal: it may be a driver's log."""
+    return shown(" ".join(text.split()), most=240)

@@ -8,7 +8,7 @@ from typing import Literal
 
 from xtransfer.cluster.adoption import differences, store_of_job
 from xtransfer.cluster.api import Api
-from xtransfer.cluster.api_errors import Conflict
+from xtransfer.cluster.api_errors import ApiError, Conflict
 from xtransfer.cluster.jobs import PLAN_LABEL, JobObjects, owned, store_of
 from xtransfer.cluster.manifests import Body, at
 from xtransfer.cluster.states import JobState, state_of
@@ -52,7 +52,7 @@ def submit(
 
     Raises:
         ConfigError: a job of that name is not of this plan.
-        XtransferError: the job to be replaced does not go.
+        XtransferError: the job to be replaced does not go, or what belongs to the new one cannot be made.
     """
     found = api.get("RayJob", objects.name)
     if found is None:
@@ -123,11 +123,23 @@ def _dry_run(
 
 
 def _give(api: Api, objects: JobObjects, job: Body, *, config: bool = True) -> None:
-    """Have a job's budget, and its experiment if it is that of `objects`, go when it goes."""
-    if config:
-        api.apply(owned(objects.config, job))
-    if objects.budget is not None:
-        api.apply(owned(objects.budget, job))
+    """Have a job's budget, and its experiment if it is that of `objects`, go when it goes.
+
+    Raises:
+        ApiError: saying that the job itself is there.
+    """
+    try:
+        if config:
+            api.apply(owned(objects.config, job))
+        if objects.budget is not None:
+            api.apply(owned(objects.budget, job))
+    except ApiError as error:
+        raise ApiError(
+            objects.name,
+            f"is there and goes on, without all that belongs to it: {error.what}",
+            f"{error.next} Submitting it again completes it; xtransfer cancel ends it.".strip(),
+            error.status,
+        ) from error
 
 
 def _is_spent(body: Body, *, succeeded: bool) -> bool:

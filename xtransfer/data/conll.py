@@ -71,7 +71,11 @@ def _build(
             continue
         bare += 1
         if split != "test" or tags:
-            raise DataError(where, f"token '{shown(token)}' has no tag")
+            raise DataError(
+                where,
+                f"token '{shown(token)}' has no tag",
+                "A line is `token<TAB>tag`; one with spaces or more columns must be converted.",
+            )
     if not tokens:
         skipped["sentence without tokens"] += 1
         return None
@@ -103,7 +107,11 @@ def _sentences(path: Path) -> Iterator[_Sentence]:
 def _plain_token(line: str, where: str) -> Line:
     token, *tags = line.split("\t")
     if len(tags) > 1 or not token:
-        raise DataError(where, f"is not `token<TAB>tag`: '{shown(line)}'")
+        raise DataError(
+            where,
+            f"is not `token<TAB>tag`: '{shown(line)}'",
+            "Cut out these two columns, or name a file of CoNLL-U `.conllu`.",
+        )
     if tags and not tags[0]:
         raise DataError(where, f"token '{shown(token)}' has an empty tag")
     return where, token, tags[0] if tags else None

@@ -36,10 +36,10 @@ class Fields:
         """Return the label as the file writes it; None where there is none, "" where none is due."""
         if self.task.form in {"span", "tagging"}:
             return ""
-        column = self.task.source.columns.get("label")
-        value = None if column is None else self.value("label", optional=not required)
+        value = self.value("label", optional=not required)
         if value in (None, ""):
             if required:
+                column = self.task.source.columns.get("label", "label")
                 raise DataError(self.where, "has no label", f"Its column is '{column}'.")
             return None
         return self.as_name(value, "label")

@@ -86,8 +86,10 @@ class Evidence:
     settings: Statistics
     problems: tuple[str, ...] = ()
     """Why some scores have no draws."""
-    train_languages: Mapping[str, str] = field(default_factory=dict[str, str])
-    """Target -> language of its training data, in which nothing is zero-shot."""
+    train_languages: Mapping[str, tuple[str, ...]] = field(
+        default_factory=dict[str, "tuple[str, ...]"]
+    )
+    """Target -> languages of its training data, in which nothing is zero-shot."""
     _noises: dict[tuple[str, tuple[str, ...]], list[Array] | None] = field(
         default_factory=dict[tuple[str, tuple[str, ...]], "list[Array] | None"],
         init=False, repr=False, compare=False,
@@ -178,13 +180,14 @@ class Evidence:
         return [each for (name, _), each in self.samples.items() if name == target]
 
 
-def train_languages(plan: Plan) -> dict[str, str]:
-    """Return target -> language of its training data, in which nothing is zero-shot."""
-    found: dict[str, str] = {}
+def train_languages(plan: Plan) -> dict[str, tuple[str, ...]]:
+    """Return target -> languages of its training data, stage by stage, in which nothing is zero-shot."""
+    found: dict[str, tuple[str, ...]] = {}
     for cell in plan.cells:
         stages = plan.tasks[cell.target].stages
         if stages:
-            found[cell.target] = plan.tasks[stages[-1].task].train_language
+            own = (plan.tasks[stage.task].train_language for stage in stages)
+            found[cell.target] = tuple(dict.fromkeys(own))
     return found
 
 

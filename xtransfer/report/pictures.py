@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from xtransfer.report.answer import Answer
@@ -15,9 +15,12 @@ from xtransfer.report.numbers import number, signed
 from xtransfer.report.page.cells import Scale
 from xtransfer.report.page.tables import language_scale, main_scale
 from xtransfer.report.scatter import dots_of, kinds_of, line_of
+from xtransfer.report.series import colour, pattern, series_of
 from xtransfer.report.study import Study
 
 DPI = 150
+SIZE = 9.0
+"""Of the text, in points."""
 _COLOURS = (
     "#1b1f24", "#0072b2", "#b8500a", "#007a59", "#a14b86", "#8a6d00", "#2f8fc4", "#7a3e12", "#5c5c9e",
 )  # fmt: skip
@@ -45,7 +48,7 @@ def draw_pictures(answer: Answer, study: Study) -> dict[str, bytes]:
                     answer, target
                 )
     if answer.scores:
-        drawings["seeds.png"] = lambda: _seeds(answer)
+        drawings["seeds.png"] = lambda: _seeds(answer, study)
     if kinds_of(answer, dots_of(answer, study.train_languages)):
         drawings["distance.png"] = lambda: _distance(answer, study)
     if study.curves:
@@ -57,7 +60,7 @@ def _png(draw: Callable[[], Any]) -> bytes:
     import matplotlib as mpl
 
     style: dict[Any, Any] = {
-        "font.size": 9,
+        "font.size": SIZE,
         "font.family": "DejaVu Sans",
         "axes.grid": False,
         "svg.hashsalt": "0",
@@ -79,6 +82,14 @@ def _figure(width: float, height: float) -> Any:
     return figure
 
 
+def _long(texts: Iterable[str], size: float = SIZE) -> float:
+    """Return how long the longest of these texts is, in inches; `size` in points."""
+    from matplotlib.textpath import TextPath
+
+    paths = [TextPath((0, 0), each, size=size) for each in texts]
+    return max((path.get_extents().width / 72 for path in paths), default=0.0)  # pyright: ignore[reportUnknownMemberType]
+
+
 def _heat(
     rows: Sequence[str],
     columns: Sequence[str],
@@ -92,7 +103,12 @@ def _heat(
     """Return a heat map around zero; `values` None: no colour."""
     from matplotlib.colors import LinearSegmentedColormap
 
-    figure = _figure(max(5.0, 1.8 + width * len(columns)), 1.3 + 0.34 * len(rows))
+    steep = 90 if width < 0.5 else 30
+    labels = _long(columns)
+    # Room for the labels beside and below the cells: a row holds two lines.
+    wide = 0.4 + width * len(columns) + max(_long(rows), labels * math.cos(math.radians(steep)))
+    high = 0.8 + 0.34 * len(rows) + labels * math.sin(math.radians(steep))
+    figure = _figure(max(wide, 0.3 + _long([title], 1.2 * SIZE)), high)
     axes = figure.subplots()
     shown = [[math.nan if v is None else v for v in row] for row in values]
     shades = LinearSegmentedColormap.from_list("gains", _MAP)
@@ -100,11 +116,12 @@ def _heat(
     for y, row in enumerate(texts):
         for x, text in enumerate(row):
             axes.text(x, y, text, ha="center", va="center", fontsize=8 if width > 0.5 else 6)
-    axes.set_xticks(range(len(columns)), columns, rotation=90 if width < 0.5 else 30)
+    ends = {} if steep == 90 else {"ha": "right", "rotation_mode": "anchor"}
+    axes.set_xticks(range(len(columns)), columns, rotation=steep, **ends)
     axes.set_yticks(range(len(rows)), rows)
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
-    axes.set_title(title, loc="left")
+    figure.suptitle(title, x=0.1 / figure.get_figwidth(), ha="left", fontsize=1.2 * SIZE)
     return figure
 
 
@@ -144,10 +161,25 @@ def _languages(answer: Answer, target: str) -> Any:
     )
 
 
-def _panels(count: int, *, height: float, columns: int = 3) -> tuple[Any, list[Any]]:
+def _panels(
+    count: int,
+    *,
+    height: float,
+    width: float = 4.0,
+    columns: int = 3,
+    legend: Sequence[Any] = (),
+) -> tuple[Any, list[Any]]:
+    """Return a figure and its panels, each of a size in inches, with a legend above them all."""
     columns = min(columns, count)
     rows = math.ceil(count / columns)
-    figure = _figure(4.0 * columns, height * rows)
+    across = width * columns
+    abreast = max(1, int(across / (0.6 + _long((each.get_label() for each in legend), 8))))
+    lines = math.ceil(len(legend) / abreast)
+    figure = _figure(across, height * rows + 0.18 * lines)
+    if legend:
+        figure.legend(
+            handles=legend, loc="outside upper left", ncols=abreast, fontsize=8, frameon=False
+        )
     grid = figure.subplots(rows, columns, squeeze=False)
     panels = list(grid.flat)
     for spare in panels[count:]:
@@ -155,21 +187,23 @@ def _panels(count: int, *, height: float, columns: int = 3) -> tuple[Any, list[A
     return figure, panels[:count]
 
 
-def _seeds(answer: Answer) -> Any:
-    figure, panels = _panels(len(answer.targets), height=1.0 + 0.24 * len(answer.arms))
+def _seeds(answer: Answer, study: Study) -> Any:
+    series = series_of(answer, study)
+    figure, panels = _panels(
+        len(answer.targets),
+        height=1.0 + 0.24 * len(answer.arms),
+        width=3.0 + _long(answer.arms),
+    )
     for axes, target in zip(panels, answer.targets, strict=True):
         own = [cell for cell in answer.scores if cell.target == target]
         for y, cell in enumerate(own):
             if cell.low is not None and cell.high is not None:
                 axes.plot([cell.low, cell.high], [y, y], color="#57606a", alpha=0.35, linewidth=5)
-            at = answer.arms.index(cell.after)
             axes.plot(
                 [run.value for run in cell.runs],
                 [y] * len(cell.runs),
-                linestyle="",
-                marker=_MARKERS[at % len(_MARKERS)],
-                color=_COLOURS[at % len(_COLOURS)],
                 alpha=0.8,
+                **_mark(series[cell.after]),
             )
             axes.plot([cell.mean, cell.mean], [y - 0.35, y + 0.35], color="black")
         axes.set_yticks(range(len(own)), [cell.after for cell in own])
@@ -182,19 +216,19 @@ def _seeds(answer: Answer) -> Any:
 def _distance(answer: Answer, study: Study) -> Any:
     dots = dots_of(answer, study.train_languages)
     kinds = kinds_of(answer, dots)
-    figure, panels = _panels(len(kinds), height=3.0)
+    drawn = {dot.after for dot in dots}
+    series = {arm: at for arm, at in series_of(answer, study).items() if arm in drawn}
+    legend = _legend({arm: _mark(at) for arm, at in series.items()})
+    figure, panels = _panels(len(kinds), height=3.0, legend=legend)
     for axes, kind in zip(panels, kinds, strict=True):
-        for at, arm in enumerate(answer.arms):
+        for arm, at in series.items():
             own = [dot for dot in dots if dot.after == arm and dot.distances.get(kind) is not None]
             if own:
                 axes.plot(
                     [dot.distances[kind] for dot in own],
                     [dot.gain for dot in own],
-                    linestyle="",
-                    marker=_MARKERS[at % len(_MARKERS)],
-                    color=_COLOURS[at % len(_COLOURS)],
                     alpha=0.7,
-                    label=arm,
+                    **_mark(at),
                 )
         axes.axhline(0, color="#57606a", linewidth=0.8)
         line = line_of(answer, kind, dots)
@@ -214,13 +248,15 @@ def _distance(answer: Answer, study: Study) -> Any:
             axes.set_ylim(height)
         axes.set_xlabel(f"{kind} distance")
         axes.set_ylabel("gain, points")
-    panels[0].legend(fontsize=7)
     return figure
 
 
 def _curves(answer: Answer, study: Study) -> Any:
     learned = list(dict.fromkeys((each.phase, each.learned) for each in study.curves))
-    figure, panels = _panels(2 * len(learned), height=2.4, columns=2)
+    drawn = {curve.arm for curve in study.curves}
+    series = {arm: at for arm, at in series_of(answer, study).items() if arm in drawn}
+    legend = _legend({arm: _line(at) for arm, at in series.items()})
+    figure, panels = _panels(2 * len(learned), height=2.4, columns=2, legend=legend)
     for at, (phase, name) in enumerate(learned):
         own = [each for each in study.curves if (each.phase, each.learned) == (phase, name)]
         for axes, what in zip(
@@ -228,20 +264,30 @@ def _curves(answer: Answer, study: Study) -> Any:
         ):
             for curve in own:
                 points = [(p.step, p.dev if what == "dev score" else p.loss) for p in curve.points]
-                drawn = [(step, value) for step, value in points if value is not None]
-                arm = curve.after or curve.learned
-                place = answer.arms.index(arm) if arm in answer.arms else 0
-                known = axes.get_legend_handles_labels()[1]
+                found = [(step, value) for step, value in points if value is not None]
+                place = series[curve.arm]
                 axes.plot(
-                    [step for step, _ in drawn],
-                    [value for _, value in drawn],
-                    color=_COLOURS[place % len(_COLOURS)],
-                    linestyle=_DASHES[place % len(_DASHES)],
+                    [step for step, _ in found],
+                    [value for _, value in found],
                     # A single evaluation is no line.
-                    marker=_MARKERS[place % len(_MARKERS)] if len(drawn) == 1 else None,
-                    label=None if arm in known else arm,
+                    **(_mark(place) if len(found) == 1 else _line(place)),
                 )
             axes.set_title(f"{name} ({phase}): {what}", loc="left", fontsize=8)
             axes.set_xlabel("optimizer steps")
-        panels[2 * at].legend(fontsize=6)
     return figure
+
+
+def _mark(series: int) -> dict[str, Any]:
+    marker = _MARKERS[pattern(series, len(_MARKERS))]
+    return {"linestyle": "", "marker": marker, "color": _COLOURS[colour(series)]}
+
+
+def _line(series: int) -> dict[str, Any]:
+    return {"linestyle": _DASHES[pattern(series, len(_DASHES))], "color": _COLOURS[colour(series)]}
+
+
+def _legend(looks: Mapping[str, Mapping[str, Any]]) -> list[Any]:
+    """Return a line for a legend, without data, for every name."""
+    from matplotlib.lines import Line2D
+
+    return [Line2D([], [], label=name, **look) for name, look in looks.items()]

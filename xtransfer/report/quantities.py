@@ -126,7 +126,7 @@ class Figures:
         )
         if not isinstance(languages, str):
             return [name for name in scored if name in languages]
-        seen = {self.evidence.train_languages.get(target)}
+        seen = set(self.evidence.train_languages.get(target, ()))
         seen.update(*(self.question.trained.get(arm_of(arm), ()) for arm in arms))
         wanted = self.question.low_resource if languages == "low_resource" else scored
         return [name for name in scored if name in wanted and name not in seen]

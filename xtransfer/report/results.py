@@ -66,8 +66,8 @@ class ReportInfo:
     """Further remarks, such as how many inputs were truncated."""
     languages: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
     """Target -> languages that its score is the mean over."""
-    train_languages: Mapping[str, str] = field(default_factory=dict[str, str])
-    """Target -> language of its training data, where it is trained for."""
+    train_languages: Mapping[str, Sequence[str]] = field(default_factory=dict[str, "Sequence[str]"])
+    """Target -> languages of its training data, where it is trained for."""
     chance: Mapping[str, float | None] = field(default_factory=dict[str, "float | None"])
     """Target -> score of guessing, 0 to 100; None or absent where it is not known."""
     chance_in: Mapping[str, Mapping[str, float]] = field(

@@ -42,14 +42,14 @@ class Line:
         return self.y + (self.slope if slope is None else slope) * (x - self.x)
 
 
-def dots_of(answer: Answer, train_languages: Mapping[str, str]) -> list[Dot]:
+def dots_of(answer: Answer, train_languages: Mapping[str, Sequence[str]]) -> list[Dot]:
     """Return a dot for every language and arm whose distance is known."""
     if answer.typology is None:
         return []
     scores: dict[tuple[str, str], list[tuple[str, LanguageScore]]] = {}
     for cell in answer.scores:
         for each in cell.languages:
-            if each.gain is not None and each.language != train_languages.get(cell.target):
+            if each.gain is not None and each.language not in train_languages.get(cell.target, ()):
                 scores.setdefault((cell.after, each.language), []).append((cell.target, each))
     dots: list[Dot] = []
     for away in answer.typology.distances:

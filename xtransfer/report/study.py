@@ -57,6 +57,11 @@ class Curve:
         """The arm that it started from; empty for an intermediate trial."""
         return self.sweep.partition(" after ")[2]
 
+    @property
+    def arm(self) -> str:
+        """The arm that it belongs to: what it started from, or is itself."""
+        return self.after or self.learned
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Candidate:
@@ -103,8 +108,8 @@ class Study:
     curves: tuple[Curve, ...]
     choices: tuple[Choice, ...]
     costs: tuple[Cost, ...]
-    train_languages: Mapping[str, str]
-    """Target -> language of its training data, in which nothing is zero-shot."""
+    train_languages: Mapping[str, Sequence[str]]
+    """Target -> languages of its training data, in which nothing is zero-shot."""
     artificial: bool
     """Whether the languages were made up, so that nothing published compares."""
     all_languages: Mapping[str, int]

@@ -163,7 +163,7 @@ def _rows(evidence: Evidence, sources: Mapping[str, Sequence[str]]) -> list[_Row
             continue
         for language in sample.languages:
             gain = evidence.gain(target, after, [language])
-            seen = {evidence.train_languages.get(target), *sources[after]}
+            seen = {*evidence.train_languages.get(target, ()), *sources[after]}
             if gain is not None and language not in seen:
                 rows.append(
                     _Row(
@@ -244,7 +244,7 @@ def _groups(
             targets: list[str] = []
             for target in evidence.targets:
                 sample = evidence.samples.get((target, after))
-                seen = {evidence.train_languages.get(target), *trained.get(arm_of(after), ())}
+                seen = {*evidence.train_languages.get(target, ()), *trained.get(arm_of(after), ())}
                 own = [
                     name
                     for name in (sample.languages if sample else ())

@@ -55,7 +55,11 @@ class FolderStore:
                 _sync(path.parent)
             except FileExistsError:
                 # Over NFS a link whose reply was lost is asked for again and then finds itself.
-                return temporary.stat().st_nlink == 2
+                if temporary.stat().st_nlink == 2:
+                    return True
+                if path.is_dir() or (path.is_symlink() and not path.exists()):
+                    raise StoreError(str(path), *_NO_OBJECT) from None
+                return False
             finally:
                 temporary.unlink(missing_ok=True)
         return True
@@ -206,6 +210,7 @@ def enough_space(folder: Path) -> Iterator[None]:
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 _NO_FOLDER = ("a file stands where a folder is needed", "Move it away, or choose another folder.")
+_NO_OBJECT = ("a folder or a link to nothing stands where an object is to be", "Move it away.")
 _DISK_ERRORS = {
     errno.ENOENT: ("no such file", ""),
     errno.EEXIST: _NO_FOLDER,

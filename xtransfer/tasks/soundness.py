@@ -7,13 +7,24 @@ never.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from xtransfer.errors import ConfigError, did_you_mean
 from xtransfer.metrics import METRICS_OF
 from xtransfer.metrics.qa import MLQA_LANGUAGES
-from xtransfer.tasks.task import NO_ANSWER, FormName, Task
+from xtransfer.tasks.task import NO_ANSWER, Format, FormName, Stage, Task
 
+_TABLES: tuple[Format, ...] = ("tsv", "csv", "jsonl", "json", "hub")
+FORMATS: Mapping[FormName, Collection[Format]] = {
+    "classification": _TABLES,
+    "choice": _TABLES,
+    "tagging": ("conll", "ccg", *_TABLES),
+    "span": ("squad", *_TABLES),
+    "bitext": ("bitext", "mining", "hub"),
+    "retrieval": ("squad", "mentions"),
+    "mlm": ("text",),
+}
+"""Form -> formats that its examples can be read from."""
 FIELDS: Mapping[FormName, Collection[str]] = {
     "classification": ("id", "label", "text_a", "text_b"),
     "choice": ("id", "label", "context", "question", "choices", "choice_labels"),
@@ -22,6 +33,8 @@ FIELDS: Mapping[FormName, Collection[str]] = {
     "bitext": ("foreign", "english"),
 }
 """Form -> fields of its examples that a table's columns may be named for."""
+_UNTRAINED: Collection[FormName] = ("bitext", "mlm")
+"""Forms that no stage trains: they have no head for examples with a label."""
 POSITIVE = "1"
 """The label whose F1 `accuracy_and_f1` takes."""
 
@@ -34,7 +47,7 @@ def check_sound(task: Task, place: str) -> None:
     Raises:
         ConfigError: naming the field at `place` and the remedy.
     """
-    check_columns(task, f"{place}.source.columns")
+    check_source(task, f"{place}.source")
     known = METRICS_OF[task.form]
     if task.metric not in known:
         raise ConfigError(
@@ -60,24 +73,109 @@ def check_sound(task: Task, place: str) -> None:
         )
 
 
-def check_columns(task: Task, place: str) -> None:
-    """Check that a source's columns are named for fields of the form's examples.
+def check_source(task: Task, place: str) -> None:
+    """Check that a source can be read as the form's examples, and that its columns are their fields.
 
     Raises:
-        ConfigError: naming the first that is not; it would be passed over in silence.
+        ConfigError: naming what cannot be, or would be passed over in silence.
     """
+    source, formats = task.source, FORMATS[task.form]
+    if source.format not in formats and not source.hub:
+        raise ConfigError(
+            f"{place}.format",
+            f"a {task.form} task is not read from '{source.format}'",
+            f"It is from: {', '.join(formats)}.",
+        )
+    if source.format == "hub" and not source.hub:
+        raise ConfigError(f"{place}.hub", "is empty, but the format is 'hub'", "Name a data set.")
+    if source.format not in _TABLES and not source.hub and (source.columns or source.header):
+        raise ConfigError(
+            f"{place}.{'columns' if source.columns else 'header'}",
+            f"is for tables: what is where in a '{source.format}' file is fixed",
+            "Leave it out, or write the data as a table: tsv, csv, jsonl or json.",
+        )
     known = FIELDS.get(task.form, ())
-    for name in task.source.columns:
+    for name in source.columns:
         if name not in known:
             raise ConfigError(
-                f"{place}.{name}",
+                f"{place}.columns.{name}",
                 f"a {task.form} task has no field '{name}'",
                 did_you_mean(name, known) or f"It has: {', '.join(known) or 'none'}.",
             )
 
 
+def check_stages(task: Task, book: Mapping[str, Task], place: str) -> None:
+    """Check that what a task's stages train can do the task.
+
+    The outputs of the head that its last stage trains are read as the task's own labels.
+
+    Args:
+        task: a record whose stages name tasks of `book`.
+        book: every task there is.
+        place: of the record.
+
+    Raises:
+        ConfigError: naming the stage and the remedy.
+    """
+    own = task.as_intermediate
+    if own is not None and own.task != task.name:
+        raise ConfigError(
+            f"{place}.as_intermediate.task",
+            f"is '{own.task}', but as an intermediate task '{task.name}' is trained on itself",
+            "Leave it out.",
+        )
+    for name, stage in _trained_by(task):
+        if book[stage.task].form in _UNTRAINED:
+            raise ConfigError(
+                f"{place}.{name}",
+                f"'{stage.task}' is of the form '{book[stage.task].form}', which no stage trains",
+                "Unlabelled text is what an arm's `text` names; sentence pairs are for evaluation.",
+            )
+    if task.stages is None or task.form == "bitext":  # sentences are compared without a head
+        return
+    if not task.stages:
+        raise ConfigError(
+            f"{place}.stages",
+            f"are none, but a {task.form} task has a head, which must be trained",
+            "Give epochs, batch_size and max_length of one.",
+        )
+    _check_last(task, task.stages[-1], book, f"{place}.stages[{len(task.stages) - 1}].task")
+
+
+def _trained_by(task: Task) -> Iterator[tuple[str, Stage]]:
+    if task.as_intermediate is not None:
+        yield "as_intermediate", task.as_intermediate
+    for index, stage in enumerate(task.stages or ()):
+        yield f"stages[{index}].task", stage
+
+
+def _check_last(task: Task, stage: Stage, book: Mapping[str, Task], place: str) -> None:
+    last = book[stage.task]
+    if last.form != task.form:
+        raise ConfigError(
+            place,
+            f"'{last.name}' is a {last.form} task, and its head cannot do this {task.form} task",
+            "Let the last stage be of a task of the same form.",
+        )
+    if task.form != "choice" and last.labels != task.labels:
+        raise ConfigError(
+            place,
+            f"'{last.name}' has other labels, or in another order: {_listed(last.labels)}",
+            "Give this task the same labels, and by source.labels what its files write for them.",
+        )
+
+
 def _check_labels(task: Task, place: str) -> None:
     labels = task.labels
+    if len(set(labels)) != len(labels) or "" in labels:
+        what = "an empty one" if "" in labels else "a repeated one"
+        raise ConfigError(f"{place}.labels", f"have {what}: {_listed(labels)}", "Take it out.")
+    if task.form == "choice" and not labels and "choice_labels" not in task.source.columns:
+        raise ConfigError(
+            f"{place}.labels",
+            "are none, so it is not known what the files write for the first answer, the second ...",
+            "List them, or name the column of each row's own names as source.columns.choice_labels.",
+        )
     if task.metric == "accuracy_and_f1" and (len(labels) != 2 or POSITIVE not in labels):
         raise ConfigError(
             f"{place}.labels",
@@ -96,6 +194,11 @@ def _check_labels(task: Task, place: str) -> None:
             f"'{odd[0]}' is not O, B-type or I-type, which `span_f1` reads entities from",
             "Put other schemes into these by source.labels.",
         )
+
+
+def _listed(labels: Collection[str]) -> str:
+    names = [repr(each) for each in labels]
+    return ", ".join(names[:20]) + (", ..." if len(names) > 20 else "") or "none"
 
 
 def _has(task: Task, split: str) -> bool:

@@ -136,8 +136,9 @@ class Task(Record):
     """Set where the task can be a target: the training stages in order; () is no training."""
     scoring: Scoring = "cosine"
     """Of bitext: how sentences are compared, where the experiment does not say."""
-    max_length: int = 128
-    """Longest input at evaluation, in subword tokens."""
+    max_length: int = Field(default=128, ge=8)
+    """Longest input at evaluation, in subword tokens, of a task without training; with `stages`, that of
+    the last one is taken."""
     group: str = ""
     """Benchmark group: classification, tagging, qa or retrieval."""
     benchmark: Literal["xtreme", "xtreme-r", ""] = ""

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from xtransfer.errors import ConfigError
 from xtransfer.settings import check_languages, read_yaml
 from xtransfer.tasks import TASKS, get_task
-from xtransfer.tasks.soundness import check_columns, check_sound
+from xtransfer.tasks.soundness import check_sound, check_source, check_stages
 from xtransfer.tasks.task import Source, Task
 
 _NAME = re.compile(r"[a-z][a-z0-9_+-]{0,29}")
@@ -80,6 +80,7 @@ def check_user_tasks(tasks: tuple[Task, ...], book: Mapping[str, Task], where: s
         for stage in (task.as_intermediate, *(task.stages or ())):
             if stage is not None:
                 get_task(stage.task, f"{place}.stages", book)
+        check_stages(task, book, place)
         if task.as_intermediate is None and task.stages is None:
             raise ConfigError(
                 place,
@@ -101,7 +102,7 @@ def patched(task: Task, changes: Mapping[str, Any], where: str) -> Task:
         path = ".".join(str(step) for step in first["loc"])
         raise ConfigError(f"{where}.source.{path}", first["msg"].lower()) from None
     changed = task.model_copy(update={"source": source})
-    check_columns(changed, f"{where}.source.columns")
+    check_source(changed, f"{where}.source")
     return changed
 
 

@@ -134,20 +134,18 @@ def _references(manifests: Sequence[Manifest]) -> Iterator[Hit]:
     names = {manifest.name for manifest in _of(manifests, "ConfigMap")}
     for manifest in _of(manifests, "RayJob"):
         for each_ in pod_templates(manifest.body):
-            for index, volume in enumerate(each_.spec.get("volumes") or ()):
-                name = at(volume, "configMap", "name")
-                hashed = re.compile(rf"{re.escape(str(name))}-[a-z0-9]{{10}}")
+            for path, name in each_.configs():
+                hashed = re.compile(rf"{re.escape(name)}-[a-z0-9]{{10}}")
                 if name not in names and any(hashed.fullmatch(known) for known in names):
-                    path = f"{each_.path}.spec.volumes[{index}].configMap.name"
                     yield manifest, path, f"'{name}' is not what the rendered ConfigMap is called"
 
 
 def _immutable(manifests: Sequence[Manifest]) -> Iterator[Hit]:
     used = {
-        at(volume, "configMap", "name")
+        name
         for manifest in _of(manifests, "RayJob")
         for each_ in pod_templates(manifest.body)
-        for volume in each_.spec.get("volumes") or ()
+        for _, name in each_.configs()
     }
     for manifest in _of(manifests, "ConfigMap"):
         if manifest.name in used and manifest.body.get("immutable") is not True:

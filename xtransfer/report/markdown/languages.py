@@ -29,10 +29,10 @@ def language_section(table: Table, info: ReportInfo, target: str) -> str:
         for language in first.languages
     ]
     rows.append(_mean_row("mean", entries, bounded, first.languages))
-    trained = info.train_languages.get(target, "en")
-    others = [language for language in first.languages if language != trained]
+    trained = info.train_languages.get(target, ("en",))
+    others = [language for language in first.languages if language not in trained]
     if others and len(others) < len(first.languages):
-        rows.append(_mean_row(f"mean without {trained}", entries, bounded, others))
+        rows.append(_mean_row(f"mean without {' '.join(trained)}", entries, bounded, others))
     text = [f"## {target}", "", f"{first.metric}, by language. {_interval_note(entries)}"]
     text += ["", *grid(head, rows, text={"language"})]
     text += ["", f"Selected on: {_selection_by_entry(entries)}."]

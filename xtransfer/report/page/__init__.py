@@ -22,12 +22,16 @@ from xtransfer.report.page.embedded import records_json
 from xtransfer.report.page.progress import progress_table
 from xtransfer.report.results import ReportInfo
 from xtransfer.report.scatter import dots_of
+from xtransfer.report.series import series_of
 from xtransfer.report.study import Study
 from xtransfer.watching import Sight, time_left
 
 _FOLDER = Path(__file__).parent
 SHOWN_MISSING = 12
 """Missing things that are named at once; more are folded away."""
+
+SHOWN_NOTES = 20
+"""The same, of remarks on what was run."""
 
 LONGEST_TABLE = 40
 """Rows of a table that is shown at once; a longer one is folded away."""
@@ -66,6 +70,7 @@ def render_page(
         script=Markup(script),  # noqa: S704 (a file of ours)
         records=Markup(records_json(study.records)),  # noqa: S704 (has no "<")
         shown_missing=SHOWN_MISSING,
+        shown_notes=SHOWN_NOTES,
         longest=LONGEST_TABLE,
         most_points=charts.MOST_POINTS,
         notes={
@@ -80,10 +85,22 @@ def render_page(
 def _parts(answer: Answer, study: Study) -> dict[str, Any]:
     """Return tables and drawings by the names that the template has for them."""
     dots = dots_of(answer, study.train_languages)
+    series = series_of(answer, study)
+    analysed = answer.analysed
     return {
         "definitions": Markup(svg.definitions()),  # noqa: S704 (constant)
-        "series": charts.series_of(answer),
+        "sample": svg.sample,
+        "drawn": {
+            name: [(arm, at) for arm, at in series.items() if arm in set(arms)]
+            for name, arms in {
+                "distance": [dot.after for dot in dots],
+                "shots": [each.after for each in analysed.shots],
+                "alignment": [each.after for each in analysed.alignment],
+                "curves": [curve.arm for curve in study.curves],
+            }.items()
+        },
         "main": tables.main_table(answer),
+        "metrics": tables.metrics_of(answer),
         "main_legend": tables.main_scale(answer).legend(),
         "gains": tables.gain_table(answer),
         "power": tables.power_table(answer),
@@ -97,19 +114,17 @@ def _parts(answer: Answer, study: Study) -> dict[str, Any]:
         "choices": findings.choice_tables(study),
         "costs": findings.cost_table(study),
         "published": findings.published_table(answer, study),
-        "forgetting": analyses.forgetting_table(answer.analysed),
-        "alignment": analyses.alignment_tables(answer.analysed),
-        "layers": analyses.retrieval_table(answer.analysed),
-        "shots": analyses.shot_table(answer.analysed),
-        "alignment_charts": _drawn(
-            analyses.alignment_charts(answer.analysed, charts.series_of(answer))
-        ),
-        "shot_charts": _drawn(analyses.shot_charts(answer.analysed, charts.series_of(answer))),
-        "seed_charts": _drawn(charts.seed_charts(answer)),
-        "distance_charts": _drawn(charts.distance_charts(answer, dots)),
+        "forgetting": analyses.forgetting_table(analysed),
+        "alignment": analyses.alignment_tables(analysed),
+        "layers": analyses.retrieval_table(analysed),
+        "shots": analyses.shot_table(analysed),
+        "alignment_charts": _drawn(analyses.alignment_charts(analysed, series)),
+        "shot_charts": _drawn(analyses.shot_charts(analysed, series)),
+        "seed_charts": _drawn(charts.seed_charts(answer, series)),
+        "distance_charts": _drawn(charts.distance_charts(answer, dots, series)),
         "curve_charts": [
             (learned, what, Markup(drawing))  # noqa: S704 (escaped where it is drawn)
-            for learned, what, drawing in charts.curve_charts(answer, study)
+            for learned, what, drawing in charts.curve_charts(study, series)
         ],
     }
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 
 from xtransfer.report.analyses import Analysed, Layers, Shots, all_layers, means, model_name
 from xtransfer.report.numbers import exact, number, signed
 from xtransfer.report.page.cells import Grid, Row, cell
-from xtransfer.report.page.svg import SERIES, Area, spread
+from xtransfer.report.page.svg import Area, line_class, spread
 
 
 def forgetting_table(found: Analysed) -> Grid | None:
@@ -82,27 +82,27 @@ def shot_table(found: Analysed) -> Grid | None:
     )
 
 
-def alignment_charts(found: Analysed, series: dict[str, int]) -> list[tuple[str, str]]:
-    """Return (target, drawing): the gap by layer, a line for each arm; the arms' own models first."""
+def alignment_charts(found: Analysed, series: Mapping[str, int]) -> list[tuple[str, str]]:
+    """Return (what is drawn, drawing): the gap by layer, a line for each arm; the arms' own models first."""
     charts: list[tuple[str, str]] = []
     own = means(found.alignment)
     for target in dict.fromkeys(each.target for each in own):
         lines = [
             (each.after, dict(each.values), each.keys) for each in own if each.target == target
         ]
-        name = f"after {target}" if target else "before any target"
-        charts.append((name, _lines(lines, series, "layer", f"gap of cosines {name}")))
+        name = f"gap of cosines {f'after {target}' if target else 'before any target'}"
+        charts.append((name, _lines(lines, series, "layer", name)))
     return charts
 
 
-def shot_charts(found: Analysed, series: dict[str, int]) -> list[tuple[str, str]]:
-    """Return (target and language, drawing): the score by number of examples, a line for each arm."""
+def shot_charts(found: Analysed, series: Mapping[str, int]) -> list[tuple[str, str]]:
+    """Return (what is drawn, drawing): the score by number of examples, a line for each arm."""
     charts: list[tuple[str, str]] = []
     for target, language in dict.fromkeys((each.target, each.language) for each in found.shots):
         own = [x for x in found.shots if (x.target, x.language) == (target, language)]
         lines = [(each.after, dict(each.values), each.keys) for each in own]
-        what = f"{target}, {language}"
-        charts.append((what, _lines(lines, series, "examples", f"score of {what} by examples")))
+        what = f"{target}, {language}: {own[0].metric}"
+        charts.append((what, _lines(lines, series, "examples", f"{what} by examples")))
     return charts
 
 
@@ -145,7 +145,7 @@ def _shot(each: Shots, count: int) -> str:
 
 def _lines(
     lines: Sequence[tuple[str, dict[int, float], tuple[str, ...]]],
-    series: dict[str, int],
+    series: Mapping[str, int],
     axis: str,
     title: str,
 ) -> str:
@@ -162,6 +162,6 @@ def _lines(
         says = f"{arm}: " + ", ".join(f"{x}: {y:.2f}" for x, y in points.items())
         area.add(
             f'<g data-keys="{" ".join(keys)}"><title>{escape(says)}</title>'
-            f'<polyline points="{places}" class="curve l{series.get(arm, 0) % SERIES}"/></g>'
+            f'<polyline points="{places}" class="{line_class(series[arm])}"/></g>'
         )
     return area.drawing(title)

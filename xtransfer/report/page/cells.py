@@ -57,6 +57,13 @@ class Grid:
     """Columns of words; the others are numbers."""
     wide: bool = False
     """Whether columns are many and narrow."""
+    most: int = 20
+    """Columns that fit a sheet of paper; with more of them a table is printed small, on its side."""
+
+    @property
+    def many(self) -> bool:
+        """Whether there are more columns than fit."""
+        return len(self.head) > self.most
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

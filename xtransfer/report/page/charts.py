@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 
 from xtransfer.report.answer import Answer
 from xtransfer.report.numbers import exact, number
-from xtransfer.report.page.svg import SERIES, Area, mark, spread
+from xtransfer.report.page.svg import Area, line_class, mark, spread
 from xtransfer.report.scatter import Dot, Line, kinds_of, line_of
 from xtransfer.report.scores import ScoreCell
 from xtransfer.report.study import Curve, Point, Study
@@ -17,21 +17,16 @@ MOST_POINTS = 30
 """Evaluations of one curve that are drawn: the first, the last and evenly between."""
 
 
-def series_of(answer: Answer) -> dict[str, int]:
-    """Return arm -> number of its series; the baseline is the first."""
-    return {arm: at for at, arm in enumerate(answer.arms)}
-
-
-def seed_charts(answer: Answer) -> list[tuple[str, str]]:
+def seed_charts(answer: Answer, series: Mapping[str, int]) -> list[tuple[str, str]]:
     """Return (target, drawing): the score of every run by arm, with means and intervals."""
     charts: list[tuple[str, str]] = []
     for target in answer.targets:
         cells = [cell for cell in answer.scores if cell.target == target]
-        charts.append((target, _seed_chart(target, cells, series_of(answer))))
+        charts.append((target, _seed_chart(target, cells, series)))
     return charts
 
 
-def _seed_chart(target: str, cells: Sequence[ScoreCell], series: dict[str, int]) -> str:
+def _seed_chart(target: str, cells: Sequence[ScoreCell], series: Mapping[str, int]) -> str:
     values = [run.value for cell in cells for run in cell.runs]
     values += [bound for cell in cells for bound in (cell.low, cell.high) if bound is not None]
     area = Area(left=112, top=6, height=6 + ROW * len(cells) + 34, x=spread(values))
@@ -61,9 +56,10 @@ def _seed_chart(target: str, cells: Sequence[ScoreCell], series: dict[str, int])
     return area.drawing(f"{target}: score of every run, by intermediate task")
 
 
-def distance_charts(answer: Answer, dots: Sequence[Dot]) -> list[tuple[str, str]]:
-    """Return (kind of distance, drawing): mean gain of every language by its distance."""
-    series = series_of(answer)
+def distance_charts(
+    answer: Answer, dots: Sequence[Dot], series: Mapping[str, int]
+) -> list[tuple[str, str]]:
+    """Return (what is drawn, drawing): mean gain of every language by its distance, of each kind."""
     charts: list[tuple[str, str]] = []
     for kind in kinds_of(answer, dots):
         own = [(dot, away) for dot in dots if (away := dot.distances.get(kind)) is not None]
@@ -78,7 +74,8 @@ def distance_charts(answer: Answer, dots: Sequence[Dot]) -> list[tuple[str, str]
         for dot, away in own:
             title = f"{dot.language} after {dot.after}: {away:.2f}, {exact(dot.gain)}"
             area.add(mark(area.at_x(away), area.at_y(dot.gain), series[dot.after], title))
-        charts.append((kind, area.drawing(f"Gain in points against {kind} distance")))
+        name = f"gain in points by {kind} distance"
+        charts.append((name, area.drawing(name)))
     return charts
 
 
@@ -108,9 +105,8 @@ def _clipped(line: Line, area: Area) -> list[tuple[float, float]]:
     return [(x, line.at(x)) for x in ends]
 
 
-def curve_charts(answer: Answer, study: Study) -> list[tuple[str, str, str]]:
+def curve_charts(study: Study, series: Mapping[str, int]) -> list[tuple[str, str, str]]:
     """Return (what was learned, what is drawn, drawing): dev score and training loss by step."""
-    series = series_of(answer)
     charts: list[tuple[str, str, str]] = []
     for phase in ("intermediate", "target"):
         curves = [curve for curve in study.curves if curve.phase == phase]
@@ -123,7 +119,7 @@ def curve_charts(answer: Answer, study: Study) -> list[tuple[str, str, str]]:
     return charts
 
 
-def _curve_chart(curves: Sequence[Curve], what: str, series: dict[str, int]) -> str:
+def _curve_chart(curves: Sequence[Curve], what: str, series: Mapping[str, int]) -> str:
     lines = [(curve, _values(thinned(curve.points), what)) for curve in curves]
     lines = [(curve, points) for curve, points in lines if points]
     if not lines:
@@ -134,9 +130,9 @@ def _curve_chart(curves: Sequence[Curve], what: str, series: dict[str, int]) -> 
         y=spread([value for _, points in lines for _, value in points]),
     )
     area.axis_y()
-    area.axis_x("optimizer steps")
+    area.axis_x("optimizer steps", whole=True)
     for curve, points in lines:
-        at = series.get(curve.after or curve.learned, 0) % SERIES
+        at = series[curve.arm]
         name = (
             f"{curve.sweep}, seed {curve.seed}, learning rate {curve.learning_rate:g}: "
             f"{points[-1][1]:.2f} at step {points[-1][0]:,}"
@@ -150,7 +146,7 @@ def _curve_chart(curves: Sequence[Curve], what: str, series: dict[str, int]) -> 
         places = " ".join(f"{area.at_x(x):.1f},{area.at_y(y):.1f}" for x, y in points)
         area.add(
             f'<g data-keys="{keys}"><title>{escape(name)}</title>'
-            f'<polyline points="{places}" class="curve l{at}"/></g>'
+            f'<polyline points="{places}" class="{line_class(at)}"/></g>'
         )
     return area.drawing(f"{curves[0].learned}: {what} by optimizer step")
 

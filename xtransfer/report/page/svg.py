@@ -7,10 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
 
-from xtransfer.report.page.cells import nice
+from markupsafe import Markup
 
-SERIES = 9
-"""Classes s0 to s8, each with a colour, a dash pattern and a shape of its own; then over again."""
+from xtransfer.report.page.cells import nice
+from xtransfer.report.series import colour, pattern
+
+DASHES = 9
+"""Classes d0 to d8 of the style sheet."""
 FLAT = 0.05
 """Room on either side of values that are all the same, as a share of them or of 1."""
 SHAPES = (
@@ -32,8 +35,22 @@ def definitions() -> str:
 def mark(x: float, y: float, series: int, title: str, extra: str = "") -> str:
     """Return a mark of a series that says `title` when pointed at."""
     return (
-        f'<use href="#shape{series % len(SHAPES)}" x="{x:.1f}" y="{y:.1f}" '
-        f'class="s{series % SERIES}"{extra}><title>{escape(title)}</title></use>'
+        f'<use href="#shape{pattern(series, len(SHAPES))}" x="{x:.1f}" y="{y:.1f}" '
+        f'class="s{colour(series)}"{extra}><title>{escape(title)}</title></use>'
+    )
+
+
+def line_class(series: int) -> str:
+    """Return the classes of a series' line."""
+    return f"curve l{colour(series)} d{pattern(series, DASHES)}"
+
+
+def sample(series: int) -> Markup:
+    """Return a drawing of a series' mark and line, for a legend."""
+    return Markup(  # noqa: S704 (made of numbers alone)
+        '<svg viewBox="-6 -6 46 12" width="46" height="12" aria-hidden="true">'
+        f'<path d="M8 0H38" class="{line_class(series)}"/>'
+        f'<use href="#shape{pattern(series, len(SHAPES))}" class="s{colour(series)}"/></svg>'
     )
 
 

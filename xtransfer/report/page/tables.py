@@ -51,7 +51,16 @@ def main_table(answer: Answer) -> Grid:
         caption="Test score by target and intermediate task, and points above the baseline",
         head=("target", *answer.arms),
         rows=tuple(rows),
+        most=12,
     )
+
+
+def metrics_of(answer: Answer) -> list[tuple[str, list[str]]]:
+    """Return (metric, the targets whose score it is)."""
+    found: dict[str, list[str]] = {}
+    for target, metric in dict.fromkeys((each.target, each.metric) for each in answer.scores):
+        found.setdefault(metric, []).append(target)
+    return list(found.items())
 
 
 def main_scale(answer: Answer) -> Scale:
@@ -131,7 +140,7 @@ def language_tables(answer: Answer, study: Study) -> list[tuple[str, Grid]]:
         )
         grid = Grid(
             name=f"languages-{target}",
-            caption=caption + (f"; trained in {trained}" if trained else ""),
+            caption=caption + (f"; trained in {' '.join(trained)}" if trained else ""),
             head=("after", "mean", *(each.language for each in own[0].languages)),
             wide=True,
             rows=tuple(_language_row(each, answer, scale) for each in own),

@@ -1,0 +1,112 @@
+"""Following and waiting for a job over days: old versions, silent servers, nodes in other time zones."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.cluster.fake_api import Answer, FakeApi
+from xtransfer.cluster import client
+from xtransfer.cluster.api import Api
+from xtransfer.cluster.api_errors import ApiError
+from xtransfer.cluster.client import JobNotFound, states
+from xtransfer.cluster.jobs import JobObjects
+from xtransfer.cluster.submission import submit
+
+NAME = "xt-small-0123456789ab"
+
+
+def test_a_job_that_nothing_has_changed_since_the_server_restarted_is_watched(
+    server: FakeApi, api: Api, objects: JobObjects
+) -> None:
+    submit(api, objects)
+    server.start(NAME)
+    server.forget()
+    seen = list(states(api, NAME, limit_s=2))
+    assert {state.outcome for state in seen} == {"going"}
+    assert any(r.query.get("watch") for r in server.requests)
+    assert server.expired == 0
+
+
+def test_a_watch_that_is_too_old_is_begun_anew_after_a_break(
+    server: FakeApi, api: Api, objects: JobObjects
+) -> None:
+    submit(api, objects)
+    server.start(NAME)
+    watches, breaks = [0], []
+
+    def end() -> None:
+        server.set_status(NAME, jobDeploymentStatus="Complete", jobStatus="SUCCEEDED")
+
+    def fault(request: object) -> None:
+        watches[0] += bool(getattr(request, "query", {}).get("watch"))
+        if watches[0] <= 3:
+            server.forget()
+        if watches[0] == 20:
+            end()
+
+    def pause(seconds: float) -> None:
+        breaks.append(seconds)
+        if len(breaks) == 4:
+            end()
+
+    server.faults.append(fault)  # type: ignore[arg-type]
+    api.pause = pause
+    assert list(states(api, NAME))[-1].outcome == "succeeded"
+    assert server.expired == 3
+    assert min(breaks) > 0
+
+
+def test_a_job_that_is_not_there_is_said_so(server: FakeApi, api: Api) -> None:
+    assert server.all("rayjobs") == []
+    with pytest.raises(JobNotFound, match=f"no RayJob '{NAME}'"):
+        list(states(api, NAME))
+
+
+@pytest.mark.parametrize("heard", [True, False])
+def test_waiting_ends_with_its_limit_though_the_server_is_silent(
+    server: FakeApi, api: Api, objects: JobObjects, heard: bool
+) -> None:
+    submit(api, objects)
+    server.start(NAME)
+    now = [0.0]
+    api.pause = lambda seconds: now.__setitem__(0, now[0] + seconds)
+    limited = states(api, NAME, limit_s=60, clock=lambda: now[0])
+    if heard:
+        assert next(limited).outcome == "going"
+    server.fail(10**6, Answer(code=503), method="GET")
+    if heard:
+        assert list(limited) == []
+    else:
+        with pytest.raises(ApiError, match="too busy"):
+            list(limited)
+    assert 60 <= now[0] < client.PATIENCE_S / 2
+
+
+@pytest.mark.parametrize("zone", ["Z", "+02:00", "-05:30"])
+def test_lines_are_said_once_wherever_the_node_is(
+    server: FakeApi, api: Api, objects: JobObjects, zone: str
+) -> None:
+    submit(api, objects)
+    pod = f"{server.start(NAME)}-submitter"
+    reader = client.LogReader(api, NAME)
+    server.logs[pod] = [
+        f"2026-01-01T12:00:00.5{zone} a",
+        f"2026-01-01T12:00:00.500000001{zone} b",
+    ]
+    assert list(reader.fresh()) == ["a", "b"]
+    server.logs[pod].append(f"2026-01-01T12:00:00.51{zone} c")
+    assert list(reader.fresh()) == ["c"]
+
+
+def test_a_node_that_has_lost_the_log_does_not_end_reading(
+    server: FakeApi, api: Api, objects: JobObjects
+) -> None:
+    submit(api, objects)
+    pod = f"{server.start(NAME)}-submitter"
+    lost = "unable to retrieve container logs for containerd://0123"
+    reader = client.LogReader(api, NAME)
+    server.logs[pod] = [lost]
+    assert list(api.logs(pod, "ray-job-submitter")) == [("", lost)]
+    assert list(reader.fresh()) == []
+    server.logs[pod] = ["2026-01-01T12:00:00.000000001Z a"]
+    assert list(reader.fresh()) == ["a"]

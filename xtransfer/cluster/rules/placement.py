@@ -1,0 +1,109 @@
+"""Rules of a job's placement: that it is one, and that all pods see the store that it names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import PurePosixPath
+from typing import Any
+
+from xtransfer.cluster.manifests import Manifest, at, pod_templates
+from xtransfer.cluster.rules import Hit, Rule
+from xtransfer.documents import parse_yaml
+from xtransfer.errors import ConfigError
+from xtransfer.placement import Placement
+from xtransfer.settings import check_settings
+
+VOLUME = "placement"
+"""Of a head, with its placement's ConfigMap (k8s/base/rayjob.yaml)."""
+GIVEN = re.compile(r"--placement[= ](?:\S*/)?(?P<file>[^/\s]+)")
+"""How an entry point names the placement's file."""
+OF_ONE_POD = ("configMap", "downwardAPI", "emptyDir", "ephemeral", "projected", "secret")
+"""Volumes that are empty or read-only, or another one for each pod."""
+
+
+def _valid(manifests: Sequence[Manifest]) -> Iterator[Hit]:
+    for _, config, name, read in _read(manifests):
+        if isinstance(read, ConfigError):
+            next_ = f" ({read.next.rstrip('.')})" if read.next else ""
+            yield config, f"data.{name}", f"is no placement: {read.where}: {read.what}{next_}"
+
+
+def _shared(manifests: Sequence[Manifest]) -> Iterator[Hit]:
+    for job, config, name, read in _read(manifests):
+        if isinstance(read, ConfigError) or read.store.startswith("s3://"):
+            continue
+        folder = PurePosixPath(read.store.removeprefix("file://"))
+        if not all(
+            _is_shared(each.spec, folder)
+            for each in pod_templates(job.body)
+            if each.role in ("head", "worker")
+        ):
+            yield config, f"data.{name}", f"store {read.store} is a folder that pods do not share"
+
+
+def _read(
+    manifests: Sequence[Manifest],
+) -> Iterator[tuple[Manifest, Manifest, str, Placement | ConfigError]]:
+    """Yield (job, ConfigMap, file in it, placement or what is wrong) of every job that is given one."""
+    for job in manifests:
+        given = GIVEN.search(str(at(job.body, "spec", "entrypoint") or ""))
+        if job.kind != "RayJob" or given is None:
+            continue
+        mounted = {
+            at(volume, "configMap", "name")
+            for each in pod_templates(job.body)
+            for volume in each.spec.get("volumes") or ()
+            if volume.get("name") == VOLUME
+        }
+        for config in manifests:
+            text = at(config.body, "data", given["file"])
+            if config.kind == "ConfigMap" and config.name in mounted and text is not None:
+                yield job, config, given["file"], _placement(str(text), given["file"])
+
+
+def _placement(text: str, where: str) -> Placement | ConfigError:
+    from xtransfer.store import open_store
+
+    try:
+        raw = parse_yaml(text, where)
+        if not isinstance(raw, dict):
+            return ConfigError(
+                where, "must be a mapping of settings", "See k8s/base/placement.yaml."
+            )
+        found = check_settings(Placement, raw, where)
+        if not found.store.startswith("file://"):  # nothing is contacted; folders are the pods'
+            open_store(found.store)
+    except ConfigError as error:
+        return error
+    return found
+
+
+def _is_shared(spec: Mapping[str, Any], folder: PurePosixPath) -> bool:
+    """Return whether a folder of a pod's first container lies on a volume that other pods may have too."""
+    volumes = {volume.get("name"): volume for volume in spec.get("volumes") or ()}
+    mounts = [
+        mount
+        for mount in at(spec, "containers", 0, "volumeMounts") or ()
+        if folder.is_relative_to(mount["mountPath"])
+    ]
+    if not mounts:
+        return False
+    nearest = max(mounts, key=lambda mount: len(PurePosixPath(mount["mountPath"]).parts))
+    volume: Mapping[str, Any] = volumes.get(nearest.get("name"), {})
+    read_only = nearest.get("readOnly") or at(volume, "persistentVolumeClaim", "readOnly")
+    return bool(volume) and not read_only and not any(kind in volume for kind in OF_ONE_POD)
+
+
+RULES = (
+    Rule(
+        name="placement",
+        look=_valid,
+        remedy="Correct it: the driver would end with this error when its cluster is up.",
+    ),
+    Rule(
+        name="store-shared",
+        look=_shared,
+        remedy="Name a bucket (s3://), or a folder on a claim that head and workers mount to write to.",
+    ),
+)
