@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 
+from tests.reading import note_reads
 from xtransfer.checkpoints import drop_checkpoints, load_checkpoint, save_checkpoint
 from xtransfer.store import Store
 
@@ -171,14 +172,7 @@ def test_tensors_come_through_a_file_that_is_gone_afterwards(
     save(store, 2)
     scratch = tmp_path / "scratch"
     scratch.mkdir()
-    read: list[str] = []
-    whole = type(store).read
-
-    def noted(store: Any, name: str) -> bytes:
-        read.append(name)
-        return whole(store, name)
-
-    monkeypatch.setattr(type(store), "read", noted)
+    read = note_reads(store, monkeypatch)
     found = load_checkpoint(store, KEY, scratch=scratch)
     assert found is not None
     assert torch.equal(found[1]["weights/a"], torch.full((3, 2), 2.0))

@@ -167,7 +167,7 @@ def test_every_command_is_in_the_readme() -> None:
 def test_paths_in_the_tour_exist() -> None:
     text = (CHECKOUT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     tour = [line for line in text.splitlines() if line.startswith("| `")]
-    paths = [path for line in tour for path in re.findall(r"`(\w+/[\w/]*(?:\.py)?)`", line)]
+    paths = [path for line in tour for path in re.findall(r"`(\w+/[\w/{},]*(?:\.py)?)`", line)]
     assert len(paths) > 15
     assert [path for path in paths if not (CHECKOUT / path).exists()] == []
 

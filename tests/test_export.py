@@ -18,14 +18,16 @@ from transformers import AutoModel, AutoTokenizer
 from tests.command import Run
 from tests.recorded import record_steps
 from tests.small import write_small
+from tests.steps.test_averaging import run_small
 from tests.test_arms import first, plan_of
-from tests.train.test_averaging import run_small
+from xtransfer import identity
 from xtransfer.card import Card, model_card
 from xtransfer.config import load_experiment
 from xtransfer.execute import run_step
 from xtransfer.export import export_model
 from xtransfer.fingerprints import Fingerprints
 from xtransfer.forms import classification
+from xtransfer.identity import file_digest
 from xtransfer.placement import Placement
 from xtransfer.planner import build_plan
 from xtransfer.predictions import read_predictions
@@ -123,6 +125,27 @@ def test_a_row_that_is_not_there_is_named(
     assert done.status == 2
     assert "reviews after mnli: the experiment has no such row" in done.err
     assert "'baseline' seed 1" in done.err
+
+
+def test_several_exports_read_the_base_encoder_once(
+    small: tuple[Path, Workbench, dict[str, Record]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder, bench, records = small
+    key = next(key for key, record in records.items() if record.kind == "average")
+    copy = shutil.copytree(folder / "encoder", tmp_path / "copy")
+    read: list[Path] = []
+
+    def noted(path: Path) -> str:
+        read.append(path)
+        return file_digest(path)
+
+    monkeypatch.setattr(identity, "file_digest", noted)
+    for name in ("one", "two"):
+        export_model(bench.store, key, tmp_path / name, encoder=str(copy))
+    assert copy / "model.safetensors" in read
+    assert len(read) == len(set(read))
 
 
 @pytest.mark.parametrize("given", [True, False])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -10,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from xtransfer import identity
 from xtransfer.errors import IdentityError
-from xtransfer.identity import canonical_json, file_digest, key_of
+from xtransfer.identity import canonical_json, digest_once, file_digest, key_of
 
 SCALARS = (
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
@@ -89,3 +91,26 @@ def test_the_digest_of_a_file_is_that_of_its_bytes(tmp_path: Path) -> None:
     path.write_bytes(b"abc")
     # The first test vector of FIPS 180-2.
     assert file_digest(path) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_a_file_is_read_again_only_when_it_is_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Path] = []
+
+    def noted(path: Path) -> str:
+        read.append(path)
+        return file_digest(path)
+
+    monkeypatch.setattr(identity, "file_digest", noted)
+    path = tmp_path / "file"
+    path.write_bytes(b"abc")
+    assert digest_once(path) == digest_once(path) == file_digest(path)
+    assert len(read) == 1
+    times = path.stat()
+    other = tmp_path / "other"
+    other.write_bytes(b"xyz")
+    os.utime(other, ns=(times.st_atime_ns, times.st_mtime_ns))
+    other.replace(path)  # of the same size and time
+    assert digest_once(path) == file_digest(path)
+    assert len(read) == 2

@@ -7,79 +7,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from tests.prints import FilePrints
 from tests.tiny import rows_of, tiny_tokenizer
 from xtransfer.config import Experiment
-from xtransfer.data.examples import PairExample, Rows, SpanExample
 from xtransfer.errors import DataError
 from xtransfer.forms.encoding import Encoded, Ragged
 from xtransfer.forms.files import read_rows, write_rows
 from xtransfer.plan import Step
 from xtransfer.planner import build_plan
-from xtransfer.prepared import hold_out, prepare, read_data_set, task_of
+from xtransfer.prepared import prepare, read_data_set, task_of
 from xtransfer.settings import read_settings
 from xtransfer.tasks import TASKS
-
-
-def questions(*paragraphs: int) -> Rows:
-    """Return as many questions on each paragraph as the number says."""
-    return Rows(
-        examples=tuple(
-            SpanExample(id=f"{p}.{q}", question="who", context=f"paragraph {p}", answers=())
-            for p, count in enumerate(paragraphs)
-            for q in range(count)
-        ),
-        skipped={"a reason": 3},
-    )
-
-
-def ids(rows: Rows) -> list[str]:
-    return [example.id for example in rows.examples]
-
-
-@given(st.lists(st.integers(1, 5), min_size=2, max_size=30), st.integers(1, 20), st.integers(0, 5))
-def test_whole_paragraphs_are_held_out(sizes: list[int], examples: int, seed: int) -> None:
-    found = questions(*sizes)
-    if examples > sum(sizes) - max(sizes):
-        examples = 1
-    dev, train = (hold_out(found, role, examples=examples, seed=seed) for role in ("dev", "train"))
-    assert sorted(ids(dev) + ids(train)) == sorted(ids(found))
-    paragraphs = [{example.context for example in part.examples} for part in (dev, train)]  # type: ignore[union-attr]
-    assert not paragraphs[0] & paragraphs[1]
-    assert examples <= len(dev.examples) < examples + max(sizes)
-    assert [each for each in ids(found) if each in set(ids(dev))] == ids(dev)
-    assert dev.skipped == found.skipped
-    assert hold_out(found, "dev", examples=examples, seed=seed) == dev
-
-
-def test_another_seed_holds_others_out() -> None:
-    found = questions(*[1] * 40)
-    held = {tuple(ids(hold_out(found, "dev", examples=10, seed=seed))) for seed in range(5)}
-    assert len(held) == 5
-
-
-def test_the_order_of_the_file_does_not_choose() -> None:
-    found = questions(*[2] * 20)
-    reordered = replace(found, examples=tuple(reversed(found.examples)))
-    held = [set(ids(hold_out(each, "dev", examples=9, seed=1))) for each in (found, reordered)]
-    assert held[0] == held[1]
-
-
-def test_an_example_without_a_paragraph_is_one_by_itself() -> None:
-    pairs = Rows(
-        examples=tuple(
-            PairExample(id=str(at), text_a="same", text_b=None, label="x") for at in range(10)
-        )
-    )
-    assert len(hold_out(pairs, "dev", examples=3, seed=0).examples) == 3
-
-
-def test_something_must_be_left_to_train_on() -> None:
-    with pytest.raises(DataError, match="12 examples leave nothing to train on"):
-        hold_out(questions(4, 4, 4), "train", examples=12, seed=0)
 
 
 def test_rows_come_back_from_arrow_as_they_were(tmp_path: Path) -> None:

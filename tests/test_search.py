@@ -104,7 +104,7 @@ def test_every_step_runs_once_after_its_parents(plan: Plan) -> None:
     for at, key in enumerate(ended):
         assert set(plan.steps[key].inputs.values()) <= set(ended[:at])
     assert driver.start() == Searcher.FINISHED
-    assert driver.searcher.frontier.waiting == []
+    assert not driver.searcher.frontier.unfinished
 
 
 def test_only_steps_without_open_parents_start(plan: Plan) -> None:
@@ -279,7 +279,7 @@ def test_a_damaged_parent_is_done_again_before_its_child(plan: Plan) -> None:
     assert (parent, "waiting", "damaged, to be done again: altered") in driver.events
     again, key = driver.start_all()[0]
     assert key == parent
-    assert child in driver.searcher.frontier.waiting
+    assert driver.searcher.frontier.waits(child)
     driver.searcher.on_trial_complete(again, {"error": "", "finished": 1})
     assert child in [key for _, key in driver.start_all()]
     assert driver.searcher.frontier.failed == {}
@@ -323,7 +323,7 @@ def test_a_selection_whose_candidate_is_damaged_waits_for_it(plan: Plan) -> None
     driver.lost = plan.steps[trials[0]].folder
     running = {key: trial for trial, key in driver.start_all()}
     driver.searcher.on_trial_complete(running[trials[-1]], {"error": "", "finished": 1})
-    assert chosen in driver.searcher.frontier.waiting
+    assert driver.searcher.frontier.waits(chosen)
     driver.lost = ""
     (trial,) = [trial for trial, key in driver.start_all() if key == trials[0]]
     driver.searcher.on_trial_complete(trial, {"error": "", "finished": 1})

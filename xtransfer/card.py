@@ -16,7 +16,8 @@ from typing import Any
 from xtransfer.adapters import Lora
 from xtransfer.plan import Plan
 from xtransfer.records import Record
-from xtransfer.report.grid import NONE, grid, number
+from xtransfer.report.markdown.grid import grid
+from xtransfer.report.numbers import NONE, number
 from xtransfer.results import learning_rate_of
 from xtransfer.tasks import TASKS
 from xtransfer.tasks.task import Task

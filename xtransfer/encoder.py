@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from xtransfer.errors import DataError, StepError
-from xtransfer.identity import file_digest
+from xtransfer.identity import digest_once
 from xtransfer.plan import Plan, Step
 from xtransfer.workbench import Workbench
 
@@ -35,7 +35,7 @@ def encoder_place(step: Step, bench: Workbench) -> tuple[str, str | None]:
         return place["name"], place["revision"]
     for name, digest in place["digests"].items():
         path = Path(place["name"]) / name
-        if not path.is_file() or _digest_once(path, _state_of(path)) != digest:
+        if not path.is_file() or digest_once(path) != digest:
             raise DataError(
                 str(path),
                 "is not the file that the plan was made from",
@@ -139,15 +139,3 @@ def _own_code_refused(name: str) -> Iterator[None]:
             "needs code that comes with it, which is never run",
             "Give an encoder of a kind that transformers knows, such as xlm-roberta.",
         ) from error
-
-
-@lru_cache(maxsize=64)
-def _digest_once(path: Path, _: tuple[int, ...]) -> str:
-    """Return a file's digest; a warm process computes it once for each state of the file."""
-    return file_digest(path)
-
-
-def _state_of(path: Path) -> tuple[int, ...]:
-    """Return what differs after a file was changed or replaced, its times being set back or not."""
-    found = path.stat()
-    return (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)

@@ -16,7 +16,7 @@ from xtransfer.card import Card, Provenance, model_card
 from xtransfer.errors import UserError, XtransferError, shown
 from xtransfer.fingerprints import ENCODER_FILES, TOKENIZER_FILES, VOCABULARY_FILES
 from xtransfer.folders import temporary_folder
-from xtransfer.identity import file_digest
+from xtransfer.identity import digest_once
 from xtransfer.outputs import fetch
 from xtransfer.plan import VERSIONS, Plan
 from xtransfer.records import Record, find, load_records
@@ -108,7 +108,7 @@ def _write(
     from safetensors.torch import save_file
 
     from xtransfer.encoder import load_tokenizer
-    from xtransfer.train.assembly import WEIGHTS
+    from xtransfer.steps.assembly import WEIGHTS
     from xtransfer.train.model import apply_weights, load_encoder, read_weights
 
     base, revision = _base(store, record, encoder, scratch)
@@ -245,7 +245,7 @@ def _check_base(store: Store, first: Record, folder: Path) -> None:
     for identity in (first.spec["encoder"], *tokenizers):
         for name in (*ENCODER_FILES, *TOKENIZER_FILES, *VOCABULARY_FILES):
             path = folder / name
-            if name in identity and (not path.is_file() or file_digest(path) != identity[name]):
+            if name in identity and (not path.is_file() or digest_once(path) != identity[name]):
                 raise UserError(
                     str(path),
                     f"is not the file that {first.folder} was trained from",

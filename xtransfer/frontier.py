@@ -72,14 +72,19 @@ class Frontier:
             self._place_step(key)
 
     @property
-    def waiting(self) -> list[str]:
-        """Keys of the steps that are neither done, taken, failed, blocked nor pruned."""
-        return [key for key in self.plan.steps if self._waits(key)]
-
-    @property
     def unfinished(self) -> bool:
         """Whether a step waits or is taken."""
-        return bool(self._taken) or any(self._waits(key) for key in self.plan.steps)
+        return bool(self._taken) or any(self.waits(key) for key in self.plan.steps)
+
+    def waits(self, key: str) -> bool:
+        """Say whether a step is neither done, taken, failed, blocked nor pruned."""
+        return not (
+            key in self.done
+            or key in self._taken
+            or key in self.failed
+            or key in self.blocked
+            or key in self.pruned
+        )
 
     def take(self, *, apart: bool = True) -> str | None:
         """Return the first step that is ready, which counts as taken from now on; None for none.
@@ -144,7 +149,7 @@ class Frontier:
         entries = [key]
         while entries:
             key = entries.pop()
-            if not self._waits(key):
+            if not self.waits(key):
                 continue
             if is_dropped(self._gates.get(key, ()), self._kept):
                 self.pruned.add(key)
@@ -176,21 +181,12 @@ class Frontier:
             for need in self._open[key]
         )
 
-    def _waits(self, key: str) -> bool:
-        return not (
-            key in self.done
-            or key in self._taken
-            or key in self.failed
-            or key in self.blocked
-            or key in self.pruned
-        )
-
     def _pop(self, *queues: list[tuple[int, str]]) -> str | None:
         while full := [queue for queue in queues if queue]:
             _, key = heapq.heappop(min(full, key=lambda queue: queue[0]))
             self._queued.discard(key)
             # It may have been done or pruned since, or something that it needs undone.
-            if self._waits(key) and not self._awaits(key):
+            if self.waits(key) and not self._awaits(key):
                 self._taken.add(key)
                 return key
         return None

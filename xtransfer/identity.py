@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -40,6 +41,22 @@ def file_digest(path: Path) -> str:
     """Return the SHA-256 (hex) of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest_once(path: Path) -> str:
+    """Return a file's digest, which this process computes once for each state of the file.
+
+    A state is inode, size, and times of content and of inode: it differs after a file was changed or
+    replaced, its modification time being set back or not.
+    """
+    found = path.stat()
+    state = (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+    return _digest_of_state(path, state)
+
+
+@lru_cache(maxsize=64)
+def _digest_of_state(path: Path, _: tuple[int, ...]) -> str:
+    return file_digest(path)
 
 
 def _check(value: Any, where: str) -> None:

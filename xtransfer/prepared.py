@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -15,11 +14,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from xtransfer.data import cut, read_examples, source_digests, spread
-from xtransfer.data.examples import Rows as Found
-from xtransfer.data.examples import TaggingExample
+from xtransfer.data import read_examples, source_digests
+from xtransfer.data.examples import Rows, TaggingExample
+from xtransfer.data.samples import cut, hold_out, spread
 from xtransfer.errors import DataError, StepError
 from xtransfer.folders import temporary_folder
 from xtransfer.plan import Step
@@ -57,12 +54,10 @@ def prepare(
         DataError: where data cannot be read, or an input is longer than the encoder can take.
         StepError: where the tokenizer gives ids that the encoder does not have.
     """
-    from xtransfer.forms import FORMS, longest_sequence
-    from xtransfer.forms.files import write_rows
+    from xtransfer.forms import longest_sequence
 
     spec = step.spec
     task = task_of(step, task)
-    form = FORMS[task.form]
     languages: dict[str, Any] = {}
     result: dict[str, Any] = {"languages": languages}
     with _data_root(step) as root:
@@ -76,33 +71,54 @@ def prepare(
             task = task.model_copy(update={"labels": tuple(labels)})
             result["labels"] = list(labels)
         for number, selection in enumerate(selections):
-            language, taken = selection.language, selection.rows
+            language = selection.language
             report(language, number / len(spec["data"]))  # it is read, which may take a while
-            encoded: Encoded = form.encode(
-                taken.examples,
-                tokenizer,
-                labels=task.labels,
-                max_length=spec["max_length"],
-                stride=spec["stride"] or 0,
-            )
+            encoded = _encode(selection.rows, task, spec, tokenizer)
             where = f"{task.name} {spec['role']} {language}"
             _check_length(longest_sequence(task.form, encoded), longest, where)
             _check_ids(encoded, vocabulary, where)
-            write_rows(folder / f"{language}.rows.arrow", encoded)
-            with (folder / f"{language}.examples.jsonl").open("w", encoding="utf-8") as file:
-                for example in taken.examples:
-                    file.write(json.dumps(form.describe(example), ensure_ascii=False) + "\n")
-            languages[language] = {
-                "read": selection.read,
-                "available": selection.available,
-                "used": len(taken.examples),
-                "rows": len(encoded.columns["input_ids"]),
-                "tokens": sum(map(len, encoded.columns["input_ids"])),
-                "skipped": dict(taken.skipped),
-                **{name: count for name, count in encoded.counts.items() if count},
-            }
+            _write(folder, language, task, encoded, selection.rows)
+            languages[language] = _counts(selection, encoded)
             report(language, (number + 1) / len(spec["data"]))
     return result
+
+
+def _encode(rows: Rows, task: Task, spec: Mapping[str, Any], tokenizer: Any) -> Encoded:
+    from xtransfer.forms import FORMS
+
+    return FORMS[task.form].encode(
+        rows.examples,
+        tokenizer,
+        labels=task.labels,
+        max_length=spec["max_length"],
+        stride=spec["stride"] or 0,
+    )
+
+
+def _write(folder: Path, language: str, task: Task, encoded: Encoded, rows: Rows) -> None:
+    """Write the two files of one language, which `read_data_set` reads."""
+    from xtransfer.forms import FORMS
+    from xtransfer.forms.files import write_rows
+
+    write_rows(folder / f"{language}.rows.arrow", encoded)
+    with (folder / f"{language}.examples.jsonl").open("w", encoding="utf-8") as file:
+        for example in rows.examples:
+            described = FORMS[task.form].describe(example)
+            file.write(json.dumps(described, ensure_ascii=False) + "\n")
+
+
+def _counts(selection: _Selection, encoded: Encoded) -> dict[str, Any]:
+    """Return what a record says of one language: examples of the files and used, rows, tokens, what was cut."""
+    ids = encoded.columns["input_ids"]
+    return {
+        "read": selection.read,
+        "available": selection.available,
+        "used": len(selection.rows.examples),
+        "rows": len(ids),
+        "tokens": sum(map(len, ids)),
+        "skipped": dict(selection.rows.skipped),
+        **{name: count for name, count in encoded.counts.items() if count},
+    }
 
 
 def _check_length(most: int, longest: int | None, where: str) -> None:
@@ -125,37 +141,7 @@ def _check_ids(encoded: Encoded, vocabulary: int | None, where: str) -> None:
         )
 
 
-def hold_out(found: Found, role: str, *, examples: int, seed: int) -> Found:
-    """Return the part of a training file that is the dev set, or (role `train`) the rest.
-
-    Whole paragraphs are held out, drawn with `seed`, until there are at least `examples` of them; an
-    example without a paragraph is one by itself.
-
-    Raises:
-        DataError: when nothing would be left to train on.
-    """
-    paragraphs = [getattr(example, "context", "") or example.id for example in found.examples]
-    names = sorted(set(paragraphs))
-    order = np.random.default_rng(seed).permutation(len(names))
-    sizes = Counter(paragraphs)
-    held: set[str] = set()
-    count = 0
-    for at in order:
-        if count >= examples:
-            break
-        held.add(names[at])
-        count += sizes[names[at]]
-    if len(held) == len(names):
-        raise DataError("data.holdout", f"{examples} examples leave nothing to train on")
-    kept = tuple(
-        example
-        for example, paragraph in zip(found.examples, paragraphs, strict=True)
-        if (paragraph in held) == (role == "dev")
-    )
-    return replace(found, examples=kept)
-
-
-def read_again(step: Step, task: Task, language: str) -> Found:
+def read_again(step: Step, task: Task, language: str) -> Rows:
     """Return the examples of a prepare step in one language, from the data files.
 
     Args:
@@ -203,7 +189,7 @@ class _Selection:
     """Examples of the files."""
     available: int
     """Of them, those for this step's role."""
-    rows: Found
+    rows: Rows
 
 
 def _select(task: Task, spec: Mapping[str, Any], root: Path) -> Iterator[_Selection]:
@@ -233,7 +219,7 @@ def _spread(
     return [replace(each, rows=rows[each.language]) for each in selections]
 
 
-def _tags(found: Found) -> Iterator[str]:
+def _tags(found: Rows) -> Iterator[str]:
     """Yield every tag of tagged sentences."""
     for example in found.examples:
         assert isinstance(example, TaggingExample)

@@ -68,7 +68,7 @@ def _prepare(step: Step, bench: Workbench, folder: Path) -> Done:
 
 
 def _train(step: Step, bench: Workbench, folder: Path) -> Done:
-    from xtransfer.train.trial import train_step
+    from xtransfer.steps.training import train_step
 
     return train_step(step, bench, folder)
 
@@ -139,7 +139,7 @@ def _kept(result: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _estimate(step: Step, bench: Workbench, folder: Path) -> Done:
-    from xtransfer.train.features import estimate_step
+    from xtransfer.steps.estimation import estimate_step
 
     return estimate_step(step, bench, folder)
 
@@ -150,13 +150,13 @@ def _prune(step: Step, bench: Workbench, _: Path) -> Done:
 
 
 def _evaluate(step: Step, bench: Workbench, folder: Path) -> Done:
-    from xtransfer.train.evaluation import evaluate_step
+    from xtransfer.steps.evaluation import evaluate_step
 
     return evaluate_step(step, bench, folder)
 
 
 def _average(step: Step, bench: Workbench, folder: Path) -> Done:
-    from xtransfer.train.averaging import average_step
+    from xtransfer.steps.averaging import average_step
 
     return average_step(step, bench, folder)
 

@@ -20,8 +20,9 @@ from statistics import fmean
 from typing import Any
 
 from tests.tasks.test_published_tasks import CASES, Case, oracle_of, task_of
-from xtransfer.data import cut, read_examples
+from xtransfer.data import read_examples
 from xtransfer.data.examples import Rows
+from xtransfer.data.samples import cut
 from xtransfer.forms import FORMS, scored_examples
 from xtransfer.metrics import score
 from xtransfer.tasks import TASKS
@@ -149,7 +150,7 @@ def train(encoder: Path, task: Task, found: Rows) -> tuple[float, float]:
     from transformers import AutoTokenizer
 
     from xtransfer.forms.files import read_rows, write_rows
-    from xtransfer.train.assembly import Inputs, make_model, renumbered
+    from xtransfer.steps.assembly import Inputs, make_model, renumbered
     from xtransfer.train.context import Context, Progress
     from xtransfer.train.loop import train
     from xtransfer.train.mixture import Mixture

@@ -32,7 +32,7 @@ from tests.benchmarks.measuring import arguments, in_turn, middle, run_side, wri
 from tests.benchmarks.training import WORKLOADS, quickly, rows_of, train_ours
 
 LEVERS = {
-    "products": "xtransfer.train.products._matmul",
+    "products": "xtransfer.train.kernels.products._matmul",
     "dropout": "xtransfer.train.model.use_fast_dropout",
     "attention": "xtransfer.train.model.use_cpu_attention",
     "feed forward": "xtransfer.train.model.use_lean_feed_forward",

@@ -121,7 +121,8 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 def _read(options: argparse.Namespace, name: str) -> Work:
     from transformers import AutoTokenizer
 
-    from xtransfer.data import cut, read_examples
+    from xtransfer.data import read_examples
+    from xtransfer.data.samples import cut
     from xtransfer.forms import FORMS
     from xtransfer.tasks import TASKS
 
@@ -145,7 +146,7 @@ def _model(options: argparse.Namespace, work: Work, *, bf16: bool) -> Any:
     """Return the encoder with a head of seeded random weights, the same on both sides."""
     import torch
 
-    from xtransfer.train.assembly import make_head
+    from xtransfer.steps.assembly import make_head
     from xtransfer.train.model import TransferModel, load_encoder
 
     encoder = load_encoder(str(options.encoder))

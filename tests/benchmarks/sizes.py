@@ -73,8 +73,8 @@ def _left_by_trial(options: argparse.Namespace, compacted: bool) -> dict[str, in
     from safetensors.torch import save_file
 
     from xtransfer.checkpoints import save_checkpoint
+    from xtransfer.steps.assembly import Inputs, make_model, renumbered
     from xtransfer.store import open_store
-    from xtransfer.train.assembly import Inputs, make_model, renumbered
     from xtransfer.train.context import Checkpoint, Context
     from xtransfer.train.loop import TrialSpec, train
     from xtransfer.train.mixture import Mixture
@@ -121,7 +121,8 @@ def _part(options: argparse.Namespace, spec: Any) -> Any:
     """Return the sample of MNLI as a part of a trial."""
     from transformers import AutoTokenizer
 
-    from xtransfer.data import cut, read_examples
+    from xtransfer.data import read_examples
+    from xtransfer.data.samples import cut
     from xtransfer.forms import FORMS
     from xtransfer.forms.files import read_rows, write_rows
     from xtransfer.tasks import TASKS

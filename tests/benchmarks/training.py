@@ -32,7 +32,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.benchmarks.measuring import quick, write
-from xtransfer.data import cut, read_examples
+from xtransfer.data import read_examples
+from xtransfer.data.samples import cut
 from xtransfer.tasks import TASKS
 from xtransfer.tasks.task import Task
 
@@ -212,7 +213,7 @@ def train_ours(
     """
     from xtransfer.allocation import keep_freed_memory
     from xtransfer.forms.files import read_rows, write_rows
-    from xtransfer.train.assembly import Inputs, make_model, renumbered
+    from xtransfer.steps.assembly import Inputs, make_model, renumbered
     from xtransfer.train.context import Context, Progress
     from xtransfer.train.loop import train
     from xtransfer.train.mixture import Mixture

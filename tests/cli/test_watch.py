@@ -7,6 +7,7 @@ import pytest
 from rich.console import Console
 
 from tests.command import Run
+from tests.reading import note_reads
 from tests.recorded import record_steps
 from xtransfer.cli.options import make_plan
 from xtransfer.cli.watch import _drawn, page_maker
@@ -78,14 +79,7 @@ def test_a_record_is_read_once_however_often_the_page_is(
     records = record_steps(folder, plan, "prepare")
     for key in records:
         claim(folder, key, seconds=60).end()
-    read: list[str] = []
-    whole = type(folder).read
-
-    def noted(store: Store, name: str) -> bytes:
-        read.append(name)
-        return whole(store, name)
-
-    monkeypatch.setattr(type(folder), "read", noted)
+    read = note_reads(folder, monkeypatch)
     page = page_maker(load_experiment(TINY), Placement(), plan, folder, command="tiny.yaml")
     first = page()
     assert {name for name in read if name.endswith("/record.json")}
@@ -95,7 +89,7 @@ def test_a_record_is_read_once_however_often_the_page_is(
     # What comes and what goes is seen all the same.
     damaged, *_ = records
     name = f"{plan.steps[damaged].folder}/record.json"
-    folder.write(name, whole(folder, name)[:-9])
+    folder.write(name, folder.read(name)[:-9])
     record_steps(folder, plan, "train")
     trials = plan.counts()["train (intermediate)"] + plan.counts()["train (target)"]
     now = len(records) - 1 + trials

@@ -320,14 +320,8 @@ class FakeApi:
             )
 
     def _patch(self, key: tuple[str, str, str], request: Request) -> tuple[int, Body]:
-        content = request.headers.get("content-type", "")
-        if content != "application/apply-patch+yaml":
-            if key not in self.objects:
-                raise Refused(404, "NotFound", f'{key[0]} "{key[2]}" not found')
-            body = copy.deepcopy(self.objects[key])
-            merge(body, request.body)
-            self._store(key, body, "MODIFIED")
-            return 200, copy.deepcopy(body)
+        if request.headers.get("content-type") != "application/apply-patch+yaml":
+            raise Refused(415, "UnsupportedMediaType", "only server-side apply is played here")
         manager = request.query.get("fieldManager")
         if not manager:
             raise Refused(400, "BadRequest", "fieldManager is required for apply patch")

@@ -14,7 +14,7 @@ from xtransfer.costs.memory import kept_bytes, peak_bytes
 from xtransfer.costs.principles import PUBLISHED, Shape
 from xtransfer.forms.classification import Head, loss
 from xtransfer.packing import Packing
-from xtransfer.train import attention, feed_forward
+from xtransfer.train.kernels import attention, feed_forward
 from xtransfer.train.model import TransferModel
 
 Precision = Literal["fp32", "bf16"]

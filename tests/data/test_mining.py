@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from xtransfer.data import cut
 from xtransfer.data.examples import BitextExample, Rows
 from xtransfer.data.mining import read_mining
+from xtransfer.data.samples import cut
 from xtransfer.errors import DataError
 
 ZH = "zh-1\t甲\nzh-2\t乙\nzh-3\t甲\n"

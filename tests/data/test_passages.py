@@ -5,11 +5,10 @@ from typing import Any
 
 import pytest
 
-from xtransfer.data import cut
 from xtransfer.data.examples import RankingExample, Rows
 from xtransfer.data.passages import UNPLACED, read_passages
+from xtransfer.data.samples import cut, hold_out
 from xtransfer.errors import DataError
-from xtransfer.prepared import hold_out
 
 TEXT = "The cat sat. Who saw it? The dog ran. Who saw it?"
 BREAKS = [[0, 12], [13, 24], [25, 37], [38, 49]]

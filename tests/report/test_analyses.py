@@ -21,7 +21,7 @@ from xtransfer.report.answer import answer_json
 from xtransfer.report.build import answer_of, collect_results, describe_run
 from xtransfer.report.study import study_of
 from xtransfer.report.tables import render
-from xtransfer.train.assembly import WEIGHTS, make_head
+from xtransfer.steps.assembly import WEIGHTS, make_head
 from xtransfer.train.context import Context
 from xtransfer.train.model import TransferModel, apply_weights, head_weights, read_weights
 from xtransfer.train.prediction import predict

@@ -26,8 +26,8 @@ from xtransfer.report.answer import Answer, answer_json
 from xtransfer.report.build import answer_of, collect_results, describe_run
 from xtransfer.report.draws import gather
 from xtransfer.report.evidence import Evidence
+from xtransfer.report.markdown.sections import statistics_section
 from xtransfer.report.scores import OVERALL
-from xtransfer.report.sections import statistics_section
 from xtransfer.report.tables import render
 from xtransfer.statistics.corrections import holm
 from xtransfer.statistics.resampling import number_of, resample

@@ -15,7 +15,7 @@ import pytest
 from tests.report.pages import Page, Shown
 from tests.report.studies import Made, large_study, small_study
 from xtransfer.plan import BASELINE
-from xtransfer.report.grid import NONE, exact, number, signed
+from xtransfer.report.numbers import NONE, exact, number, signed
 from xtransfer.report.page import render_page
 from xtransfer.report.page.cells import interval_text, p_text
 from xtransfer.report.scores import OVERALL

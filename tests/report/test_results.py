@@ -8,33 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.report.results import result
 from xtransfer.errors import XtransferError
 from xtransfer.report.results import Result, tabulate, wilson_interval
-
-
-def result(
-    target: str = "xnli",
-    *,
-    after: str = "baseline",
-    language: str = "en",
-    value: float = 50.0,
-    seed: int | None = 1,
-    group: str = "classification",
-    metric: str = "accuracy",
-) -> Result:
-    return Result(
-        target=target,
-        intermediate=after,
-        seed=seed,
-        language=language,
-        metric=metric,
-        value=value,
-        metrics={},
-        n=100,
-        selected_on="mnli dev en",
-        key="0" * 12,
-        group=group,
-    )
 
 
 def runs(values: Mapping[int, Sequence[float]], after: str = "baseline") -> list[Result]:

@@ -6,6 +6,7 @@ import random
 
 import pytest
 
+from tests.report.results import result
 from xtransfer.judgement import Statistics
 from xtransfer.plan import BASELINE, Plan
 from xtransfer.report.draws import gather
@@ -23,16 +24,13 @@ def results_of(chance: random.Random) -> list[Result]:
     examples = chance.choice((40, 200, 500))
     languages = CODES[: chance.randint(1, len(CODES))]
     return [
-        Result(
-            target=target,
-            intermediate=after,
-            seed=seed,
+        result(
+            target,
+            after=after,
             language=language,
-            metric="accuracy",
             value=100 * chance.randint(0, examples) / examples,
-            metrics={},
+            seed=seed,
             n=examples,
-            selected_on="mnli dev en",
             key=f"{target}-{after}-{seed}",
         )
         for target in TARGETS

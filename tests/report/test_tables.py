@@ -9,6 +9,7 @@ from statistics import fmean
 
 import pytest
 
+from tests.report.results import result
 from xtransfer.report.results import ReportInfo, Result
 from xtransfer.report.tables import render
 
@@ -32,13 +33,13 @@ def one(
     metric = {"xnli": "accuracy", "xquad": "f1", "tatoeba": "accuracy"}[target]
     group = {"xnli": "classification", "xquad": "qa", "tatoeba": "retrieval"}[target]
     source = {"xnli": "mnli dev en", "xquad": "squad_v1 dev en", "tatoeba": f"{after} dev en"}
-    return Result(
-        target=target,
-        intermediate=after,
-        seed=seed,
+    return result(
+        target,
+        after=after,
         language=language,
-        metric=metric,
         value=value,
+        seed=seed,
+        metric=metric,
         metrics={metric: value, **more},
         n=1000 if target == "tatoeba" else 200,
         selected_on="none" if (target, after) == ("tatoeba", "baseline") else source[target],

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ray.tune.schedulers import ASHAScheduler
 
+from tests.reading import note_reads
 from tests.sweeps.test_settings import plan_of, trials
 from xtransfer.errors import StoreError
 from xtransfer.plan import Plan
@@ -108,14 +109,7 @@ def test_a_ruling_reads_each_other_one_of_its_rung_once(
 ) -> None:
     rates = [round(1e-5 + number * 1e-7, 9) for number in range(12)]
     plan = plan_of(f"intermediate.learning_rates={rates}", "intermediate.asha={grace: 25}")
-    read: list[str] = []
-    whole = type(store).read
-
-    def counted(store: Any, name: str) -> bytes:
-        read.append(name)
-        return whole(store, name)
-
-    monkeypatch.setattr(type(store), "read", counted)
+    read = note_reads(store, monkeypatch)
     scheduler = SweepScheduler(lambda key, text: None, plan=plan, store=store)
     for rung in (25, 50):
         for number, step in enumerate(trials(plan)):

@@ -19,8 +19,8 @@ from xtransfer.config import load_experiment
 from xtransfer.errors import ConfigError, StepError
 from xtransfer.execute import run_step
 from xtransfer.report.build import describe_run
+from xtransfer.steps.assembly import WEIGHTS
 from xtransfer.train.adapters import add_adapters, frozen_weights, merged
-from xtransfer.train.assembly import WEIGHTS
 from xtransfer.train.context import Checkpoint, Context
 from xtransfer.train.model import apply_weights, read_weights
 from xtransfer.train.specification import TrialSpec

@@ -13,7 +13,7 @@ from transformers import AutoConfig, AutoModel
 
 from tests.tiny import tiny_encoder, tiny_model, tiny_pairs, tiny_part
 from tests.train.workers import train_mixed
-from xtransfer.train.assembly import make_head
+from xtransfer.steps.assembly import make_head
 from xtransfer.train.batching import decay_product, learning_rate
 from xtransfer.train.context import Context
 from xtransfer.train.course import Outcome

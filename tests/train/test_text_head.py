@@ -9,7 +9,7 @@ import pytest
 import torch
 import transformers
 
-from xtransfer.train.assembly import make_head
+from xtransfer.steps.assembly import make_head
 from xtransfer.train.model import TransferModel, load_encoder
 from xtransfer.train.text_head import load_text_head
 

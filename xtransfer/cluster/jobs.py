@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from xtransfer.cluster.manifests import Body, Manifest, at, pod_templates
-from xtransfer.cluster.rules_jobs import LONGEST_NAME
-from xtransfer.cluster.rules_kueue import QUEUE, TEMPLATE_QUEUE
+from xtransfer.cluster.rules.jobs import LONGEST_NAME
+from xtransfer.cluster.rules.kueue import QUEUE, TEMPLATE_QUEUE
 from xtransfer.documents import parse_yaml
 from xtransfer.errors import ConfigError
 from xtransfer.identity import key_of

@@ -10,28 +10,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from xtransfer.cluster import (
-    rules_jobs,
-    rules_kueue,
-    rules_nodes,
-    rules_placement,
-    rules_pods,
-    rules_ray,
-    rules_room,
-    rules_space,
-)
 from xtransfer.cluster.manifests import Manifest
-from xtransfer.cluster.rules import Hit, Rule
+from xtransfer.cluster.rules import Hit, Rule, jobs, kueue, nodes, placement, pods, ray, room, space
 
 RULES: tuple[Rule, ...] = (
-    *rules_jobs.RULES,
-    *rules_ray.RULES,
-    *rules_nodes.RULES,
-    *rules_pods.RULES,
-    *rules_kueue.RULES,
-    *rules_space.RULES,
-    *rules_room.RULES,
-    *rules_placement.RULES,
+    *jobs.RULES,
+    *ray.RULES,
+    *nodes.RULES,
+    *pods.RULES,
+    *kueue.RULES,
+    *space.RULES,
+    *room.RULES,
+    *placement.RULES,
 )
 
 

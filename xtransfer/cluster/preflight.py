@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from xtransfer.cluster.manifests import Manifest, pod_templates
-from xtransfer.cluster.rules_room import placement_of
+from xtransfer.cluster.rules.room import placement_of
 from xtransfer.errors import ConfigError, NotFound, StoreError, XtransferError
 from xtransfer.placement import Placement
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, cast
 
 from xtransfer.data.bitext import build_bitext, read_bitext
-from xtransfer.data.build import build_examples, unique_ids
+from xtransfer.data.build import build_examples
 from xtransfer.data.ccg import read_ccg
+from xtransfer.data.checks import unique_ids
 from xtransfer.data.conll import read_conll
-from xtransfer.data.examples import BitextExample, Example, RankingExample, Rows, SpanExample
+from xtransfer.data.examples import Rows, SpanExample
 from xtransfer.data.files import content_digest, file_names, not_empty, resolve_files
 from xtransfer.data.hub import hub_identity, read_hub
 from xtransfer.data.mentions import read_mentions
@@ -25,7 +25,7 @@ from xtransfer.data.text import read_paragraphs
 from xtransfer.errors import DataError
 from xtransfer.tasks.task import NO_ANSWER, Split, Task
 
-__all__ = ["cut", "file_names", "read_examples", "read_first", "source_digests"]
+__all__ = ["file_names", "read_examples", "read_first", "source_digests"]
 
 
 def read_examples(task: Task, *, split: Split, language: str, root: Path) -> Rows:
@@ -112,104 +112,6 @@ def source_digests(task: Task, *, split: Split, language: str, root: Path) -> li
     ]
 
 
-def cut(rows: Rows, count: int | None, *, seed: int) -> Rows:
-    """Return a seeded sample of `count` examples without replacement, in their old order.
-
-    Which are taken depends on nothing but `count`, `seed` and the number of examples, so that
-    parallel test sets stay parallel; a smaller sample is part of a larger one. Of bitext, pairs are
-    taken: `count` foreign sentences, all their translations, and of sentences without any the same
-    share. Of queries and candidates, `count` queries, and what answers them or stands in the same
-    paragraph: an easier search than the whole.
-    """
-    if count is None:
-        return rows
-    if count < 1:
-        raise ValueError(f"a sample has at least one example, not {count}")
-    if rows.examples and isinstance(rows.examples[0], BitextExample):
-        return Rows(
-            examples=_cut_bitext(cast("Sequence[BitextExample]", rows.examples), count, seed),
-            skipped=rows.skipped,
-        )
-    if rows.examples and isinstance(rows.examples[0], RankingExample):
-        return Rows(
-            examples=_cut_ranking(cast("Sequence[RankingExample]", rows.examples), count, seed),
-            skipped=rows.skipped,
-        )
-    chosen = _sample(len(rows.examples), count, seed)
-    return Rows(examples=tuple(rows.examples[index] for index in chosen), skipped=rows.skipped)
-
-
-def spread(rows: Mapping[str, Rows], count: int | None, *, seed: int) -> dict[str, Rows]:
-    """Return `count` examples taken evenly from all languages, no parallel one twice.
-
-    Where all languages have equally many examples they are taken to be parallel: each language gets
-    other positions of the same seeded order, so no example is in two languages.
-
-    Args:
-        rows: language -> all its examples.
-        count: examples in all; None: as many as the first language has.
-        seed: of the order.
-
-    Raises:
-        DataError: where a language has fewer examples than its part.
-    """
-    sizes = {language: len(each.examples) for language, each in rows.items()}
-    total = next(iter(sizes.values())) if count is None else count
-    parallel = len(set(sizes.values())) == 1
-    out: dict[str, Rows] = {}
-    first = 0
-    for position, (language, each) in enumerate(rows.items()):
-        share = total // len(rows) + (position < total % len(rows))
-        start = first if parallel else 0
-        if share < 1 or start + share > sizes[language]:
-            raise DataError(
-                language,
-                f"has {sizes[language]} examples, too few for its {share} of the {total} that are "
-                f"spread over {len(rows)} languages",
-                "Spread fewer, or over other languages.",
-            )
-        order = _order(sizes[language], seed)[start : start + share]
-        examples = tuple(each.examples[index] for index in sorted(order))
-        out[language] = Rows(examples=examples, skipped=each.skipped)
-        first += share
-    return out
-
-
-def _cut_bitext(examples: Sequence[BitextExample], count: int, seed: int) -> tuple[Example, ...]:
-    foreign = [example for example in examples if example.side == "foreign"]
-    kept = {foreign[index].id for index in _sample(len(foreign), count, seed)}
-    lone = [example.id for example in examples if example.side == "english" and not example.match]
-    share = round(len(lone) * len(kept) / len(foreign))
-    alone = {lone[index] for index in _sample(len(lone), share, seed)}
-    return tuple(
-        example
-        for example in examples
-        if (
-            example.id in kept
-            if example.side == "foreign"
-            else example.id in alone or not kept.isdisjoint(example.match)
-        )
-    )
-
-
-def _cut_ranking(examples: Sequence[RankingExample], count: int, seed: int) -> tuple[Example, ...]:
-    queries = [example for example in examples if example.query is not None]
-    if not queries:
-        raise DataError("data.limits", "a set of candidates alone cannot be cut")
-    kept = {queries[index].id for index in _sample(len(queries), count, seed)}
-    wanted = {name for example in queries if example.id in kept for name in example.match}
-    near = {example.context for example in examples if not wanted.isdisjoint(example.match)} - {""}
-    return tuple(
-        example
-        for example in examples
-        if (
-            example.id in kept
-            if example.query is not None
-            else not wanted.isdisjoint(example.match) or example.context in near
-        )
-    )
-
-
 def _read_sides(task: Task, paths: Sequence[Path], where: str) -> Rows:
     if task.source.format == "mining":
         if len(paths) != 3:
@@ -236,24 +138,6 @@ def _read_ranking(
         skipped.update(part.skipped)
     examples = tuple(chain.from_iterable(part.examples for part in parts))
     return Rows(examples=unique_ids(examples, split=split, where=where), skipped=dict(skipped))
-
-
-def _sample(total: int, count: int, seed: int) -> list[int]:
-    """Return `count` of the indices below `total`, ascending."""
-    return list(range(total)) if count >= total else sorted(_order(total, seed)[:count])
-
-
-def _order(total: int, seed: int) -> list[int]:
-    """Return the indices below `total` in a seeded order.
-
-    Ranked by a hash and not drawn by `random`, whose `sample` may change between Python versions: an
-    order is part of a step's identity.
-    """
-
-    def rank(index: int) -> bytes:
-        return hashlib.sha256(f"{seed}/{total}/{index}".encode()).digest()
-
-    return sorted(range(total), key=rank)
 
 
 def _label_files(paths: Sequence[Path]) -> list[tuple[Path, Path | None]]:

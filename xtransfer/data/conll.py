@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
-from xtransfer.data.build import check_labelled, resolve_label
+from xtransfer.data.checks import check_labelled, resolve_label
 from xtransfer.data.examples import Rows, TaggingExample
 from xtransfer.data.files import not_empty, read_lines
 from xtransfer.errors import DataError, shown

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, cast
 
-from xtransfer.data.build import check_answered, check_answers
+from xtransfer.data.checks import check_answered, check_answers
 from xtransfer.data.examples import SpanExample
 from xtransfer.data.files import read_text
 from xtransfer.data.table import parse_json

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from xtransfer.data import cut
 from xtransfer.data.examples import Rows
+from xtransfer.data.samples import cut, hold_out
 from xtransfer.identity import canonical_json
 from xtransfer.lessons import few_shot_data
 from xtransfer.plan import Plan, Step
-from xtransfer.prepared import hold_out, task_of
+from xtransfer.prepared import task_of
 from xtransfer.tasks.task import Split, Task
 
 

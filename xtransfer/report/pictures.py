@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from xtransfer.report.answer import Answer
-from xtransfer.report.grid import number, signed
+from xtransfer.report.numbers import number, signed
 from xtransfer.report.page.cells import Scale
 from xtransfer.report.page.tables import language_scale, main_scale
 from xtransfer.report.scatter import dots_of, kinds_of, line_of

@@ -211,6 +211,11 @@ def tabulate(results: Sequence[Result], languages: Mapping[str, Sequence[str]]) 
     )
 
 
+def selection_text(entries: Sequence[Entry]) -> str:
+    """Return the splits that chose the entries' models, each once."""
+    return " / ".join(sorted({split for entry in entries for split in entry.selected_on}))
+
+
 def wilson_interval(value: float, n: int, confidence: float = 0.95) -> tuple[float, float]:
     """Return the score interval of a proportion, both bounds 0 to 100.
 

@@ -116,10 +116,6 @@ class Study:
     """Target -> number of languages that the task has."""
     records: Mapping[str, Record]
 
-    def evaluated(self, keys: Sequence[str]) -> list[Record]:
-        """Return the records of these steps."""
-        return [self.records[key] for key in keys if key in self.records]
-
 
 def study_of(
     experiment: Experiment,

@@ -12,10 +12,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from xtransfer.report.answer import Answer, answer_json
-from xtransfer.report.language_section import selection_text
 from xtransfer.report.markdown import report_page
 from xtransfer.report.page import render_page
-from xtransfer.report.results import ReportInfo, Result, Table, tabulate
+from xtransfer.report.results import ReportInfo, Result, Table, selection_text, tabulate
 from xtransfer.report.study import Study
 
 

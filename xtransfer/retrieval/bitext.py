@@ -16,8 +16,8 @@ from xtransfer.retrieval.margin import Indices, Vectors, best_matches, best_thre
 from xtransfer.tasks.task import Task
 from xtransfer.train.batching import prediction_batches
 from xtransfer.train.context import Context
+from xtransfer.train.kernels.products import onednn_products
 from xtransfer.train.prediction import DataSet, make_inputs, tokens_at_once
-from xtransfer.train.products import onednn_products
 
 JsonDict = dict[str, Any]
 
@@ -53,6 +53,15 @@ class Answers:
         return out if self.dev is None else {**out, "threshold": self.threshold, "dev": self.dev}
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Sentences:
+    """A data set in one layer."""
+
+    data: DataSet
+    vectors: Vectors
+    """[rows of the data set, hidden], each of length 1."""
+
+
 def retrieve(
     encoder: Any,
     task: Task,
@@ -71,20 +80,14 @@ def retrieve(
     """
     depth = encoder.config.num_hidden_layers
     layer, wanted = layer_of(settings.layer, depth), _layers(settings, depth)
-    vectors = [
-        None
-        if data is None
-        else embed(encoder, data, context, layers=wanted, pooling=settings.pooling)
-        for data in (test, dev)
-    ]
+    found = _embedded(encoder, test, settings, wanted, context)
+    tuned = None if dev is None else _embedded(encoder, dev, settings, wanted, context)
     answers: dict[int, Answers] = {}
     for each in wanted:
-        found, tuned = (None if part is None else part[each] for part in vectors)
-        assert found is not None
-        if dev is None or tuned is None:
-            answers[each] = _search(found, test, task, settings, language, context)
+        if tuned is None:
+            answers[each] = _search(found[each], task, settings, language, context)
         else:
-            answers[each] = _mine(found, test, tuned, dev, task, settings, language, context)
+            answers[each] = _mine(found[each], tuned[each], task, settings, language, context)
     if len(wanted) == 1:
         return answers[layer], {}
     sweep: JsonDict = {"layers": {str(each): found.record() for each, found in answers.items()}}
@@ -119,6 +122,13 @@ def embed(
     return out
 
 
+def _embedded(
+    encoder: Any, data: DataSet, settings: Settings, layers: Sequence[int], context: Context
+) -> dict[int, _Sentences]:
+    vectors = embed(encoder, data, context, layers=layers, pooling=settings.pooling)
+    return {layer: _Sentences(data=data, vectors=each) for layer, each in vectors.items()}
+
+
 def layer_of(setting: float, depth: int) -> int:
     """Return the index into hidden states: as given, or that share of the depth, rounded.
 
@@ -140,50 +150,43 @@ def _layers(settings: Settings, depth: int) -> list[int]:
 
 
 def _search(
-    vectors: Vectors,
-    test: DataSet,
-    task: Task,
-    settings: Settings,
-    language: str,
-    context: Context,
+    test: _Sentences, task: Task, settings: Settings, language: str, context: Context
 ) -> Answers:
     """Find for each English sentence the nearest foreign one (the direction of XTREME's Tatoeba)."""
-    english, foreign = _side(test, "english"), _side(test, "foreign")
+    english, foreign = _side(test.data, "english"), _side(test.data, "foreign")
     best = best_matches(
-        vectors[english],
-        vectors[foreign],
+        test.vectors[english],
+        test.vectors[foreign],
         scoring=settings.scoring,
         k=settings.neighbours,
         device=context.device,
     )
-    examples = [test.examples[int(row)] for row in english]
-    predictions = [test.examples[int(row)]["id"] for row in foreign[best]]
+    examples = [test.data.examples[int(row)] for row in english]
+    predictions = [test.data.examples[int(row)]["id"] for row in foreign[best]]
     gold = [example["gold"] for example in examples]
     metrics = score(task, gold, predictions, language=language)
     return Answers(examples=examples, predictions=predictions, metrics=dict(metrics))
 
 
 def _mine(
-    vectors: Vectors,
-    test: DataSet,
-    dev_vectors: Vectors,
-    dev: DataSet,
+    test: _Sentences,
+    dev: _Sentences,
     task: Task,
     settings: Settings,
     language: str,
     context: Context,
 ) -> Answers:
     """Mine the test set with the threshold that is best on the dev set, and on nothing else."""
-    mined = _pairs(dev_vectors, dev, settings, context)
+    mined = _pairs(dev, settings, context)
     if not mined:
         raise DataError(f"{task.name} dev {language}", "has no pair of sentences to choose from")
-    known = {example["id"]: example["gold"] for example in _foreign(dev)}
+    known = {example["id"]: example["gold"] for example in _foreign(dev.data)}
     right = [other in known[one] for one, other, _ in mined]
     pairs = sum(len(gold) for gold in known.values())
     threshold = best_threshold([value for _, _, value in mined], right, pairs)
-    dev_metrics = _scored(_taken(mined, threshold), dev, task, language)[2]
-    taken = _taken(_pairs(vectors, test, settings, context), threshold)
-    examples, predictions, metrics = _scored(taken, test, task, language)
+    dev_metrics = _scored(_taken(mined, threshold), dev.data, task, language)[2]
+    taken = _taken(_pairs(test, settings, context), threshold)
+    examples, predictions, metrics = _scored(taken, test.data, task, language)
     return Answers(
         examples=examples,
         predictions=predictions,
@@ -194,13 +197,14 @@ def _mine(
 
 
 def _pairs(
-    vectors: Vectors, data: DataSet, settings: Settings, context: Context
+    sentences: _Sentences, settings: Settings, context: Context
 ) -> list[tuple[str, str, float]]:
     """Return mined pairs as (foreign id, English id, score).
 
     As in XTREME, a text is searched for once, and none that several sentences have is in a pair:
     which of them is meant cannot be known.
     """
+    data, vectors = sentences.data, sentences.vectors
     sides = [_first_of_each_text(data, side) for side in ("foreign", "english")]
     mined = mine(
         vectors[sides[0]],

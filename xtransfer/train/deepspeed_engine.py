@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from xtransfer.train.feed_forward import use_usual_feed_forward
+from xtransfer.train.kernels.feed_forward import use_usual_feed_forward
 from xtransfer.train.parameters import MOMENTS, step_count, stored, trained_parameters
 
 

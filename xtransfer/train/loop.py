@@ -23,12 +23,12 @@ from xtransfer.train.context import Context, Progress
 from xtransfer.train.course import Course, Outcome
 from xtransfer.train.divergence import check_score, leave_out
 from xtransfer.train.engine import Engine, make_engine
+from xtransfer.train.kernels.products import onednn_products
 from xtransfer.train.mixture import Mixture, draw_numbers, schedule
 from xtransfer.train.model import TransferModel
 from xtransfer.train.parameters import trained_parameters
 from xtransfer.train.parts import Draw, TaskPart, TextPart
 from xtransfer.train.prediction import make_inputs
-from xtransfer.train.products import onednn_products
 from xtransfer.train.randomness import stream
 from xtransfer.train.resuming import Saves
 from xtransfer.train.scores import main_score, named_scores

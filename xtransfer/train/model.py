@@ -17,10 +17,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from xtransfer.train.attention import use_cpu_attention
-from xtransfer.train.dropout import use_fast_dropout
-from xtransfer.train.feed_forward import use_lean_feed_forward
-from xtransfer.train.first_token import first_token_alone
+from xtransfer.train.kernels.attention import use_cpu_attention
+from xtransfer.train.kernels.dropout import use_fast_dropout
+from xtransfer.train.kernels.feed_forward import use_lean_feed_forward
+from xtransfer.train.kernels.first_token import first_token_alone
 
 DROPOUT_FIELDS = (
     "hidden_dropout_prob",

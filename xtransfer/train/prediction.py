@@ -16,7 +16,7 @@ from xtransfer.forms.encoding import Ragged, Rows, pad
 from xtransfer.packing import GPU_TOKENS
 from xtransfer.train.batching import prediction_batches
 from xtransfer.train.context import Context
-from xtransfer.train.products import onednn_products
+from xtransfer.train.kernels.products import onednn_products
 
 PREDICTION_TOKENS = {"cpu": 1024, "cuda": GPU_TOKENS}
 """Tokens, padding included, in one prediction batch of one worker, by kind of device. On a CPU larger

@@ -140,15 +140,7 @@ def _train(
     spec: PretrainSpec,
     report: Report,
 ) -> None:
-    encode = lambda *texts: tokenizer(  # noqa: E731
-        *texts, truncation=True, max_length=spec.max_length
-    )["input_ids"]
-    left, right = (list(side) for side in zip(*corpus.pairs, strict=True))
-    data: dict[Objective, list[Example]] = {
-        "text": [(ids,) for ids in encode(list(corpus.text))],
-        "concat": [(ids,) for ids in encode(left, right) + encode(right, left)],
-        "ranking": list(zip(encode(left), encode(right), strict=True)),
-    }
+    data = _token_ids(corpus, tokenizer, spec)
     batches = {
         name: _batches(data[name], spec, block=spec.neighbours if name == "ranking" else 1)
         for name in spec.objectives
@@ -160,36 +152,19 @@ def _train(
         weight_decay=spec.weight_decay,
         fused=True,
     )
-    rise = max(1, round(spec.warmup * spec.steps))
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer,
-        lambda step: min((step + 1) / rise, (spec.steps - step) / max(1, spec.steps - rise)),
-    )
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, spec))
     model.train()
     losses: dict[str, list[float]] = {"loss": [], "ranking_loss": []}
     began, seen = time.perf_counter(), 0
     for step in range(1, spec.steps + 1):
         objective = spec.objectives[step % len(spec.objectives)]
         batch = next(batches[objective])
-        rows = [ids for example in batch for ids in example]
-        ids = _pad(rows)
-        masked, gold = mask_tokens(ids, share=spec.mask, vocabulary=len(tokenizer))
-        states = model.roberta(
-            masked, attention_mask=ids != PAD, output_hidden_states=objective == "ranking"
-        )
-        chosen = gold != IGNORED
-        loss = functional.cross_entropy(
-            model.lm_head(states.last_hidden_state[chosen]), gold[chosen]
-        )
-        losses["loss"].append(loss.item())
-        if objective == "ranking":
-            ranking = ranking_loss(
-                states.hidden_states[spec.ranking_layer],
-                ids != PAD,
-                temperature=spec.temperature,
-            )
-            losses["ranking_loss"].append(ranking.item())
-            loss = loss + spec.ranking_weight * ranking
+        found = _losses(model, batch, objective, spec, vocabulary=len(tokenizer))
+        for name, value in found.items():
+            losses[name].append(value.item())
+        loss = found["loss"]
+        if "ranking_loss" in found:
+            loss = loss + spec.ranking_weight * found["ranking_loss"]
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -202,6 +177,52 @@ def _train(
             report({"step": step, **means, "examples_per_second": speed})
             losses = {name: [] for name in losses}
             began, seen = time.perf_counter(), 0
+
+
+def _token_ids(
+    corpus: Corpus, tokenizer: PreTrainedTokenizerFast, spec: PretrainSpec
+) -> dict[Objective, list[Example]]:
+    """Return what each objective trains on; a translation pair is concatenated both ways round."""
+
+    def encode(first: list[str], second: list[str] | None = None) -> list[list[int]]:
+        return tokenizer(first, second, truncation=True, max_length=spec.max_length)["input_ids"]
+
+    left, right = (list(side) for side in zip(*corpus.pairs, strict=True))
+    return {
+        "text": [(ids,) for ids in encode(list(corpus.text))],
+        "concat": [(ids,) for ids in encode(left, right) + encode(right, left)],
+        "ranking": list(zip(encode(left), encode(right), strict=True)),
+    }
+
+
+def _rate(step: int, spec: PretrainSpec) -> float:
+    """Return the share of the learning rate in a step, from 0: a linear rise, then a linear fall."""
+    rise = max(1, round(spec.warmup * spec.steps))
+    return min((step + 1) / rise, (spec.steps - step) / max(1, spec.steps - rise))
+
+
+def _losses(
+    model: XLMRobertaForMaskedLM,
+    batch: Sequence[Example],
+    objective: Objective,
+    spec: PretrainSpec,
+    *,
+    vocabulary: int,
+) -> dict[str, Tensor]:
+    """Return `loss`, of masked tokens, and where the objective is `ranking`, `ranking_loss`; scalars."""
+    ids = _pad([ids for example in batch for ids in example])
+    masked, gold = mask_tokens(ids, share=spec.mask, vocabulary=vocabulary)
+    states = model.roberta(
+        masked, attention_mask=ids != PAD, output_hidden_states=objective == "ranking"
+    )
+    chosen = gold != IGNORED
+    logits = model.lm_head(states.last_hidden_state[chosen])
+    losses = {"loss": functional.cross_entropy(logits, gold[chosen])}
+    if objective == "ranking":
+        losses["ranking_loss"] = ranking_loss(
+            states.hidden_states[spec.ranking_layer], ids != PAD, temperature=spec.temperature
+        )
+    return losses
 
 
 def _batches(data: Sequence[Example], spec: PretrainSpec, *, block: int) -> Iterator[list[Example]]:

@@ -15,7 +15,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from xtransfer.report.analysis_sections import ALIGNMENT_NOTE, FORGETTING_NOTE, RETRIEVAL_NOTE
+from xtransfer.report.analyses import ALIGNMENT_NOTE, FORGETTING_NOTE, RETRIEVAL_NOTE
 from xtransfer.report.answer import Answer
 from xtransfer.report.page import analyses, charts, findings, svg, tables
 from xtransfer.report.page.embedded import records_json

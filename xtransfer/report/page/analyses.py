@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 
-from xtransfer.report.analyses import Analysed, Layers, Shots
-from xtransfer.report.analysis_sections import all_layers, means, model_name
-from xtransfer.report.grid import exact, number, signed
+from xtransfer.report.analyses import Analysed, Layers, Shots, all_layers, means, model_name
+from xtransfer.report.numbers import exact, number, signed
 from xtransfer.report.page.cells import Grid, Row, cell
 from xtransfer.report.page.svg import Area, line_class, spread
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from xtransfer.report.grid import NONE, exact
+from xtransfer.report.numbers import NONE, exact
 
 LEVELS = 4
 """Shades on either side of zero."""

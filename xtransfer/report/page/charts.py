@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from xtransfer.report.answer import Answer
-from xtransfer.report.grid import exact, number
+from xtransfer.report.numbers import exact, number
 from xtransfer.report.page.svg import Area, line_class, mark, spread
 from xtransfer.report.scatter import Dot, Line, kinds_of, line_of
 from xtransfer.report.scores import ScoreCell

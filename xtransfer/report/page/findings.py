@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from xtransfer.plan import BASELINE
 from xtransfer.report.answer import Answer
 from xtransfer.report.costs import Cost
-from xtransfer.report.grid import NONE, exact, number
+from xtransfer.report.numbers import NONE, exact, number
 from xtransfer.report.page.cells import Grid, Number, Row, cell, interval_text, p_text
 from xtransfer.report.published import PUBLISHED, PublishedRow
 from xtransfer.report.scatter import Dot, kinds_of

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from xtransfer.plan import BASELINE
 from xtransfer.report.answer import Answer
 from xtransfer.report.evidence import Seeds
-from xtransfer.report.grid import NONE, exact, number, signed
+from xtransfer.report.numbers import NONE, exact, number, signed
 from xtransfer.report.page.cells import (
     Grid,
     Number,

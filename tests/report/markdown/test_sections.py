@@ -7,20 +7,21 @@ import numpy as np
 import pytest
 
 from tests.report.evidence import evidence
+from tests.report.results import result
 from xtransfer.claims import Claim
 from xtransfer.config import Experiment
 from xtransfer.plan import BASELINE, Plan
 from xtransfer.report.answer import Answer, build_answer
 from xtransfer.report.evidence import Sample
-from xtransfer.report.results import ReportInfo, Result, tabulate
-from xtransfer.report.scores import OVERALL
-from xtransfer.report.sections import (
+from xtransfer.report.markdown.sections import (
     caution_section,
     claims_section,
     gain_mark,
     statistics_section,
     typology_section,
 )
+from xtransfer.report.results import ReportInfo, tabulate
+from xtransfer.report.scores import OVERALL
 from xtransfer.settings import read_settings
 from xtransfer.tasks import TASKS
 
@@ -85,15 +86,12 @@ def answer(*, error: float | None = 0.2, selected_on: str = "mnli dev en") -> An
         },
     )
     results = [
-        Result(
-            target=target,
-            intermediate=after,
-            seed=seed,
+        result(
+            target,
+            after=after,
             language=language,
-            metric="accuracy",
             value=float(value),
-            metrics={},
-            n=100,
+            seed=seed,
             selected_on=selected_on,
             key=key,
             group=TASKS[target].group,

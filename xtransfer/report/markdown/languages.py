@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from xtransfer.report.grid import grid, number
-from xtransfer.report.results import Entry, ReportInfo, Score, Table, wilson_interval
+from xtransfer.report.markdown.grid import grid
+from xtransfer.report.numbers import number
+from xtransfer.report.results import (
+    Entry,
+    ReportInfo,
+    Score,
+    Table,
+    selection_text,
+    wilson_interval,
+)
 
 
 def language_section(table: Table, info: ReportInfo, target: str) -> str:
@@ -32,11 +40,6 @@ def language_section(table: Table, info: ReportInfo, target: str) -> str:
         entries, bounded, info.chance.get(target), info.chance_in.get(target, {})
     )
     return "\n".join([*text, "", guessing] if guessing else text)
-
-
-def selection_text(entries: Sequence[Entry]) -> str:
-    """Return the splits that chose the entries' models, each once."""
-    return " / ".join(sorted({split for entry in entries for split in entry.selected_on}))
 
 
 def spread(score: Score) -> str:

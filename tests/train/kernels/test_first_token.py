@@ -10,7 +10,7 @@ from torch import Tensor
 from transformers import AutoConfig, AutoModel
 
 from xtransfer.forms import FORMS
-from xtransfer.train.first_token import first_token_alone
+from xtransfer.train.kernels.first_token import first_token_alone
 from xtransfer.train.model import TransferModel
 
 KNOWN = ["bert", "camembert", "electra", "roberta", "xlm-roberta"]

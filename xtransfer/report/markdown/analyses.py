@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
-from xtransfer.plan import BASELINE
-from xtransfer.report.analyses import Analysed, Layers
-from xtransfer.report.grid import exact, grid, number, signed
-
-FORGETTING_NOTE = (
-    "Dev set of the intermediate task. Before: the arm's selected model. After: the encoder as the target's "
-    "training left it, under the head that the arm had; mean ± standard deviation over n seeds of the target. "
-    "The selected model was chosen on this very dev set, so some of a loss is regression to the mean."
+from xtransfer.report.analyses import (
+    ALIGNMENT_NOTE,
+    FORGETTING_NOTE,
+    RETRIEVAL_NOTE,
+    Analysed,
+    Layers,
+    all_layers,
+    means,
+    model_name,
 )
-ALIGNMENT_NOTE = (
-    "Mean cosine of translation pairs less that of all other pairs of an English and a foreign sentence, of "
-    "states averaged over positions; mean over languages, and over seeds of a target. Layer 0 is the embeddings."
-)
-RETRIEVAL_NOTE = (
-    "Test score by layer, mean over languages; for information: the target's score is that of the layer that "
-    "was configured, and none may be chosen here."
-)
+from xtransfer.report.markdown.grid import grid
+from xtransfer.report.numbers import exact, number, signed
 
 
 def analysis_sections(found: Analysed) -> list[str]:
@@ -28,22 +23,6 @@ def analysis_sections(found: Analysed) -> list[str]:
     return [
         section for section in (_forgetting(found), _alignment(found), _retrieval(found)) if section
     ]
-
-
-def model_name(layers: Layers) -> str:
-    """Return what a model is called in tables: the arm, and the target trained after it."""
-    arm = "the encoder" if layers.after == BASELINE else layers.after
-    return f"{arm}, then {layers.target}" if layers.target else arm
-
-
-def means(layers: Sequence[Layers]) -> list[Layers]:
-    """Return those that are means over languages."""
-    return [each for each in layers if not each.language]
-
-
-def all_layers(layers: Iterable[Layers]) -> list[int]:
-    """Return every layer that occurs: a target may be swept over some of them only."""
-    return sorted({layer for each in layers for layer in each.values})
 
 
 def _forgetting(found: Analysed) -> str:

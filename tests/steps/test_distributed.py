@@ -13,8 +13,8 @@ from tests.small import small_bench
 from xtransfer.checkpoints import save_checkpoint
 from xtransfer.errors import Diverged, StepError
 from xtransfer.plan import Step
-from xtransfer.train import distributed
-from xtransfer.train.distributed import train_on_workers
+from xtransfer.steps import distributed
+from xtransfer.steps.distributed import train_on_workers
 from xtransfer.workbench import Workbench
 
 

@@ -11,9 +11,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from xtransfer.records import Done
+from xtransfer.steps.assembly import WEIGHTS, Start
 from xtransfer.sweeps.suggestion import Suggestion
 from xtransfer.train.adapters import merged
-from xtransfer.train.assembly import WEIGHTS, Start
 from xtransfer.train.batching import decay_product, learning_rate
 from xtransfer.train.course import Outcome
 from xtransfer.train.mixture import Mixture
@@ -55,46 +55,67 @@ def write_outcome(
     """
     kept = {WEIGHTS: (outcome.best_step, outcome.weights)}
     kept |= {snapshot_file(at): (at, each) for at, each in outcome.snapshots.weights.items()}
-    for name, (at, found) in kept.items():
-        trained = found if spec.lora is None else merged({**frozen, **found}, spec.lora)
+    for name, (at, trained) in kept.items():
+        whole = trained if spec.lora is None else merged({**frozen, **trained}, spec.lora)
         weights = export_weights(
-            trained,
+            whole,
             words=words,
             tokens=start.tokens,
             decay=1.0 if words in frozen else _decay(spec, outcome, at),
             before=start.before,
         )
         save_file(weights, folder / name)
-    result = {
+    done = {
+        "result": {
+            **_course(outcome),
+            "parts": parts,
+            "trained_tokens": len(start.tokens),
+            **_null_threshold(outcome, ""),
+            **_optional(spec, outcome, start, frozen, suggestion),
+        },
+        "timing": {**timing, **outcome.timing},
+        "placement": {"workers_from_step": outcome.workers, **placement},
+    }
+    (folder / OUTCOME).write_text(json.dumps(done))
+
+
+def _course(outcome: Outcome) -> dict[str, Any]:
+    """Return how a trial went, which every record says."""
+    return {
         "score": outcome.best_score,
         "best_step": outcome.best_step,
         "steps": outcome.steps,
         "total_steps": outcome.total_steps,
         "stopped_early": outcome.stopped_early,
         "history": outcome.history,
-        "parts": parts,
-        "trained_tokens": len(start.tokens),
-        **_null_threshold(outcome, ""),
     }
+
+
+def _optional(
+    spec: TrialSpec,
+    outcome: Outcome,
+    start: Start,
+    frozen: Mapping[str, Tensor],
+    suggestion: Suggestion | None,
+) -> dict[str, Any]:
+    """Return what a record says only of the trials that have it."""
+    found: dict[str, Any] = {}
     if suggestion is not None:
-        result |= {"learning_rate": spec.learning_rate, "suggestion": suggestion.model_dump()}
+        found |= {"learning_rate": spec.learning_rate, "suggestion": suggestion.model_dump()}
     if outcome.stopped_at is not None:
-        result["stopped_at"] = outcome.stopped_at
+        found["stopped_at"] = outcome.stopped_at
     if spec.on_nan == "skip":
-        result["skipped_steps"] = outcome.skipped_steps
+        found["skipped_steps"] = outcome.skipped_steps
     if outcome.snapshots.scores:
         scores = outcome.snapshots.scores
-        result["snapshots"] = [{"step": at, "score": score} for at, score in scores.items()]
+        found["snapshots"] = [{"step": at, "score": score} for at, score in scores.items()]
     if spec.lora is not None:
-        trained_weights = sum(value.numel() for value in outcome.weights.values())
-        every = trained_weights + sum(value.numel() for value in frozen.values())
-        result["trained_weights"] = {"trained": trained_weights, "all": every}
+        trained = sum(value.numel() for value in outcome.weights.values())
+        every = trained + sum(value.numel() for value in frozen.values())
+        found["trained_weights"] = {"trained": trained, "all": every}
     if start.text_head:
-        result["text_head"] = start.text_head
-    timing = {**timing, **outcome.timing}
-    placement = {"workers_from_step": outcome.workers, **placement}
-    found = {"result": result, "timing": timing, "placement": placement}
-    (folder / OUTCOME).write_text(json.dumps(found))
+        found["text_head"] = start.text_head
+    return found
 
 
 def read_outcome(folder: Path) -> Done:

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from xtransfer.train.dropout import drops, kept, mask_in_place, masked, scale
+from xtransfer.train.kernels.dropout import drops, kept, mask_in_place, masked, scale
 
 NAME = "sdpa_cpu"
 """Of the attention among those of transformers."""

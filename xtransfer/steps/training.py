@@ -20,18 +20,18 @@ from xtransfer.errors import DataError, Diverged, OutOfMemory
 from xtransfer.lessons import few_shot_data
 from xtransfer.plan import Step
 from xtransfer.records import Done
+from xtransfer.steps.assembly import Start, gather_inputs, make_model, make_parts, renumbered
+from xtransfer.steps.memory import SmallerBites, out_of_memory, ran_out, read_bites
+from xtransfer.steps.outcome import parts_json, read_outcome, write_outcome
 from xtransfer.store.folder import enough_space
 from xtransfer.sweeps.rungs import rulings_of, rungs_of
 from xtransfer.sweeps.suggestion import Suggestion, suggestion_of
 from xtransfer.sweeps.waiting import ruled
 from xtransfer.train.adapters import frozen_weights
-from xtransfer.train.assembly import Start, gather_inputs, make_model, make_parts, renumbered
 from xtransfer.train.context import Checkpoint, Context, Progress, device_name, device_of
 from xtransfer.train.loop import train
-from xtransfer.train.memory import SmallerBites, out_of_memory, ran_out, read_bites
 from xtransfer.train.mixture import Mixture, undrawn
 from xtransfer.train.model import TransferModel, words_name
-from xtransfer.train.outcome import parts_json, read_outcome, write_outcome
 from xtransfer.train.parts import TaskPart, TextPart
 from xtransfer.train.prediction import tokens_at_once
 from xtransfer.train.saving import BackgroundSaver
@@ -79,7 +79,7 @@ def _check_shots(step: Step, bench: Workbench) -> None:
 
 def _run(step: Step, bench: Workbench, folder: Path) -> Done:
     if bench.placement.train.most_workers > 1:
-        from xtransfer.train.distributed import train_on_workers
+        from xtransfer.steps.distributed import train_on_workers
 
         waited = train_on_workers(step, bench, folder)
     else:

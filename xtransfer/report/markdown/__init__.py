@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from statistics import fmean
 
-from xtransfer.report.analysis_sections import analysis_sections
 from xtransfer.report.answer import Answer
-from xtransfer.report.grid import NONE, grid, number, signed
-from xtransfer.report.language_section import language_section, selection_text, spread
-from xtransfer.report.results import ReportInfo, Result, Table
-from xtransfer.report.sections import (
+from xtransfer.report.markdown.analyses import analysis_sections
+from xtransfer.report.markdown.grid import grid
+from xtransfer.report.markdown.languages import language_section, spread
+from xtransfer.report.markdown.sections import (
     MARK,
     caution_section,
     claims_section,
@@ -18,6 +17,8 @@ from xtransfer.report.sections import (
     statistics_section,
     typology_section,
 )
+from xtransfer.report.numbers import NONE, number, signed
+from xtransfer.report.results import ReportInfo, Result, Table, selection_text
 
 SCORES_NOTE = (
     "Test scores, 0 to 100: the unweighted mean over the target's languages, then over seeds. "

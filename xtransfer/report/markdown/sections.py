@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 
 from xtransfer.report.answer import Answer
 from xtransfer.report.evidence import Seeds
-from xtransfer.report.grid import NONE, exact, grid
+from xtransfer.report.markdown.grid import grid
+from xtransfer.report.numbers import NONE, exact
 from xtransfer.report.scores import OVERALL, GainCell
 from xtransfer.report.typology import TypologyAnswer
 from xtransfer.report.verdicts import ClaimResult

@@ -23,12 +23,13 @@ from xtransfer.placement import Placement
 from xtransfer.plan import Step
 from xtransfer.planner import build_plan
 from xtransfer.records import Record
+from xtransfer.steps import memory
+from xtransfer.steps.assembly import WEIGHTS
+from xtransfer.steps.training import run_worker
 from xtransfer.store import open_store
-from xtransfer.train import loop, memory
-from xtransfer.train.assembly import WEIGHTS
+from xtransfer.train import loop
 from xtransfer.train.model import read_weights
 from xtransfer.train.saving import BackgroundSaver
-from xtransfer.train.trial import run_worker
 from xtransfer.workbench import Workbench
 
 SAVE = {"resume_every_s": 1e-9}

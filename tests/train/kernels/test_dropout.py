@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from xtransfer.train import dropout
-from xtransfer.train.dropout import FastDropout, drops, kept, mask_in_place, masked, scale
+from xtransfer.train.kernels import dropout
+from xtransfer.train.kernels.dropout import FastDropout, drops, kept, mask_in_place, masked, scale
 
 
 def model() -> nn.Sequential:

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from xtransfer.train import products
-from xtransfer.train.products import keep_precision, onednn_products
+from xtransfer.train.kernels import products
+from xtransfer.train.kernels.products import keep_precision, onednn_products
 
 SIZES = st.integers(1, 70)
 LARGE = nn.Linear(400, 400)

@@ -26,15 +26,15 @@ from xtransfer.records import Record
 from xtransfer.report.build import answer_of, collect_results, describe_run
 from xtransfer.report.markdown import report_page
 from xtransfer.report.results import tabulate
+from xtransfer.steps.assembly import WEIGHTS, gather_inputs, make_model, make_parts
+from xtransfer.steps.averaging import average_step, mean_weights
+from xtransfer.steps.outcome import OUTCOME
+from xtransfer.steps.training import trial_spec
 from xtransfer.store import open_store
-from xtransfer.train.assembly import WEIGHTS, gather_inputs, make_model, make_parts
-from xtransfer.train.averaging import average_step, mean_weights
 from xtransfer.train.context import Checkpoint, Context
 from xtransfer.train.course import Outcome
 from xtransfer.train.model import apply_weights, read_weights
-from xtransfer.train.outcome import OUTCOME
 from xtransfer.train.snapshots import Snapshots, snapshot_file
-from xtransfer.train.trial import trial_spec
 from xtransfer.workbench import Workbench
 
 KEY = "0" * 12
@@ -275,7 +275,7 @@ def test_a_trial_without_dev_scores_has_nothing_to_average(
 
 
 def test_workers_hand_all_checkpoints_over(tmp_path: Path) -> None:
-    from xtransfer.train.distributed import _fetch_outcome, _hand_over
+    from xtransfer.steps.distributed import _fetch_outcome, _hand_over
 
     store = open_store(f"file://{tmp_path}/store")
     for name in ("one", "other", "third"):

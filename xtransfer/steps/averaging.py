@@ -16,7 +16,7 @@ from torch import Tensor
 from xtransfer.errors import StepError
 from xtransfer.plan import Step
 from xtransfer.records import Done
-from xtransfer.train.assembly import WEIGHTS
+from xtransfer.steps.assembly import WEIGHTS
 from xtransfer.train.model import load_encoder, word_embeddings
 from xtransfer.train.snapshots import is_snapshot
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from xtransfer.train.evaluation import threshold_of
+from xtransfer.steps.evaluation import threshold_of
+from xtransfer.steps.outcome import parts_json
 from xtransfer.train.mixture import Mixture
-from xtransfer.train.outcome import parts_json
 
 
 def outcome_of(*names: str) -> Any:

@@ -10,9 +10,9 @@ from tests.tiny import rows_of, tiny_encoder, tiny_pairs, tiny_tokenizer
 from xtransfer.data.examples import ChoiceExample, TaggingExample
 from xtransfer.forms import choice, tagging
 from xtransfer.statistics.transferability import leep, logme
-from xtransfer.train.assembly import make_head
+from xtransfer.steps.assembly import make_head
+from xtransfer.steps.estimation import features
 from xtransfer.train.context import Context
-from xtransfer.train.features import features
 from xtransfer.train.prediction import DataSet
 
 CONTEXT = Context(pad_id=1)

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from xtransfer.train import attention
-from xtransfer.train.attention import NAME, attend, use_cpu_attention
-from xtransfer.train.dropout import kept, scale
+from xtransfer.train.kernels import attention
+from xtransfer.train.kernels.attention import NAME, attend, use_cpu_attention
+from xtransfer.train.kernels.dropout import kept, scale
 
 BATCH, HEADS, LENGTH, SIZE = 5, 3, 7, 4
 LAYER: Any = SimpleNamespace(is_causal=False)

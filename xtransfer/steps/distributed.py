@@ -41,10 +41,10 @@ from xtransfer.folders import temporary_folder
 from xtransfer.identity import file_digest
 from xtransfer.leaving import Notice
 from xtransfer.plan import Step
+from xtransfer.steps.assembly import WEIGHTS
+from xtransfer.steps.outcome import OUTCOME
+from xtransfer.steps.training import run_worker
 from xtransfer.store import Store
-from xtransfer.train.assembly import WEIGHTS
-from xtransfer.train.outcome import OUTCOME
-from xtransfer.train.trial import run_worker
 from xtransfer.workbench import Workbench
 
 REPORT_EVERY = 20

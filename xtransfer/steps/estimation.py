@@ -18,12 +18,12 @@ from xtransfer.plan import Step
 from xtransfer.prepared import read_data_set
 from xtransfer.records import Done
 from xtransfer.statistics.transferability import leep, logme
-from xtransfer.train.assembly import WEIGHTS, make_head
+from xtransfer.steps.assembly import WEIGHTS, make_head
 from xtransfer.train.batching import prediction_batches
 from xtransfer.train.context import Context, device_name, device_of
+from xtransfer.train.kernels.products import onednn_products
 from xtransfer.train.model import apply_weights, head_weights, load_encoder, read_weights
 from xtransfer.train.prediction import DataSet, make_inputs, tokens_at_once
-from xtransfer.train.products import onednn_products
 
 if TYPE_CHECKING:
     from xtransfer.workbench import Workbench

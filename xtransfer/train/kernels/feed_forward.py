@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from xtransfer.train.first_token import LAYERS
+from xtransfer.train.kernels.first_token import LAYERS
 
 KEPT = 2_000_000
 """Least values (tokens x inner size) of an activation's output that are computed again: 8 MB in fp32."""

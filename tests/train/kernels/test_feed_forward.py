@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from transformers import AutoConfig, AutoModel
 
-from xtransfer.train import feed_forward
-from xtransfer.train.feed_forward import use_lean_feed_forward, use_usual_feed_forward
+from xtransfer.train.kernels import feed_forward
+from xtransfer.train.kernels.feed_forward import use_lean_feed_forward, use_usual_feed_forward
 
 KNOWN = ["bert", "camembert", "electra", "roberta", "xlm-roberta"]
 HIDDEN, INNER, ROWS, LENGTH = 16, 24, 3, 9

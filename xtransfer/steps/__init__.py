@@ -1,0 +1,12 @@
+"""The steps that load a model, from their parents' records to what their own will say.
+
+training       the train step, in this process or (`distributed`) on several workers
+assembly       what a trial is put together from
+memory         a trial that ran out of memory, tried once more
+outcome        what a trial leaves for its record
+averaging      the average step
+evaluation     the evaluate step
+estimation     the estimate step
+
+They know records, the store and Ray; the training loop in `xtransfer.train` knows none of them.
+"""

@@ -1,0 +1,8 @@
+"""What replaces PyTorch's own operators and transformers' own layers, to train faster or in less memory.
+
+products       fp32 matrix products by oneDNN, on CPUs
+dropout        random numbers of dropout, on CPUs
+attention      attention with dropout, on CPUs
+feed_forward   an encoder layer's feed-forward part, with one wide tensor instead of two
+first_token    the last layer, for heads that read the first token's state alone
+"""
