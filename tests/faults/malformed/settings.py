@@ -50,7 +50,7 @@ intermediate:
        source: {{files: {{train: ["m-{{lang}}.jsonl"]}}}}}}
   seeds: [1, 2]
   learning_rates: [1e-5, 2e-5]
-  overrides: {{all: {{epochs: 1}}, mnli: {{batch_size: 8, max_length: 64, stride: 4}}}}
+  overrides: {{all: {{epochs: 1}}, mnli: {{batch_size: 8, max_length: 64}}, multi: {{stride: 4}}}}
   select_per_seed: false
 target:
   tasks: [xnli, places, tatoeba]
