@@ -12,6 +12,7 @@ from ray.tune.search import Searcher
 from tests.prints import FakePrints
 from xtransfer.config import Experiment
 from xtransfer.errors import InputLost, StepError, StoreError
+from xtransfer.outages import OUTAGE_S, STORE_PAUSE_S
 from xtransfer.plan import Plan, Step
 from xtransfer.planner import build_plan
 from xtransfer.relays import FailureRelay, ProgressRelay
@@ -20,9 +21,7 @@ from xtransfer.search import (
     LOOKS_S,
     LOOKS_SHARE,
     LOST_AT_MOST,
-    OUTAGE_S,
     REFUSED_AT_MOST,
-    STORE_PAUSE_S,
     PlanSearcher,
 )
 from xtransfer.settings import read_settings

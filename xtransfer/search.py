@@ -18,6 +18,7 @@ from ray.tune.search import Searcher
 from xtransfer.errors import InputLost, StepBusy, StoreError, XtransferError
 from xtransfer.failures import DIED
 from xtransfer.frontier import Frontier
+from xtransfer.outages import OUTAGE_S, Outages, pause
 from xtransfer.plan import Plan, Step
 from xtransfer.tries import Tries
 
@@ -27,10 +28,6 @@ LOOKS_SHARE = 0.1
 """Share of the driver's time that such looks take at most: Tune hears of nothing meanwhile."""
 LOOKS_S = 1.0
 """Seconds of looks after which Tune goes on with what runs before there are more."""
-STORE_PAUSE_S = 5.0
-"""Seconds until a step that the store was away for is tried again; each further time twice as many."""
-OUTAGE_S = 900.0
-"""Seconds of nothing but a store that is away, after which a run starts nothing more."""
 REFUSED_AT_MOST = 10
 """Times that one step is started and found busy: a step that kills every machine it runs on looks so,
 as its lease outlives it."""
@@ -95,12 +92,10 @@ class PlanSearcher(Searcher):
         self.refused: Counter[str] = Counter()
         self.lost: Counter[str] = Counter()
         self.tries = Tries()
-        self.away: Counter[str] = Counter()
-        """Key -> times in a row that the store was away when the driver itself was at the step."""
+        self.outages = Outages(retries)
+        """Of the store when the driver itself was at a step."""
         self.left: set[str] = set()
         self.ending = False
-        self.away_since: float | None = None
-        """Since when the store has answered nothing; None: it has."""
         self.frontier = Frontier(plan, done=done, changed=changed, apart=apart)
         for step in plan.steps.values():
             if step.kind == "prune" and step.key in self.frontier.done:
@@ -126,7 +121,7 @@ class PlanSearcher(Searcher):
                 if self._pauses():
                     break
                 continue
-            self._answered(key)
+            self.outages.answered(key)
             now = time.monotonic()
             if found == "busy":
                 round_s = (now - before) * (len(self.busy_until) + 1)
@@ -177,7 +172,7 @@ class PlanSearcher(Searcher):
             text = text or self.why(key) or DIED
             died = self.tries.died(trial_id, key)
             if died <= self.retries:
-                self._put_off(key, _pause(died) if result.get("again") else LOOK_EVERY_S)
+                self._put_off(key, pause(died) if result.get("again") else LOOK_EVERY_S)
                 self.changed(key, "waiting", f"{text}; it is tried again")
                 return
         self.tries.ended(trial_id)
@@ -218,22 +213,16 @@ class PlanSearcher(Searcher):
         """Say whether this may look again later: one that waits for the store keeps Tune from what runs."""
         return bool(self.running or self.busy_until or self.ending)
 
-    def _answered(self, key: str) -> None:
-        """Take note that the store is there."""
-        self.away_since = None
-        self.away.pop(key, None)
-
     def _wait_for_store(self, key: str, error: StoreError) -> None:
         """Have a taken step wait for a store that is away; after so many times it has failed."""
         now = time.monotonic()
-        self.away_since = now if self.away_since is None else self.away_since
-        self.away[key] += 1
         log.warning("%s: %s", self.plan.steps[key].folder, error)
-        if self.away[key] > self.retries:
+        seconds = self.outages.missed(key, now)
+        if seconds is None:
             self.frontier.fail(key, str(error))
         else:
-            self._put_off(key, _pause(self.away[key]))
-        if now - self.away_since > OUTAGE_S:
+            self._put_off(key, seconds)
+        if self.outages.too_long(now):
             log.warning(
                 "the store has answered nothing for %.0f s: nothing more is started", OUTAGE_S
             )
@@ -265,7 +254,7 @@ class PlanSearcher(Searcher):
                 self.changed(key, "done", "")
                 self.frontier.finish(key)
                 if self._learn(step):
-                    self._answered(key)
+                    self.outages.answered(key)
                 elif self._pauses():
                     return
 
@@ -312,8 +301,3 @@ class PlanSearcher(Searcher):
         self.frontier.undo(key)
         self.changed(key, "waiting", f"damaged, to be done again: {text}")
         return True
-
-
-def _pause(times: int) -> float:
-    """Return how long a step waits for which the store was away so many times."""
-    return STORE_PAUSE_S * 2 ** (times - 1)

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.fake_api import FakeApi, serving, write_kubeconfig
-from xtransfer.cluster.api import Api, connect
+from xtransfer.cluster.api import Api
+from xtransfer.cluster.connection import connect
 from xtransfer.cluster.jobs import JobObjects, assemble
 from xtransfer.cluster.manifests import Manifest
 from xtransfer.cluster.render import find_kustomize, render

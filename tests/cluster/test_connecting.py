@@ -10,8 +10,9 @@ import yaml
 
 from tests.cluster.fake_api import FakeApi
 from xtransfer.cluster import client
-from xtransfer.cluster.api import Api, connect
+from xtransfer.cluster.api import Api
 from xtransfer.cluster.api_errors import ApiError, NotServed
+from xtransfer.cluster.connection import connect
 from xtransfer.cluster.jobs import JobObjects
 from xtransfer.cluster.submission import submit
 from xtransfer.errors import ConfigError

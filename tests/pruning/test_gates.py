@@ -13,6 +13,7 @@ from tests.prints import FakePrints
 from tests.recorded import record_of
 from xtransfer.config import Experiment
 from xtransfer.errors import InputLost, StepError, StoreError
+from xtransfer.outages import STORE_PAUSE_S
 from xtransfer.plan import Plan, Step
 from xtransfer.planner import build_plan
 from xtransfer.pruning.gates import dropped_steps, gates_of, pruned_pairs, without_pruned
@@ -20,7 +21,7 @@ from xtransfer.pruning.rule import best
 from xtransfer.pruning.settings import Pruning
 from xtransfer.records import Record
 from xtransfer.report.savings import leaving_of, search_notes
-from xtransfer.search import STORE_PAUSE_S, PlanSearcher
+from xtransfer.search import PlanSearcher
 from xtransfer.settings import read_settings
 from xtransfer.subplan import sweep_of
 

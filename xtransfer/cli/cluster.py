@@ -67,7 +67,7 @@ def submit(
     Example: xtransfer submit configs/paper.yaml --overlay k8s/overlays/eks-spot --follow
     """
     from xtransfer.cluster import client, submission
-    from xtransfer.cluster.api import connect
+    from xtransfer.cluster.connection import connect
     from xtransfer.cluster.jobs import with_namespace
 
     objects, provisional = _objects(config, sets, overlay, image)
@@ -164,7 +164,7 @@ def setup(
     Example: xtransfer k8s setup k8s/overlays/gpu --dry-run
     """
     from xtransfer.cluster import client
-    from xtransfer.cluster.api import connect
+    from xtransfer.cluster.connection import connect
     from xtransfer.cluster.jobs import surroundings
     from xtransfer.cluster.render import render
 

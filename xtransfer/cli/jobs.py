@@ -56,7 +56,7 @@ def logs(
     Example: xtransfer logs configs/paper.yaml -n xtransfer --tail 50
     """
     from xtransfer.cluster import client
-    from xtransfer.cluster.api import connect
+    from xtransfer.cluster.connection import connect
 
     if step is not None and store is None:
         raise ConfigError("--step", "needs --store", "Steps log into the store.")
@@ -100,7 +100,7 @@ def wait(
     Example: xtransfer wait configs/paper.yaml -n xtransfer --timeout 3600
     """
     from xtransfer.cluster import client
-    from xtransfer.cluster.api import connect
+    from xtransfer.cluster.connection import connect
 
     api = connect(context, namespace)
     name = _job_name(job)
@@ -121,7 +121,7 @@ def cancel(job: Job, context: Context = None, namespace: Namespace = None) -> No
     Example: xtransfer cancel configs/paper.yaml -n xtransfer
     """
     from xtransfer.cluster import client
-    from xtransfer.cluster.api import connect
+    from xtransfer.cluster.connection import connect
 
     api = connect(context, namespace)
     name = _job_name(job)
@@ -146,7 +146,7 @@ def status(
     Example: xtransfer k8s status -n xtransfer
     """
     from xtransfer.cluster import client
-    from xtransfer.cluster.api import connect
+    from xtransfer.cluster.connection import connect
     from xtransfer.cluster.states import state_of, trouble_of
 
     api = connect(context, namespace)

@@ -1,18 +1,16 @@
 """The few requests that a job needs of a Kubernetes API server (`api_errors.py`: their failures in words).
 
-The one module that imports `kubernetes`, and only when it connects. Requests go by path and plain JSON:
-objects of custom kinds have no classes, and server-side apply takes what kustomize renders.
+Requests go by path and plain JSON: objects of custom kinds have no classes, and server-side apply takes what
+kustomize renders.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from xtransfer.cluster.api_errors import (
@@ -26,7 +24,6 @@ from xtransfer.cluster.api_errors import (
 )
 from xtransfer.cluster.kinds import path_of, path_of_body
 from xtransfer.cluster.manifests import Body
-from xtransfer.errors import ConfigError, XtransferError
 
 MANAGER = "xtransfer"
 """The field manager that server-side apply knows this program by."""
@@ -236,57 +233,6 @@ class Api:
             raise unreachable(method, path, error) from None
         finally:
             response.close()
-
-
-def connect(context: str | None, namespace: str | None) -> Api:
-    """Connect as kubectl does: $KUBECONFIG or ~/.kube/config and its current context; else in a pod.
-
-    Raises:
-        XtransferError: the `kubernetes` package is not installed.
-        ConfigError: no configuration, one that cannot be read, or no such context.
-    """
-    import yaml
-
-    try:
-        from kubernetes import client, config
-    except ImportError:
-        raise XtransferError(
-            "kubernetes", "the client package is not installed", "pip install 'xtransfer[k8s]'"
-        ) from None
-    settings: Any = client.Configuration()
-    # Retries are this module's, which knows what may be sent again.
-    settings.retries = False
-    file = os.environ.get("KUBECONFIG") or None
-    try:
-        config.load_kube_config(config_file=file, context=context, client_configuration=settings)
-        found = namespace or _context_namespace(file, context)
-    except config.ConfigException as error:
-        if context is None and os.environ.get("KUBERNETES_SERVICE_HOST"):
-            config.load_incluster_config(client_configuration=settings)
-            return Api(client.ApiClient(settings), namespace or _pod_namespace())
-        raise _unusable(context, str(error).splitlines()[0]) from None
-    except (OSError, yaml.YAMLError) as error:
-        raise _unusable(None, f"cannot be read: {' '.join(str(error).split())}") from None
-    return Api(client.ApiClient(settings), found)
-
-
-def _context_namespace(file: str | None, context: str | None) -> str:
-    """Return the namespace of a context, of the current one for None."""
-    from kubernetes.config import kube_config
-
-    known: Any = kube_config.KubeConfigMerger(file or kube_config.KUBE_CONFIG_DEFAULT_LOCATION)
-    chosen: Any = kube_config.KubeConfigLoader(config_dict=known.config, active_context=context)
-    return str(chosen.current_context["context"].get("namespace") or "default")
-
-
-def _unusable(context: str | None, what: str) -> ConfigError:
-    where = f"context {context}" if context else "kubeconfig"
-    return ConfigError(where, what, "See: kubectl config get-contexts")
-
-
-def _pod_namespace() -> str:
-    path = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
-    return path.read_text(encoding="utf-8").strip() if path.is_file() else "default"
 
 
 def _writing(*, dry_run: bool) -> dict[str, str]:
