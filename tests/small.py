@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.tiny import tiny_encoder, tiny_tokenizer
-from xtransfer.config import load_experiment
+from xtransfer.config import Experiment, load_experiment
 from xtransfer.execute import run_step
 from xtransfer.fingerprints import Fingerprints
 from xtransfer.placement import Placement
@@ -60,6 +60,16 @@ def write_small(folder: Path, *, target: Mapping[str, Any] | None = None, **trai
     return path
 
 
+def bench_of(experiment: Experiment, folder: Path, **train: Any) -> Workbench:
+    """Return a bench with an experiment's plan and a store in `folder`; `train`: section of the placement."""
+    return Workbench(
+        plan=build_plan(experiment, Fingerprints(experiment)),
+        store=open_store(f"file://{folder}/store"),
+        placement=Placement.model_validate({"train": {"engine": "torch", **train}}),
+        scratch=folder / "scratch",
+    )
+
+
 def small_bench(
     folder: Path,
     train: dict[str, Any],
@@ -76,13 +86,8 @@ def small_bench(
         training: the experiment's section of that name.
     """
     experiment = load_experiment(write_small(folder, target=target, **training))
-    plan = build_plan(experiment, Fingerprints(experiment))
-    bench = Workbench(
-        plan=plan,
-        store=open_store(f"file://{folder}/store"),
-        placement=Placement.model_validate({"train": {"engine": "torch", **train}}),
-        scratch=folder / "scratch",
-    )
+    bench = bench_of(experiment, folder, **train)
+    plan = bench.plan
     trial = next(step for step in plan.steps.values() if step.kind == "train")
     for key in trial.inputs.values():
         run_step(plan.steps[key], bench)

@@ -7,16 +7,12 @@ import random
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.small import BAD, GOOD, TASK, write_small
+from tests.small import BAD, GOOD, TASK, bench_of, write_small
 from xtransfer.config import Experiment, load_experiment
 from xtransfer.execute import run_step
-from xtransfer.fingerprints import Fingerprints
-from xtransfer.placement import Placement
 from xtransfer.plan import Plan
-from xtransfer.planner import build_plan
 from xtransfer.records import Record
 from xtransfer.report.analyses import Analysed, analyse
-from xtransfer.store import open_store
 from xtransfer.workbench import Workbench
 
 
@@ -85,11 +81,6 @@ def run_analysed(folder: Path) -> Ran:
     raw["analyses"] = {"forgetting": True, "alignment": {"targets": ["reviews"]}}
     path.write_text(json.dumps(raw))
     experiment = load_experiment(path)
-    bench = Workbench(
-        plan=build_plan(experiment, Fingerprints(experiment)),
-        store=open_store(f"file://{folder}/store"),
-        placement=Placement.model_validate({"train": {"engine": "torch"}}),
-        scratch=folder / "scratch",
-    )
+    bench = bench_of(experiment, folder)
     records = {key: run_step(step, bench) for key, step in bench.plan.steps.items()}
     return Ran(folder, experiment, bench, records)

@@ -13,15 +13,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from tests.small import write_small
+from tests.small import bench_of, write_small
 from tests.train.workers import SPEC, train_tiny
 from xtransfer.checkpoints import load_checkpoint, save_checkpoint
 from xtransfer.config import Experiment, load_experiment
 from xtransfer.errors import StepError
 from xtransfer.execute import run_step
-from xtransfer.fingerprints import Fingerprints
-from xtransfer.placement import Placement
-from xtransfer.planner import build_plan
 from xtransfer.records import Record
 from xtransfer.report.build import answer_of, collect_results, describe_run
 from xtransfer.report.markdown import report_page
@@ -161,12 +158,7 @@ def run_small(
         raw["target"]["overrides"] = {"reviews": {"epochs": 12}}
     path.write_text(json.dumps(raw))
     experiment = load_experiment(path)
-    bench = Workbench(
-        plan=build_plan(experiment, Fingerprints(experiment)),
-        store=open_store(f"file://{folder}/store"),
-        placement=Placement.model_validate({"train": {"engine": "torch"}}),
-        scratch=folder / "scratch",
-    )
+    bench = bench_of(experiment, folder)
     return experiment, bench, {k: run_step(s, bench) for k, s in bench.plan.steps.items()}
 
 

@@ -132,7 +132,8 @@ def records_in(
 ) -> dict[str, Record]:
     """Return key -> record of a store, other plans' too, of all kinds or of some; damaged ones as above.
 
-    `keys`: of the steps that are wanted, None: all. `known`: those that were read before, as `load_records` takes and keeps them.
+    `keys`: of the steps that are wanted, None: all. `known`: those that were read before, as `load_records`
+    takes and keeps them.
     """
     from xtransfer.errors import IntegrityError
     from xtransfer.plan import VERSIONS

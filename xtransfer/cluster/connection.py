@@ -26,7 +26,7 @@ def connect(context: str | None, namespace: str | None) -> Api:
             "kubernetes", "the client package is not installed", "pip install 'xtransfer[k8s]'"
         ) from None
     settings: Any = client.Configuration()
-    # Retries are this module's, which knows what may be sent again.
+    # Retries are `Api`'s, which knows what may be sent again.
     settings.retries = False
     file = os.environ.get("KUBECONFIG") or None
     try:

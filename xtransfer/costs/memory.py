@@ -8,8 +8,8 @@ byte for each value that dropout may drop. The last layer keeps less where a hea
 is not counted on.
 
 Attention keeps nothing of the size of length x length where it is fused, as on GPUs. On CPUs it keeps a byte
-for each pair of tokens and head (`xtransfer.train.kernels.attention`), and in fp32 the activation's output is computed again
-instead of kept (`xtransfer.train.kernels.feed_forward`).
+for each pair of tokens and head (`xtransfer.train.kernels.attention`), and in fp32 the activation's output is
+computed again instead of kept (`xtransfer.train.kernels.feed_forward`).
 """
 
 from __future__ import annotations
