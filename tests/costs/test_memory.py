@@ -12,8 +12,8 @@ import torch
 
 from xtransfer.costs.memory import kept_bytes, peak_bytes
 from xtransfer.costs.principles import PUBLISHED, Shape
+from xtransfer.forms import mlm
 from xtransfer.forms.classification import Head, loss
-from xtransfer.packing import Packing
 from xtransfer.train.kernels import attention, feed_forward
 from xtransfer.train.model import TransferModel
 
@@ -98,17 +98,30 @@ def test_a_layer_keeps_what_the_model_counts(
     assert own[1] - own[0] == pytest.approx(grown[1] - grown[0], rel=0.05)
 
 
+MASKED = 8
+"""Of so many tokens, one is predicted as text."""
+
+
+def text_loss(model: TransferModel, size: Shape, sequences: int, length: int) -> torch.Tensor:
+    """Return the loss of a masked-LM head on every eighth token."""
+    ids = torch.randint(5, size.vocabulary, (sequences, length))
+    model.heads[0] = mlm.Head(size.hidden, size.vocabulary, 0.1)
+    asked = torch.arange(length).expand_as(ids) % MASKED == 0
+    logits = model(input_ids=ids, attention_mask=torch.ones_like(ids), positions=asked)
+    return mlm.loss(logits, {"gold": ids[asked]})
+
+
 PROGRAM = """
-import json, sys
+import ctypes, json, sys
 from pathlib import Path
 import torch
-from tests.costs.test_memory import model_of, shape, step_loss
-from xtransfer.allocation import keep_freed_memory
+from tests.costs.test_memory import model_of, shape, step_loss, text_loss
+from xtransfer.allocation import M_MMAP_THRESHOLD
 from xtransfer.train.engine import make_engine
 
-size, sequences, length, bf16 = json.loads(sys.argv[1])
+size, sequences, length, bf16, of_text = json.loads(sys.argv[1])
 torch.set_num_threads(1)
-keep_freed_memory()
+ctypes.CDLL("libc.so.6").mallopt(M_MMAP_THRESHOLD, 2**20)  # what is freed is given back: no holes are counted
 
 def resident(field):
     for line in Path("/proc/self/status").read_text().splitlines():
@@ -120,8 +133,9 @@ def train(size, sequences, length):
         model_of(size, bf16=bf16), kind="torch", world_size=1, weight_decay=0.01, epsilon=1e-8,
         betas=(0.9, 0.999), clip=1.0, zero_stage=0,
     )
+    of = text_loss if of_text else step_loss
     for _ in range(3):
-        engine.backward(step_loss(engine.module, size, sequences, length), last=True)
+        engine.backward(of(engine.module, size, sequences, length), last=True)
         engine.step(1e-5)
 
 train(shape(), 2, 16)
@@ -135,13 +149,20 @@ print(json.dumps(resident("VmHWM") - before))
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize(
-    ("vocabulary", "sequences", "length"), [(40_000, 16, 128), (1_000, 24, 160), (60_000, 2, 32)]
+    ("vocabulary", "sequences", "length", "of_text"),
+    [
+        (40_000, 16, 128, False),
+        (1_000, 24, 160, False),
+        (60_000, 2, 32, False),
+        (40_000, 24, 160, True),
+    ],
 )
-def test_the_measured_peak_is_above_the_model_and_below_what_is_left_free(
-    precision: Precision, vocabulary: int, sequences: int, length: int
+def test_a_process_takes_what_the_model_says(
+    precision: Precision, vocabulary: int, sequences: int, length: int, of_text: bool
 ) -> None:
+    """Without what glibc's heap leaves unused: with `keep_freed_memory`, up to 45 % more than the model."""
     sizes = {"layers": 4, "hidden": 256, "inner": 1024, "heads": 8, "vocabulary": vocabulary}
-    words = json.dumps([sizes, sequences, length, precision == "bf16"])
+    words = json.dumps([sizes, sequences, length, precision == "bf16", of_text])
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, words], capture_output=True, text=True, check=False
     )
@@ -149,10 +170,9 @@ def test_the_measured_peak_is_above_the_model_and_below_what_is_left_free(
     measured = json.loads(done.stdout.splitlines()[-1])
     foretold = peak_bytes(
         shape(**sizes), sequences=sequences, length=length, precision=precision,
-        predicted=0, fused=False,
+        predicted=0, masked=of_text / MASKED, fused=False,
     )  # fmt: skip
-    free = Packing(gpu_memory_gb=1).free
-    assert foretold < measured < foretold / (1 - free), (foretold, measured)
+    assert 0.8 < measured / foretold < 1.1, (foretold, measured)
 
 
 def test_the_larger_of_three_moments_counts() -> None:

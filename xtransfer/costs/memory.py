@@ -68,10 +68,9 @@ def peak_bytes(
     moving = tensors * sequences * length * shape.inner * FP32
     predicting = FP32 * predicted * (2 * shape.inner + LINEARS["fp32"] * shape.hidden)
     # Logits of the vocabulary: as the head makes them, in fp32, and as log-probabilities; in fp32 the
-    # first two are one. In training the gradient is another, and one more is an allowance: processes were
-    # seen to take 1.1 to 1.4 times what this then counts (ten readings on a CPU; no test holds it).
+    # first two are one. In training the gradient is another.
     words = masked * rows * (2 * FP32 if precision == "fp32" else BF16 + 2 * FP32)
-    logits = int(sequences * length * (words + 2 * masked * rows * FP32))
+    logits = int(sequences * length * (words + masked * rows * FP32))
     predicting += int(predicted * words)
     return STATE * parameters + max(
         kept + max(moving, logits), FP32 * parameters + moving, predicting
