@@ -16,7 +16,7 @@ from xtransfer.retrieval.margin import Indices, Vectors, best_matches, best_thre
 from xtransfer.tasks.task import Task
 from xtransfer.train.batching import prediction_batches
 from xtransfer.train.context import Context
-from xtransfer.train.kernels.products import onednn_products
+from xtransfer.train.kernels.packed_weights import prediction_products
 from xtransfer.train.prediction import DataSet, make_inputs, tokens_at_once
 
 JsonDict = dict[str, Any]
@@ -108,7 +108,7 @@ def embed(
     encoder.eval()
     shape = len(data.lengths), encoder.config.hidden_size
     out = {layer: np.zeros(shape, dtype=np.float32) for layer in layers}
-    with torch.inference_mode(), onednn_products(encoder):
+    with torch.inference_mode(), prediction_products(encoder):
         for batch in prediction_batches(data.lengths, tokens=tokens_at_once(context)):
             context.alive()
             inputs = make_inputs("bitext", data.rows, batch, context)

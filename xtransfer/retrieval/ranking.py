@@ -13,6 +13,7 @@ from xtransfer.errors import DataError
 from xtransfer.forms.retrieval import rank, scored
 from xtransfer.train.batching import prediction_batches
 from xtransfer.train.context import Context
+from xtransfer.train.kernels.packed_weights import prediction_products
 from xtransfer.train.prediction import DataSet, make_inputs, tokens_at_once
 
 JsonDict = dict[str, Any]
@@ -78,7 +79,8 @@ def embed_rows(
     """Return the vector of each row [rows, hidden]; every row holds one query or candidate."""
     model.eval()
     out: np.ndarray[Any, np.dtype[np.float32]] | None = None
-    with torch.inference_mode():
+    bf16 = getattr(model, "bf16", False)
+    with torch.inference_mode(), prediction_products(model, bf16=bf16):
         for batch in prediction_batches(data.lengths, tokens=tokens_at_once(context)):
             context.alive()
             vectors = model(**make_inputs("retrieval", data.rows, batch, context)).cpu().numpy()

@@ -21,7 +21,7 @@ from xtransfer.statistics.transferability import leep, logme
 from xtransfer.steps.assembly import WEIGHTS, make_head
 from xtransfer.train.batching import prediction_batches
 from xtransfer.train.context import Context, device_name, device_of
-from xtransfer.train.kernels.products import onednn_products
+from xtransfer.train.kernels.packed_weights import prediction_products
 from xtransfer.train.model import apply_weights, head_weights, load_encoder, read_weights
 from xtransfer.train.prediction import DataSet, make_inputs, tokens_at_once
 
@@ -117,7 +117,8 @@ def features(
     if form != "tagging":
         rows = np.array([row for row in rows if ints(data.rows["label"], [row])[0] >= 0])
     rows = rows[:examples]
-    found = list(_states(encoder, data, context, form=form, rows=rows, head=head))
+    with torch.inference_mode(), prediction_products(encoder):
+        found = list(_states(encoder, data, context, form=form, rows=rows, head=head))
     vectors = np.concatenate([vectors for vectors, _ in found])
     labels = np.concatenate([labels for _, labels in found])
     if form == "tagging":
@@ -134,12 +135,11 @@ def _states(
     for batch in (rows[each] for each in batches):
         context.alive()
         inputs = make_inputs(form, data.rows, batch, context)
-        with torch.inference_mode(), onednn_products(encoder):
-            states = encoder(**inputs).last_hidden_state.float()
-            if head is not None:
-                found = head(states).softmax(-1)
-            else:
-                found = states if form == "tagging" else _pooled(states, inputs["attention_mask"])
+        states = encoder(**inputs).last_hidden_state.float()
+        if head is not None:
+            found = head(states).softmax(-1)
+        else:
+            found = states if form == "tagging" else _pooled(states, inputs["attention_mask"])
         if form == "tagging":
             tags = lists(data.rows["labels"], batch)
             for state, labels in zip(found.cpu().numpy(), tags, strict=True):

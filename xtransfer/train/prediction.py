@@ -16,7 +16,7 @@ from xtransfer.forms.encoding import Ragged, Rows, pad
 from xtransfer.packing import GPU_TOKENS
 from xtransfer.train.batching import prediction_batches
 from xtransfer.train.context import Context
-from xtransfer.train.kernels.products import onednn_products
+from xtransfer.train.kernels.packed_weights import prediction_products
 
 PREDICTION_TOKENS = {"cpu": 1024, "cuda": GPU_TOKENS}
 """Tokens, padding included, in one prediction batch of one worker, by kind of device. On a CPU larger
@@ -111,7 +111,8 @@ def predict(
     split = getattr(FORMS[form], "split_logits", _one_logit_tensor_a_row)
     found: dict[int, Tensor] = {}
     # ZeRO 3 keeps weights that it gathers; they must be fit for training.
-    with torch.no_grad(), _casting_once(module, context), onednn_products(module):
+    bf16 = getattr(module, "bf16", False)
+    with torch.no_grad(), _casting_once(module, context), prediction_products(module, bf16=bf16):
         for at in range(-(-len(batches) // context.world_size)):
             # Every worker runs as often as the others: under ZeRO 3 a forward pass is collective.
             batch = mine[at] if at < len(mine) else batches[0]

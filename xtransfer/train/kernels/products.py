@@ -41,11 +41,10 @@ def onednn_products(model: nn.Module) -> Iterator[None]:
     The setting is the process's, not the thread's: other threads' products go the same way meanwhile.
     """
     matmul = _matmul()
-    sizes = [m.in_features * m.out_features for m in model.modules() if isinstance(m, nn.Linear)]
     if (
         matmul is None
         or matmul.fp32_precision == ROUNDING
-        or max(sizes, default=0) < LEAST_WEIGHTS
+        or not is_worth_it(model)
         or not keep_precision()
     ):
         yield
@@ -56,6 +55,12 @@ def onednn_products(model: nn.Module) -> Iterator[None]:
         yield
     finally:
         matmul.fp32_precision = before
+
+
+def is_worth_it(model: nn.Module) -> bool:
+    """Say whether a model has layers large enough that kernels for new shapes are soon paid for."""
+    sizes = [m.in_features * m.out_features for m in model.modules() if isinstance(m, nn.Linear)]
+    return max(sizes, default=0) >= LEAST_WEIGHTS
 
 
 @cache

@@ -1,0 +1,98 @@
+"""Weights of linear layers in oneDNN's own layout, for as long as a model predicts on a CPU.
+
+For each product PyTorch has oneDNN copy the weights into the layout that it multiplies from, and adds the bias in a
+pass of its own. While a model predicts, its weights stay the same: here they are copied once, and the bias is
+added within the product. The results are the same to the last bit where this was tried (torch 2.13, AVX-512).
+
+PyTorch has operators for it (`torch.ops.mkldnn`), which its compiler uses and which are not of its public
+interface. `works` tries them on the processor at hand; where they are missing or found to be inexact, layers stay
+as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from xtransfer.train.kernels.products import is_worth_it, onednn_products
+
+ROWS = 1024
+"""Rows of a product that the layout is chosen for; with others it is as exact, and was no slower from 1 row on."""
+TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 2e-2}
+"""Largest error beside that of PyTorch's product of values about 1: of the order of their terms' roundings."""
+
+
+@contextmanager
+def prediction_products(model: nn.Module, *, bf16: bool = False) -> Iterator[None]:
+    """Have a model's products done as fast as can be while no gradients are needed; see `onednn_products`.
+
+    Args:
+        model: with its weights in fp32. They must not change meanwhile.
+        bf16: whether it predicts under autocast to bf16.
+    """
+    with onednn_products(model):
+        packed = _pack(model, torch.bfloat16 if bf16 else torch.float32)
+        try:
+            yield
+        finally:
+            for layer in packed:
+                del layer.forward
+
+
+@cache
+def works(dtype: torch.dtype) -> bool:
+    """Say whether packed weights multiply as PyTorch does, by trying it once in a process."""
+    layer, rows = nn.Linear(96, 160), torch.linspace(-1, 1, 7 * 96).view(7, 96).to(dtype)
+    with torch.no_grad():
+        layer.weight.copy_(torch.linspace(1, -1, 160 * 96).view(160, 96).sin() / 10)
+        usual = functional.linear(rows, layer.weight.to(dtype), layer.bias.to(dtype)).float()
+        try:
+            found = _packed_forward(layer, dtype)(rows).float()
+        except (AttributeError, NotImplementedError, RuntimeError):
+            return False
+    return bool(((found - usual).abs() <= TOLERANCE[dtype]).all())
+
+
+def _pack(model: nn.Module, dtype: torch.dtype) -> list[nn.Module]:
+    """Replace `forward` of all linear layers that can be packed, and return them."""
+    if torch.is_grad_enabled() or not is_worth_it(model) or not works(dtype):
+        return []
+    packed: list[nn.Module] = []
+    for layer in model.modules():
+        if type(layer) is nn.Linear and _is_packable(layer):
+            layer.forward = _packed_forward(layer, dtype)
+            packed.append(layer)
+    return packed
+
+
+def _is_packable(layer: nn.Linear) -> bool:
+    weight = layer.weight
+    return (
+        weight.device.type == "cpu"
+        and weight.dtype == torch.float32
+        and weight.shape == (layer.out_features, layer.in_features)  # not where ZeRO 3 took it away
+        and "forward" not in vars(layer)
+    )
+
+
+def _packed_forward(layer: nn.Linear, dtype: torch.dtype) -> Callable[..., Tensor]:
+    """Return what does as a layer's `forward` does in a precision, from a packed copy of its weights.
+
+    It is for autocast to that precision, or for fp32 without autocast; else the layer's own weights are used.
+    """
+    operators = torch.ops.mkldnn
+    weight = operators._reorder_linear_weight(layer.weight.detach().to(dtype), ROWS)
+    bias = None if layer.bias is None else layer.bias.detach().to(dtype)
+
+    def forward(input: Tensor) -> Tensor:  # noqa: A002 - a layer's own name
+        cast = torch.is_autocast_enabled("cpu")
+        if (torch.get_autocast_dtype("cpu") if cast else input.dtype) != dtype:
+            return functional.linear(input, layer.weight, layer.bias)
+        return operators._linear_pointwise(input.to(dtype), weight, bias, "none", [], "")
+
+    return forward
