@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -28,13 +30,20 @@ GROUPS = {"xnli": "classification", "tatoeba": "retrieval", "udpos": "tagging"}
 
 def asked(
     holds: str, found: Evidence | None = None, targets: tuple[str, ...] = ("xnli", "tatoeba"),
+    languages: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
+    awaited: Sequence[tuple[str, str]] = (),
     **more: Any,
 ) -> ClaimResult:  # fmt: skip
     claim = Claim.model_validate(
         {"name": "c", "says": "so", "holds": _listify(yaml.safe_load(holds)), **more}
     )
     question = Question(
-        evidence=found or evidence(SCORES), targets=targets, groups=GROUPS, low_resource=("sw",)
+        evidence=found or evidence(SCORES),
+        targets=targets,
+        groups=GROUPS,
+        low_resource=("sw",),
+        languages=languages,
+        awaited=awaited,
     )
     return judge(claim, question)
 
@@ -137,6 +146,69 @@ def test_what_is_not_there_is_not_decidable(holds: str, reason: str) -> None:
 def test_a_mean_over_all_targets_needs_all_of_them() -> None:
     found = asked(YES, targets=("xnli", "tatoeba", "udpos"))
     assert (found.verdict, found.reason) == ("not decidable", "udpos after clear has no score")
+
+
+@pytest.mark.parametrize(
+    ("holds", "others"),
+    [
+        ("{gain: {after: clear, languages: low_resource}, greater_than: 0}", ("en", "th")),
+        ("{gain: {after: clear, languages: zero_shot}, greater_than: 0}", ()),
+        ("{gain: {after: clear, languages: [sw]}, greater_than: 0}", ("en", "th")),
+        ("{best_gain: {languages: low_resource}, greater_than: 0}", ("en", "th")),
+    ],
+)
+def test_a_mean_over_some_languages_waits_for_every_target_that_has_them(
+    holds: str, others: tuple[str, ...]
+) -> None:
+    every = ("xnli", "tatoeba", "udpos")
+    assert asked(holds).verdict == "supported"
+    waiting = asked(holds, targets=every, languages={"udpos": ("en", "sw")})
+    assert waiting.verdict == "not decidable"
+    assert waiting.reason.startswith("udpos ")
+    assert asked(holds, targets=every, languages={"udpos": others}).verdict == "supported"
+
+
+@pytest.mark.parametrize(
+    ("holds", "verdict", "waiting"),
+    [
+        ("{best: {after: clear}}", "supported", "not decidable"),
+        ("{best: {after: worse}}", "refuted", "refuted"),
+        ("{best: {after: clear, among: [worse]}}", "supported", "supported"),
+        ("{best_gain: {}, greater_than: 0}", "supported", "not decidable"),
+        ("{best_gain: {targets: [tatoeba]}, greater_than: 0}", "supported", "supported"),
+        ("{best_gain: {among: [clear]}, greater_than: 0}", "supported", "supported"),
+        ("{arms_that_gain: {}, less_than: 3}", "supported", "not decidable"),
+        ("{arms_that_gain: {}, at_least: 1}", "supported", "supported"),
+    ],
+)
+def test_what_all_arms_are_asked_waits_for_all_of_them(
+    holds: str, verdict: str, waiting: str
+) -> None:
+    assert asked(holds).verdict == verdict
+    found = asked(holds, awaited=[("xnli", "late"), ("xnli", "clear, mean of last 2")])
+    assert found.verdict == waiting
+    if waiting == "not decidable":
+        assert any(
+            each.reason == "xnli after late has no score yet" or "tatoeba after late" in each.reason
+            for each in found.comparisons
+        )
+
+
+def test_an_arm_that_is_to_come_only_on_some_targets_is_waited_for_there() -> None:
+    holds = "{best_gain: {targets: [xnli]}, less_than: 6}"
+    scores = {**SCORES, ("tatoeba", "late"): [30.0]}
+    pruned = asked(holds, evidence(scores))
+    assert pruned.verdict == "supported"
+    found = asked(holds, evidence(scores), awaited=[("xnli", "late")])
+    assert (found.verdict, found.reason) == ("not decidable", "xnli after late has no score yet")
+
+
+def test_the_best_of_arms_that_are_not_there_is_not_decidable() -> None:
+    found = asked("{best_gain: {among: [clear, mnli]}, greater_than: 0}")
+    assert (found.verdict, found.reason) == (
+        "not decidable",
+        "this experiment has no scores after mnli",
+    )
 
 
 def test_without_an_interval_nothing_is_decided_unless_the_claim_says_so() -> None:

@@ -102,7 +102,7 @@ def build_answer(
 
     Args:
         experiment: its arms, claims and settings.
-        plan: of the experiment.
+        plan: of the experiment, without the pairs that were pruned.
         evidence: scores with draws, where there are any.
         table: the same scores as the report's table has them.
         info: what was run.
@@ -110,12 +110,17 @@ def build_answer(
     wanted = experiment.target.tasks
     languages = sorted({name for each in evidence.samples.values() for name in each.languages})
     few = low_resource(languages, experiment.typology.low_resource)
+    planned = dict.fromkeys(
+        (cell.target, cell.intermediate) for cell in plan.cells if not cell.few_shot
+    )
     question = Question(
         evidence=evidence,
         targets=wanted,
         groups={name: plan.tasks[name].group for name in wanted if name in plan.tasks},
         low_resource=few,
         trained=trained_languages(experiment),
+        languages=info.languages,
+        awaited=[place for place in planned if place not in evidence.samples],
     )
     statistics = experiment.statistics
     unscored = [f"{target}: no score" for target in table.unscored]
