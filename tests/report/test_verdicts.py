@@ -228,6 +228,31 @@ def test_seeds_that_disagree_leave_a_claim_open() -> None:
     assert asked(claim, evidence(apart), targets=("xnli",)).verdict == "not decidable"
 
 
+@pytest.mark.parametrize(
+    ("runs", "with_seeds", "said"),
+    [
+        ({"xnli": 1, "tatoeba": 1}, "none", "; examples)"),
+        ({"xnli": 2, "tatoeba": 1}, "some", "; examples, seeds of some)"),
+        ({"xnli": 2, "tatoeba": 2}, "all", ")"),
+    ],
+)
+def test_a_verdict_says_whether_seeds_are_in_its_interval(
+    runs: Mapping[str, int], with_seeds: str, said: str
+) -> None:
+    scores = {
+        (target, arm): [score + 0.1 * at for at in range(count)]
+        for target, count in runs.items()
+        for arm, score in (("baseline", 50.0), ("clear", 55.0))
+    }
+    found = asked(YES, evidence(scores))
+    assert found.verdict == "supported"
+    (comparison,) = found.comparisons
+    assert comparison.with_seeds == with_seeds
+    assert comparison.reason == found.reason
+    assert found.reason.endswith(f" to {comparison.high:+.2f}{said}")
+    assert asked(YES, evidence(scores, error=None)).comparisons[0].with_seeds is None
+
+
 def test_a_wider_confidence_may_leave_it_open() -> None:
     edge = evidence({("xnli", "baseline"): [50.0], ("xnli", "mnli"): [50.8]})
     claim = "{gain: {after: mnli}, greater_than: 0}"

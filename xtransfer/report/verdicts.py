@@ -16,7 +16,7 @@ from xtransfer.claims import (
     Quantity,
 )
 from xtransfer.plan import BASELINE
-from xtransfer.report.evidence import Figure
+from xtransfer.report.evidence import WITH, Figure, Seeds
 from xtransfer.report.quantities import Absent, Figures, Question, words
 from xtransfer.statistics.resampling import interval
 
@@ -34,6 +34,8 @@ class Comparison:
     low: float | None = None
     high: float | None = None
     """Interval of `value`, which is the difference where a claim compares two figures."""
+    with_seeds: Seeds | None = None
+    """Whether the spread over seeds is in the interval beside the sampling of test examples; None without one."""
     keys: tuple[str, ...] = ()
 
 
@@ -191,7 +193,8 @@ class _Judge:
         verdict: Verdict = "supported" if all(both) else "not decidable" if any(both) else "refuted"
         numbers = f"{figure.value:+.2f}"
         if found is not None:
-            numbers += f" ({found[0]:+.2f} to {found[1]:+.2f})"
+            only = "" if figure.seeds == "all" else f"; {WITH[figure.seeds]}"
+            numbers += f" ({found[0]:+.2f} to {found[1]:+.2f}{only})"
         return self._keep(
             Comparison(
                 text=text,
@@ -200,6 +203,7 @@ class _Judge:
                 value=figure.value,
                 low=None if found is None else found[0],
                 high=None if found is None else found[1],
+                with_seeds=None if found is None else figure.seeds,
                 keys=figure.keys,
             )
         )
