@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from statistics import fmean
 
 from xtransfer.report.answer import Answer
+from xtransfer.report.contamination import contamination_text
 from xtransfer.report.markdown.analyses import analysis_sections
 from xtransfer.report.markdown.grid import grid
 from xtransfer.report.markdown.languages import language_section, spread
@@ -99,6 +100,11 @@ def _targets(table: Table, info: ReportInfo, answer: Answer | None) -> str:
     ]
     for target in sorted(set(info.single_split) & set(table.targets)):
         text += ["", f"**Caution:** {target} {SINGLE_SPLIT_NOTE}"]
+    text += [
+        f"\n**Caution:** Selected on test data: {contamination_text(target, languages)}"
+        for target, languages in sorted(info.selected_on_test.items())
+        if target in table.targets
+    ]
     oracle = "" if answer is None else caution_section(answer)
     text += ["", oracle] if oracle else []
     return "\n".join(text)
