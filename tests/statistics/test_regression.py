@@ -68,8 +68,10 @@ def test_intervals_cover_though_rows_of_a_cluster_belong_together() -> None:
 @pytest.mark.parametrize(
     "apart",
     [
-        lambda at, x: x + 1e-9 * (-1) ** at,  # the normal equations have no digit left for this
-        lambda at, x: 0.1,  # less the mean of its group it is 0, or a rounding of it
+        lambda at, x: x + 1e-9 * (at % 7),  # the normal equations have no digit left for this
+        lambda at, x: (
+            0.7 + at % 4 / 3
+        ),  # the same in a group: less the mean of it, at most a rounding
         lambda at, x: 0.0,
     ],
 )
@@ -84,11 +86,18 @@ def test_predictors_that_hardly_vary_apart_give_no_numbers(
         assert found.startswith("the predictors do not vary apart from each other: ")
 
 
+def test_what_rounding_alone_makes_vary_gives_no_numbers() -> None:
+    made = data(4)
+    level = [0.7 + at % 4 / 3 for at in range(len(made["y"]))]  # one value a group
+    found = fit(made["y"], {"level": level}, clusters=made["label"], groups=made["group"])
+    assert found == "the predictors do not vary apart from each other: level"
+
+
 def test_a_predictor_in_small_units_is_one_like_any_other() -> None:
     made = data(4)
-    common = {"clusters": made["label"], "groups": made["group"]}
-    one = fit(made["y"], {"x": made["x"]}, **common)
-    small = fit(made["y"], {"x": [1e-8 * x for x in made["x"]]}, **common)
+    tiny = [1e-8 * x for x in made["x"]]
+    one = fit(made["y"], {"x": made["x"]}, clusters=made["label"], groups=made["group"])
+    small = fit(made["y"], {"x": tiny}, clusters=made["label"], groups=made["group"])
     assert isinstance(one, Fit)
     assert isinstance(small, Fit)
     assert small.slopes[0].value * 1e-8 == pytest.approx(one.slopes[0].value)
