@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -251,6 +252,26 @@ def test_a_verdict_says_whether_seeds_are_in_its_interval(
     assert comparison.reason == found.reason
     assert found.reason.endswith(f" to {comparison.high:+.2f}{said}")
     assert asked(YES, evidence(scores, error=None)).comparisons[0].with_seeds is None
+
+
+def test_too_few_resamples_for_an_interval_decide_nothing() -> None:
+    def drawn(count: int) -> Evidence:
+        found = evidence(SCORES)
+        samples = {
+            place: replace(each, draws=None if each.draws is None else each.draws[:, :count])
+            for place, each in found.samples.items()
+        }
+        return replace(found, samples=samples)
+
+    assert asked(YES, drawn(39)).verdict == "supported"
+    few = asked(YES, drawn(38))
+    assert few.verdict == "not decidable"
+    assert few.reason.endswith(
+        "+12.50, without an interval: 38 resamples are too few for one of 95 % (statistics.bootstrap)"
+    )
+    assert few.comparisons[0].low is None
+    assert asked(YES, drawn(38), confidence=0.9).verdict == "supported"
+    assert asked(YES, drawn(38), decided_by="value").verdict == "supported"
 
 
 def test_a_wider_confidence_may_leave_it_open() -> None:

@@ -7,7 +7,6 @@ says where it is from: `keys` of evaluate steps, or `source` for what is not of 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -28,6 +27,7 @@ from xtransfer.report.scores import (
 )
 from xtransfer.report.typology import TypologyAnswer, relate, trained_languages
 from xtransfer.report.verdicts import ClaimResult, judge
+from xtransfer.statistics.resampling import fewest_draws
 from xtransfer.typology.resources import low_resource
 
 
@@ -82,7 +82,7 @@ class Answer:
         arms = [gain.after for gain in self.gains if gain.p_holm is not None]
         most = max((arms.count(arm) for arm in arms), default=0)
         level = 1 - self.settings.confidence
-        needed = math.ceil(2 * most / level - 1 - 1e-6)
+        needed = fewest_draws(1 - level / most) if most else 0
         if self.settings.bootstrap >= needed:
             return ""
         return (

@@ -18,7 +18,7 @@ from xtransfer.claims import (
 from xtransfer.plan import BASELINE
 from xtransfer.report.evidence import WITH, Figure, Seeds
 from xtransfer.report.quantities import Absent, Figures, Question, words
-from xtransfer.statistics.resampling import interval
+from xtransfer.statistics.resampling import fewest_draws, interval
 
 Verdict = Literal["supported", "refuted", "not decidable"]
 
@@ -173,16 +173,20 @@ class _Judge:
         self, text: str, figure: Figure, how: str, threshold: float
     ) -> tuple[Verdict, str]:
         low, high = figure.value, figure.value
-        found = None
-        if figure.draws is not None:
+        found, why = None, "without an interval"
+        draws = 0 if figure.draws is None else figure.draws.size
+        if figure.draws is not None and draws >= fewest_draws(self.claim.confidence):
             found = interval(figure.draws, self.claim.confidence)
+        elif draws:
+            percent = f"{100 * self.claim.confidence:g} %"
+            why += f": {draws:,} resamples are too few for one of {percent} (statistics.bootstrap)"
         if self.claim.decided_by == "interval":
             if found is None:
                 return self._keep(
                     Comparison(
                         text=text,
                         verdict="not decidable",
-                        reason=f"{text}: {figure.value:+.2f}, without an interval",
+                        reason=f"{text}: {figure.value:+.2f}, {why}",
                         value=figure.value,
                         keys=figure.keys,
                     )
