@@ -13,7 +13,7 @@ from statistics import fmean
 import pytest
 
 from tests.report.pages import Page, Shown
-from tests.report.studies import Made, large_study, small_study
+from tests.report.studies import Made, large_study, make_study, small_study
 from xtransfer.plan import BASELINE
 from xtransfer.report.evidence import WITH
 from xtransfer.report.numbers import NONE, exact, number, signed
@@ -366,6 +366,17 @@ def test_a_partial_run_gives_a_partial_page(made: Made) -> None:
     assert "This report is partial" not in render_page(made.answer, made.study, made.info)
     nothing = small_study(without=("evaluate", "train", "select", "prepare"))
     assert "0 of" in render_page(nothing.answer, nothing.study, nothing.info)
+
+
+def test_what_is_significant_from_single_runs_is_said() -> None:
+    made = make_study(targets={"xnli": ("de", "en")}, arms=["mnli"], seeds=1)
+    (gain,) = made.answer.gains
+    assert gain.with_seeds == "none"
+    for significant in (True, False):
+        own = replace(made.answer, gains=(replace(gain, significant=significant),))
+        assert bool(own.seeds_note) == significant
+        page = render_page(own, made.study, made.info)
+        assert ("On xnli there is one run on each side" in page) == significant
 
 
 def test_without_draws_nothing_is_called_significant() -> None:

@@ -90,6 +90,18 @@ class Answer:
             f"corrected over {most} targets: it takes {needed:,} (statistics.bootstrap)."
         )
 
+    @property
+    def seeds_note(self) -> str:
+        """Say which gains are significant without regard to seeds; empty where none is."""
+        marked = [gain for gain in self.gains if gain.significant and gain.with_seeds == "none"]
+        if not marked:
+            return ""
+        places = dict.fromkeys(gain.target for gain in marked)
+        return (
+            f"On {', '.join(places)} there is one run on each side, so that it is of the test examples alone: "
+            "another seed may say otherwise."
+        )
+
     def gain(self, target: str, after: str) -> GainCell | None:
         """Return the gain of a target, or of `OVERALL`, after an arm."""
         return next((g for g in self.gains if (g.target, g.after) == (target, after)), None)

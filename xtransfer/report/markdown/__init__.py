@@ -90,11 +90,13 @@ def _targets(table: Table, info: ReportInfo, answer: Answer | None) -> str:
         for entry in table.of_target(target)[:1]
     ]
     head = ["target", "group", "metric", "languages", "chance", *table.intermediates, "selected on"]
-    tested = answer is not None and answer.tested
+    tested = NOT_TESTED
+    if answer is not None and answer.tested:
+        tested = f"{TESTED} {answer.seeds_note}".rstrip()
     text = [
         "## Scores",
         "",
-        " ".join((SCORES_NOTE, TESTED if tested else NOT_TESTED, NOT_TO_CHOOSE)),
+        " ".join((SCORES_NOTE, tested, NOT_TO_CHOOSE)),
         "",
         *grid(head, rows, text={"target", "group", "metric", "selected on"}),
     ]
