@@ -77,6 +77,31 @@ def test_an_arm_that_was_selected_on_a_targets_test_data_is_found(tmp_path: Path
     assert selected_on_test(build_plan(found, FilePrints(tmp_path))) == {"tydiqa": ("sw",)}
 
 
+def test_an_oracle_that_looked_at_the_test_data_is_found(tmp_path: Path) -> None:
+    files = {"train": (FILES.format(split="train", lang="en"),)}
+    files |= dict.fromkeys(("dev", "test"), (FILES.replace("{split}", "dev"),))
+    task = TASKS["tydiqa"].model_copy(
+        update={
+            "name": "questions",
+            "single_labelled_split": False,
+            "stages": (Stage(task="questions", epochs=1, batch_size=8, max_length=64),),
+            "source": TASKS["tydiqa"].source.model_copy(update={"files": files}),
+        }
+    )
+    found = experiment(
+        tmp_path,
+        f"tasks=[{task.model_dump_json()}]",
+        "target={tasks: [questions], languages: {questions: [sw]}, rule: target_dev}",
+    )
+    assert selected_on_test(build_plan(found, FilePrints(tmp_path))) == {"questions": ("sw",)}
+    other = experiment(
+        tmp_path,
+        f"tasks=[{task.model_dump_json()}]",
+        "target={tasks: [questions], languages: {questions: [sw]}}",
+    )
+    assert selected_on_test(build_plan(other, FilePrints(tmp_path))) == {}
+
+
 def test_sets_of_their_own_are_not(tmp_path: Path) -> None:
     assert selected_on_test(build_plan(experiment(tmp_path), FakePrints())) == {}
 

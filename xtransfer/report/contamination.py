@@ -8,7 +8,7 @@ from xtransfer.plan import Plan, Step
 
 
 def selected_on_test(plan: Plan) -> dict[str, tuple[str, ...]]:
-    """Return target -> languages whose test data are dev data of a trial that its zero-shot models come from.
+    """Return target -> languages whose test data chose one of the trials that its zero-shot models come from.
 
     TyDiQA has one labelled split, so its dev set in English is its test set in English. Only targets with any
     are there. Of artificial languages nothing is told: each split is drawn by itself.
@@ -21,9 +21,7 @@ def selected_on_test(plan: Plan) -> dict[str, tuple[str, ...]]:
         tested = plan.steps[scored.inputs["test"]]
         seen = [
             file
-            for trial in _trials(plan, scored)
-            for role, key in trial.inputs.items()
-            if role.startswith("dev ")
+            for key in _dev_sets(plan, scored)
             for identity in plan.steps[key].spec["data"].values()
             for file in _files(identity)
         ]
@@ -41,13 +39,15 @@ def contamination_text(target: str, languages: Sequence[str]) -> str:
     )
 
 
-def _trials(plan: Plan, step: Step) -> Iterator[Step]:
-    """Yield the trials that a step descends from."""
-    waiting, known = [step], set[str]()
+def _dev_sets(plan: Plan, scored: Step) -> Iterator[str]:
+    """Yield the keys of the data that trials which a score descends from were stopped or selected on."""
+    waiting, known = [scored], set[str]()
     while waiting:
         at = waiting.pop()
         if at.kind == "train":
-            yield at
+            yield from (key for role, key in at.inputs.items() if role.startswith("dev "))
+        if at.kind == "evaluate" and at is not scored:
+            yield at.inputs["test"]  # by the oracle
         parents = [key for key in at.inputs.values() if key in plan.steps and key not in known]
         known.update(parents)
         waiting += [plan.steps[key] for key in parents]
