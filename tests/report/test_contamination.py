@@ -10,7 +10,7 @@ from tests.report.results import result
 from tests.report.studies import make_study
 from xtransfer.config import Experiment
 from xtransfer.planner import build_plan
-from xtransfer.report.contamination import contamination_text, selected_on_test
+from xtransfer.report.contamination import contamination_text, known_overlaps, selected_on_test
 from xtransfer.report.page import render_page
 from xtransfer.report.results import ReportInfo
 from xtransfer.report.tables import render
@@ -106,12 +106,44 @@ def test_sets_of_their_own_are_not(tmp_path: Path) -> None:
     assert selected_on_test(build_plan(experiment(tmp_path), FakePrints())) == {}
 
 
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        ((), ("selected on squad_v1 dev: XQuAD translates",)),
+        (
+            ("intermediate.tasks=[squad_v2]",),
+            (
+                "selected on squad_v1 dev: XQuAD translates",
+                "selected on squad_v2 dev: XQuAD translates",
+            ),
+        ),
+        (("data.holdout={squad_v1: 100}",), ()),
+        (("data.files={squad_v1: {dev: [own.json]}}",), ()),
+        (("data.files={xquad: {test: ['own.{lang}.json']}}",), ()),
+        (("data={synthetic: {seed: 0}}", "target.languages={xquad: [en]}"), ()),
+    ],
+)
+def test_known_overlaps_are_named(
+    tmp_path: Path, overrides: tuple[str, ...], expected: tuple[str, ...]
+) -> None:
+    found = experiment(tmp_path, "target={tasks: [xquad, tydiqa, xnli]}", *overrides)
+    overlaps = known_overlaps(build_plan(found, FakePrints()))
+    assert set(overlaps) == ({"xquad"} if expected else set())
+    texts = overlaps.get("xquad", ())
+    assert len(texts) == len(expected)
+    assert all(text.startswith(start) for text, start in zip(texts, expected, strict=True))
+
+
 def test_the_report_says_so() -> None:
     info = ReportInfo(
-        name="x", encoder="e", selected_on_test={"xnli": ("de", "sw"), "gone": ("de",)}
+        name="x",
+        encoder="e",
+        selected_on_test={"xnli": ("de", "sw"), "gone": ("de",)},
+        known_overlaps={"xnli": ("selected on a: b",), "gone": ("selected on c: d",)},
     )
     page = render([result()], experiment=info)["report.md"]
     assert f"**Caution:** Selected on test data: {TEXT}\n" in page
+    assert "**Caution:** models of xnli were selected on a: b.\n" in page
     assert "gone" not in page
     clean = render([result()], experiment=replace(info, selected_on_test={}))["report.md"]
     assert "Selected on test data" not in clean
@@ -119,6 +151,8 @@ def test_the_report_says_so() -> None:
 
 def test_the_page_says_so() -> None:
     made = make_study(targets={"xnli": ("de", "en")}, arms=["mnli"], drawn=False)
-    info = replace(made.info, selected_on_test={"xnli": ("de", "sw")})
+    overlaps = {"xnli": ("selected on a: b",)}
+    info = replace(made.info, selected_on_test={"xnli": ("de", "sw")}, known_overlaps=overlaps)
+    assert "Models of xnli were selected on a: b." in render_page(made.answer, made.study, info)
     assert f"Selected on test data: {TEXT}" in render_page(made.answer, made.study, info)
     assert "Selected on test data" not in render_page(made.answer, made.study, made.info)

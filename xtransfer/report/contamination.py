@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from xtransfer.doctor.known import why_known
 from xtransfer.plan import Plan, Step
+from xtransfer.tasks import TASKS
 
 
 def selected_on_test(plan: Plan) -> dict[str, tuple[str, ...]]:
@@ -31,12 +33,41 @@ def selected_on_test(plan: Plan) -> dict[str, tuple[str, ...]]:
     return {target: tuple(sorted(languages)) for target, languages in found.items()}
 
 
+def known_overlaps(plan: Plan) -> dict[str, tuple[str, ...]]:
+    """Return target -> why the data that chose its zero-shot models are known to overlap its test data.
+
+    As published: of files of one's own nothing is known, nor of dev sets held out of a training file. What
+    `selected_on_test` finds is the same data, and not here.
+    """
+    found: dict[str, dict[str, None]] = {}
+    for cell in plan.cells:
+        scored = plan.steps[cell.key]
+        if cell.few_shot or not _published(plan.steps[scored.inputs["test"]]):
+            continue
+        for step in (plan.steps[key] for key in _dev_sets(plan, scored)):
+            why = why_known(f"{step.spec['task']} dev", f"{cell.target} test")
+            if why and step.spec["task"] != cell.target and _published(step):
+                text = f"selected on {step.spec['task']} dev: {why}"
+                found.setdefault(cell.target, {})[text] = None
+    return {target: tuple(sorted(texts)) for target, texts in found.items()}
+
+
 def contamination_text(target: str, languages: Sequence[str]) -> str:
     """Return what a reader must know of such scores."""
     return (
         f"models of {target} were selected on its test data in {' '.join(languages)}. Scores and gains there, and the "
         "means that hold them, are contaminated; those of the other languages are not."
     )
+
+
+def _published(step: Step) -> bool:
+    """Say whether a prepared data set is of its built-in task's own files, or of the hub's."""
+    task, split = TASKS.get(step.spec["task"]), step.spec["split"]
+    artificial = any("synthetic" in each for each in step.spec["data"].values())
+    if task is None or artificial or split == "train":
+        return False
+    files = list(task.source.files.get(split, ()))
+    return bool(step.where["hub"]) or step.where["files"] == files
 
 
 def _dev_sets(plan: Plan, scored: Step) -> Iterator[str]:

@@ -107,6 +107,12 @@ def _targets(table: Table, info: ReportInfo, answer: Answer | None) -> str:
         for target, languages in sorted(info.selected_on_test.items())
         if target in table.targets
     ]
+    text += [
+        f"\n**Caution:** models of {target} were {why}."
+        for target, whys in sorted(info.known_overlaps.items())
+        for why in whys
+        if target in table.targets
+    ]
     oracle = "" if answer is None else caution_section(answer)
     text += ["", oracle] if oracle else []
     return "\n".join(text)
