@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic import Field, field_validator
 
 from xtransfer.settings import Settings, check_languages
-from xtransfer.typology.distances import KINDS, Kind
+from xtransfer.typology.distances import KINDS, How, Kind
 
 
 class Statistics(Settings):
@@ -27,7 +25,7 @@ class Typology(Settings):
 
     kinds: tuple[Kind, ...] = KINDS
     """Distances of URIEL that gains are regressed on, each by itself."""
-    several_sources: Literal["nearest", "mean"] = "nearest"
+    several_sources: How = "nearest"
     """Distance of a language from an arm that was trained in several."""
     low_resource: float | tuple[str, ...] = 5.0
     """Languages with less GiB than this in CC-100 (XLM-R's text; a choice of ours), or named ones."""

@@ -31,7 +31,7 @@ VERSIONS: Mapping[Kind, int] = {
     "average": 1,
     "estimate": 1,
     "prune": 1,
-    "evaluate": 3,
+    "evaluate": 4,
 }
 """Raised when a step of this kind would compute something else from the same specification."""
 

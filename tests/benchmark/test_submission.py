@@ -80,8 +80,9 @@ def test_files_are_in_the_official_form(run: Run) -> None:
     assert set(found.labels["xnli/test-de.tsv"].split()) <= set(run.plan.tasks["xnli"].labels)
     assert found.labels["panx/test-de.tsv"].count("\n\n") == 11
     (article,) = json.loads(found.labels["mlqa/test-zh.json"])["data"]
-    question = article["paragraphs"][0]["qas"][0]
-    assert question["id"] == "x0"
+    unanswered, question = article["paragraphs"][0]["qas"][:2]
+    assert unanswered == {"id": "x0", "answers": [{"text": ""}]}
+    assert question["id"] == "x1"
     assert len(question["answers"]) == 2
     assert list(json.loads(found.predictions["mlqa/test-zh.json"])) == [
         f"x{at}" for at in range(12)

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from xtransfer.data import read_examples
 from xtransfer.data.examples import SpanExample
-from xtransfer.metrics.qa import mlqa, normalise, normalise_english, squad
+from xtransfer.metrics.qa import MLQA_LANGUAGES, mlqa, normalise, normalise_english, squad
 from xtransfer.tasks import TASKS
 
 
@@ -29,9 +30,9 @@ def test_english_normalisation() -> None:
         (["blue"], "red", 0, 0),
         # evaluate-v1.1.py: both empty once normalised is an exact match without a common word.
         (["The"], "a", 100, 0),
-        # Without acceptable answers, only an empty prediction is right (v2.0).
-        ([], "", 100, 100),
-        ([], "the", 100, 100),
+        # Without acceptable answers the answer is the empty one, as in the label file of a submission.
+        ([], "", 100, 0),
+        ([], "the", 100, 0),
         ([], "blue", 0, 0),
     ],
 )
@@ -40,6 +41,15 @@ def test_squad_cases_worked_by_hand(
 ) -> None:
     found = squad([answers], [prediction])
     assert found == pytest.approx({"em": em, "f1": f1, "qa": (em + f1) / 2})
+
+
+@pytest.mark.parametrize("prediction", ["", "the", "blue"])
+@pytest.mark.parametrize("language", [None, *MLQA_LANGUAGES])
+def test_no_answer_scores_as_the_empty_answer_that_a_label_file_has(
+    language: str | None, prediction: str
+) -> None:
+    metric = squad if language is None else partial(mlqa, language=language)
+    assert metric([[]], [prediction]) == metric([[""]], [prediction])
 
 
 def test_squad_is_a_mean_over_questions() -> None:

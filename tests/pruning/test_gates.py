@@ -99,6 +99,8 @@ def test_nothing_is_planned_where_nothing_would_be_left_out() -> None:
 
 def test_a_share_is_rounded_up() -> None:
     assert [Pruning(keep=share).kept_of(5) for share in (0.01, 0.2, 0.5, 1.0)] == [1, 1, 3, 5]
+    # As numbers of the machine, 0.28 * 25 and 0.07 * 100 are a little more than 7.
+    assert [Pruning(keep=0.28).kept_of(25), Pruning(keep=0.07).kept_of(100)] == [7, 7]
     prune = next(s for s in plan_of("pruning={keep: 0.5}").steps.values() if s.kind == "prune")
     assert prune.spec == {"keep": 2}
 

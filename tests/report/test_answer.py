@@ -132,6 +132,37 @@ def test_a_resample_is_scored_as_a_test_set_of_its_own(run_: Finished) -> None:
     assert sample.draws[at, 0] == pytest.approx(np.mean(values))
 
 
+def test_claims_of_all_arms_or_of_some_languages_wait_for_what_is_planned(run_: Finished) -> None:
+    holds: dict[str, Any] = {
+        "best": {"best": {"after": "mnli"}},
+        "some": {"gain": {"after": "mnli", "languages": ("de",)}, "greater_than": -100},
+        "highest": {"best_gain": {"targets": ("xnli",)}, "greater_than": -100},
+    }
+    claims = tuple(
+        Claim.model_validate({"name": name, "says": "so", "holds": each, "decided_by": "value"})
+        for name, each in holds.items()
+    )
+    experiment = run_.experiment.model_copy(update={"claims": claims})
+    done = {
+        key: record
+        for key, record in run_.records.items()
+        if not any(
+            cell.key == key and (cell.intermediate == "squad_v1" or cell.target == "udpos")
+            for cell in run_.plan.cells
+        )
+    }
+    found: dict[str, dict[str, tuple[str, str]]] = {}
+    for name, records in (("partial", done), ("whole", run_.records)):
+        info = describe_run(experiment, run_.plan, records)
+        results = collect_results(run_.plan, records)
+        answer = answer_of(experiment, run_.plan, results, info)
+        found[name] = {each.name: (each.verdict, each.reason) for each in answer.claims}
+    assert {verdict for verdict, _ in found["partial"].values()} == {"not decidable"}
+    assert found["partial"]["some"][1] == "udpos after mnli has no score yet"
+    assert found["partial"]["highest"][1] == "xnli after squad_v1 has no score yet"
+    assert all(verdict != "not decidable" for verdict, _ in found["whole"].values())
+
+
 def test_gains_are_tested_and_corrected_over_targets(answer: Answer) -> None:
     own = [gain for gain in answer.gains if gain.after == "mnli" and gain.target != OVERALL]
     assert len(own) == len(answer.targets)

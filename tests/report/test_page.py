@@ -13,8 +13,9 @@ from statistics import fmean
 import pytest
 
 from tests.report.pages import Page, Shown
-from tests.report.studies import Made, large_study, small_study
+from tests.report.studies import Made, large_study, make_study, small_study
 from xtransfer.plan import BASELINE
+from xtransfer.report.evidence import WITH
 from xtransfer.report.numbers import NONE, exact, number, signed
 from xtransfer.report.page import render_page
 from xtransfer.report.page.cells import interval_text, p_text
@@ -106,7 +107,15 @@ def test_gains_claims_and_typology_are_those_of_the_answer(made: Made, page: Pag
         "power": [([f"{n.sd:.2f}", str(n.freedom), f"{n.seeds:,}"], n.keys) for n in answer.powers],
         **{
             f"claim-{at}": [
-                ([exact(c.value), interval_text(c.low, c.high)], c.keys) for c in claim.comparisons
+                (
+                    [
+                        exact(c.value),
+                        interval_text(c.low, c.high),
+                        *([] if c.with_seeds else [NONE]),
+                    ],
+                    c.keys,
+                )
+                for c in claim.comparisons
             ]
             for at, claim in enumerate(answer.claims)
         },
@@ -131,6 +140,11 @@ def test_gains_claims_and_typology_are_those_of_the_answer(made: Made, page: Pag
         for r in each.relations
     ]
     assert expected["regressions"]
+    for at, claim in enumerate(answer.claims):
+        shown_with = [cells["with"].text for _, cells in page.tables[f"claim-{at}"].rows]
+        assert shown_with == [
+            WITH[c.with_seeds] if c.with_seeds else NONE for c in claim.comparisons
+        ]
     for name, rows in expected.items():
         shown = [
             (
@@ -352,6 +366,17 @@ def test_a_partial_run_gives_a_partial_page(made: Made) -> None:
     assert "This report is partial" not in render_page(made.answer, made.study, made.info)
     nothing = small_study(without=("evaluate", "train", "select", "prepare"))
     assert "0 of" in render_page(nothing.answer, nothing.study, nothing.info)
+
+
+def test_what_is_significant_from_single_runs_is_said() -> None:
+    made = make_study(targets={"xnli": ("de", "en")}, arms=["mnli"], seeds=1)
+    (gain,) = made.answer.gains
+    assert gain.with_seeds == "none"
+    for significant in (True, False):
+        own = replace(made.answer, gains=(replace(gain, significant=significant),))
+        assert bool(own.seeds_note) == significant
+        page = render_page(own, made.study, made.info)
+        assert ("On xnli there is one run on each side" in page) == significant
 
 
 def test_without_draws_nothing_is_called_significant() -> None:

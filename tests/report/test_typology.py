@@ -23,6 +23,15 @@ LANGUAGES = tuple(sorted(CC100))
 SLOPE, PER_TENFOLD = -8.0, 1.5
 
 
+def renamed(found: Evidence, **names: str) -> Evidence:
+    """Return evidence whose arms have other names."""
+    samples = {
+        (target, names.get(arm, arm)): replace(each, after=names.get(arm, arm))
+        for (target, arm), each in found.samples.items()
+    }
+    return replace(found, samples=samples)
+
+
 def experiment(*overrides: str) -> Experiment:
     return read_settings(
         Experiment,
@@ -103,7 +112,24 @@ def test_what_is_left_out_is_said() -> None:
     assert found is not None
     assert "ht qu wo yo: no text in CC-100, so no logarithm of it" in found.left_out
     assert "more-mlm: trained on text alone" in found.left_out
+    assert "eu after mnli-sw, wide: no genetic distance in URIEL" in found.left_out
+    assert len(found.left_out) == 3
     assert {each.after for each in found.distances} == {"mnli-sw", "wide"}
+
+
+def test_an_arm_in_a_language_without_a_distance_is_named_with_all_that_it_lacks() -> None:
+    asked = experiment(
+        "intermediate.tasks=[{name: mnli-eu, task: mnli, languages: [eu]}, "
+        "{name: mnli-sw, task: mnli, languages: [sw]}]"
+    )
+    found = relate(asked, renamed(graded(), wide="mnli-eu"), ())
+    assert found is not None
+    genetic = [text for text in found.left_out if "genetic" in text]
+    others = [name for name, size in CC100.items() if size and name not in ("en", "eu")]
+    assert genetic == [
+        "eu after mnli-sw: no genetic distance in URIEL",
+        f"{' '.join(sorted(others))} after mnli-eu: no genetic distance in URIEL",
+    ]
 
 
 def test_an_arm_of_several_languages_is_as_near_as_its_nearest() -> None:

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -28,13 +31,20 @@ GROUPS = {"xnli": "classification", "tatoeba": "retrieval", "udpos": "tagging"}
 
 def asked(
     holds: str, found: Evidence | None = None, targets: tuple[str, ...] = ("xnli", "tatoeba"),
+    languages: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
+    awaited: Sequence[tuple[str, str]] = (),
     **more: Any,
 ) -> ClaimResult:  # fmt: skip
     claim = Claim.model_validate(
         {"name": "c", "says": "so", "holds": _listify(yaml.safe_load(holds)), **more}
     )
     question = Question(
-        evidence=found or evidence(SCORES), targets=targets, groups=GROUPS, low_resource=("sw",)
+        evidence=found or evidence(SCORES),
+        targets=targets,
+        groups=GROUPS,
+        low_resource=("sw",),
+        languages=languages,
+        awaited=awaited,
     )
     return judge(claim, question)
 
@@ -139,6 +149,69 @@ def test_a_mean_over_all_targets_needs_all_of_them() -> None:
     assert (found.verdict, found.reason) == ("not decidable", "udpos after clear has no score")
 
 
+@pytest.mark.parametrize(
+    ("holds", "others"),
+    [
+        ("{gain: {after: clear, languages: low_resource}, greater_than: 0}", ("en", "th")),
+        ("{gain: {after: clear, languages: zero_shot}, greater_than: 0}", ()),
+        ("{gain: {after: clear, languages: [sw]}, greater_than: 0}", ("en", "th")),
+        ("{best_gain: {languages: low_resource}, greater_than: 0}", ("en", "th")),
+    ],
+)
+def test_a_mean_over_some_languages_waits_for_every_target_that_has_them(
+    holds: str, others: tuple[str, ...]
+) -> None:
+    every = ("xnli", "tatoeba", "udpos")
+    assert asked(holds).verdict == "supported"
+    waiting = asked(holds, targets=every, languages={"udpos": ("en", "sw")})
+    assert waiting.verdict == "not decidable"
+    assert waiting.reason.startswith("udpos ")
+    assert asked(holds, targets=every, languages={"udpos": others}).verdict == "supported"
+
+
+@pytest.mark.parametrize(
+    ("holds", "verdict", "waiting"),
+    [
+        ("{best: {after: clear}}", "supported", "not decidable"),
+        ("{best: {after: worse}}", "refuted", "refuted"),
+        ("{best: {after: clear, among: [worse]}}", "supported", "supported"),
+        ("{best_gain: {}, greater_than: 0}", "supported", "not decidable"),
+        ("{best_gain: {targets: [tatoeba]}, greater_than: 0}", "supported", "supported"),
+        ("{best_gain: {among: [clear]}, greater_than: 0}", "supported", "supported"),
+        ("{arms_that_gain: {}, less_than: 3}", "supported", "not decidable"),
+        ("{arms_that_gain: {}, at_least: 1}", "supported", "supported"),
+    ],
+)
+def test_what_all_arms_are_asked_waits_for_all_of_them(
+    holds: str, verdict: str, waiting: str
+) -> None:
+    assert asked(holds).verdict == verdict
+    found = asked(holds, awaited=[("xnli", "late"), ("xnli", "clear, mean of last 2")])
+    assert found.verdict == waiting
+    if waiting == "not decidable":
+        assert any(
+            each.reason == "xnli after late has no score yet" or "tatoeba after late" in each.reason
+            for each in found.comparisons
+        )
+
+
+def test_an_arm_that_is_to_come_only_on_some_targets_is_waited_for_there() -> None:
+    holds = "{best_gain: {targets: [xnli]}, less_than: 6}"
+    scores = {**SCORES, ("tatoeba", "late"): [30.0]}
+    pruned = asked(holds, evidence(scores))
+    assert pruned.verdict == "supported"
+    found = asked(holds, evidence(scores), awaited=[("xnli", "late")])
+    assert (found.verdict, found.reason) == ("not decidable", "xnli after late has no score yet")
+
+
+def test_the_best_of_arms_that_are_not_there_is_not_decidable() -> None:
+    found = asked("{best_gain: {among: [clear, mnli]}, greater_than: 0}")
+    assert (found.verdict, found.reason) == (
+        "not decidable",
+        "this experiment has no scores after mnli",
+    )
+
+
 def test_without_an_interval_nothing_is_decided_unless_the_claim_says_so() -> None:
     bare = evidence(SCORES, error=None)
     found = asked(YES, bare)
@@ -154,6 +227,51 @@ def test_seeds_that_disagree_leave_a_claim_open() -> None:
     claim = "{gain: {after: mnli}, greater_than: 0}"
     assert asked(claim, evidence(close), targets=("xnli",)).verdict == "supported"
     assert asked(claim, evidence(apart), targets=("xnli",)).verdict == "not decidable"
+
+
+@pytest.mark.parametrize(
+    ("runs", "with_seeds", "said"),
+    [
+        ({"xnli": 1, "tatoeba": 1}, "none", "; examples)"),
+        ({"xnli": 2, "tatoeba": 1}, "some", "; examples, seeds of some)"),
+        ({"xnli": 2, "tatoeba": 2}, "all", ")"),
+    ],
+)
+def test_a_verdict_says_whether_seeds_are_in_its_interval(
+    runs: Mapping[str, int], with_seeds: str, said: str
+) -> None:
+    scores = {
+        (target, arm): [score + 0.1 * at for at in range(count)]
+        for target, count in runs.items()
+        for arm, score in (("baseline", 50.0), ("clear", 55.0))
+    }
+    found = asked(YES, evidence(scores))
+    assert found.verdict == "supported"
+    (comparison,) = found.comparisons
+    assert comparison.with_seeds == with_seeds
+    assert comparison.reason == found.reason
+    assert found.reason.endswith(f" to {comparison.high:+.2f}{said}")
+    assert asked(YES, evidence(scores, error=None)).comparisons[0].with_seeds is None
+
+
+def test_too_few_resamples_for_an_interval_decide_nothing() -> None:
+    def drawn(count: int) -> Evidence:
+        found = evidence(SCORES)
+        samples = {
+            place: replace(each, draws=None if each.draws is None else each.draws[:, :count])
+            for place, each in found.samples.items()
+        }
+        return replace(found, samples=samples)
+
+    assert asked(YES, drawn(39)).verdict == "supported"
+    few = asked(YES, drawn(38))
+    assert few.verdict == "not decidable"
+    assert few.reason.endswith(
+        "+12.50, without an interval: 38 resamples are too few for one of 95 % (statistics.bootstrap)"
+    )
+    assert few.comparisons[0].low is None
+    assert asked(YES, drawn(38), confidence=0.9).verdict == "supported"
+    assert asked(YES, drawn(38), decided_by="value").verdict == "supported"
 
 
 def test_a_wider_confidence_may_leave_it_open() -> None:

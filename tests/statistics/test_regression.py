@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -61,6 +63,45 @@ def test_intervals_cover_though_rows_of_a_cluster_belong_together() -> None:
         slope = fitted(data(100 + seed, clusters=30)).slopes[0]
         covered += slope.low <= 2.0 <= slope.high
     assert covered >= 0.9 * 300
+
+
+@pytest.mark.parametrize(
+    "apart",
+    [
+        lambda at, x: x + 1e-9 * (at % 7),  # the normal equations have no digit left for this
+        lambda at, x: (
+            0.7 + at % 4 / 3
+        ),  # the same in a group: less the mean of it, at most a rounding
+        lambda at, x: 0.0,
+    ],
+)
+def test_predictors_that_hardly_vary_apart_give_no_numbers(
+    apart: Callable[[int, float], float],
+) -> None:
+    made = data(4)
+    other = [apart(at, x) for at, x in enumerate(made["x"])]
+    for predictors in ({"x": made["x"], "other": other}, {"other": other, "same": other}):
+        found = fit(made["y"], predictors, clusters=made["label"], groups=made["group"])
+        assert isinstance(found, str)
+        assert found.startswith("the predictors do not vary apart from each other: ")
+
+
+def test_what_rounding_alone_makes_vary_gives_no_numbers() -> None:
+    made = data(4)
+    level = [0.7 + at % 4 / 3 for at in range(len(made["y"]))]  # one value a group
+    found = fit(made["y"], {"level": level}, clusters=made["label"], groups=made["group"])
+    assert found == "the predictors do not vary apart from each other: level"
+
+
+def test_a_predictor_in_small_units_is_one_like_any_other() -> None:
+    made = data(4)
+    tiny = [1e-8 * x for x in made["x"]]
+    one = fit(made["y"], {"x": made["x"]}, clusters=made["label"], groups=made["group"])
+    small = fit(made["y"], {"x": tiny}, clusters=made["label"], groups=made["group"])
+    assert isinstance(one, Fit)
+    assert isinstance(small, Fit)
+    assert small.slopes[0].value * 1e-8 == pytest.approx(one.slopes[0].value)
+    assert small.slopes[0].p == pytest.approx(one.slopes[0].p)
 
 
 def test_what_cannot_be_estimated_is_said_in_words() -> None:

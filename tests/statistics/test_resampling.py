@@ -7,6 +7,7 @@ from scipy import stats
 
 from xtransfer.metrics.tallies import score_of
 from xtransfer.statistics.resampling import (
+    fewest_draws,
     interval,
     number_of,
     p_value,
@@ -187,6 +188,15 @@ def test_a_p_value_is_never_nought_and_never_above_one() -> None:
     assert p_value(-np.arange(1.0, 1000.0)) == pytest.approx(2 / 1000)
     assert p_value(np.zeros(999)) == 1.0
     assert p_value(np.array([-1.0, 1.0] * 500)) == 1.0
+
+
+@pytest.mark.parametrize(("confidence", "fewest"), [(0.95, 39), (0.9, 19), (0.99, 199), (0.5, 3)])
+def test_the_fewest_draws_are_those_that_a_p_value_can_be_low_with(
+    confidence: float, fewest: int
+) -> None:
+    assert fewest_draws(confidence) == fewest
+    assert p_value(np.ones(fewest)) <= 1 - confidence + 1e-9
+    assert p_value(np.ones(fewest - 1)) > 1 - confidence
 
 
 def test_a_number_of_names_is_the_same_everywhere() -> None:

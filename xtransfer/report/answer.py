@@ -7,7 +7,6 @@ says where it is from: `keys` of evaluate steps, or `source` for what is not of 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -28,6 +27,7 @@ from xtransfer.report.scores import (
 )
 from xtransfer.report.typology import TypologyAnswer, relate, trained_languages
 from xtransfer.report.verdicts import ClaimResult, judge
+from xtransfer.statistics.resampling import fewest_draws
 from xtransfer.typology.resources import low_resource
 
 
@@ -82,12 +82,24 @@ class Answer:
         arms = [gain.after for gain in self.gains if gain.p_holm is not None]
         most = max((arms.count(arm) for arm in arms), default=0)
         level = 1 - self.settings.confidence
-        needed = math.ceil(2 * most / level - 1 - 1e-6)
+        needed = fewest_draws(1 - level / most) if most else 0
         if self.settings.bootstrap >= needed:
             return ""
         return (
             f"With {self.settings.bootstrap:,} resamples no gain can be significant at {level:g} once it is "
             f"corrected over {most} targets: it takes {needed:,} (statistics.bootstrap)."
+        )
+
+    @property
+    def seeds_note(self) -> str:
+        """Say which gains are significant without regard to seeds; empty where none is."""
+        marked = [gain for gain in self.gains if gain.significant and gain.with_seeds == "none"]
+        if not marked:
+            return ""
+        places = dict.fromkeys(gain.target for gain in marked)
+        return (
+            f"On {', '.join(places)} there is one run on each side, so that it is of the test examples alone: "
+            "another seed may say otherwise."
         )
 
     def gain(self, target: str, after: str) -> GainCell | None:
@@ -102,7 +114,7 @@ def build_answer(
 
     Args:
         experiment: its arms, claims and settings.
-        plan: of the experiment.
+        plan: of the experiment, without the pairs that were pruned.
         evidence: scores with draws, where there are any.
         table: the same scores as the report's table has them.
         info: what was run.
@@ -110,12 +122,17 @@ def build_answer(
     wanted = experiment.target.tasks
     languages = sorted({name for each in evidence.samples.values() for name in each.languages})
     few = low_resource(languages, experiment.typology.low_resource)
+    planned = dict.fromkeys(
+        (cell.target, cell.intermediate) for cell in plan.cells if not cell.few_shot
+    )
     question = Question(
         evidence=evidence,
         targets=wanted,
         groups={name: plan.tasks[name].group for name in wanted if name in plan.tasks},
         low_resource=few,
         trained=trained_languages(experiment),
+        languages=info.languages,
+        awaited=[place for place in planned if place not in evidence.samples],
     )
     statistics = experiment.statistics
     unscored = [f"{target}: no score" for target in table.unscored]

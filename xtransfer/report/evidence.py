@@ -23,6 +23,12 @@ from xtransfer.statistics.resampling import number_of, seed_noise
 
 Array = npt.NDArray[np.float64]
 Seeds = Literal["all", "some", "none"]
+WITH: Mapping[Seeds, str] = {
+    "all": "seeds and examples",
+    "some": "examples, seeds of some",
+    "none": "examples",
+}
+"""What an interval holds the errors of, in words."""
 
 
 @dataclass(frozen=True, kw_only=True)

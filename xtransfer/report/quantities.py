@@ -33,6 +33,10 @@ class Question:
     low_resource: Sequence[str]
     trained: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
     """Arm -> languages of its labelled data, in which nothing after it is zero-shot."""
+    languages: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
+    """Target -> languages of its score, also where it has none yet."""
+    awaited: Sequence[tuple[str, str]] = ()
+    """(target, arm) of the plan without a score so far: what is best or counted may change with them."""
 
 
 class Absent(Exception):
@@ -66,10 +70,14 @@ class Figures:
         return mean_of(figures)
 
     def arms(self, among: Any) -> list[str]:
-        """Return the arms of these names; "all": those that have a score, averages of weights left out."""
+        """Return the arms of these names; "all": those that have a score or wait for one, without averages."""
         if among != "all":
             return list(among)
-        return [arm for arm in self.evidence.arms if not is_average(arm)]
+        return [arm for arm in self._known_arms() if not is_average(arm)]
+
+    def _known_arms(self) -> list[str]:
+        waiting = (arm for _, arm in self.question.awaited if arm != BASELINE)
+        return list(dict.fromkeys((*self.evidence.arms, *waiting)))
 
     def _arms_of(self, quantity: Quantity) -> list[str]:
         if quantity.best_gain is not None:
@@ -92,11 +100,13 @@ class Figures:
     def _best_gain(self, best: BestGain, arms: Collection[str]) -> Figure:
         figures: list[Figure] = []
         for target, languages in self._places(best.targets, best.languages, arms):
-            gains = [
-                gain
-                for arm in self.arms(best.among)
-                if (gain := self.evidence.gain(target, arm, languages)) is not None
-            ]
+            gains: list[Figure] = []
+            for arm in self.arms(best.among):
+                gain = self.evidence.gain(target, arm, languages)
+                if gain is not None:
+                    gains.append(gain)
+                elif arm not in self._known_arms() or (target, arm) in self.question.awaited:
+                    raise Absent(self._lacking(target, arm))
             if not gains:
                 raise Absent(f"{target} has no gain of any arm")
             figures.append(max(gains, key=lambda gain: gain.value))
@@ -122,8 +132,10 @@ class Figures:
     def _languages(self, target: str, languages: Languages, arms: Collection[str]) -> list[str]:
         scored = next(
             (each.languages for (name, _), each in self.evidence.samples.items() if name == target),
-            (),
+            self.question.languages.get(target),
         )
+        if scored is None:
+            raise Absent(f"{target} has no score")
         if not isinstance(languages, str):
             return [name for name in scored if name in languages]
         seen = set(self.evidence.train_languages.get(target, ()))
@@ -145,6 +157,8 @@ class Figures:
         return list(targets)
 
     def _lacking(self, target: str, arm: str) -> str:
+        if (target, arm) in self.question.awaited:
+            return f"{target} after {arm} has no score yet"
         if arm not in (*self.evidence.arms, BASELINE):
             return f"this experiment has no scores after {arm}"
         return f"{target} after {arm} has no score"

@@ -76,6 +76,12 @@ class ReportInfo:
     """Target -> language -> the same, where languages differ in it."""
     single_split: Sequence[str] = ()
     """Targets with a single labelled split, on which nothing may be selected."""
+    selected_on_test: Mapping[str, Sequence[str]] = field(
+        default_factory=dict[str, "Sequence[str]"]
+    )
+    """Target -> languages in which the test set is one that its models were selected on."""
+    known_overlaps: Mapping[str, Sequence[str]] = field(default_factory=dict[str, "Sequence[str]"])
+    """Target -> what its models were selected on that is known to overlap its test sets, and why."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

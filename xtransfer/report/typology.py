@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from xtransfer.arms import Arm
@@ -14,7 +14,7 @@ from xtransfer.report.evidence import Evidence, Figure, mean_of
 from xtransfer.statistics.regression import fit
 from xtransfer.statistics.resampling import interval
 from xtransfer.typology import distances, resources
-from xtransfer.typology.distances import Kind, distance_from
+from xtransfer.typology.distances import How, Kind, distance_from
 
 RESOURCE = "tenfold text"
 """The predictor that counts factors of ten of CC-100's GiB."""
@@ -131,7 +131,10 @@ def relate(experiment: Experiment, evidence: Evidence, few: Sequence[str]) -> Ty
         ),
         groups=tuple(_groups(evidence, few, divided, trained)),
         regressions=tuple(_regress(kind, rows, sources, experiment) for kind in kinds),
-        left_out=tuple(_left_out(rows, sources)),
+        left_out=(
+            *_left_out(rows, sources),
+            *(text for kind in kinds for text in _without_distance(kind, rows, sources, how)),
+        ),
     )
 
 
@@ -287,3 +290,17 @@ def _left_out(rows: Sequence[_Row], sources: dict[str, tuple[str, ...]]) -> list
         out.append(f"{' '.join(unseen)}: no text in CC-100, so no logarithm of it")
     out += [f"{arm}: trained on text alone" for arm, own in sources.items() if not own]
     return out
+
+
+def _without_distance(
+    kind: Kind, rows: Sequence[_Row], sources: dict[str, tuple[str, ...]], how: How
+) -> Iterator[str]:
+    """Name the rows that a regression lacks because URIEL has no such distance: Basque has no family."""
+    lacking: dict[str, set[str]] = {}
+    for row in rows:
+        away = distance_from(kind, sources[row.after], row.language, how=how)
+        if away is None and sources[row.after] and resources.resource(row.language):
+            lacking.setdefault(row.after, set()).add(row.language)
+    for languages in dict.fromkeys(" ".join(sorted(each)) for each in lacking.values()):
+        after = [arm for arm, each in lacking.items() if " ".join(sorted(each)) == languages]
+        yield f"{languages} after {', '.join(after)}: no {kind} distance in URIEL"

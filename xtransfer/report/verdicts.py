@@ -16,9 +16,9 @@ from xtransfer.claims import (
     Quantity,
 )
 from xtransfer.plan import BASELINE
-from xtransfer.report.evidence import Figure
+from xtransfer.report.evidence import WITH, Figure, Seeds
 from xtransfer.report.quantities import Absent, Figures, Question, words
-from xtransfer.statistics.resampling import interval
+from xtransfer.statistics.resampling import fewest_draws, interval
 
 Verdict = Literal["supported", "refuted", "not decidable"]
 
@@ -34,6 +34,8 @@ class Comparison:
     low: float | None = None
     high: float | None = None
     """Interval of `value`, which is the difference where a claim compares two figures."""
+    with_seeds: Seeds | None = None
+    """Whether the spread over seeds is in the interval beside the sampling of test examples; None without one."""
     keys: tuple[str, ...] = ()
 
 
@@ -171,16 +173,20 @@ class _Judge:
         self, text: str, figure: Figure, how: str, threshold: float
     ) -> tuple[Verdict, str]:
         low, high = figure.value, figure.value
-        found = None
-        if figure.draws is not None:
+        found, why = None, "without an interval"
+        draws = 0 if figure.draws is None else figure.draws.size
+        if figure.draws is not None and draws >= fewest_draws(self.claim.confidence):
             found = interval(figure.draws, self.claim.confidence)
+        elif draws:
+            percent = f"{100 * self.claim.confidence:g} %"
+            why += f": {draws:,} resamples are too few for one of {percent} (statistics.bootstrap)"
         if self.claim.decided_by == "interval":
             if found is None:
                 return self._keep(
                     Comparison(
                         text=text,
                         verdict="not decidable",
-                        reason=f"{text}: {figure.value:+.2f}, without an interval",
+                        reason=f"{text}: {figure.value:+.2f}, {why}",
                         value=figure.value,
                         keys=figure.keys,
                     )
@@ -191,7 +197,8 @@ class _Judge:
         verdict: Verdict = "supported" if all(both) else "not decidable" if any(both) else "refuted"
         numbers = f"{figure.value:+.2f}"
         if found is not None:
-            numbers += f" ({found[0]:+.2f} to {found[1]:+.2f})"
+            only = "" if figure.seeds == "all" else f"; {WITH[figure.seeds]}"
+            numbers += f" ({found[0]:+.2f} to {found[1]:+.2f}{only})"
         return self._keep(
             Comparison(
                 text=text,
@@ -200,6 +207,7 @@ class _Judge:
                 value=figure.value,
                 low=None if found is None else found[0],
                 high=None if found is None else found[1],
+                with_seeds=None if found is None else figure.seeds,
                 keys=figure.keys,
             )
         )

@@ -16,6 +16,11 @@ Array = npt.NDArray[np.float64]
 
 LEAST_CLUSTERS = 5
 """Below this, an interval by clusters means nothing (a choice of ours; more than 40 are comfortable)."""
+_NOTHING = 1e-9
+"""Share of its size that a predictor must vary by within groups: below it is rounding."""
+_MOST_CONDITION = 1e6
+"""Condition number of the predictors, each of size 1, beyond which slopes have no digits that mean anything: the
+normal equations square it, and numbers have 16 digits."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,12 +76,13 @@ def fit(
     rows, count = len(outcome), len(set(clusters))
     if count < LEAST_CLUSTERS:
         return f"languages with all values: {count}, too few (at least {LEAST_CLUSTERS})"
-    x = _within(np.column_stack([predictors[name] for name in names]).astype(float), groups)
+    raw = np.column_stack([predictors[name] for name in names]).astype(float)
+    x = _within(raw, groups)
     y = _within(np.asarray(outcome, dtype=float)[:, None], groups)[:, 0]
     used = len(names) + len(set(groups))
     if rows <= used:
         return f"{rows} rows are too few for {used} coefficients"
-    if np.linalg.matrix_rank(x) < len(names):
+    if _alike(x, raw):
         return f"the predictors do not vary apart from each other: {', '.join(names)}"
     if np.abs(y).max() <= 1e-9 * max(1.0, float(np.abs(outcome).max())):
         return "the outcome does not vary within groups"
@@ -107,6 +113,19 @@ def fit(
         groups=len(set(groups)),
         r2=float(1 - (left @ left) / (y @ y)),
     )
+
+
+def _alike(within: Array, raw: Array) -> bool:
+    """Say whether predictors do not vary within groups, or hardly apart from each other.
+
+    Args:
+        within: the predictors less the means of their groups [rows, predictors].
+        raw: the same as they were given, which rounding is told by.
+    """
+    sizes = np.linalg.norm(within, axis=0)
+    if (sizes <= _NOTHING * np.linalg.norm(raw, axis=0)).any():
+        return True
+    return bool(np.linalg.cond(within / sizes) > _MOST_CONDITION)
 
 
 def _within(values: Array, groups: Sequence[str]) -> Array:

@@ -7,6 +7,7 @@ all resamples of all systems together are one product of matrices.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 from zlib import crc32
@@ -66,6 +67,14 @@ def interval(draws: Array, confidence: float = 0.95) -> tuple[float, float]:
     tail = 50 * (1 - confidence)
     low, high = np.percentile(draws, [tail, 100 - tail])
     return float(low), float(high)
+
+
+def fewest_draws(confidence: float) -> int:
+    """Return how many draws it takes for any to lie beyond an interval, as its tails are to hold some.
+
+    Then the smallest p-value, 2 / (draws + 1), is at most 1 - confidence.
+    """
+    return math.ceil(2 / (1 - confidence) - 1 - 1e-6)
 
 
 def p_value(draws: Array) -> float:

@@ -11,6 +11,8 @@ from typing import Literal, get_args
 
 Kind = Literal["syntactic", "phonological", "inventory", "genetic", "geographic", "featural"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+How = Literal["nearest", "mean"]
+"""Which distance counts of a language's from several."""
 SOURCE = "URIEL, from the feature vectors of lang2vec 1.1.2 (CC BY-SA 4.0)"
 
 MACRO: Mapping[str, str] = {
@@ -35,9 +37,7 @@ def distance(kind: Kind, one: str, other: str) -> float | None:
     return None if found is None else found[kind]
 
 
-def distance_from(
-    kind: Kind, sources: Sequence[str], language: str, *, how: Literal["nearest", "mean"]
-) -> float | None:
+def distance_from(kind: Kind, sources: Sequence[str], language: str, *, how: How) -> float | None:
     """Return the distance of a language from several: from the nearest, or the mean.
 
     None where there is no source, or any of them has no value.

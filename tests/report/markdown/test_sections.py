@@ -13,6 +13,7 @@ from xtransfer.config import Experiment
 from xtransfer.plan import BASELINE, Plan
 from xtransfer.report.answer import Answer, build_answer
 from xtransfer.report.evidence import Sample
+from xtransfer.report.markdown import NOT_TO_CHOOSE, TESTED, report_page
 from xtransfer.report.markdown.sections import (
     caution_section,
     claims_section,
@@ -117,6 +118,24 @@ def test_a_section_equals_the_golden_file(
     name: str, section: Callable[[Answer], str], golden: Callable[[str, str], None]
 ) -> None:
     golden(name, section(answer()) + "\n")
+
+
+def test_what_is_significant_from_single_runs_is_said() -> None:
+    found = answer()
+    assert [g.target for g in found.gains if g.significant and g.with_seeds == "none"] == [
+        "tatoeba"
+    ]
+    assert found.seeds_note == (
+        "On tatoeba there is one run on each side, so that it is of the test examples alone: another seed may "
+        "say otherwise."
+    )
+    info = ReportInfo(name="small", encoder="e")
+    one = result("tatoeba", seed=None)
+    page = report_page(tabulate([one], {}), info, [one], found)
+    assert f"{TESTED} {found.seeds_note} {NOT_TO_CHOOSE}" in page
+    several = replace(found, gains=tuple(replace(g, with_seeds="all") for g in found.gains))
+    assert several.seeds_note == ""
+    assert f"{TESTED} {NOT_TO_CHOOSE}" in report_page(tabulate([one], {}), info, [one], several)
 
 
 def test_only_what_is_significant_has_a_mark() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from statistics import fmean
 
 from xtransfer.report.answer import Answer
+from xtransfer.report.contamination import contamination_text
 from xtransfer.report.markdown.analyses import analysis_sections
 from xtransfer.report.markdown.grid import grid
 from xtransfer.report.markdown.languages import language_section, spread
@@ -89,16 +90,29 @@ def _targets(table: Table, info: ReportInfo, answer: Answer | None) -> str:
         for entry in table.of_target(target)[:1]
     ]
     head = ["target", "group", "metric", "languages", "chance", *table.intermediates, "selected on"]
-    tested = answer is not None and answer.tested
+    tested = NOT_TESTED
+    if answer is not None and answer.tested:
+        tested = f"{TESTED} {answer.seeds_note}".rstrip()
     text = [
         "## Scores",
         "",
-        " ".join((SCORES_NOTE, TESTED if tested else NOT_TESTED, NOT_TO_CHOOSE)),
+        " ".join((SCORES_NOTE, tested, NOT_TO_CHOOSE)),
         "",
         *grid(head, rows, text={"target", "group", "metric", "selected on"}),
     ]
     for target in sorted(set(info.single_split) & set(table.targets)):
         text += ["", f"**Caution:** {target} {SINGLE_SPLIT_NOTE}"]
+    text += [
+        f"\n**Caution:** Selected on test data: {contamination_text(target, languages)}"
+        for target, languages in sorted(info.selected_on_test.items())
+        if target in table.targets
+    ]
+    text += [
+        f"\n**Caution:** models of {target} were {why}."
+        for target, whys in sorted(info.known_overlaps.items())
+        for why in whys
+        if target in table.targets
+    ]
     oracle = "" if answer is None else caution_section(answer)
     text += ["", oracle] if oracle else []
     return "\n".join(text)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from xtransfer.report.answer import Answer
-from xtransfer.report.evidence import Seeds
+from xtransfer.report.evidence import WITH
 from xtransfer.report.markdown.grid import grid
 from xtransfer.report.numbers import NONE, exact
 from xtransfer.report.scores import OVERALL, GainCell
@@ -14,12 +14,6 @@ from xtransfer.report.verdicts import ClaimResult
 
 MARK = "*"
 """Stands behind a gain that is significant."""
-
-_WITH: Mapping[Seeds, str] = {
-    "all": "seeds and examples",
-    "some": "examples, seeds of some",
-    "none": "examples",
-}
 
 
 def statistics_section(answer: Answer) -> str:
@@ -63,7 +57,7 @@ def _gain_row(gain: GainCell) -> list[str]:
         name,
         f"{exact(gain.value)}{MARK if gain.significant else ''}",
         _interval(gain.low, gain.high),
-        NONE if gain.low is None else _WITH[gain.with_seeds],
+        NONE if gain.low is None else WITH[gain.with_seeds],
         _p(gain.p),
         _p(gain.p_holm),
     ]
@@ -105,7 +99,8 @@ def claims_section(answer: Answer) -> str:
         "",
         (
             "Supported or refuted only where the whole interval is on one side, unless a claim says "
-            "otherwise; else not decidable with these data."
+            "otherwise; else not decidable with these data. An interval of examples alone is of single "
+            "runs: another seed may say otherwise."
         ),
         "",
         *grid(
@@ -132,17 +127,18 @@ def _claim(claim: ClaimResult) -> Iterable[str]:
     yield " ".join(f"{text}." for text in texts)
     yield ""
     yield from grid(
-        ["comparison", "value", "interval", "verdict"],
+        ["comparison", "value", "interval", "with", "verdict"],
         [
             [
                 each.text if each.value is not None else each.reason,
                 exact(each.value),
                 _interval(each.low, each.high),
+                NONE if each.with_seeds is None else WITH[each.with_seeds],
                 each.verdict,
             ]
             for each in claim.comparisons
         ],
-        text={"comparison", "verdict"},
+        text={"comparison", "with", "verdict"},
     )
 
 

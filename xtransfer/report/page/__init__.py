@@ -17,6 +17,7 @@ from markupsafe import Markup
 
 from xtransfer.report.analyses import ALIGNMENT_NOTE, FORGETTING_NOTE, RETRIEVAL_NOTE
 from xtransfer.report.answer import Answer
+from xtransfer.report.contamination import contamination_text
 from xtransfer.report.page import analyses, charts, findings, svg, tables
 from xtransfer.report.page.embedded import records_json
 from xtransfer.report.page.progress import progress_table
@@ -73,6 +74,7 @@ def render_page(
         shown_notes=SHOWN_NOTES,
         longest=LONGEST_TABLE,
         most_points=charts.MOST_POINTS,
+        contamination=contamination_text,
         notes={
             "forgetting": FORGETTING_NOTE,
             "alignment": ALIGNMENT_NOTE,

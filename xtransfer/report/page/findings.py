@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from xtransfer.plan import BASELINE
 from xtransfer.report.answer import Answer
 from xtransfer.report.costs import Cost
+from xtransfer.report.evidence import WITH
 from xtransfer.report.numbers import NONE, exact, number
 from xtransfer.report.page.cells import Grid, Number, Row, cell, interval_text, p_text
 from xtransfer.report.published import PUBLISHED, PublishedRow
@@ -20,8 +21,8 @@ def claim_table(claim: ClaimResult, at: int) -> Grid:
     return Grid(
         name=f"claim-{at}",
         caption=f"Comparisons behind {claim.name}",
-        head=("comparison", "value", "interval", "verdict"),
-        text=frozenset({"verdict"}),
+        head=("comparison", "value", "interval", "with", "verdict"),
+        text=frozenset({"with", "verdict"}),
         rows=tuple(
             Row(
                 label=each.text,
@@ -29,6 +30,7 @@ def claim_table(claim: ClaimResult, at: int) -> Grid:
                 cells=(
                     cell(exact(each.value)),
                     cell(interval_text(each.low, each.high)),
+                    NONE if each.with_seeds is None else WITH[each.with_seeds],
                     each.verdict if each.value is not None else f"{each.verdict}: {each.reason}",
                 ),
             )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from xtransfer.plan import BASELINE
 from xtransfer.report.answer import Answer
-from xtransfer.report.evidence import Seeds
+from xtransfer.report.evidence import WITH
 from xtransfer.report.numbers import NONE, exact, number, signed
 from xtransfer.report.page.cells import (
     Grid,
@@ -23,11 +23,6 @@ from xtransfer.report.scores import OVERALL, GainCell, LanguageScore, ScoreCell
 from xtransfer.report.study import Study
 
 MARK = "*"
-_WITH: Mapping[Seeds, str] = {
-    "all": "seeds and examples",
-    "some": "examples, seeds of some",
-    "none": "examples",
-}
 
 
 def main_table(answer: Answer) -> Grid:
@@ -87,7 +82,7 @@ def gain_table(answer: Answer) -> Grid | None:
                     gain.after,
                     cell(exact(gain.value)),
                     cell(interval_text(gain.low, gain.high)),
-                    NONE if gain.low is None else _WITH[gain.with_seeds],
+                    NONE if gain.low is None else WITH[gain.with_seeds],
                     cell(p_text(gain.p)),
                     cell(p_text(gain.p_holm)),
                     NONE if gain.significant is None else ("yes" if gain.significant else "no"),

@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.prints import FakePrints, FilePrints
+from tests.report.results import result
+from tests.report.studies import make_study
+from xtransfer.config import Experiment
+from xtransfer.planner import build_plan
+from xtransfer.report.contamination import contamination_text, known_overlaps, selected_on_test
+from xtransfer.report.page import render_page
+from xtransfer.report.results import ReportInfo
+from xtransfer.report.tables import render
+from xtransfer.settings import read_settings
+from xtransfer.tasks import TASKS
+from xtransfer.tasks.task import Stage
+
+FILES = "tydiqa/tydiqa-goldp-v1.1-{split}/tydiqa.goldp.{lang}.{split}.json"
+TEXT = contamination_text("xnli", ("de", "sw"))
+
+
+def experiment(root: Path, *overrides: str) -> Experiment:
+    """Return an experiment whose data root has TyDiQA's files in two languages and no others."""
+    for split, languages in (("train", ("en",)), ("dev", ("en", "sw"))):
+        for language in languages:
+            path = root / FILES.format(split=split, lang=language)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(f"{split} {language}", encoding="utf-8")
+    settings = [
+        "name=small",
+        "encoder={name: models/tiny}",
+        f"data.root={root}",
+        "intermediate.tasks=[mnli]",
+        "target.tasks=[tydiqa, xnli, tatoeba]",
+        "target.languages={tydiqa: [en, sw]}",
+        *overrides,
+    ]
+    return read_settings(Experiment, None, settings, "test")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        ((), {"tydiqa": ("en",)}),
+        (("target.languages={tydiqa: [sw]}",), {}),
+        (("data.holdout={tydiqa: 100}",), {}),
+        (
+            ("target.few_shot={tydiqa: {examples: [5], languages: [sw], split: train}}",),
+            {"tydiqa": ("en",)},
+        ),
+    ],
+)
+def test_a_dev_set_that_is_a_test_set_is_found(
+    tmp_path: Path, overrides: tuple[str, ...], expected: dict[str, tuple[str, ...]]
+) -> None:
+    plan = build_plan(experiment(tmp_path, *overrides), FilePrints(tmp_path))
+    assert selected_on_test(plan) == expected
+
+
+def test_an_arm_that_was_selected_on_a_targets_test_data_is_found(tmp_path: Path) -> None:
+    arm = (
+        "{name: in-sw, task: questions, languages: [sw],"
+        f" source: {{files: {{train: ['{FILES.format(split='train', lang='en')}'],"
+        f" dev: ['{FILES.format(split='dev', lang='sw')}']}}}}}}"
+    )
+    stage = Stage(task="questions", epochs=1, batch_size=8, max_length=64)
+    like = TASKS["tydiqa"].model_copy(update={"name": "questions", "as_intermediate": stage})
+    found = experiment(
+        tmp_path,
+        f"tasks=[{like.model_copy(update={'stages': ()}).model_dump_json()}]",
+        f"intermediate.tasks=[{arm}]",
+        "data.holdout={tydiqa: 100}",
+    )
+    assert selected_on_test(build_plan(found, FilePrints(tmp_path))) == {"tydiqa": ("sw",)}
+
+
+def test_an_oracle_that_looked_at_the_test_data_is_found(tmp_path: Path) -> None:
+    files = {"train": (FILES.format(split="train", lang="en"),)}
+    files |= dict.fromkeys(("dev", "test"), (FILES.replace("{split}", "dev"),))
+    task = TASKS["tydiqa"].model_copy(
+        update={
+            "name": "questions",
+            "single_labelled_split": False,
+            "stages": (Stage(task="questions", epochs=1, batch_size=8, max_length=64),),
+            "source": TASKS["tydiqa"].source.model_copy(update={"files": files}),
+        }
+    )
+    found = experiment(
+        tmp_path,
+        f"tasks=[{task.model_dump_json()}]",
+        "target={tasks: [questions], languages: {questions: [sw]}, rule: target_dev}",
+    )
+    assert selected_on_test(build_plan(found, FilePrints(tmp_path))) == {"questions": ("sw",)}
+    other = experiment(
+        tmp_path,
+        f"tasks=[{task.model_dump_json()}]",
+        "target={tasks: [questions], languages: {questions: [sw]}}",
+    )
+    assert selected_on_test(build_plan(other, FilePrints(tmp_path))) == {}
+
+
+def test_sets_of_their_own_are_not(tmp_path: Path) -> None:
+    assert selected_on_test(build_plan(experiment(tmp_path), FakePrints())) == {}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        ((), ("selected on squad_v1 dev: XQuAD translates",)),
+        (
+            ("intermediate.tasks=[squad_v2]",),
+            (
+                "selected on squad_v1 dev: XQuAD translates",
+                "selected on squad_v2 dev: XQuAD translates",
+            ),
+        ),
+        (("data.holdout={squad_v1: 100}",), ()),
+        (("data.files={squad_v1: {dev: [own.json]}}",), ()),
+        (("data.files={xquad: {test: ['own.{lang}.json']}}",), ()),
+        (("data={synthetic: {seed: 0}}", "target.languages={xquad: [en]}"), ()),
+    ],
+)
+def test_known_overlaps_are_named(
+    tmp_path: Path, overrides: tuple[str, ...], expected: tuple[str, ...]
+) -> None:
+    found = experiment(tmp_path, "target={tasks: [xquad, tydiqa, xnli]}", *overrides)
+    overlaps = known_overlaps(build_plan(found, FakePrints()))
+    assert set(overlaps) == ({"xquad"} if expected else set())
+    texts = overlaps.get("xquad", ())
+    assert len(texts) == len(expected)
+    assert all(text.startswith(start) for text, start in zip(texts, expected, strict=True))
+
+
+def test_the_report_says_so() -> None:
+    info = ReportInfo(
+        name="x",
+        encoder="e",
+        selected_on_test={"xnli": ("de", "sw"), "gone": ("de",)},
+        known_overlaps={"xnli": ("selected on a: b",), "gone": ("selected on c: d",)},
+    )
+    page = render([result()], experiment=info)["report.md"]
+    assert f"**Caution:** Selected on test data: {TEXT}\n" in page
+    assert "**Caution:** models of xnli were selected on a: b.\n" in page
+    assert "gone" not in page
+    clean = render([result()], experiment=replace(info, selected_on_test={}))["report.md"]
+    assert "Selected on test data" not in clean
+
+
+def test_the_page_says_so() -> None:
+    made = make_study(targets={"xnli": ("de", "en")}, arms=["mnli"], drawn=False)
+    overlaps = {"xnli": ("selected on a: b",)}
+    info = replace(made.info, selected_on_test={"xnli": ("de", "sw")}, known_overlaps=overlaps)
+    assert "Models of xnli were selected on a: b." in render_page(made.answer, made.study, info)
+    assert f"Selected on test data: {TEXT}" in render_page(made.answer, made.study, info)
+    assert "Selected on test data" not in render_page(made.answer, made.study, made.info)

@@ -1,0 +1,89 @@
+"""Which scores are on data that chose their models: a plan tells by the identity of what it reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from xtransfer.doctor.known import why_known
+from xtransfer.plan import Plan, Step
+from xtransfer.tasks import TASKS
+
+
+def selected_on_test(plan: Plan) -> dict[str, tuple[str, ...]]:
+    """Return target -> languages whose test data chose one of the trials that its zero-shot models come from.
+
+    TyDiQA has one labelled split, so its dev set in English is its test set in English. Only targets with any
+    are there. Of artificial languages nothing is told: each split is drawn by itself.
+    """
+    found: dict[str, dict[str, None]] = {}
+    for cell in plan.cells:
+        if cell.few_shot:
+            continue
+        scored = plan.steps[cell.key]
+        tested = plan.steps[scored.inputs["test"]]
+        seen = [
+            file
+            for key in _dev_sets(plan, scored)
+            for identity in plan.steps[key].spec["data"].values()
+            for file in _files(identity)
+        ]
+        for language in scored.spec["languages"]:
+            if any(file in seen for file in _files(tested.spec["data"][language])):
+                found.setdefault(cell.target, {})[language] = None
+    return {target: tuple(sorted(languages)) for target, languages in found.items()}
+
+
+def known_overlaps(plan: Plan) -> dict[str, tuple[str, ...]]:
+    """Return target -> why the data that chose its zero-shot models are known to overlap its test data.
+
+    As published: of files of one's own nothing is known, nor of dev sets held out of a training file. What
+    `selected_on_test` finds is the same data, and not here.
+    """
+    found: dict[str, dict[str, None]] = {}
+    for cell in plan.cells:
+        scored = plan.steps[cell.key]
+        if cell.few_shot or not _published(plan.steps[scored.inputs["test"]]):
+            continue
+        for step in (plan.steps[key] for key in _dev_sets(plan, scored)):
+            why = why_known(f"{step.spec['task']} dev", f"{cell.target} test")
+            if why and step.spec["task"] != cell.target and _published(step):
+                text = f"selected on {step.spec['task']} dev: {why}"
+                found.setdefault(cell.target, {})[text] = None
+    return {target: tuple(sorted(texts)) for target, texts in found.items()}
+
+
+def contamination_text(target: str, languages: Sequence[str]) -> str:
+    """Return what a reader must know of such scores."""
+    return (
+        f"models of {target} were selected on its test data in {' '.join(languages)}. Scores and gains there, and the "
+        "means that hold them, are contaminated; those of the other languages are not."
+    )
+
+
+def _published(step: Step) -> bool:
+    """Say whether a prepared data set is of its built-in task's own files, or of the hub's."""
+    task, split = TASKS.get(step.spec["task"]), step.spec["split"]
+    artificial = any("synthetic" in each for each in step.spec["data"].values())
+    if task is None or artificial or split == "train":
+        return False
+    files = list(task.source.files.get(split, ()))
+    return bool(step.where["hub"]) or step.where["files"] == files
+
+
+def _dev_sets(plan: Plan, scored: Step) -> Iterator[str]:
+    """Yield the keys of the data that trials which a score descends from were stopped or selected on."""
+    waiting, known = [scored], set[str]()
+    while waiting:
+        at = waiting.pop()
+        if at.kind == "train":
+            yield from (key for role, key in at.inputs.items() if role.startswith("dev "))
+        if at.kind == "evaluate" and at is not scored:
+            yield at.inputs["test"]  # by the oracle
+        parents = [key for key in at.inputs.values() if key in plan.steps and key not in known]
+        known.update(parents)
+        waiting += [plan.steps[key] for key in parents]
+
+
+def _files(identity: object) -> list[object]:
+    """Return what identifies each file of a data set."""
+    return list(identity) if isinstance(identity, list) else []  # pyright: ignore[reportUnknownArgumentType]
