@@ -13,11 +13,26 @@ from xtransfer.packing import Packing
 from xtransfer.settings import Settings, read_settings
 
 
+def _some(value: str | None) -> str | None:
+    """Return a text that is not empty, or raise ValueError: it would be taken for none."""
+    if value is not None and not value.strip():
+        raise ValueError("is empty: leave it out for the default")
+    return value
+
+
 class Resources(Settings):
     """What one step of a kind takes from the cluster."""
 
     cpus: float = Field(default=1.0, gt=0)
     gpus: float = Field(default=0.0, ge=0)
+    """A share of one, or a whole number: Ray has no place for one and a half."""
+
+    @field_validator("gpus")
+    @classmethod
+    def _share_or_whole(cls, value: float) -> float:
+        if value > 1 and not value.is_integer():
+            raise ValueError("is a share of one GPU, or a whole number of them")
+        return value
 
 
 class TrainResources(Resources):
@@ -94,6 +109,8 @@ class RayCluster(Settings):
     """Logical CPUs of a private cluster; None: this machine's."""
     gpus: int | None = Field(default=None, ge=0)
 
+    _text = field_validator("address")(_some)
+
 
 class S3(Settings):
     """Where the S3 service is, when not Amazon's; credentials come by the AWS chain only.
@@ -106,6 +123,7 @@ class S3(Settings):
     endpoint_url: str | None = None
     """None: AWS_ENDPOINT_URL, else Amazon's."""
     region: str | None = None
+    _text = field_validator("region")(_some)
     attempts: int | None = Field(default=None, ge=1)
     """Tries of one request, the first included. None: as many as `give_up_after_s` has time for; 8 as long as
     the service has never answered, so that a wrong address is told soon."""
@@ -139,6 +157,8 @@ class Tracking(Settings):
     Without credentials, which MLflow takes from MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD."""
     tensorboard: str | None = None
     """Folder for TensorBoard's event files."""
+
+    _text = field_validator("mlflow", "tensorboard")(_some)
 
     @field_validator("mlflow")
     @classmethod
@@ -189,6 +209,7 @@ class Placement(Settings):
     tracking: Tracking = Tracking()
     scratch: str | None = None
     """Folder for downloaded files on each node; None: a temporary one."""
+    _text = field_validator("scratch")(_some)
     scratch_gb: float | None = Field(default=8.0, gt=0)
     """Gigabytes (10^9 bytes) of downloaded files that a node keeps: beyond that, whole steps' files go that no
     running step uses, the least recently used first. Files that are in use stay, even beyond it. What running
