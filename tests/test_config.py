@@ -193,6 +193,11 @@ def test_the_placements_of_the_repository_are_good(path: Path) -> None:
         ("retrieval.layers=1", "retrieval.layers: must be 'all' or a list, not 1"),
         ("data.files.mnl.train=[a]", "data.files: no task 'mnl'. Did you mean 'mnli'?"),
         ("data.limits.tasks.mnl.train=3", "data.limits.tasks: no task 'mnl'."),
+        (
+            "train.cpus=2",
+            "train: is a setting of the placement. Give it in the file of --placement, or by --place.",
+        ),
+        ("notes=[2026-11-02]", "notes[0]: must be a text, not 2026-11-02. Put it in quotes."),
         ("name=Bad Name", "name: must be 1 to 30 of a-z, 0-9, '-' and '_', beginning with"),
         ("encoder={}", "encoder: give either `name` (a folder or a hub repository) or `pretrain`"),
         ("training.precision=fp16", "training.precision: input should be 'fp32' or 'bf16'"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping, Sequence
 from types import UnionType
 from typing import Annotated, Any, Union, cast, get_args, get_origin
@@ -89,7 +90,7 @@ def _mismatch(error: Any) -> tuple[str, str]:
         return f"must be a mapping of settings, not {given}", ""
     if kind == "bool_type":
         return f"must be true or false, not {given}", ""
-    if kind == "string_type" and isinstance(error["input"], bool | int | float):
+    if kind == "string_type" and isinstance(error["input"], bool | int | float | dt.date):
         return f"must be a text, not {given}", "Put it in quotes."
     return f"{error['msg'][0].lower()}{error['msg'][1:]}, not {given}", ""
 
@@ -160,7 +161,7 @@ def _as_yaml(value: Any) -> str:
         return f"{{{', '.join(f'{name}: {_as_yaml(each)}' for name, each in items)}}}"
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
-    return repr(value)
+    return value.isoformat() if isinstance(value, dt.date) else repr(value)
 
 
 def _fields_at(model: type[BaseModel], location: Sequence[str | int]) -> list[str]:

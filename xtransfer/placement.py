@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from xtransfer.packing import Packing
-from xtransfer.settings import Settings, read_settings
+from xtransfer.settings import Settings, read_settings, refuse_foreign
 
 
 def _some(value: str | None) -> str | None:
@@ -219,4 +219,20 @@ class Placement(Settings):
 def load_placement(path: Path | None, overrides: Sequence[str] = ()) -> Placement:
     """Read a placement from YAML (None: the defaults) and check it."""
     where = "placement" if path is None else str(path)
-    return read_settings(Placement, path, overrides, where, option="--place")
+    return read_settings(
+        Placement,
+        path,
+        overrides,
+        where,
+        option="--place",
+        complete=lambda raw: _refuse_experiment(raw, where),
+    )
+
+
+def _refuse_experiment(raw: dict[str, Any], where: str) -> None:
+    """Refuse settings of an experiment, which say what is computed."""
+    if others := {name: raw[name] for name in raw if name not in Placement.model_fields}:
+        from xtransfer.config import Experiment
+
+        remedy = "Give it in the experiment's own file, or by --set."
+        refuse_foreign(others, Experiment, where, of="experiment", remedy=remedy)

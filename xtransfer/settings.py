@@ -71,6 +71,26 @@ def read_settings(
     return check_settings(model, raw, where)
 
 
+def refuse_foreign(
+    raw: Mapping[str, Any], other: type[BaseModel], where: str, *, of: str, remedy: str
+) -> None:
+    """Refuse settings that stand in the file of another model, or are given by its option.
+
+    Args:
+        raw: settings that the model of this file does not have.
+        other: the model that may have them.
+        where: the file.
+        of: what the other model is.
+        remedy: where its settings are given.
+
+    Raises:
+        ConfigError: naming the first of them.
+    """
+    for name in raw:
+        if name in other.model_fields:
+            raise ConfigError(f"{where}: {name}", f"is a setting of the {of}", remedy)
+
+
 def check_settings(model: type[S], raw: Mapping[str, Any], where: str) -> S:
     """Return settings that were read from YAML as what they are.
 

@@ -47,6 +47,23 @@ IDLE = {
         (*EXPORT, "xquad", "--config", "small.yaml"),
         "'xquad': is no key, which has hex digits only. The targets are: xnli",
     ),
+    "a cluster beside what is kept": (
+        ("logs", "xt-small-0123", "--store", "file://store", "--context", "a", "-n", "b"),
+        "--context and --namespace: no use beside --store",
+    ),
+    "the last lines of what is followed": (
+        ("logs", "xt-small-0123", "--follow", "--tail", "3"),
+        "--tail: no use beside --follow, which shows a driver's log from its beginning",
+    ),
+    "a port of no server": ((*REPORT, "--port", "80"), "--port: no use without --serve"),
+    "a pause after one look": (
+        ("watch", "small.yaml", "--once", "--every", "3"),
+        "--every: no use beside --once",
+    ),
+    "following a dry run": (
+        ("submit", "small.yaml", "--overlay", "o", "--dry-run", "--follow"),
+        "--follow: no use beside --dry-run",
+    ),
     "following what is kept": (
         ("logs", "xt-small-0123", "--store", "file://store", "--follow", "--pod", "head"),
         "--follow and --pod: no use beside --store",

@@ -35,7 +35,7 @@ from xtransfer.config.training import Training
 from xtransfer.errors import ConfigError
 from xtransfer.judgement import Power, Statistics, Typology
 from xtransfer.pruning.settings import Pruning
-from xtransfer.settings import Settings, check_name, read_settings
+from xtransfer.settings import Settings, check_name, read_settings, refuse_foreign
 from xtransfer.sweeps.settings import check_sweeps
 from xtransfer.tasks import TASKS, get_task
 from xtransfer.tasks.task import Task
@@ -99,7 +99,12 @@ def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
 
 
 def _complete(raw: dict[str, Any], path: Path) -> None:
-    """Write out what an experiment says in short or in other files."""
+    """Write out what an experiment says in short or in other files; refuse what is not for it."""
+    if others := {name: raw[name] for name in raw if name not in Experiment.model_fields}:
+        from xtransfer.placement import Placement
+
+        remedy = "Give it in the file of --placement, or by --place."
+        refuse_foreign(others, Placement, str(path), of="placement", remedy=remedy)
     complete_user_tasks(raw, path)
     complete_claims(raw, path)
 
