@@ -222,6 +222,11 @@ def test_the_placements_of_the_repository_are_good(path: Path) -> None:
         ("training.adam_epsilon=1e999", "training.adam_epsilon: input should be a finite number"),
         ("target.seeds=[-1]", "target.seeds[0]: input should be greater than or equal to 0"),
         ("data.holdout.squad_v1=0", "data.holdout.squad_v1: input should be greater than or"),
+        ("target.tasks=[XNLI]", "target.tasks[0]: no task 'XNLI'. Did you mean 'xnli'?"),
+        (
+            "intermediate.tasks=[{task: mnli, languages: [en, sw, ta], spread: 2}]",
+            "intermediate.tasks[0]: `spread` is 2, which leaves some of 3 languages no example",
+        ),
         (
             "intermediate.tasks=[{task: mnli, languages: [en, sw], spread: -1}]",
             "intermediate.tasks[0]: `spread` is true, false or a number of examples",

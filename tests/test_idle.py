@@ -21,6 +21,7 @@ intermediate:
 target: {tasks: [xnli, tatoeba], seeds: [1, 2], languages: {xnli: [en, de]}}
 """
 HASH = "b8dd5d7af51114dbda02c0e3f6133f332186418e"
+STAGE = "{task: a, epochs: 1, batch_size: 2, max_length: 16}"
 CLAIM = "claims=[{name: C1, says: so, holds: {%s, greater_than: 0}}]"
 
 
@@ -50,6 +51,11 @@ def test_the_experiments_of_the_repository_have_no_idle_setting(path: Path) -> N
         ("retrieval={layer: 3, neighbours: 9, scoring: {tatoeba: csls}}",),
         ("training.eval_every=null", "training.patience=30"),
         ("target.rule=mean_over_seeds",),
+        (
+            f"tasks=[{{name: a, like: mnli}}, {{name: b, like: xnli, stages: [{STAGE}]}}]",
+            "target.tasks=[b]",
+            "target.languages={b: [en]}",
+        ),
         ("target.search={kind: random, low: 1e-6, high: 1e-4}", "target.asha={grace: 50}"),
         ("pruning={keep: 1}", "target.average={seeds: true}", "analyses.forgetting=true"),
         ("analyses.alignment={}", "target.languages={tatoeba: [de]}", "target.tasks=[xnli]"),
@@ -93,6 +99,14 @@ def test_what_does_something_is_not_told(tmp_path: Path, overrides: tuple[str, .
         (
             "intermediate.overrides.more-mlm.max_length=64",
             "intermediate.overrides.more-mlm.max_length does nothing here: 'more-mlm' has text",
+        ),
+        (
+            "intermediate.tasks=[{name: a, task: mnli, source: {files: {train: [a], test: [b]}}}]",
+            "intermediate.tasks[0].source.files.test does nothing here: an arm reads train and dev",
+        ),
+        (
+            "tasks=[{name: own, like: mnli}]",
+            "tasks[0] does nothing here: 'own' is no target, and no arm or stage trains on it",
         ),
         ("retrieval.scoring.bucc2018=csls", "retrieval.scoring.bucc2018 does nothing here: "),
         ("retrieval.neighbours=9", "retrieval.neighbours does nothing here: no target is scored"),

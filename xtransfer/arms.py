@@ -142,6 +142,10 @@ class Arm(Settings):
             raise ValueError("`spread` is true, false or a number of examples")
         if self.spread and len(self.languages) < 2:
             raise ValueError("`spread` needs two or more `languages`")
+        if self.spread is not True and 0 < self.spread < len(self.languages):
+            raise ValueError(
+                f"`spread` is {self.spread}, which leaves some of {len(self.languages)} languages no example"
+            )
         return self
 
 

@@ -121,6 +121,15 @@ def _named(experiment: Experiment) -> _Idle:
     for name in sorted(experiment.retrieval.scoring.keys() - set(target.tasks)):
         yield f"retrieval.scoring.{name}", absent.format(name)
     arms = experiment.intermediate.tasks
+    for at, arm in enumerate(arms):
+        for split in sorted(set(arm.source.get("files", {})) - {"train", "dev"}):
+            place = f"intermediate.tasks[{at}].source.files.{split}"
+            yield place, "an arm reads train and dev data"
+    used = {*target.tasks, *(name for arm in arms for name in arm.tasks)} | scored
+    used |= {stage.task for name in target.tasks for stage in experiment.book[name].stages or ()}
+    for at, task in enumerate(experiment.tasks):
+        if task.name not in used:
+            yield f"tasks[{at}]", f"'{task.name}' is no target, and no arm or stage trains on it"
     alone = {arm.tasks[0] for arm in arms if len(arm.tasks) == 1}
     part = {name for arm in arms for name in arm.tasks}
     own = {arm.name: arm for arm in arms}

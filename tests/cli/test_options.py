@@ -123,8 +123,8 @@ def test_no_sweep_at_all_is_said(run: Run) -> None:
 def test_what_only_a_plan_shows_names_the_experiment(
     run: Run, tmp_path: Path, command: str
 ) -> None:
-    text = EXPERIMENT.replace("[en]", "[en, sw]") + "data: {files: {xnli: {test: ['']}}}\n"
+    text = EXPERIMENT.replace("[en]", "[en, sw]") + "data: {files: {xnli: {test: [x.tsv]}}}\n"
     (tmp_path / "small.yaml").write_text(text, encoding="utf-8")
     done = run(*command.split(), "--store", "file://store")
     assert done.status == 2
-    assert done.err.startswith("xtransfer: small.yaml: xnli test: '' would be read as en, sw")
+    assert done.err.startswith("xtransfer: small.yaml: xnli test: x.tsv would be read as en, sw")
