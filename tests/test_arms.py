@@ -434,10 +434,6 @@ STAGE = "as_intermediate: {epochs: 1, batch_size: 2, max_length: 16}"
             "tasks[0].as_intermediate.epoch: unknown key 'epoch'. Did you mean 'epochs'?",
         ),
         (
-            "tasks: [{name: own, like: xnli, max_length: 64}]",
-            "tasks[0].max_length: is for a task without training: that of the last of its `stages`",
-        ),
-        (
             "tasks: [{name: own, like: xnli, more_languages: [de]}]",
             "tasks[0].more_languages: has 'de', which `languages` has already",
         ),

@@ -279,8 +279,11 @@ def test_a_placement_needs_no_file() -> None:
     ("override", "message"),
     [
         (
-            "train.gpus=1.5",
-            "placement: train.gpus: is a share of one GPU, or a whole number of them",
+            "target.seeds=[1]",
+            (
+                "placement: target: is a setting of the experiment. "
+                "Give it in the experiment's own file, or by --set."
+            ),
         ),
         ("ray.address=", "placement: ray.address: is empty: leave it out for the default"),
         ("scratch=", "placement: scratch: is empty: leave it out for the default"),

@@ -108,6 +108,10 @@ def test_what_does_something_is_not_told(tmp_path: Path, overrides: tuple[str, .
             "tasks=[{name: own, like: mnli}]",
             "tasks[0] does nothing here: 'own' is no target, and no arm or stage trains on it",
         ),
+        (
+            "tasks=[{name: a, like: xnli, max_length: 64}] & target={tasks: [a, tatoeba]}",
+            "tasks[0].max_length does nothing here: that of the last of its `stages` is taken",
+        ),
         ("retrieval.scoring.bucc2018=csls", "retrieval.scoring.bucc2018 does nothing here: "),
         ("retrieval.neighbours=9", "retrieval.neighbours does nothing here: no target is scored"),
         (

@@ -21,6 +21,7 @@ from xtransfer.errors import did_you_mean
 from xtransfer.placement import Placement
 from xtransfer.plan import BASELINE, Plan, Step
 from xtransfer.sweeps.settings import DIGITS
+from xtransfer.tasks.task import Task
 
 
 def idle_lines(experiment: Experiment, plan: Plan, placement: Placement) -> list[str]:
@@ -72,6 +73,7 @@ def idle_places(experiment: Experiment, placement: Placement) -> list[str]:
     return [f"{place} does nothing here: {why}" for place, why in found]
 
 
+_LENGTH = Task.model_fields["max_length"].default
 _Idle = Iterator[tuple[str, str]]
 """Places of settings, and why each does nothing."""
 
@@ -130,6 +132,8 @@ def _named(experiment: Experiment) -> _Idle:
     for at, task in enumerate(experiment.tasks):
         if task.name not in used:
             yield f"tasks[{at}]", f"'{task.name}' is no target, and no arm or stage trains on it"
+        elif task.stages and task.max_length not in (_LENGTH, task.stages[-1].max_length):
+            yield f"tasks[{at}].max_length", "that of the last of its `stages` is taken"
     alone = {arm.tasks[0] for arm in arms if len(arm.tasks) == 1}
     part = {name for arm in arms for name in arm.tasks}
     own = {arm.name: arm for arm in arms}

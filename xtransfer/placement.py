@@ -25,14 +25,6 @@ class Resources(Settings):
 
     cpus: float = Field(default=1.0, gt=0)
     gpus: float = Field(default=0.0, ge=0)
-    """A share of one, or a whole number: Ray has no place for one and a half."""
-
-    @field_validator("gpus")
-    @classmethod
-    def _share_or_whole(cls, value: float) -> float:
-        if value > 1 and not value.is_integer():
-            raise ValueError("is a share of one GPU, or a whole number of them")
-        return value
 
 
 class TrainResources(Resources):

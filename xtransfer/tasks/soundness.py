@@ -208,13 +208,6 @@ def _check_used(task: Task, place: str) -> None:
     if task.labels and task.form not in (*_LABELLED, "span"):
         what = f"are given, and a {task.form} task has none"
         raise ConfigError(f"{place}.labels", what, "Leave them out.")
-    usual = Task.model_fields["max_length"].default
-    if task.stages and task.max_length not in (usual, task.stages[-1].max_length):
-        raise ConfigError(
-            f"{place}.max_length",
-            "is for a task without training: that of the last of its `stages` is taken",
-            "Give it there, and leave it out here.",
-        )
     if both := sorted({*task.languages} & {*task.more_languages}):
         what = f"has '{both[0]}', which `languages` has already"
         raise ConfigError(f"{place}.more_languages", what, "Leave it out of one of them.")
