@@ -14,6 +14,7 @@ from xtransfer.config import load_experiment
 from xtransfer.errors import ConfigError
 from xtransfer.plan import Plan, Step
 from xtransfer.planner import build_plan
+from xtransfer.tasks import TASKS
 
 BASE = """
 name: arms
@@ -386,7 +387,72 @@ STAGE = "as_intermediate: {epochs: 1, batch_size: 2, max_length: 16}"
         ),
         (
             "intermediate: {tasks: [{name: x, task: mnli, source: {fromat: tsv}}]}",
-            "intermediate.tasks[0].source.fromat: extra inputs are not permitted",
+            "intermediate.tasks[0].source.fromat: unknown key 'fromat'. Did you mean 'format'?",
+        ),
+        (
+            "intermediate: {tasks: [{name: x, task: mnli, source: {files: {train: a}}}]}",
+            "intermediate.tasks[0].source.files.train: must be a list, not 'a'. Write it in brackets",
+        ),
+        (
+            "intermediate: {tasks: [{name: x, task: mnli, source: {columns: {text_a: 0}}}]}",
+            "intermediate.tasks[0].source.columns.text_a: must be a text, not 0. Put it in quotes.",
+        ),
+        (
+            "intermediate: {tasks: [{name: x, task: mnli, source: {labels: {e: entails}}}]}",
+            "source.labels.e: 'entails' is no label of the task. Did you mean 'entailment'?",
+        ),
+        (
+            "intermediate: {tasks: [{name: x, task: mnli, source: {header: true}}]}",
+            "source.header: is for tsv and csv: 'jsonl' names the fields of each row",
+        ),
+        (
+            "intermediate: {tasks: [{name: x, task: mnli, source: {files: {train: [a, a]}}}]}",
+            "source.files.train: have one twice, whose rows would count twice: ['a', 'a']",
+        ),
+        (
+            "intermediate: {tasks: [{name: x, text: {languages: [en], files: [a, a]}}]}",
+            "intermediate.tasks[0].text.files: have one twice, whose rows would count twice",
+        ),
+        (
+            "tasks: [{name: own, like: ccg, labels_from_data: true, labels: [a, b]}]",
+            "tasks[0].labels_from_data: takes the labels from the training data, and `labels` lists",
+        ),
+        (
+            f"tasks: [{OWN}{STAGE}, scoring: csls}}]",
+            "tasks[0].scoring: is for sentence pairs, and a classification task has none",
+        ),
+        (
+            f"tasks: [{OWN}{STAGE}}}]".replace("labels: [a, b]", "labels: [a]"),
+            "tasks[0].labels: are one, 'a', and there is nothing to tell apart",
+        ),
+        (
+            f"tasks: [{OWN}{STAGE}}}]".replace("epochs: 1", "stride: 9, epochs: 1"),
+            "tasks[0].as_intermediate.stride: only tasks of the form span have windows",
+        ),
+        (
+            f"tasks: [{OWN}{STAGE}}}]".replace("epochs: 1", "epoch: 1"),
+            "tasks[0].as_intermediate.epoch: unknown key 'epoch'. Did you mean 'epochs'?",
+        ),
+        (
+            "tasks: [{name: own, like: xnli, more_languages: [de]}]",
+            "tasks[0].more_languages: has 'de', which `languages` has already",
+        ),
+        ("tasks: [{name: own, like: xnli, group: qua}]", "tasks[0].group: input should be 'class"),
+        (
+            "tasks: [{name: own, like: tatoeba, labels: [a]}]",
+            "tasks[0].labels: are given, and a bitext task has none",
+        ),
+        (
+            "tasks: [{name: own, like: tatoeba, metric: f1}]",
+            "tasks[0].metric: 'f1' is not scored on files of the format 'bitext'",
+        ),
+        (
+            "tasks: [{name: own, like: xquad, source: {skip_labels: ['-']}}]",
+            "tasks[0].source.skip_labels: is for labels, and a span task has none",
+        ),
+        (
+            "target: {tasks: [xnli], few_shot: {xnli: {examples: [5], languages: [de, de]}}}",
+            "target.few_shot.xnli.languages: has a repeated entry: ['de', 'de']",
         ),
         ("intermediate: {tasks: [{task: mnli, spread: true}]}", "`spread` needs two or more"),
         (
@@ -456,3 +522,24 @@ def test_an_arm_may_name_files_of_its_one_language(tmp_path: Path) -> None:
     arm = "{name: x, task: mnli, languages: [sw], source: {files: {train: [t], dev: [d]}}}"
     trial = first(plan_of(tmp_path, arm), "train", "intermediate")
     assert trial.spec["parts"][0]["languages"] == ["sw"]
+
+
+@pytest.mark.parametrize(
+    ("record", "labels", "from_data", "longest"),
+    [
+        ("{name: own, like: ccg, labels: [a, b], languages: [en]}", ("a", "b"), False, 256),
+        (
+            "{name: own, like: panx, stages: [{epochs: 1, batch_size: 2, max_length: 16}]}",
+            TASKS["panx"].labels,
+            False,
+            128,
+        ),
+    ],
+)
+def test_what_a_record_says_stands_in_the_place_of_what_it_inherits(
+    tmp_path: Path, record: str, labels: tuple[str, ...], from_data: bool, longest: int
+) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_text(f"{{name: x, encoder: e, tasks: [{record}], target: {{tasks: [xnli]}}}}")
+    (task,) = load_experiment(path).tasks
+    assert (task.labels, task.labels_from_data, task.max_length) == (labels, from_data, longest)

@@ -64,6 +64,38 @@ def test_the_papers_claims_are_there() -> None:
             "compared with a number of arms",
         ),
         (
+            {"gain": {"after": "mnli", "over": "mnli"}, "at_least": 1},
+            "claims[0].holds (one)",
+            "is about the gain of 'mnli' over itself. Name another arm in `over`",
+        ),
+        (
+            {"gain": {"after": "mnli"}, "at_least": 1, "by": 2},
+            "claims[0].holds",
+            "`by` is for `arms_that_gain`, and does nothing to `gain`",
+        ),
+        *(
+            (
+                {"gain": {"after": "mnli", field: value}, "at_least": 1},
+                f"claims[0].holds.gain.{field}",
+                what,
+            )
+            for field in ("targets", "languages")
+            for value, what in (
+                ([], "needs 1 or more entries"),
+                (["xnli", "xnli"], "has a repeated entry"),
+            )
+        ),
+        (
+            {"best_gain": {"among": ["mnli", "mnli"]}, "at_least": 1},
+            "claims[0].holds.best_gain.among",
+            "has a repeated entry",
+        ),
+        (
+            {"gain": {"after": "mnli", "languages": "low"}, "at_least": 1},
+            "claims[0].holds.gain.languages",
+            "must be 'all', 'low_resource', 'zero_shot' or a list, not 'low'",
+        ),
+        (
             {"best_gain": {"targets": {"but": ["tatoba"]}}, "greater_than": 0},
             "claims[0].holds (one)",
             "no task 'tatoba'",

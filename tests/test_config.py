@@ -130,8 +130,74 @@ def test_the_placements_of_the_repository_are_good(path: Path) -> None:
         ),
         ("retrieval.scoring.tatoebe=csls", "retrieval.scoring: no task 'tatoebe'. Did you mean"),
         ("data.holdout.squad=3", "data.holdout: no task 'squad'."),
+        (
+            "data.holdout.xnli=3",
+            (
+                "data.holdout.xnli: 'xnli' has no training set that a dev set could be held out of. "
+                "It trains on mnli: give the number for that."
+            ),
+        ),
+        ("data.holdout.tatoeba=3", "data.holdout.tatoeba: 'tatoeba' has no training set that"),
+        ("data.holdout.text=3", "data.holdout.text: 'text' has no training set that a dev set "),
+        ("data.files.mnli.train=[]", "data.files: of mnli, the `train` files are none"),
+        ("data.files.mnli.train=[a, a]", "data.files: of mnli, the `train` files have one twice"),
+        ("data.files.mnli.train=['']", "data.files: of mnli, the `train` files have an empty name"),
+        ("data.hub=[xnli, xnli]", "data.hub: has a repeated entry: ['xnli', 'xnli']"),
+        ("data.limits.seed=-1", "data.limits.seed: input should be greater than or equal to 0"),
+        ("statistics.seed=-1", "statistics.seed: input should be greater than or equal to 0"),
+        ("pruning={keep: 1, seed: 4294967296}", "pruning.seed: input should be less than 4294967"),
+        ("target.languages.mnli=[en]", "target.languages.mnli: 'mnli' cannot be a target task"),
+        (
+            "target.dev_languages.xnli=[de]",
+            "target.dev_languages.xnli: are for the rule target_dev, and that of 'xnli' is best_dev",
+        ),
+        (
+            "target={tasks: [xnli], rule: target_dev, dev_languages: {xnli: [zz]}}",
+            "target.dev_languages.xnli[0]: 'xnli' has no language 'zz'. It has: ar bg",
+        ),
+        (
+            "target={tasks: [xnli], rule: target_dev, dev_languages: {xnli: []}}",
+            "target.dev_languages.xnli: needs at least one language",
+        ),
+        (
+            "target={tasks: [xnli], rule: target_dev, dev_languages: {xnli: [de, de]}}",
+            "target.dev_languages: has a repeated entry: ['de', 'de']",
+        ),
+        (
+            "target.rules.tatoeba=best_dev",
+            "target.rules.tatoeba: 'tatoeba' is not trained for, so nothing is selected",
+        ),
+        (
+            "target.average={seeds: true, which: best}",
+            "target.average: `which` is between `checkpoints`, and their number is not given",
+        ),
+        (
+            "target.average={checkpoints: 2, head_seed: 3}",
+            "target.average: `head_seed` does nothing without `seeds: true`",
+        ),
+        ("target.search={trials: 3}", "target.search: `trials` does nothing to a grid, whose"),
+        (
+            "target.search={kind: random, low: 1e-6, high: 1e-5, startup: 2}",
+            "target.search: `startup` does nothing to a random search, only to tpe",
+        ),
+        (
+            "target.search={kind: tpe, low: 1e-6, high: 1e-5, trials: 4}",
+            "target.search: all 4 `trials` are drawn, as `startup` is 4, and tpe suggests none",
+        ),
+        ("encoder=", "encoder: `name` is empty: give a folder or a hub repository"),
+        ("encoder={pretrain: {}, revision: main}", "encoder: `revision` is that of a hub"),
+        ("analyses.alignment.targets=[xnli, xnli]", "analyses.alignment: has a repeated entry"),
+        ("typology.kinds=[syntactic, syntactic]", "typology.kinds: has a repeated entry"),
+        ("typology.low_resource=-1", "typology.low_resource: is a size in GiB, from 0, or a list"),
+        ("retrieval.layers=[1, 1]", "retrieval.layers: has a repeated entry: [1, 1]"),
+        ("retrieval.layers=1", "retrieval.layers: must be 'all' or a list, not 1"),
         ("data.files.mnl.train=[a]", "data.files: no task 'mnl'. Did you mean 'mnli'?"),
         ("data.limits.tasks.mnl.train=3", "data.limits.tasks: no task 'mnl'."),
+        (
+            "train.cpus=2",
+            "train: is a setting of the placement. Give it in the file of --placement, or by --place.",
+        ),
+        ("notes=[2026-11-02]", "notes[0]: must be a text, not 2026-11-02. Put it in quotes."),
         ("name=Bad Name", "name: must be 1 to 30 of a-z, 0-9, '-' and '_', beginning with"),
         ("encoder={}", "encoder: give either `name` (a folder or a hub repository) or `pretrain`"),
         ("training.precision=fp16", "training.precision: input should be 'fp32' or 'bf16'"),
@@ -156,6 +222,11 @@ def test_the_placements_of_the_repository_are_good(path: Path) -> None:
         ("training.adam_epsilon=1e999", "training.adam_epsilon: input should be a finite number"),
         ("target.seeds=[-1]", "target.seeds[0]: input should be greater than or equal to 0"),
         ("data.holdout.squad_v1=0", "data.holdout.squad_v1: input should be greater than or"),
+        ("target.tasks=[XNLI]", "target.tasks[0]: no task 'XNLI'. Did you mean 'xnli'?"),
+        (
+            "intermediate.tasks=[{task: mnli, languages: [en, sw, ta], spread: 2}]",
+            "intermediate.tasks[0]: `spread` is 2, which leaves some of 3 languages no example",
+        ),
         (
             "intermediate.tasks=[{task: mnli, languages: [en, sw], spread: -1}]",
             "intermediate.tasks[0]: `spread` is true, false or a number of examples",
@@ -207,6 +278,20 @@ def test_a_placement_needs_no_file() -> None:
 @pytest.mark.parametrize(
     ("override", "message"),
     [
+        (
+            "target.seeds=[1]",
+            (
+                "placement: target: is a setting of the experiment. "
+                "Give it in the experiment's own file, or by --set."
+            ),
+        ),
+        ("ray.address=", "placement: ray.address: is empty: leave it out for the default"),
+        ("scratch=", "placement: scratch: is empty: leave it out for the default"),
+        (
+            "tracking.tensorboard=",
+            "placement: tracking.tensorboard: is empty: leave it out for the default",
+        ),
+        ("s3.region=' '", "placement: s3.region: is empty: leave it out for the default"),
         ("train.zero_stage=4", "placement: train.zero_stage: input should be 0, 1, 2 or 3, not 4"),
         (
             "train.worker=2",

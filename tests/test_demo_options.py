@@ -27,6 +27,8 @@ TINY = CHECKOUT / "tests" / "integration" / "tiny.yaml"
         ("encoder.pretrain.options={steps: 9}", "`options` has steps, which stands beside it"),
         ("encoder.pretrain.options={layers: many}", "`options.layers`: .*valid integer"),
         ("encoder.pretrain.options={layers: 0}", "`options.layers`: "),
+        ("encoder.pretrain.options={mask: 2.0}", "`options.mask`: .*less than 1"),
+        ("encoder.pretrain.options={learning_rate: -1.0}", "`options.learning_rate`: .*than 0"),
         ("encoder.pretrain.options={width: 63}", "`width` 63 is no multiple of `heads` 4"),
         ("encoder.pretrain.options={layers: 2}", "`ranking_layer` 3 is none of 2 `layers`"),
     ],

@@ -16,7 +16,7 @@ from typing import Any, Literal
 from pydantic import model_validator
 
 from xtransfer.plan import Probe, Step
-from xtransfer.settings import Settings, check_languages
+from xtransfer.settings import Settings, check_languages, distinct
 from xtransfer.tasks.task import Task
 
 GAP = "gap"
@@ -36,6 +36,7 @@ class Alignment(Settings):
     @model_validator(mode="after")
     def _codes(self) -> Alignment:
         check_languages(self.languages)
+        distinct(self.targets)
         return self
 
 

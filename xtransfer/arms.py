@@ -21,6 +21,7 @@ from typing import Any, Literal, cast
 from pydantic import Field, field_validator, model_validator
 
 from xtransfer.settings import Settings, check_languages, check_name, distinct
+from xtransfer.tasks.task import files_fault
 
 
 class Sampling(Settings):
@@ -68,6 +69,13 @@ class Text(Settings):
     """Paragraphs of each language that are kept to measure the loss on."""
 
     _codes = field_validator("languages")(check_languages)
+
+    @field_validator("files")
+    @classmethod
+    def _some_files(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if value and (fault := files_fault(value)):
+            raise ValueError(fault)
+        return value
 
 
 class Arm(Settings):
@@ -134,6 +142,10 @@ class Arm(Settings):
             raise ValueError("`spread` is true, false or a number of examples")
         if self.spread and len(self.languages) < 2:
             raise ValueError("`spread` needs two or more `languages`")
+        if self.spread is not True and 0 < self.spread < len(self.languages):
+            raise ValueError(
+                f"`spread` is {self.spread}, which leaves some of {len(self.languages)} languages no example"
+            )
         return self
 
 
@@ -152,6 +164,8 @@ class FewShot(Settings):
     epochs: int = Field(default=10, ge=1)
     batch_size: int = Field(default=16, ge=1)
     learning_rate: float = Field(default=1e-5, gt=0, lt=1)
+
+    _codes = field_validator("languages")(check_languages)
 
     @field_validator("examples")
     @classmethod

@@ -37,6 +37,10 @@ class Average(Settings):
     def _something(self) -> Average:
         if self.checkpoints is None and not self.seeds:
             raise ValueError("asks for nothing: give `checkpoints`, or `seeds: true`, or both")
+        if self.checkpoints is None and self.which != "last":
+            raise ValueError("`which` is between `checkpoints`, and their number is not given")
+        if not self.seeds and self.head_seed:
+            raise ValueError("`head_seed` does nothing without `seeds: true`")
         return self
 
     def of_trials(self) -> dict[str, Any]:

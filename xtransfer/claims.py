@@ -15,17 +15,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from xtransfer.errors import ConfigError
-from xtransfer.settings import Settings, check_name, distinct, read_settings, read_yaml
+from xtransfer.settings import (
+    Settings,
+    check_languages,
+    check_name,
+    distinct,
+    read_settings,
+    read_yaml,
+)
 from xtransfer.tasks import get_task
 from xtransfer.tasks.task import Task
 
 COMPARISONS = ("greater_than", "at_least", "less_than", "at_most")
-Languages = Literal["all", "low_resource", "zero_shot"] | tuple[str, ...]
+Names = Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(distinct)]
+"""One or more, each once: of nothing there is no mean, and what is there twice would count twice."""
+Languages = (
+    Literal["all", "low_resource", "zero_shot"] | Annotated[Names, AfterValidator(check_languages)]
+)
 """`zero_shot`: all in which neither the target nor any arm that is compared was trained; `low_resource`:
 those of them that `typology.low_resource` of the experiment says."""
 
@@ -33,7 +44,7 @@ those of them that `typology.low_resource` of the experiment says."""
 class Except(Settings):
     """All targets but some."""
 
-    but: tuple[str, ...] = Field(min_length=1)
+    but: Names
 
 
 class Group(Settings):
@@ -42,7 +53,7 @@ class Group(Settings):
     group: Literal["classification", "tagging", "qa", "retrieval"]
 
 
-Targets = Literal["all"] | Except | Group | tuple[str, ...]
+Targets = Literal["all"] | Except | Group | Names
 
 
 class Scores(Settings):
@@ -62,7 +73,7 @@ class Gain(Scores):
 class BestGain(Settings):
     """The mean over targets of the gain of each target's best arm, chosen by its test score."""
 
-    among: Literal["all"] | tuple[str, ...] = "all"
+    among: Literal["all"] | Names = "all"
     targets: Targets = "all"
     languages: Languages = "all"
 
@@ -83,7 +94,7 @@ class Quantity(Settings):
 class EachArm(Settings):
     """A question asked of several arms, each by itself."""
 
-    among: Literal["all"] | tuple[str, ...] = "all"
+    among: Literal["all"] | Names = "all"
     targets: Targets = "all"
     languages: Languages = "all"
     over: str = "baseline"
@@ -92,7 +103,7 @@ class EachArm(Settings):
 class Best(Scores):
     """An arm that is to have the highest mean of all."""
 
-    among: Literal["all"] | tuple[str, ...] = "all"
+    among: Literal["all"] | Names = "all"
     """Arms that it is compared with; the baseline is always one of them."""
 
 
@@ -131,6 +142,8 @@ class Predicate(Settings):
             raise ValueError(f"`{kind}` {how}")
         if kind == "arms_that_gain" and isinstance(getattr(self, given[0]), Quantity):
             raise ValueError("`arms_that_gain` is compared with a number of arms")
+        if kind != "arms_that_gain" and self.by:
+            raise ValueError(f"`by` is for `arms_that_gain`, and does nothing to `{kind}`")
         if kind in ("all", "any") and not getattr(self, kind):
             raise ValueError(f"`{kind}` needs at least one entry")
         return self
@@ -223,14 +236,33 @@ def check_claims(claims: tuple[Claim, ...], book: Mapping[str, Task], where: str
         if claim.name in seen:
             raise ConfigError(f"{place}.name", f"'{claim.name}' is there twice")
         seen.add(claim.name)
-        for name in _targets_of(claim.holds):
-            get_task(name, f"{place}.holds ({claim.name})", book)
+        for part in parts_of(claim.holds):
+            for name in _targets_of(part):
+                get_task(name, f"{place}.holds ({claim.name})", book)
+            if isinstance(part, Gain) and part.after == part.over:
+                raise ConfigError(
+                    f"{place}.holds ({claim.name})",
+                    f"is about the gain of '{part.after}' over itself",
+                    "Name another arm in `over`, or leave it out for the baseline.",
+                )
 
 
-def _targets_of(predicate: Predicate) -> Iterator[str]:
+def arms_of(claim: Claim) -> Iterator[str]:
+    """Yield every arm that a claim names, the baseline too."""
+    for part in parts_of(claim.holds):
+        if isinstance(part, Scores):
+            yield part.after
+        if isinstance(part, Gain | EachArm):
+            yield part.over
+        if isinstance(part, BestGain | EachArm | Best) and part.among != "all":
+            yield from part.among
+
+
+def parts_of(predicate: Predicate) -> Iterator[Scores | BestGain | EachArm]:
+    """Yield all that a predicate and those inside it say of arms and targets."""
     for each in (*(predicate.all or ()), *(predicate.any or ())):
-        yield from _targets_of(each)
-    parts: list[Any] = [
+        yield from parts_of(each)
+    parts: list[Scores | BestGain | EachArm | None] = [
         predicate.gain,
         predicate.score,
         predicate.best_gain,
@@ -241,12 +273,13 @@ def _targets_of(predicate: Predicate) -> Iterator[str]:
         other = getattr(predicate, name)
         if isinstance(other, Quantity):
             parts += [other.gain, other.score, other.best_gain]
-    for part in parts:
-        targets = None if part is None else part.targets
-        if isinstance(targets, Except):
-            yield from targets.but
-        elif isinstance(targets, tuple):
-            yield from cast("tuple[str, ...]", targets)
+    yield from (part for part in parts if part is not None)
+
+
+def _targets_of(part: Scores | BestGain | EachArm) -> tuple[str, ...]:
+    if isinstance(part.targets, Except):
+        return part.targets.but
+    return part.targets if isinstance(part.targets, tuple) else ()
 
 
 def _exactly_one(settings: Settings, names: tuple[str, ...]) -> str:

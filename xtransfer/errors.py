@@ -107,6 +107,14 @@ def shown(text: str, *, most: int = 80) -> str:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return a sentence that offers the known name nearest to `word`, empty where none is near."""
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    """Return a sentence that offers the known name nearest to `word`, empty where none is near.
+
+    Where none is near as it is written, small and capital letters are taken for the same.
+    """
+    names = list(known)
+    near = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+    if not near:
+        small = {name.casefold(): name for name in reversed(names)}
+        found = difflib.get_close_matches(word.strip().casefold(), list(small), n=1, cutoff=0.6)
+        near = [small[each] for each in found]
     return f"Did you mean '{near[0]}'?" if near else ""

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from xtransfer.anatomy import anatomy_of, check_adapters, check_layers
 from xtransfer.config import Experiment
 from xtransfer.data import source_digests
 from xtransfer.errors import ConfigError, DataError
@@ -80,7 +81,9 @@ class Fingerprints:
         settings = self.experiment.encoder
         name = settings.name or ""
         if Path(name).is_dir():
-            return self._folder(Path(name))
+            found = self._folder(Path(name))
+            self._check_anatomy(Path(name))
+            return found
         if not re.fullmatch(r"[0-9a-f]{40}", settings.revision or ""):
             has = f"the revision '{settings.revision}', which may move"
             error = ConfigError(
@@ -96,6 +99,13 @@ class Fingerprints:
             return placeholder, placeholder, {"name": name, "revision": None, "digests": {}}
         identity = {"hub": name, "revision": settings.revision}
         return identity, identity, {"name": name, "revision": settings.revision, "digests": {}}
+
+    def _check_anatomy(self, folder: Path) -> None:
+        """Refuse settings of layers that the encoder does not have, before anything is trained."""
+        found = anatomy_of(folder)
+        check_adapters(self.experiment.training.lora, found)
+        if self.experiment.compares_sentences:
+            check_layers(self.experiment.retrieval, found)
 
     def _folder(self, folder: Path) -> tuple[Any, Any, Mapping[str, Any]]:
         digests: dict[str, str] = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, field_validator
 
-from xtransfer.settings import Settings, check_languages
+from xtransfer.settings import Settings, check_languages, distinct
 from xtransfer.typology.distances import KINDS, How, Kind
 
 
@@ -13,7 +13,7 @@ class Statistics(Settings):
 
     bootstrap: int = Field(default=1000, ge=0)
     """Resamples of the test examples behind intervals and p-values; 0: none are computed."""
-    seed: int = 0
+    seed: int = Field(default=0, ge=0)
     confidence: float = Field(default=0.95, gt=0, lt=1)
     """Coverage of intervals; 1 less this is the level of tests."""
     gain: float = Field(default=1.0, gt=0)
@@ -30,10 +30,16 @@ class Typology(Settings):
     low_resource: float | tuple[str, ...] = 5.0
     """Languages with less GiB than this in CC-100 (XLM-R's text; a choice of ours), or named ones."""
 
+    _each_once = field_validator("kinds")(distinct)
+
     @field_validator("low_resource")
     @classmethod
     def _codes(cls, value: float | tuple[str, ...]) -> float | tuple[str, ...]:
-        return check_languages(value) if isinstance(value, tuple) else value
+        if isinstance(value, tuple):
+            return check_languages(value)
+        if value < 0:
+            raise ValueError("is a size in GiB, from 0, or a list of languages")
+        return value
 
 
 class Power(Settings):

@@ -5,12 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from xtransfer.packing import Packing
-from xtransfer.settings import Settings, read_settings
+from xtransfer.settings import Settings, read_settings, refuse_foreign
+
+
+def _some(value: str | None) -> str | None:
+    """Return a text that is not empty, or raise ValueError: it would be taken for none."""
+    if value is not None and not value.strip():
+        raise ValueError("is empty: leave it out for the default")
+    return value
 
 
 class Resources(Settings):
@@ -94,6 +101,8 @@ class RayCluster(Settings):
     """Logical CPUs of a private cluster; None: this machine's."""
     gpus: int | None = Field(default=None, ge=0)
 
+    _text = field_validator("address")(_some)
+
 
 class S3(Settings):
     """Where the S3 service is, when not Amazon's; credentials come by the AWS chain only.
@@ -106,6 +115,7 @@ class S3(Settings):
     endpoint_url: str | None = None
     """None: AWS_ENDPOINT_URL, else Amazon's."""
     region: str | None = None
+    _text = field_validator("region")(_some)
     attempts: int | None = Field(default=None, ge=1)
     """Tries of one request, the first included. None: as many as `give_up_after_s` has time for; 8 as long as
     the service has never answered, so that a wrong address is told soon."""
@@ -139,6 +149,8 @@ class Tracking(Settings):
     Without credentials, which MLflow takes from MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD."""
     tensorboard: str | None = None
     """Folder for TensorBoard's event files."""
+
+    _text = field_validator("mlflow", "tensorboard")(_some)
 
     @field_validator("mlflow")
     @classmethod
@@ -189,6 +201,7 @@ class Placement(Settings):
     tracking: Tracking = Tracking()
     scratch: str | None = None
     """Folder for downloaded files on each node; None: a temporary one."""
+    _text = field_validator("scratch")(_some)
     scratch_gb: float | None = Field(default=8.0, gt=0)
     """Gigabytes (10^9 bytes) of downloaded files that a node keeps: beyond that, whole steps' files go that no
     running step uses, the least recently used first. Files that are in use stay, even beyond it. What running
@@ -198,4 +211,20 @@ class Placement(Settings):
 def load_placement(path: Path | None, overrides: Sequence[str] = ()) -> Placement:
     """Read a placement from YAML (None: the defaults) and check it."""
     where = "placement" if path is None else str(path)
-    return read_settings(Placement, path, overrides, where, option="--place")
+    return read_settings(
+        Placement,
+        path,
+        overrides,
+        where,
+        option="--place",
+        complete=lambda raw: _refuse_experiment(raw, where),
+    )
+
+
+def _refuse_experiment(raw: dict[str, Any], where: str) -> None:
+    """Refuse settings of an experiment, which say what is computed."""
+    if others := {name: raw[name] for name in raw if name not in Placement.model_fields}:
+        from xtransfer.config import Experiment
+
+        remedy = "Give it in the experiment's own file, or by --set."
+        refuse_foreign(others, Experiment, where, of="experiment", remedy=remedy)

@@ -25,20 +25,20 @@ class PretrainSpec(Record):
     steps: int = Field(default=3000, ge=1)
     batch_size: int = Field(default=32, ge=1)
     """Paragraphs, concatenated pairs, or pairs of a step."""
-    learning_rate: float = 3e-3
-    warmup: float = 0.1
+    learning_rate: float = Field(default=3e-3, gt=0, lt=1)
+    warmup: float = Field(default=0.1, ge=0, lt=1)
     """Share of the steps in which the learning rate rises; then it falls linearly to 0."""
-    weight_decay: float = 0.01
-    mask: float = 0.15
+    weight_decay: float = Field(default=0.01, ge=0)
+    mask: float = Field(default=0.15, gt=0, lt=1)
     """Share of tokens to predict."""
     objectives: tuple[Objective, ...] = ("text", "concat", "ranking")
     """Taken in turn."""
     ranking_layer: int = 3
     """Index into the hidden states; 0 is the embeddings."""
-    ranking_weight: float = 0.3
-    neighbours: int = 2
+    ranking_weight: float = Field(default=0.3, ge=0)
+    neighbours: int = Field(default=2, ge=1)
     """Neighbouring pairs that are ranked in one batch: the sentences of one document."""
-    temperature: float = 0.1
+    temperature: float = Field(default=0.1, gt=0)
     """Divides the cosines of the ranking objective."""
     report_every: int = Field(default=100, ge=1)
 

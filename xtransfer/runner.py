@@ -114,7 +114,7 @@ def _work(plan: Plan, store: Store, placement: Placement, board: Board) -> Summa
 def _scratch(placement: Placement) -> Iterator[Path]:
     """Yield the folder for fetched files; a temporary one is removed afterwards."""
     if placement.scratch is not None:
-        path = Path(placement.scratch).absolute()
+        path = Path(placement.scratch).expanduser().absolute()
         path.mkdir(parents=True, exist_ok=True)
         yield path
         return

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import UnionType
-from typing import Any, TypeVar, cast, get_args, get_origin
+from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from xtransfer.documents import parse_yaml
-from xtransfer.errors import ConfigError, did_you_mean, shown
+from xtransfer.errors import ConfigError, shown
+from xtransfer.mistakes import explain
 
 S = TypeVar("S", bound=BaseModel)
 
@@ -71,6 +71,26 @@ def read_settings(
     return check_settings(model, raw, where)
 
 
+def refuse_foreign(
+    raw: Mapping[str, Any], other: type[BaseModel], where: str, *, of: str, remedy: str
+) -> None:
+    """Refuse settings that stand in the file of another model, or are given by its option.
+
+    Args:
+        raw: settings that the model of this file does not have.
+        other: the model that may have them.
+        where: the file.
+        of: what the other model is.
+        remedy: where its settings are given.
+
+    Raises:
+        ConfigError: naming the first of them.
+    """
+    for name in raw:
+        if name in other.model_fields:
+            raise ConfigError(f"{where}: {name}", f"is a setting of the {of}", remedy)
+
+
 def check_settings(model: type[S], raw: Mapping[str, Any], where: str) -> S:
     """Return settings that were read from YAML as what they are.
 
@@ -80,12 +100,7 @@ def check_settings(model: type[S], raw: Mapping[str, Any], where: str) -> S:
     try:
         return model.model_validate(_listify(raw))
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        path = _dotted([step for step in first["loc"] if step != "[key]"])
-        what, next_ = _explain(model, first)
-        more = error.error_count() - 1
-        if more:
-            next_ = f"{next_} ({more} more error{'s' if more > 1 else ''} after this one.)".strip()
+        path, what, next_ = explain(model, error)
         raise ConfigError(": ".join(filter(None, (where, path))), what, next_) from None
 
 
@@ -155,83 +170,3 @@ def _listify(value: Any) -> Any:
     if isinstance(value, list):
         return tuple(_listify(item) for item in cast("list[Any]", value))
     return value
-
-
-def _explain(model: type[BaseModel], error: Any) -> tuple[str, str]:
-    """Put a pydantic error into words: what is wrong, and what next."""
-    location = error["loc"]
-    if error["type"] == "extra_forbidden":
-        known = _fields_at(model, location[:-1])
-        near = did_you_mean(str(location[-1]), known)
-        return f"unknown key '{shown(str(location[-1]))}'", near or (
-            f"Known: {', '.join(known)}." if known else ""
-        )
-    if error["type"] == "missing":
-        return "is required but absent", ""
-    if error["type"] == "value_error":
-        return str(error["ctx"]["error"]), ""
-    return _mismatch(error)
-
-
-def _mismatch(error: Any) -> tuple[str, str]:
-    """Say of which kind a value is to be, as YAML has it."""
-    given = shown(_as_yaml(error["input"]), most=60)
-    kind = error["type"]
-    if kind == "too_short":
-        least = error["ctx"]["min_length"]
-        return f"needs {least} or more entries, not {given}", ""
-    if kind == "tuple_type":
-        single = isinstance(error["input"], str | int | float)
-        return f"must be a list, not {given}", (
-            f"Write it in brackets: [{given}]."
-            if single
-            else "Write it in brackets, or an entry a line."
-        )
-    if kind in _MAPPINGS:
-        return f"must be a mapping of settings, not {given}", ""
-    if kind == "bool_type":
-        return f"must be true or false, not {given}", ""
-    if kind == "string_type" and isinstance(error["input"], bool | int | float):
-        return f"must be a text, not {given}", "Put it in quotes."
-    return f"{error['msg'][0].lower()}{error['msg'][1:]}, not {given}", ""
-
-
-_MAPPINGS = ("model_type", "model_attributes_type", "dataclass_type", "dict_type", "mapping_type")
-"""Kinds of pydantic's errors where something else stands in the place of a mapping."""
-
-
-def _as_yaml(value: Any) -> str:
-    """Return a setting as it is written in YAML, on one line."""
-    if isinstance(value, tuple):
-        return f"[{', '.join(map(_as_yaml, cast('tuple[Any, ...]', value)))}]"
-    if isinstance(value, dict):
-        items = cast("dict[Any, Any]", value).items()
-        return f"{{{', '.join(f'{name}: {_as_yaml(each)}' for name, each in items)}}}"
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    return repr(value)
-
-
-def _fields_at(model: type[BaseModel], location: Sequence[str | int]) -> list[str]:
-    """Return the names that a section may hold, walking the models along `location`."""
-    at: Any = model
-    for step in location:
-        if get_origin(at) is Mapping:
-            at = get_args(at)[1]
-        elif get_origin(at) is tuple:
-            at = get_args(at)[0]
-        elif step in (fields := getattr(at, "model_fields", {})):
-            at = fields[step].annotation
-        else:
-            return []
-        if isinstance(at, UnionType):  # `Section | None` is that section
-            at = get_args(at)[0]
-    return sorted(getattr(at, "model_fields", ()))
-
-
-def _dotted(location: Sequence[str | int]) -> str:
-    text = ""
-    for step in location:
-        name = step if isinstance(step, int) else shown(step)
-        text += f"[{name}]" if isinstance(step, int) else f".{name}" if text else f"{name}"
-    return text

@@ -47,6 +47,23 @@ IDLE = {
         (*EXPORT, "xquad", "--config", "small.yaml"),
         "'xquad': is no key, which has hex digits only. The targets are: xnli",
     ),
+    "a cluster beside what is kept": (
+        ("logs", "xt-small-0123", "--store", "file://store", "--context", "a", "-n", "b"),
+        "--context and --namespace: no use beside --store",
+    ),
+    "the last lines of what is followed": (
+        ("logs", "xt-small-0123", "--follow", "--tail", "3"),
+        "--tail: no use beside --follow, which shows a driver's log from its beginning",
+    ),
+    "a port of no server": ((*REPORT, "--port", "80"), "--port: no use without --serve"),
+    "a pause after one look": (
+        ("watch", "small.yaml", "--once", "--every", "3"),
+        "--every: no use beside --once",
+    ),
+    "following a dry run": (
+        ("submit", "small.yaml", "--overlay", "o", "--dry-run", "--follow"),
+        "--follow: no use beside --dry-run",
+    ),
     "following what is kept": (
         ("logs", "xt-small-0123", "--store", "file://store", "--follow", "--pod", "head"),
         "--follow and --pod: no use beside --store",
@@ -106,8 +123,8 @@ def test_no_sweep_at_all_is_said(run: Run) -> None:
 def test_what_only_a_plan_shows_names_the_experiment(
     run: Run, tmp_path: Path, command: str
 ) -> None:
-    text = EXPERIMENT.replace("[en]", "[en, sw]") + "data: {files: {xnli: {test: ['']}}}\n"
+    text = EXPERIMENT.replace("[en]", "[en, sw]") + "data: {files: {xnli: {test: [x.tsv]}}}\n"
     (tmp_path / "small.yaml").write_text(text, encoding="utf-8")
     done = run(*command.split(), "--store", "file://store")
     assert done.status == 2
-    assert done.err.startswith("xtransfer: small.yaml: xnli test: '' would be read as en, sw")
+    assert done.err.startswith("xtransfer: small.yaml: xnli test: x.tsv would be read as en, sw")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from xtransfer.cli.jobs import end_as
-from xtransfer.cli.options import AsJson, Config, Context, Namespace, Sets, make_plan
+from xtransfer.cli.options import AsJson, Config, Context, Namespace, Sets, make_plan, refuse_idle
 from xtransfer.cli.output import print_json, print_table, tell
 from xtransfer.errors import UserError
 
@@ -70,6 +70,8 @@ def submit(
     from xtransfer.cluster.connection import connect
     from xtransfer.cluster.jobs import with_namespace
 
+    if dry_run:
+        refuse_idle({"--follow": follow}, "no use beside --dry-run, which starts nothing")
     objects, provisional = _objects(config, sets, overlay, image)
     if namespace:
         objects = with_namespace(objects, namespace)

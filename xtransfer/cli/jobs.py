@@ -61,10 +61,18 @@ def logs(
     if step is not None and store is None:
         raise ConfigError("--step", "needs --store", "Steps log into the store.")
     if store is not None:
-        elsewhere = {"--follow": follow, "--pod": pod != POD}
+        elsewhere = {
+            "--follow": follow,
+            "--pod": pod != POD,
+            "--context": context is not None,
+            "--namespace": namespace is not None,
+        }
         refuse_idle(elsewhere, "no use beside --store, which shows what is kept there")
         _print_kept(store, step or _job_name(job).rpartition("-")[2], tail)
         return
+    if follow and pod == POD:
+        why = "no use beside --follow, which shows a driver's log from its beginning"
+        refuse_idle({"--tail": tail is not None}, why)
     api = connect(context, namespace)
     name = _job_name(job)
     client.job_named(api, name)

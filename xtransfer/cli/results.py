@@ -105,6 +105,8 @@ def report(
         )
     if serve:
         refuse_idle(written, "no use beside --serve, which writes nothing")
+    else:
+        refuse_idle({"--port": port != 0}, "no use without --serve", "Give --serve, too.")
     experiment, places = load(config, placement, store, sets, place)
     experiment = _judged(experiment, bootstrap, claims or [])
     opened = open_at(places)

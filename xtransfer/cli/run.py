@@ -57,6 +57,7 @@ def run(
     from rich.console import Console
 
     from xtransfer.costs.shortfalls import shortfall_lines, shortfalls
+    from xtransfer.idle import idle_lines
     from xtransfer.subplan import part_named
 
     experiment, places = load(config, placement, store, sets, place)
@@ -64,14 +65,17 @@ def run(
     if dry_run:
         print_resolved(experiment, places)
     made, missing = make_plan(experiment, config, lenient=True, store=opened)
+    idle = idle_lines(experiment, made, places)
     made = part_named(made, only)
     records = records_of(made, opened)
     recorded = set(records)
     if dry_run:
         print_plan(made, recorded, missing, opened.url, key=made.key)
+        for line in idle:
+            print(line)
         return
     _check_inputs(made, missing, recorded, str(config))
-    for line in shortfall_lines(shortfalls(made, records)):
+    for line in (*shortfall_lines(shortfalls(made, records)), *idle):
         tell(line)
     console = Console(stderr=True, highlight=False)
     summary = _work_off(made, opened, places, console)

@@ -124,6 +124,7 @@ def plan(
     from xtransfer.costs.estimate import Question, estimate
     from xtransfer.costs.shortfalls import shortfall_lines, shortfalls
     from xtransfer.costs.tables import SpeedTable, load_prices, load_speeds
+    from xtransfer.idle import idle_lines
     from xtransfer.pruning.gates import without_pruned
 
     experiment, places = load(config, placement, store, sets, place)
@@ -150,7 +151,7 @@ def plan(
     whole, made = made, without_pruned(made, records)
     done = set(records) & set(made.steps)
     found = estimate(made, records, places, question)
-    short = shortfalls(made, records)
+    short, idle = shortfalls(made, records), idle_lines(experiment, whole, places)
     if as_json:
         print_json(
             {
@@ -160,13 +161,14 @@ def plan(
                 "recorded": sorted(done),
                 "missing": missing,
                 "few_checkpoints": short,
+                "idle_settings": idle,
                 "cost": to_json(found),
             }
         )
         return
     print_plan(made, done, missing, opened.url, key=whole.key)
     print_estimate(found, made)
-    for line in shortfall_lines(short):
+    for line in (*shortfall_lines(short), *idle):
         print(line)
     if steps:
         print()

@@ -22,6 +22,7 @@ from xtransfer.cli.options import (
     make_plan,
     open_at,
     records_in,
+    refuse_idle,
 )
 from xtransfer.cli.output import failure_lines
 
@@ -48,8 +49,9 @@ def watch(
     sets: Sets = None,
     place: PlaceSets = None,
     every: Annotated[
-        float, typer.Option("--every", min=0.2, help="Seconds between two looks.")
-    ] = 5.0,
+        float | None,
+        typer.Option("--every", min=0.2, help="Seconds between two looks; default: 5."),
+    ] = None,
     once: Annotated[bool, typer.Option("--once", help="Look once.")] = False,
 ) -> None:
     """Show a run's progress by sweep, who is at work, time left and failures, from the store alone.
@@ -64,6 +66,9 @@ def watch(
 
     from xtransfer.watching import look
 
+    if once:
+        refuse_idle({"--every": every is not None}, "no use beside --once")
+    pause = every or 5.0
     experiment, places = load(config, placement, store, sets, place)
     opened = open_at(places)
     made, _ = make_plan(experiment, config, lenient=True, store=opened)
@@ -80,7 +85,7 @@ def watch(
     if console.is_terminal and not once:
         with Live(_drawn(sight), console=console, auto_refresh=False) as live:
             while not sight.over:
-                time.sleep(every)
+                time.sleep(pause)
                 sight = now()
                 live.update(_drawn(sight), refresh=True)
     else:
@@ -93,7 +98,7 @@ def watch(
                 shown = counts
             if once or sight.over:
                 break
-            time.sleep(every)
+            time.sleep(pause)
             sight = now()
     for line in failure_lines(sight.failures):
         console.print(line, soft_wrap=True, markup=False)

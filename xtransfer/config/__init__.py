@@ -13,11 +13,13 @@ from typing import Any
 from pydantic import field_validator
 
 from xtransfer.analyses import Analyses
+from xtransfer.anatomy import check_adapters, check_layers, xlm_roberta
 from xtransfer.claims import Claim, check_claims, complete_claims
 from xtransfer.config.checks import (
     check_alignment,
     check_arms,
     check_further_models,
+    check_holdout,
     check_hub,
     check_low_resource,
     check_overrides,
@@ -33,7 +35,7 @@ from xtransfer.config.training import Training
 from xtransfer.errors import ConfigError
 from xtransfer.judgement import Power, Statistics, Typology
 from xtransfer.pruning.settings import Pruning
-from xtransfer.settings import Settings, check_name, read_settings
+from xtransfer.settings import Settings, check_name, read_settings, refuse_foreign
 from xtransfer.sweeps.settings import check_sweeps
 from xtransfer.tasks import TASKS, get_task
 from xtransfer.tasks.task import Task
@@ -70,6 +72,12 @@ class Experiment(Settings):
         """Return every task that this experiment can name, its own included."""
         return {**TASKS, **{task.name: task for task in self.tasks}}
 
+    @property
+    def compares_sentences(self) -> bool:
+        """Tell whether some target is sentences in two languages, which `retrieval` is about."""
+        book = self.book
+        return any(book[name].form == "bitext" for name in self.target.tasks)
+
 
 def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
     """Read an experiment from YAML, apply `a.b=c` overrides, and check it.
@@ -91,7 +99,12 @@ def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
 
 
 def _complete(raw: dict[str, Any], path: Path) -> None:
-    """Write out what an experiment says in short or in other files."""
+    """Write out what an experiment says in short or in other files; refuse what is not for it."""
+    if others := {name: raw[name] for name in raw if name not in Experiment.model_fields}:
+        from xtransfer.placement import Placement
+
+        remedy = "Give it in the file of --placement, or by --place."
+        refuse_foreign(others, Placement, str(path), of="placement", remedy=remedy)
     complete_user_tasks(raw, path)
     complete_claims(raw, path)
 
@@ -108,8 +121,9 @@ def _check_tasks(experiment: Experiment, where: str) -> None:
         )
     check_arms(experiment.intermediate, book, f"{where}: intermediate")
     check_targets(target, book, f"{where}: target", synthetic=synthetic)
+    _check_pretrained(experiment, where)
     check_overrides(experiment.intermediate, target, book, where)
-    check_rules(target, book, f"{where}: target")
+    check_rules(target, book, f"{where}: target", synthetic=synthetic)
     check_scoring(experiment.retrieval.scoring, book, f"{where}: retrieval.scoring")
     if experiment.analyses.alignment is not None:
         place = f"{where}: analyses.alignment"
@@ -122,10 +136,10 @@ def _check_tasks(experiment: Experiment, where: str) -> None:
     for section, names in (
         ("data.files", data.files),
         ("data.limits.tasks", data.limits.tasks),
-        ("data.holdout", data.holdout),
     ):
         for name in names:
             get_task(name, f"{where}: {section}", book)
+    check_holdout(data, book, f"{where}: data.holdout")
     check_hub(data, book, set(_trained_on(experiment)), where)
     for name, phase, rules in (
         ("intermediate", experiment.intermediate, [experiment.intermediate.rule]),
@@ -139,6 +153,17 @@ def _check_tasks(experiment: Experiment, where: str) -> None:
             eval_every=eval_every,
             where=f"{where}: {name}",
         )
+
+
+def _check_pretrained(experiment: Experiment, where: str) -> None:
+    """Check settings of layers against the encoder that is to be pretrained; of others a plan looks them up."""
+    pretrain = experiment.encoder.pretrain
+    if pretrain is None:
+        return
+    found = xlm_roberta(pretrain.layers)
+    check_adapters(experiment.training.lora, found, f"{where}: ")
+    if experiment.compares_sentences:
+        check_layers(experiment.retrieval, found, f"{where}: ")
 
 
 def _trained_on(experiment: Experiment) -> Iterator[str]:

@@ -79,6 +79,8 @@ def check_targets(target: Target, book: Book, where: str, *, synthetic: bool) ->
     for name, languages in target.languages.items():
         place = f"{where}.languages.{name}"
         task = get_task(name, place, book)
+        if task.stages is None:
+            raise _unable(place, name, "a target")
         if not languages:
             raise ConfigError(place, "needs at least one language")
         if not synthetic:
@@ -113,6 +115,25 @@ def check_overrides(intermediate: Intermediate, target: Target, book: Book, wher
             }:
                 what = f"only tasks of the form span have windows, and '{name}' has none"
                 raise ConfigError(f"{place}.stride", what, _LEAVE)
+
+
+def check_holdout(data: Data, book: Book, where: str) -> None:
+    """Refuse a dev set out of the training data of a task that nothing trains on."""
+    trained = {task.name for task in book.values() if task.as_intermediate is not None}
+    trained |= {stage.task for task in book.values() for stage in task.stages or ()}
+    for name in data.holdout:
+        task = get_task(name, where, book)
+        if name in trained:
+            continue
+        on = list(dict.fromkeys(stage.task for stage in task.stages or ()))
+        if task.form == "mlm":
+            remedy = "Of unlabelled text an arm's `text.holdout` is held out."
+        elif on:
+            remedy = f"It trains on {', then '.join(on)}: give the number for that."
+        else:
+            remedy = "Leave it out: no model is trained for it."
+        what = f"'{name}' has no training set that a dev set could be held out of"
+        raise ConfigError(f"{where}.{name}", what, remedy)
 
 
 def check_scoring(scoring: Iterable[str], book: Book, where: str) -> None:
@@ -194,12 +215,29 @@ def check_alignment(
             raise ConfigError(f"{where}.targets", what, "Name some of target.tasks.")
 
 
-def check_rules(target: Target, book: Book, where: str) -> None:
-    """Check that the oracle has dev sets of its own to look at."""
+def check_rules(target: Target, book: Book, where: str, *, synthetic: bool) -> None:
+    """Check that rules are for what is selected, and that the oracle has dev sets of its own to look at.
+
+    `synthetic`: as in `check_targets`.
+    """
     for section, names in (("rules", target.rules), ("dev_languages", target.dev_languages)):
         for name in names:
             if name not in target.tasks:
                 raise ConfigError(f"{where}.{section}", f"'{name}' is not among target.tasks")
+            if not book[name].stages:
+                what = f"'{name}' is not trained for, so nothing is selected"
+                raise ConfigError(f"{where}.{section}.{name}", what, _LEAVE)
+    for name, languages in target.dev_languages.items():
+        place = f"{where}.dev_languages.{name}"
+        rule = target.rules.get(name, target.rule)
+        if rule != "target_dev":
+            what = f"are for the rule target_dev, and that of '{name}' is {rule}"
+            raise ConfigError(place, what, f"Set target.rules.{name}: target_dev, or leave it out.")
+        if not languages:
+            raise ConfigError(place, "needs at least one language", "Leave it out for all.")
+        if not synthetic:
+            known = (*book[name].languages, *book[name].more_languages)
+            _check_languages(languages, known, place, f"'{name}' has no language")
     for name in target.tasks:
         rule = target.rules.get(name, target.rule)
         task = book[name]

@@ -11,10 +11,10 @@ from pydantic import Field, field_validator
 
 from xtransfer.data.synthetic import Sizes
 from xtransfer.errors import did_you_mean, shown
-from xtransfer.settings import Settings
+from xtransfer.settings import Settings, distinct
 from xtransfer.tasks import TASKS
 from xtransfer.tasks.hub import HUB, NOT_ON_HUB, on_hub
-from xtransfer.tasks.task import Source, Split, Task
+from xtransfer.tasks.task import Source, Split, Task, files_fault
 
 
 class Synthetic(Settings):
@@ -40,7 +40,7 @@ class Synthetic(Settings):
 class Limits(Settings):
     """How many examples are used; a cut is a seeded sample and part of the identity."""
 
-    seed: int = 0
+    seed: int = Field(default=0, ge=0)
     train: int | None = Field(default=None, ge=1)
     dev: int | None = Field(default=None, ge=1)
     test: int | None = Field(default=None, ge=1)
@@ -72,6 +72,22 @@ class Data(Settings):
     """Task -> examples of its training file that are kept as its dev set and not trained on. Span
     examples are held out by whole paragraphs."""
     limits: Limits = Limits()
+
+    @field_validator("files")
+    @classmethod
+    def _some_files(
+        cls, value: Mapping[str, Mapping[Split, tuple[str, ...]]]
+    ) -> Mapping[str, Mapping[Split, tuple[str, ...]]]:
+        for name, splits in value.items():
+            for split, templates in splits.items():
+                if fault := files_fault(templates):
+                    raise ValueError(f"of {name}, the `{split}` files {fault}")
+        return value
+
+    @field_validator("hub")
+    @classmethod
+    def _each_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return distinct(value)
 
     @field_validator("hub", mode="before")
     @classmethod

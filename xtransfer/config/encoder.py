@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import Field, ValidationError, model_validator
 
 from xtransfer.errors import did_you_mean, shown
+from xtransfer.mistakes import explain
 from xtransfer.pretraining import PretrainSpec
 from xtransfer.settings import Settings
 
@@ -19,6 +20,11 @@ class Pretrain(Settings):
     seed: int = 0
     options: Mapping[str, int | float | str | bool] = Field(default_factory=dict)
     """Further fields of `xtransfer.pretraining.PretrainSpec`."""
+
+    @property
+    def layers(self) -> int:
+        """Return how many layers the encoder will have."""
+        return PretrainSpec(**dict[str, Any](self.options)).layers
 
     @model_validator(mode="after")
     def _known(self) -> Pretrain:
@@ -33,10 +39,10 @@ class Pretrain(Settings):
                 known = sorted(PretrainSpec.model_fields.keys() - {"seed", "steps", "objectives"})
                 hint = did_you_mean(name, known) or f"Known: {', '.join(known)}."
                 raise ValueError(f"`options` has an unknown key '{name}'. {hint}") from None
-            if first["type"] == "value_error":
-                said = first["msg"].removeprefix("Value error, ")
-                raise ValueError(f"of `options`, {said}") from None
-            raise ValueError(f"`options.{name}`: {first['msg']}") from None
+            _, what, next_ = explain(PretrainSpec, error)
+            raise ValueError(
+                f"`options.{name}`: {what}. {next_}".rstrip() if name else f"of `options`, {what}"
+            ) from None
         return self
 
 
@@ -61,4 +67,8 @@ class Encoder(Settings):
     def _one_origin(self) -> Encoder:
         if (self.name is None) == (self.pretrain is None):
             raise ValueError("give either `name` (a folder or a hub repository) or `pretrain`")
+        if self.name is not None and not self.name.strip():
+            raise ValueError("`name` is empty: give a folder or a hub repository")
+        if self.pretrain is not None and self.revision is not None:
+            raise ValueError("`revision` is that of a hub repository, and `pretrain` takes none")
         return self

@@ -89,7 +89,7 @@ class Target(Phase):
     average: Average | None = None
     """Averages of weights that are scored beside the selected models."""
 
-    @field_validator("languages")
+    @field_validator("languages", "dev_languages")
     @classmethod
     def _codes(cls, value: Mapping[str, tuple[str, ...]]) -> Mapping[str, tuple[str, ...]]:
         for codes in value.values():

@@ -37,7 +37,11 @@ class Retrieval(Settings):
     @field_validator("layers")
     @classmethod
     def _indices_or_shares(cls, value: Any) -> Any:
-        return value if value == "all" else tuple(cls._index_or_share(each) for each in value)
+        if value == "all":
+            return value
+        if len(set(map(repr, value))) != len(value):  # 1 is a layer, and 1.0 the last one
+            raise ValueError(f"has a repeated entry: {list(value)}")
+        return tuple(cls._index_or_share(each) for each in value)
 
     def of(self, task: Task) -> dict[str, Any]:
         """Return what of this decides a bitext task's scores; what is not used is left out."""

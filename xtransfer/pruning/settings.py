@@ -33,7 +33,7 @@ class Pruning(Settings):
     rounded up."""
     examples: int = Field(default=500, ge=10)
     """Labelled examples of the target's training set that an estimate is from; of tagging, words."""
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**32)
     """Of the draw of these examples."""
 
     @field_validator("keep")

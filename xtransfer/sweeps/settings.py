@@ -55,11 +55,25 @@ class Search(Settings):
         if self.kind == "grid":
             if self.low is not None or self.high is not None:
                 raise ValueError("a grid has no range: its values are the phase's `learning_rates`")
+            self._leave(("trials", "seed"), "a grid, whose trials are the phase's `learning_rates`")
         elif self.low is None or self.high is None:
             raise ValueError(f"{self.kind} needs `low` and `high`, the range of learning rates")
         elif self.low >= self.high:
             raise ValueError("`low` must be below `high`")
+        if self.kind != "tpe":
+            self._leave(("startup", "parallel"), f"a {self.kind} search, only to tpe")
+        elif self.startup >= self.trials:
+            raise ValueError(
+                f"all {self.trials} `trials` are drawn, as `startup` is {self.startup}, and tpe suggests none: "
+                "give more `trials`, or less `startup`"
+            )
         return self
+
+    def _leave(self, names: Sequence[str], to: str) -> None:
+        """Raise ValueError for settings that do nothing here, unless they are as they are by default."""
+        for name in names:
+            if getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"`{name}` does nothing to {to}")
 
     def rates(self, grid: Sequence[float], default: float) -> tuple[float, ...]:
         """Return the learning rates of a sweep that are known before anything runs, rising when drawn.

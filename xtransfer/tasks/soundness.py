@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator, Mapping
 from xtransfer.errors import ConfigError, did_you_mean
 from xtransfer.metrics import METRICS_OF
 from xtransfer.metrics.qa import MLQA_LANGUAGES
-from xtransfer.tasks.task import NO_ANSWER, Format, FormName, Stage, Task
+from xtransfer.tasks.task import NO_ANSWER, Format, FormName, Stage, Task, files_fault
 
 _TABLES: tuple[Format, ...] = ("tsv", "csv", "jsonl", "json", "hub")
 FORMATS: Mapping[FormName, Collection[Format]] = {
@@ -35,6 +35,9 @@ FIELDS: Mapping[FormName, Collection[str]] = {
 """Form -> fields of its examples that a table's columns may be named for."""
 _UNTRAINED: Collection[FormName] = ("bitext", "mlm")
 """Forms that no stage trains: they have no head for examples with a label."""
+_LABELLED: Collection[FormName] = ("classification", "choice", "tagging")
+"""Forms whose examples have a label."""
+_STRIDE = Stage.model_fields["stride"].default
 POSITIVE = "1"
 """The label whose F1 `accuracy_and_f1` takes."""
 
@@ -71,6 +74,15 @@ def check_sound(task: Task, place: str) -> None:
             "have no `dev`, which the threshold of mined pairs is chosen on",
             "Name the files of a dev set.",
         )
+    if task.form == "bitext" and not task.source.hub:
+        mined = task.source.format == "mining"
+        if mined != (task.metric == "f1"):
+            raise ConfigError(
+                f"{place}.metric",
+                f"'{task.metric}' is not scored on files of the format '{task.source.format}'",
+                "Take accuracy for pairs line by line (bitext), f1 for pairs that are to be found (mining).",
+            )
+    _check_used(task, place)
 
 
 def check_source(task: Task, place: str) -> None:
@@ -94,6 +106,29 @@ def check_source(task: Task, place: str) -> None:
             f"is for tables: what is where in a '{source.format}' file is fixed",
             "Leave it out, or write the data as a table: tsv, csv, jsonl or json.",
         )
+    for split, templates in source.files.items():
+        if fault := files_fault(templates):
+            raise ConfigError(f"{place}.files.{split}", fault)
+    for name, given in (("labels", source.labels), ("skip_labels", source.skip_labels)):
+        if given and task.form not in _LABELLED:
+            raise ConfigError(
+                f"{place}.{name}",
+                f"is for labels, and a {task.form} task has none",
+                "Leave it out.",
+            )
+    if source.header and source.format in ("jsonl", "json"):
+        raise ConfigError(
+            f"{place}.header",
+            f"is for tsv and csv: '{source.format}' names the fields of each row",
+            "Leave it out.",
+        )
+    for name, label in source.labels.items():
+        if task.labels and label not in (*task.labels, *source.skip_labels):
+            raise ConfigError(
+                f"{place}.labels.{name}",
+                f"'{label}' is no label of the task",
+                did_you_mean(label, task.labels) or f"It has: {_listed(task.labels)}.",
+            )
     known = FIELDS.get(task.form, ())
     for name in source.columns:
         if name not in known:
@@ -165,11 +200,34 @@ def _check_last(task: Task, stage: Stage, book: Mapping[str, Task], place: str) 
         )
 
 
+def _check_used(task: Task, place: str) -> None:
+    """Refuse fields of a record that nothing of its form, or nothing beside its other fields, reads."""
+    if task.scoring != "cosine" and task.form != "bitext":
+        what = f"is for sentence pairs, and a {task.form} task has none"
+        raise ConfigError(f"{place}.scoring", what, "Leave it out.")
+    if task.labels and task.form not in (*_LABELLED, "span"):
+        what = f"are given, and a {task.form} task has none"
+        raise ConfigError(f"{place}.labels", what, "Leave them out.")
+    if both := sorted({*task.languages} & {*task.more_languages}):
+        what = f"has '{both[0]}', which `languages` has already"
+        raise ConfigError(f"{place}.more_languages", what, "Leave it out of one of them.")
+    for name, stage in _trained_by(task):
+        if stage.task == task.name and task.form != "span" and stage.stride != _STRIDE:
+            raise ConfigError(
+                f"{place}.{name.removesuffix('.task')}.stride",
+                f"only tasks of the form span have windows, and '{task.name}' has none",
+                "Leave it out.",
+            )
+
+
 def _check_labels(task: Task, place: str) -> None:
     labels = task.labels
     if len(set(labels)) != len(labels) or "" in labels:
         what = "an empty one" if "" in labels else "a repeated one"
         raise ConfigError(f"{place}.labels", f"have {what}: {_listed(labels)}", "Take it out.")
+    if task.form == "classification" and len(labels) == 1:
+        what = f"are one, {labels[0]!r}, and there is nothing to tell apart"
+        raise ConfigError(f"{place}.labels", what, "List all of them.")
     if task.form == "choice" and not labels and "choice_labels" not in task.source.columns:
         raise ConfigError(
             f"{place}.labels",

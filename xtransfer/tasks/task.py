@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -36,6 +36,17 @@ class Record(BaseModel):
     """Base of the strict, immutable records below: an unknown field is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def files_fault(templates: tuple[str, ...]) -> str:
+    """Return what is wrong with the files of one split, empty where nothing is."""
+    if not templates:
+        return "are none: name some, or leave the split out"
+    if not all(template.strip() for template in templates):
+        return "have an empty name"
+    if len(set(templates)) != len(templates):
+        return f"have one twice, whose rows would count twice: {list(templates)}"
+    return ""
 
 
 class Hub(Record):
@@ -86,6 +97,7 @@ class Source(Record):
     skip_labels: tuple[str, ...] = ()
     """Rows with one of these labels are left out and counted (MNLI's `-`: no gold label); "" stands
     for a row that has none. Of tagged sentences, the tokens are."""
+
     hub: tuple[Hub, ...] = ()
     """Set instead of `files` to load through the `datasets` library; the rows of several are joined."""
 
@@ -107,7 +119,7 @@ class Stage(Record):
 class Size(Record):
     """How many examples the published files hold: what a plan is reckoned with before they are read."""
 
-    examples: Mapping[Split, Mapping[str, int]]
+    examples: Mapping[Split, Mapping[str, Annotated[int, Field(ge=0)]]]
     """Split -> language, or `*` for any -> examples."""
     source: str
     """Where the numbers are from."""
@@ -139,8 +151,8 @@ class Task(Record):
     max_length: int = Field(default=128, ge=8)
     """Longest input at evaluation, in subword tokens, of a task without training; with `stages`, that of
     the last one is taken."""
-    group: str = ""
-    """Benchmark group: classification, tagging, qa or retrieval."""
+    group: Literal["classification", "tagging", "qa", "retrieval", ""] = ""
+    """Benchmark group."""
     benchmark: Literal["xtreme", "xtreme-r", ""] = ""
     single_labelled_split: bool = False
     """True for XQuAD, TyDiQA and Tatoeba: any selection on target-language data is contamination."""

@@ -14,6 +14,7 @@ from typing import Any, cast
 from pydantic import ValidationError
 
 from xtransfer.errors import ConfigError
+from xtransfer.mistakes import explain
 from xtransfer.settings import check_languages, read_yaml
 from xtransfer.tasks import TASKS, get_task
 from xtransfer.tasks.soundness import check_sound, check_source, check_stages
@@ -77,6 +78,12 @@ def check_user_tasks(tasks: tuple[Task, ...], book: Mapping[str, Task], where: s
                 "is for tagging tasks that are no targets",
                 "List them.",
             )
+        if task.labels_from_data and task.labels:
+            raise ConfigError(
+                f"{place}.labels_from_data",
+                "takes the labels from the training data, and `labels` lists them, too",
+                "Leave one of them out.",
+            )
         for stage in (task.as_intermediate, *(task.stages or ())):
             if stage is not None:
                 get_task(stage.task, f"{place}.stages", book)
@@ -98,9 +105,8 @@ def patched(task: Task, changes: Mapping[str, Any], where: str) -> Task:
     try:
         source = Source.model_validate({**task.source.model_dump(), **changes})
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        path = ".".join(str(step) for step in first["loc"])
-        raise ConfigError(f"{where}.source.{path}", first["msg"].lower()) from None
+        path, what, next_ = explain(Source, error)
+        raise ConfigError(f"{where}.source.{path}", what, next_) from None
     changed = task.model_copy(update={"source": source})
     check_source(changed, f"{where}.source")
     return changed
@@ -120,6 +126,10 @@ def _complete(entry: dict[str, Any], where: str) -> dict[str, Any]:
     if like is not None:
         base = get_task(str(like), f"{where}.like")
         inherited = base.model_dump(exclude_defaults=True)
+        if entry.keys() & {"labels", "labels_from_data"}:  # either stands in the other's place
+            inherited = {key: inherited[key] for key in inherited if not key.startswith("labels")}
+        if entry.get("stages"):  # which say it
+            inherited.pop("max_length", None)
         entry = {**_renamed(inherited, base.name, name), **entry}
         own: Any = entry.get("source") or {}
         if isinstance(own, dict):  # what is none is refused with the rest of the record

@@ -55,7 +55,7 @@ def sinks_of(tracking: Tracking, experiment: str) -> list[Sink]:
         found.append(MlflowRuns(tracking.mlflow, experiment))
     if tracking.tensorboard is not None:
         _need("tensorboardX", "tracking.tensorboard")
-        found.append(EventFiles(Path(tracking.tensorboard), experiment))
+        found.append(EventFiles(Path(tracking.tensorboard).expanduser(), experiment))
     return found
 
 

@@ -1,0 +1,249 @@
+"""What pydantic finds wrong with settings, in words: the path as YAML has it, what is wrong and what next."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from types import UnionType
+from typing import Annotated, Any, Union, cast, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+
+from xtransfer.errors import did_you_mean, shown
+
+
+def explain(model: type[BaseModel], error: ValidationError) -> tuple[str, str, str]:
+    """Return of the first mistake its path in the settings, what is wrong, and what next (or nothing).
+
+    Of a value that may be of several kinds, what is said is of the kind that it is meant to be, or of
+    all where it is none of them.
+    """
+    errors = cast("list[Any]", error.errors(include_url=False))
+    about, start, kinds, more = errors, 0, list[str](), len(errors) - 1
+    while (union := _union_at(model, about[0]["loc"], start)) is not None:
+        there = about[0]["loc"][:union]
+        about = [each for each in about if each["loc"][:union] == there]
+        more = len(errors) - len(about) if not start else more
+        meant = _meant(about, union)
+        if not meant:
+            kinds = [noun for each in about if (noun := _noun(model, each))]
+            break
+        about, start = meant, union + 1
+    first = _misspelt(about) or about[0]
+    path, _ = _walk(model, first["loc"])
+    what, next_ = _explain(model, first)
+    if kinds:
+        what, next_ = f"must be {_either(kinds)}, not {_given(first)}", ""
+    if more:
+        next_ = f"{next_} ({more} more error{'s' if more > 1 else ''} after this one.)".strip()
+    return _dotted(path), what, next_
+
+
+def _misspelt(errors: Sequence[Any]) -> Any:
+    """Return, where the first error is that a key is absent, the one of a key beside it that means it."""
+    first = errors[0]
+    if first["type"] != "missing":
+        return None
+    beside = [
+        each
+        for each in errors
+        if each["type"] == "extra_forbidden" and each["loc"][:-1] == first["loc"][:-1]
+    ]
+    wanted = [str(first["loc"][-1])]
+    return next((each for each in beside if did_you_mean(str(each["loc"][-1]), wanted)), None)
+
+
+def _explain(model: type[BaseModel], error: Any) -> tuple[str, str]:
+    """Put a pydantic error into words: what is wrong, and what next."""
+    location = error["loc"]
+    if error["type"] == "extra_forbidden":
+        known = _fields_at(model, location[:-1])
+        near = did_you_mean(str(location[-1]), known)
+        return f"unknown key '{shown(str(location[-1]))}'", near or (
+            f"Known: {', '.join(known)}." if known else ""
+        )
+    if error["type"] == "missing":
+        return "is required but absent", ""
+    if error["type"] == "value_error":
+        return str(error["ctx"]["error"]), ""
+    return _mismatch(error)
+
+
+def _mismatch(error: Any) -> tuple[str, str]:
+    """Say of which kind a value is to be, as YAML has it."""
+    given = _given(error)
+    kind = error["type"]
+    if kind == "too_short":
+        least = error["ctx"]["min_length"]
+        return f"needs {least} or more entries, not {given}", ""
+    if kind == "too_long":
+        most = error["ctx"]["max_length"]
+        return f"takes {most} entries at most, not {given}", ""
+    if kind == "tuple_type":
+        single = isinstance(error["input"], str | int | float)
+        return f"must be a list, not {given}", (
+            f"Write it in brackets: [{given}]."
+            if single
+            else "Write it in brackets, or an entry a line."
+        )
+    if kind in _MAPPINGS:
+        return f"must be a mapping of settings, not {given}", ""
+    if kind == "bool_type":
+        return f"must be true or false, not {given}", ""
+    if kind == "string_type" and isinstance(error["input"], bool | int | float | dt.date):
+        return f"must be a text, not {given}", "Put it in quotes."
+    return f"{error['msg'][0].lower()}{error['msg'][1:]}, not {given}", ""
+
+
+_MAPPINGS = ("model_type", "model_attributes_type", "dataclass_type", "dict_type", "mapping_type")
+"""Kinds of pydantic's errors where something else stands in the place of a mapping."""
+
+
+_KINDS = {
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "string_type": "a text",
+    "tuple_type": "a list",
+}
+"""Kinds of pydantic's errors where a value is of another kind -> the kind that was looked for."""
+
+
+def _noun(model: type[BaseModel], error: Any) -> str:
+    """Name what a value would be if it were of the kind that this error is about; empty: this is no such error."""
+    if error["type"] == "literal_error":
+        return error["ctx"]["expected"].replace(" or ", ", ")
+    if error["type"] in _MAPPINGS:
+        _, kind = _walk(model, error["loc"])
+        names = ", ".join(f"`{name}`" for name in getattr(kind, "model_fields", ()))
+        return f"a mapping with {names}" if names else "a mapping"
+    return _KINDS.get(error["type"], "")
+
+
+def _meant(errors: Sequence[Any], union: int) -> list[Any]:
+    """Return the errors of the kind that a value seems to be: those of the kind with the fewest.
+
+    Args:
+        errors: of a value that may be of several kinds.
+        union: steps to that value.
+    """
+    kinds: dict[Any, list[Any]] = {}
+    for error in errors:
+        kinds.setdefault(error["loc"][union], []).append(error)
+    alien = (*_KINDS, *_MAPPINGS, "literal_error")
+    own = [
+        found
+        for found in kinds.values()
+        if not all(len(each["loc"]) == union + 1 and each["type"] in alien for each in found)
+    ]
+    return min(own, key=lambda found: (len(found), found[0]["type"] != "literal_error"), default=[])
+
+
+def _either(kinds: Sequence[str]) -> str:
+    """List the kinds of value that there may be, each once."""
+    named = [
+        kind for kind in dict.fromkeys(kinds) if kind != "a whole number" or "a number" not in kinds
+    ]
+    return " or ".join(filter(None, (", ".join(named[:-1]), named[-1])))
+
+
+def _given(error: Any) -> str:
+    return shown(_as_yaml(error["input"]), most=60)
+
+
+def _as_yaml(value: Any) -> str:
+    """Return a setting as it is written in YAML, on one line."""
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_as_yaml, cast('tuple[Any, ...]', value)))}]"
+    if isinstance(value, dict):
+        items = cast("dict[Any, Any]", value).items()
+        return f"{{{', '.join(f'{name}: {_as_yaml(each)}' for name, each in items)}}}"
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return value.isoformat() if isinstance(value, dt.date) else repr(value)
+
+
+def _fields_at(model: type[BaseModel], location: Sequence[str | int]) -> list[str]:
+    """Return the names that a section may hold, walking the models along `location`."""
+    _, at = _walk(model, location)
+    return sorted(getattr(at, "model_fields", ()))
+
+
+def _union_at(model: type[BaseModel], location: Sequence[str | int], start: int) -> int | None:
+    """Return how many steps lead to the first value that may be of several kinds, None without any.
+
+    `start`: fewest steps that count.
+    """
+    at: Any = model
+    for count, step in enumerate(location):
+        kinds = _kinds_of(at)
+        if len(kinds) > 1 and count >= start:
+            return count
+        at = _next(kinds, step)
+    return None
+
+
+def _walk(model: type[BaseModel], location: Sequence[str | int]) -> tuple[list[str | int], Any]:
+    """Return the steps of a pydantic error as the settings have them, and the type at their end.
+
+    Left out are those that name a kind of value where several may stand.
+    """
+    at: Any = model
+    path: list[str | int] = []
+    for step in location:
+        kinds = _kinds_of(at)
+        if (len(kinds) == 1 and step != "[key]") or not kinds:
+            path.append(step)
+        at = at if step == "[key]" else _next(kinds, step)
+    kinds = _kinds_of(at)
+    return path, kinds[0] if len(kinds) == 1 else None
+
+
+def _next(kinds: Sequence[Any], step: str | int) -> Any:
+    """Return the type that a step of a pydantic error leads to: into a value, or to one of its kinds."""
+    if len(kinds) > 1:
+        return next((kind for kind in kinds if _is_kind(kind, str(step))), None)
+    return _inside(kinds[0], step) if kinds else None
+
+
+def _kinds_of(annotation: Any) -> list[Any]:
+    """Return the types that a value may have, null aside."""
+    while get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
+    if annotation is None:
+        return []
+    if get_origin(annotation) in (Union, UnionType):
+        return [kind for kind in get_args(annotation) if kind is not type(None)]
+    return [annotation]
+
+
+def _is_kind(kind: Any, label: str) -> bool:
+    """Tell whether pydantic calls a type so where a value may have several."""
+    name = getattr(get_origin(kind) or kind, "__name__", "")
+    if hasattr(kind, "model_fields"):
+        return label == name or label.endswith(f", {name}]")  # "function-after[check(), Name]"
+    return label.startswith(name.lower())
+
+
+def _inside(kind: Any, step: str | int) -> Any:
+    """Return the type of a part of a value, None where it is not known."""
+    origin, args = get_origin(kind), get_args(kind)
+    if origin in (Mapping, dict) and args:
+        return args[1]
+    if origin is tuple:
+        return (
+            args[0]
+            if args[-1] is Ellipsis or not isinstance(step, int) or step >= len(args)
+            else args[step]
+        )
+    field = getattr(kind, "model_fields", {}).get(step)
+    return None if field is None else field.annotation
+
+
+def _dotted(location: Sequence[str | int]) -> str:
+    text = ""
+    for step in location:
+        name = step if isinstance(step, int) else shown(step)
+        text += f"[{name}]" if isinstance(step, int) else f".{name}" if text else f"{name}"
+    return text
