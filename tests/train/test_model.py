@@ -14,6 +14,7 @@ from transformers import (
     AutoConfig,
     AutoModel,
     BertConfig,
+    Gemma3TextConfig,
     LlamaConfig,
     OPTConfig,
     T5Config,
@@ -251,6 +252,30 @@ def test_a_compact_encoder_computes_the_same(padding: int) -> None:
         ).last_hidden_state
     assert torch.equal(found, expected)
     assert word_embeddings(small).weight.shape == (len(tokens), 16)
+
+
+def test_a_compact_embedding_is_of_the_kind_that_it_was(tmp_path: Path) -> None:
+    """As EmbeddingGemma's, which multiplies the rows that it looks up by a number."""
+    config = Gemma3TextConfig(
+        vocab_size=VOCABULARY,
+        hidden_size=16,
+        intermediate_size=24,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=8,
+        layer_types=["full_attention"],
+        use_bidirectional_attention=True,
+        pad_token_id=0,
+    )
+    AutoModel.from_config(config).save_pretrained(tmp_path)
+    whole, small = (load_encoder(str(tmp_path)) for _ in range(2))
+    compact(small, np.array([*range(8), 15, 33]))
+    expected = whole(input_ids=torch.tensor([[2, 15, 33, 1]])).last_hidden_state
+    found = small(input_ids=torch.tensor([[2, 8, 9, 1]])).last_hidden_state
+    assert torch.equal(found, expected)
+    assert word_embeddings(small).num_embeddings == 10
+    assert word_embeddings(whole).num_embeddings == VOCABULARY
 
 
 @pytest.mark.parametrize("kind", ["distilbert", "modernbert", "xlm-roberta"])

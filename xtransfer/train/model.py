@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -206,10 +207,10 @@ def compact(encoder: Any, tokens: npt.NDArray[np.int64]) -> None:
     Weights are views of the file that they were read from. They become copies, so that the file, most of
     which is rows that nobody needs any more, leaves the process's memory.
     """
-    old = word_embeddings(encoder)
-    new = nn.Embedding(len(tokens), old.embedding_dim, padding_idx=old.padding_idx)
-    with torch.no_grad():
-        new.weight.copy_(old.weight[torch.from_numpy(tokens)])
+    new = copy(word_embeddings(encoder))  # of its own kind: Gemma's scales what it looks up
+    rows = new.weight.detach()[torch.from_numpy(tokens)]
+    new._parameters = {**new._parameters, "weight": nn.Parameter(rows)}
+    new.num_embeddings = len(tokens)
     encoder.set_input_embeddings(new)
     for parameter in encoder.parameters():
         parameter.data = parameter.data.clone()
