@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,15 @@ from typing import Any
 import pytest
 import torch
 import transformers
+from tokenizers import processors
 
-from tests.small import write_small
-from tests.tiny import WORDS, tiny_tokenizer
+from tests.small import bench_of, write_small
+from tests.tiny import WORDS, tiny_encoder, tiny_tokenizer
 from xtransfer.config import load_experiment
 from xtransfer.encoder import load_tokenizer, longest_input
-from xtransfer.errors import ConfigError, StepError
+from xtransfer.errors import ConfigError, StepError, UserError
+from xtransfer.execute import run_step
+from xtransfer.export import export_model
 from xtransfer.fingerprints import Fingerprints
 
 SMALL: dict[str, Any] = {
@@ -29,16 +33,25 @@ SMALL: dict[str, Any] = {
 FAMILIES: dict[str, dict[str, Any]] = {
     "Albert": {"embedding_size": 4},
     "Bert": {},
+    "BigBird": {"attention_type": "original_full"},
     "Camembert": {},
+    "ConvBert": {"embedding_size": 8},
+    "Data2VecText": {},
     "Deberta": {},
     "DebertaV2": {},
     "DistilBert": {"dim": 8, "hidden_dim": 8, "n_heads": 2, "n_layers": 1},
     "Electra": {"embedding_size": 4},
     "Ernie": {},
+    "FNet": {},
+    "Longformer": {"attention_window": 4},
+    "MegatronBert": {},
     "MPNet": {},
     "MobileBert": {"embedding_size": 8, "intra_bottleneck_size": 8, "true_hidden_size": 8},
+    "Nystromformer": {},
     "RemBert": {"input_embedding_size": 4, "output_embedding_size": 4},
     "Roberta": {},
+    "RoFormer": {},
+    "XLM": {"emb_dim": 8, "n_layers": 1, "n_heads": 2},
     "XLMRoberta": {},
     "XLMRobertaXL": {},
     "Xmod": {"languages": ["en_XX"], "default_language": "en_XX"},
@@ -70,6 +83,15 @@ def test_relative_positions_have_no_end(tmp_path: Path) -> None:
     assert model(torch.full((1, 60), 5)).last_hidden_state.shape[1] == 60
 
 
+@pytest.mark.parametrize("family", ["Bart", "T5"])
+def test_an_encoder_with_a_decoder_behind_it_is_refused(tmp_path: Path, family: str) -> None:
+    getattr(transformers, f"{family}Config")().save_pretrained(tmp_path)
+    with pytest.raises(
+        StepError, match=r"is a model of an encoder and a decoder.* Give an encoder"
+    ):
+        longest_input(str(tmp_path), None)
+
+
 def test_a_tokenizer_of_another_kind_than_its_encoder_needs_its_settings(tmp_path: Path) -> None:
     """As e5's, XLM-R's tokenizer beside a BERT: transformers goes by the encoder where nothing else is said."""
     transformers.BertConfig(**SMALL).save_pretrained(tmp_path)
@@ -96,11 +118,21 @@ def test_a_tokenizer_without_its_vocabulary_is_none(tmp_path: Path) -> None:
         load_tokenizer(str(tmp_path), None)
 
 
-def test_a_tokenizer_that_puts_no_token_before_a_text_is_none(tmp_path: Path) -> None:
-    tiny_tokenizer().save_pretrained(tmp_path)
-    path = tmp_path / "tokenizer.json"
-    written = json.loads(path.read_text(encoding="utf-8"))
-    path.write_text(json.dumps({**written, "post_processor": None}), encoding="utf-8")
+@pytest.mark.parametrize("template", [None, "$A </s>", "$A </s> <s>"])
+def test_a_tokenizer_that_puts_no_token_before_a_text_is_none(
+    tmp_path: Path, template: str | None
+) -> None:
+    """As GPT-2's, T5's and XLNet's."""
+    tokenizer = copy.deepcopy(tiny_tokenizer())
+    if template is not None:
+        tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+            single=template, pair="$A $B", special_tokens=[("<s>", 0), ("</s>", 2)]
+        )
+    tokenizer.save_pretrained(tmp_path)
+    if template is None:
+        path = tmp_path / "tokenizer.json"
+        written = json.loads(path.read_text(encoding="utf-8"))
+        path.write_text(json.dumps({**written, "post_processor": None}), encoding="utf-8")
     with pytest.raises(StepError, match="puts no token before a text"):
         load_tokenizer(str(tmp_path), None)
 
@@ -109,6 +141,51 @@ def test_a_folder_with_a_tokenizers_settings_alone_is_refused(tmp_path: Path) ->
     experiment = load_experiment(write_small(tmp_path))
     (tmp_path / "encoder/tokenizer.json").unlink()
     with pytest.raises(ConfigError, match=r"holds no tokenizer, only tokenizer_config\.json"):
+        Fingerprints(experiment).encoder()
+
+
+def test_weights_in_several_files_are_all_part_of_the_identity(tmp_path: Path) -> None:
+    """As transformers writes large encoders; each file is looked at again before the encoder is read."""
+    experiment = load_experiment(write_small(tmp_path))
+    _, _, before = Fingerprints(experiment).encoder()
+    (tmp_path / "encoder/model.safetensors").unlink()
+    tiny_encoder(vocabulary=len(tiny_tokenizer())).save_pretrained(
+        tmp_path / "encoder", max_shard_size="4KB"
+    )
+    shards = {path.name for path in (tmp_path / "encoder").glob("model-*.safetensors")}
+    assert len(shards) > 1
+    identity, _, where = Fingerprints(experiment).encoder()
+    assert set(identity) == {"config.json", "model.safetensors.index.json", *shards}
+    assert set(where["digests"]) - set(before["digests"]) == set(identity) - {"config.json"}
+    bench = bench_of(experiment, tmp_path)
+    records = [run_step(step, bench) for step in bench.plan.steps.values()]
+    trained = next(record for record in records if record.kind == "train")
+    export_model(bench.store, trained.key, tmp_path / "model")
+    (tmp_path / "encoder" / min(shards)).unlink()
+    with pytest.raises(ConfigError, match=rf"{min(shards)} does not exist"):
+        Fingerprints(experiment).encoder()
+    with pytest.raises(UserError, match=rf"{min(shards)}: is not the file that train/"):
+        export_model(bench.store, trained.key, tmp_path / "again")
+
+
+@pytest.mark.parametrize(
+    "index", ["", "[]", '{"weight_map": {}}', '{"weight_map": {"a": "../a.safetensors"}}']
+)
+def test_an_index_that_names_no_weights_beside_it_is_refused(tmp_path: Path, index: str) -> None:
+    experiment = load_experiment(write_small(tmp_path))
+    (tmp_path / "encoder/model.safetensors").unlink()
+    (tmp_path / "encoder/model.safetensors.index.json").write_text(index, encoding="utf-8")
+    with pytest.raises(ConfigError, match="does not name the files of weights beside it"):
+        Fingerprints(experiment).encoder()
+
+
+def test_pickled_weights_are_refused_with_what_to_do(tmp_path: Path) -> None:
+    experiment = load_experiment(write_small(tmp_path))
+    weights = tmp_path / "encoder/model.safetensors"
+    weights.rename(weights.with_name("pytorch_model.bin"))
+    with pytest.raises(
+        ConfigError, match=r"model\.safetensors does not exist\. Its weights are pickled"
+    ):
         Fingerprints(experiment).encoder()
 
 

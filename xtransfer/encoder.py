@@ -13,12 +13,10 @@ from xtransfer.identity import digest_once
 from xtransfer.plan import Plan, Step
 from xtransfer.workbench import Workbench
 
-_FIRST_AFTER_PADDING = ("camembert", "mpnet", "roberta", "xlm-roberta", "xlm-roberta-xl", "xmod")
-"""Kinds of encoder whose first position is the one after the padding token's id."""
-_FIRST_IS_0 = ("albert", "bert", "distilbert", "electra", "ernie", "mobilebert", "rembert")
-"""Others with an embedding for every position."""
-_FIRST_IS_0_IF_BIASED = ("deberta", "deberta-v2")
-"""Those with one where `position_biased_input` says so; mDeBERTa's positions are relative alone."""
+_REMEDY = "Give an encoder of a kind that transformers knows, such as xlm-roberta."
+
+_POSITIONS = ("position_embeddings", "embed_positions")
+"""Names that the embedding of positions has in encoders."""
 
 
 def encoder_place(step: Step, bench: Workbench) -> tuple[str, str | None]:
@@ -93,7 +91,10 @@ def load_tokenizer(name: str, revision: str | None) -> Any:
             f"its tokenizer fails: {error}",
             "Is tokenizer_config.json missing? It says of which kind a tokenizer.json is.",
         ) from error
-    if not tokenizer("")["input_ids"]:
+    from xtransfer.forms.encoding import special_tokens
+
+    before, _ = special_tokens(tokenizer)
+    if not before:
         raise StepError(
             name,
             "its tokenizer puts no token before a text, and heads read that token's state",
@@ -103,14 +104,27 @@ def load_tokenizer(name: str, revision: str | None) -> Any:
     return tokenizer
 
 
+@lru_cache(maxsize=2)
 def longest_input(name: str, revision: str | None) -> int | None:
-    """Return how many tokens an encoder has positions for; None where that is not known of its kind."""
+    """Return how many tokens an encoder has positions for; None where it has no embedding of them.
+
+    Read off the model that transformers makes of its settings, without weights. Kinds of encoder that keep a place
+    for padding among their positions, as RoBERTa, begin behind it.
+    """
+    import torch
+    from transformers import AutoModel
+
     config = _settings(name, revision)
-    if config.model_type in _FIRST_AFTER_PADDING:
-        return config.max_position_embeddings - config.pad_token_id - 1
-    if config.model_type in _FIRST_IS_0_IF_BIASED:
-        return config.max_position_embeddings if config.position_biased_input else None
-    return config.max_position_embeddings if config.model_type in _FIRST_IS_0 else None
+    try:
+        with torch.device("meta"):
+            model = AutoModel.from_config(config, trust_remote_code=False)
+    except (TypeError, ValueError, ImportError):  # loading it will tell
+        return None
+    for place, module in model.named_modules():
+        if isinstance(module, torch.nn.Embedding) and place.rpartition(".")[2] in _POSITIONS:
+            unused = 0 if module.padding_idx is None else module.padding_idx + 1
+            return min(module.num_embeddings - unused, config.max_position_embeddings)
+    return None
 
 
 def vocabulary_size(name: str, revision: str | None) -> int | None:
@@ -123,7 +137,14 @@ def _settings(name: str, revision: str | None) -> Any:
     from transformers import AutoConfig
 
     with _own_code_refused(name):
-        return AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=False)
+        config = AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=False)
+    if getattr(config, "is_encoder_decoder", False):
+        raise StepError(
+            name,
+            f"is a model of an encoder and a decoder ({config.model_type}), whose states are the decoder's",
+            _REMEDY,
+        )
+    return config
 
 
 @contextmanager
@@ -137,5 +158,5 @@ def _own_code_refused(name: str) -> Iterator[None]:
         raise StepError(
             name,
             "needs code that comes with it, which is never run",
-            "Give an encoder of a kind that transformers knows, such as xlm-roberta.",
+            _REMEDY,
         ) from error

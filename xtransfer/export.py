@@ -14,7 +14,6 @@ from typing import Any
 
 from xtransfer.card import Card, Provenance, model_card
 from xtransfer.errors import UserError, XtransferError, shown
-from xtransfer.fingerprints import ENCODER_FILES, TOKENIZER_FILES, VOCABULARY_FILES
 from xtransfer.folders import temporary_folder
 from xtransfer.identity import digest_once
 from xtransfer.outputs import fetch
@@ -243,9 +242,9 @@ def _check_base(store: Store, first: Record, folder: Path) -> None:
         if role.startswith("train ")
     ]
     for identity in (first.spec["encoder"], *tokenizers):
-        for name in (*ENCODER_FILES, *TOKENIZER_FILES, *VOCABULARY_FILES):
+        for name, digest in identity.items():
             path = folder / name
-            if name in identity and (not path.is_file() or digest_once(path) != identity[name]):
+            if "hub" not in identity and (not path.is_file() or digest_once(path) != digest):
                 raise UserError(
                     str(path),
                     f"is not the file that {first.folder} was trained from",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +16,8 @@ from xtransfer.identity import file_digest
 from xtransfer.remembered import RememberedData
 from xtransfer.tasks.task import Split, Task
 
-ENCODER_FILES = ("config.json", "model.safetensors")
+CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
+"""Files of an encoder; large ones have an index of several files of weights in the place of one."""
 TOKENIZER_FILES = (
     "tokenizer.json",
     "tokenizer_config.json",
@@ -112,17 +114,19 @@ class Fingerprints:
         names = TOKENIZER_FILES
         if not (folder / "tokenizer.json").is_file():
             names += VOCABULARY_FILES
-        for name in (*ENCODER_FILES, *names):
+        encoder_files = (CONFIG, *_weight_files(folder))
+        for name in (*encoder_files, *names):
             path = folder / name
             if path.is_file():
                 digests[name] = file_digest(path)
-            elif name in ENCODER_FILES:
+            elif name in encoder_files:
+                pickled = any(folder.glob("pytorch_model*.bin"))
                 raise ConfigError(
                     "encoder",
                     f"{path} does not exist",
-                    "An encoder folder holds config.json, model.safetensors and a tokenizer.",
+                    _UNPICKLE if pickled and name == WEIGHTS else _HOLDS,
                 )
-        weights = {name: digests[name] for name in ENCODER_FILES}
+        weights = {name: digests[name] for name in encoder_files}
         tokenizer = {name: digests[name] for name in names if name in digests}
         if not tokenizer.keys() - _SETTINGS:
             has = f", only {', '.join(tokenizer)}" if tokenizer else ""
@@ -131,3 +135,33 @@ class Fingerprints:
             )
         where = {"name": str(folder.absolute()), "revision": None, "digests": digests}
         return weights, tokenizer, where
+
+
+_HOLDS = "An encoder folder holds config.json, model.safetensors and a tokenizer."
+_UNPICKLE = (
+    "Its weights are pickled (pytorch_model.bin), and such files, which may run code, are never read: take its "
+    "publisher's safetensors, or convert it by AutoModel.from_pretrained(...).save_pretrained(...)."
+)
+
+
+def _weight_files(folder: Path) -> tuple[str, ...]:
+    """Return the names of the files with an encoder's weights: of several, the index first.
+
+    Raises:
+        ConfigError: where the index names none, or one outside the folder.
+    """
+    index = folder / INDEX
+    if (folder / WEIGHTS).is_file() or not index.is_file():
+        return (WEIGHTS,)
+    try:
+        found = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
+        names = sorted(set(found))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        names = []
+    if not names or not all(
+        re.fullmatch(r"[\w-][\w.-]*\.safetensors", str(name)) for name in names
+    ):
+        raise ConfigError(
+            "encoder", f"{index} does not name the files of weights beside it", "Fetch it again."
+        )
+    return (INDEX, *names)

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
 import pytest
+from tokenizers import processors
 
 from tests.tiny import tiny_tokenizer
 from xtransfer.forms import FORMS, longest_sequence
@@ -32,6 +34,26 @@ def test_single_integers_are_taken_as_64_bit() -> None:
 
 def test_special_tokens_are_found_by_asking_the_tokenizer() -> None:
     assert special_tokens(tiny_tokenizer()) == ([0], [2])
+
+
+@pytest.mark.parametrize(
+    ("template", "expected"),
+    [
+        ("<s> $A </s>", ([0], [2])),
+        ("<s> $A", ([0], [])),
+        ("<s> <s> $A </s>", ([0, 0], [2])),
+        ("$A </s> <s>", ([], [2, 0])),
+    ],
+)
+def test_special_tokens_need_not_be_as_many_before_a_text_as_behind_it(
+    template: str, expected: tuple[list[int], list[int]]
+) -> None:
+    """As XLNet's are behind it, and T5's one; each of a Llama's tokenizer stands before."""
+    tokenizer = copy.deepcopy(tiny_tokenizer())
+    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single=template, pair="$A $B", special_tokens=[("<s>", 0), ("</s>", 2)]
+    )
+    assert special_tokens(tokenizer) == expected
 
 
 def test_no_texts_are_no_rows() -> None:

@@ -8,11 +8,22 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    BertConfig,
+    Gemma3TextConfig,
+    LlamaConfig,
+    OPTConfig,
+    T5Config,
+    T5Model,
+)
 
 from tests.tiny import tiny_encoder, tiny_model, tiny_pairs, tiny_part
 from tests.train.workers import train_mixed
+from xtransfer.errors import StepError
 from xtransfer.steps.assembly import make_head
 from xtransfer.train.batching import decay_product, learning_rate
 from xtransfer.train.context import Context
@@ -153,6 +164,78 @@ def test_a_compact_encoder_lets_go_of_the_file_that_it_was_read_from(tmp_path: P
     assert str(tmp_path) not in Path("/proc/self/maps").read_text()
 
 
+@pytest.mark.parametrize(
+    "config",
+    [
+        LlamaConfig(vocab_size=9, hidden_size=8, intermediate_size=8, num_attention_heads=2),
+        OPTConfig(vocab_size=9, hidden_size=8, ffn_dim=8, num_attention_heads=2, word_embed_proj_dim=8),
+        BertConfig(vocab_size=9, hidden_size=8, intermediate_size=8, num_attention_heads=2, is_decoder=True),
+    ],
+    ids=lambda config: config.model_type,
+)  # fmt: skip
+def test_a_decoder_is_refused(config: Any, tmp_path: Path) -> None:
+    """Its first token, from which a class is read, would say the same of every text."""
+    config.num_hidden_layers = 1
+    AutoModel.from_config(config).save_pretrained(tmp_path)
+    with pytest.raises(StepError, match=rf"is a decoder \({config.model_type}\).*Give an encoder"):
+        load_encoder(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("renamed", "changed", "expected"),
+    [
+        ("", {}, None),
+        ("roberta.", {}, None),  # as in the file of a whole model for a task
+        ("module.", {}, r"lack 37 weights that config\.json asks for, such as embeddings\."),
+        ("", {"num_hidden_layers": 3}, r"lack 16 weights .* such as encoder\.layer\.2\."),
+        ("", {"vocab_size": 70}, r"word_embeddings\.weight is \[60, 16\] .* asks for \[70, 16\]"),
+    ],
+)
+def test_an_encoder_without_all_of_its_weights_is_refused(
+    renamed: str, changed: dict[str, int], expected: str | None, tmp_path: Path
+) -> None:
+    """Those that it does not find transformers draws at random, and says so in a log alone."""
+    encoder = tiny_encoder()
+    encoder.save_pretrained(tmp_path)
+    path = tmp_path / "model.safetensors"
+    weights = {f"{renamed}{name}": value for name, value in load_file(path).items()}
+    save_file(weights, path, metadata={"format": "pt"})
+    encoder.config.update(changed)
+    encoder.config.save_pretrained(tmp_path)
+    if expected is None:
+        found = load_encoder(str(tmp_path)).state_dict()
+        assert all(torch.equal(found[name], value) for name, value in encoder.state_dict().items())
+        return
+    with pytest.raises(StepError, match=expected):
+        load_encoder(str(tmp_path))
+
+
+def test_a_model_that_reads_no_text_alone_is_refused(tmp_path: Path) -> None:
+    T5Model(T5Config(vocab_size=9, d_model=8, d_ff=8, num_layers=1)).save_pretrained(tmp_path)
+    with pytest.raises(StepError, match=r"cannot be used as an encoder of text \(t5\)"):
+        load_encoder(str(tmp_path))
+
+
+@pytest.mark.parametrize("family", ["bert", "roberta", "xlm-roberta"])
+@pytest.mark.parametrize("types", [1, 2])
+def test_token_types_are_for_encoders_that_have_several(
+    family: str, types: int, tmp_path: Path
+) -> None:
+    """KLUE's RoBERTa has one, and BERT's tokenizer, which knows two: it ended in an index error."""
+    size = {"hidden_size": 8, "intermediate_size": 8, "num_attention_heads": 2}
+    config = AutoConfig.for_model(
+        family, vocab_size=9, num_hidden_layers=1, type_vocab_size=types, **size
+    )
+    AutoModel.from_config(config).save_pretrained(tmp_path)
+    encoder = load_encoder(str(tmp_path))
+    ids = torch.tensor([[0, 5, 6, 2]])
+    plain, typed = (
+        encoder(input_ids=ids, token_type_ids=torch.tensor([given])).last_hidden_state
+        for given in ([0, 0, 0, 0], [0, 0, 1, 1])
+    )
+    assert torch.equal(plain, typed) == (types == 1)
+
+
 @pytest.mark.parametrize("padding", [0, 3])
 def test_a_compact_encoder_computes_the_same(padding: int) -> None:
     rows: Sequence[int] = [0, 15, 33, 20, 2, *[1] * padding]
@@ -169,6 +252,30 @@ def test_a_compact_encoder_computes_the_same(padding: int) -> None:
         ).last_hidden_state
     assert torch.equal(found, expected)
     assert word_embeddings(small).weight.shape == (len(tokens), 16)
+
+
+def test_a_compact_embedding_is_of_the_kind_that_it_was(tmp_path: Path) -> None:
+    """As EmbeddingGemma's, which multiplies the rows that it looks up by a number."""
+    config = Gemma3TextConfig(
+        vocab_size=VOCABULARY,
+        hidden_size=16,
+        intermediate_size=24,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=8,
+        layer_types=["full_attention"],
+        use_bidirectional_attention=True,
+        pad_token_id=0,
+    )
+    AutoModel.from_config(config).save_pretrained(tmp_path)
+    whole, small = (load_encoder(str(tmp_path)) for _ in range(2))
+    compact(small, np.array([*range(8), 15, 33]))
+    expected = whole(input_ids=torch.tensor([[2, 15, 33, 1]])).last_hidden_state
+    found = small(input_ids=torch.tensor([[2, 8, 9, 1]])).last_hidden_state
+    assert torch.equal(found, expected)
+    assert word_embeddings(small).num_embeddings == 10
+    assert word_embeddings(whole).num_embeddings == VOCABULARY
 
 
 @pytest.mark.parametrize("kind", ["distilbert", "modernbert", "xlm-roberta"])

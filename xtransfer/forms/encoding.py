@@ -79,8 +79,12 @@ def encode_texts(
 
 def special_tokens(tokenizer: Any) -> tuple[list[int], list[int]]:
     """Return the ids that the tokenizer puts before and after a single text."""
-    ids = tokenizer("")["input_ids"]
-    return ids[: len(ids) // 2], ids[len(ids) // 2 :]
+    ids, bare = (
+        tokenizer("a", add_special_tokens=special)["input_ids"] for special in (True, False)
+    )
+    places = range(len(ids) - len(bare) + 1)
+    at = next((place for place in places if ids[place : place + len(bare)] == bare), 0)
+    return ids[:at], ids[at + len(bare) :]
 
 
 def pad(rows: Sequence[npt.NDArray[np.int32]], value: int) -> npt.NDArray[np.int64]:
