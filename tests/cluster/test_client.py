@@ -65,6 +65,20 @@ def test_twice_is_one_job(server: FakeApi, api: Api, objects: JobObjects) -> Non
     assert len(server.sent("POST", "rayjobs")) == 1
 
 
+def test_an_experiment_keeps_its_owner_while_its_job_is_adopted(
+    server: FakeApi, api: Api, objects: JobObjects
+) -> None:
+    submit(api, objects)
+    job_uid = server.one("rayjobs")["metadata"]["uid"]
+    before = len(server.history)
+    assert submit(api, objects).done == "adopted"
+    name = objects.config["metadata"]["name"]
+    (kept,) = (body for body in server.all("configmaps") if body["metadata"]["name"] == name)
+    seen = [body for _, _, key, body in server.history[before:] if key[2] == name]
+    for body in (*seen, kept):
+        assert [owner["uid"] for owner in body["metadata"]["ownerReferences"]] == [job_uid]
+
+
 def test_two_at_once_are_one_job(server: FakeApi, api: Api, objects: JobObjects) -> None:
     done: list[str] = []
     threads = [
@@ -250,6 +264,37 @@ def test_a_misspelt_field_is_refused(server: FakeApi, api: Api, objects: JobObje
     with pytest.raises(ApiError, match=r'unknown field "spec.backofLimit"'):
         submit(api, objects, dry_run=True)
     assert server.all("rayjobs") == []
+
+
+def test_a_misspelt_field_of_what_is_applied_is_refused_at_once(
+    server: FakeApi, api: Api, objects: JobObjects, waits: list[float]
+) -> None:
+    config = {**objects.config, "dta": {}}
+    with pytest.raises(ApiError, match=r"\.dta: field not declared in schema.*Correct that field"):
+        submit(api, replace(objects, config=config))
+    assert waits == []
+    assert server.all("rayjobs") == []
+
+
+def test_an_experiment_gets_its_owner_though_the_job_that_is_adopted_has_another_image(
+    server: FakeApi, api: Api, objects: JobObjects, manifests: list[Manifest]
+) -> None:
+    name = objects.config["metadata"]["name"]
+    server.fail(1, Answer(code=403, message="no"), method="PATCH", plural="poddisruptionbudgets")
+    with pytest.raises(ApiError):
+        submit(api, objects)
+    (key,) = (key for key in server.objects if key[2] == name)
+    del server.objects[key]["metadata"]["ownerReferences"]
+    other = assemble(
+        manifests,
+        experiment="small",
+        plan_key="0123456789ab",
+        text="name: small\n",
+        image="other:1",
+    )
+    done = submit(api, other)
+    assert (done.done, len(done.differs)) == ("adopted", 1)
+    assert server.objects[key]["metadata"]["ownerReferences"]
 
 
 def test_a_job_of_that_name_that_is_not_of_this_plan_is_left_alone(

@@ -42,6 +42,8 @@ CONFLICTS = {
 }
 MODIFIED = "the object has been modified"
 """Something that the server changes along with a request, such as a quota, was changed by another just then."""
+UNTYPED = "failed to create typed patch object"
+"""An applied object does not fit its kind, by a field that is unknown, say: the server calls that its own error (500)."""
 CRDS = {
     "/apis/ray.io/": "The KubeRay operator brings it: k8s/README.md, 'Once for a cluster'.",
     "/apis/kueue.x-k8s.io/": "Kueue brings it.",
@@ -109,7 +111,8 @@ def failure(method: str, path: str, code: int, status: Mapping[str, Any]) -> Api
         error = ApiError(where, f"is too busy: {said}", "Try again later.", code)
         error.__dict__["retry_after"] = status.get("retry_after")
         return error
-    return ApiError(where, f"{method} {path}: {said} ({code})", "", code)
+    next_ = "Correct that field, or leave it out." if UNTYPED in said else ""
+    return ApiError(where, f"{method} {path}: {said} ({code})", next_, code)
 
 
 def no_namespace(error: ApiError) -> bool:
@@ -145,7 +148,17 @@ def passes(error: ApiError) -> bool:
     """Return whether a failure may pass by itself."""
     if isinstance(error, Conflict):
         return MODIFIED in error.what
+    if UNTYPED in error.what:
+        return False
     return isinstance(error, Unreachable) or error.status in (429, 500, 502, 503, 504)
+
+
+def may_be_starting(error: ApiError) -> bool:
+    """Return whether a server may have said this only since it has just started.
+
+    It answers before it has read roles, tokens and custom kinds, and until then refuses whoever they are for.
+    """
+    return isinstance(error, NotServed) or error.status in (401, 403)
 
 
 def wait_s(error: ApiError, attempt: int) -> float:
