@@ -319,6 +319,15 @@ def test_a_refusal_names_the_role(server: FakeApi, api: Api, objects: JobObjects
     assert len(server.sent("POST", "rayjobs")) == 1
 
 
+def test_the_role_is_advised_for_what_it_gives(manifests: list[Manifest]) -> None:
+    (role,) = (m.body for m in manifests if m.kind == "Role")
+    given = {name for rule in role["rules"] for name in rule["resources"]}
+    for name in (*given, "namespaces", "networkpolicies", "secrets"):
+        said = f'User "me" cannot patch resource "{name}" in API group ""'
+        error = failure("PATCH", "/api/v1/x", 403, {"message": said})
+        assert ("Bind yourself" in error.next) is (name in given)
+
+
 POD = 'pods "a" is forbidden: '
 
 
@@ -326,6 +335,12 @@ POD = 'pods "a" is forbidden: '
     ("code", "said", "advice"),
     [
         (403, 'User "me" cannot create resource "rayjobs" in API group "ray.io"', "Bind yourself"),
+        (
+            403,
+            'User "me" cannot patch resource "namespaces" in API group ""',
+            "administrator's rights",
+        ),
+        (403, POD + "status unknown for quota: gpus, resources: cpu", "try again in a few seconds"),
         (403, POD + "exceeded quota: gpus, requested: cpu=4, used: cpu=8", "resourcequota"),
         (403, POD + "failed quota: gpus: must specify limits.cpu", "resourcequota"),
         (403, POD + 'violates PodSecurity "restricted:latest": seccompProfile', "k8s check"),
@@ -342,6 +357,13 @@ POD = 'pods "a" is forbidden: '
             "--force-conflicts",
         ),
         (409, 'rayjobs.ray.io "a" already exists', ""),
+        (422, "Value: Forbidden: may not be changed in an update.", "delete the object there"),
+        (
+            422,
+            "spec: Forbidden: spec is immutable after creation except",
+            "delete the object there",
+        ),
+        (422, 'spec.backoffLimit: Invalid value: "string"', ""),
     ],
 )
 def test_what_to_do_next_is_about_what_the_server_said(code: int, said: str, advice: str) -> None:

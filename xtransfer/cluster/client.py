@@ -19,6 +19,8 @@ PATIENCE_S = 900.0
 """Seconds without any answer after which following ends. The job itself runs on."""
 STARTING_S = 60.0
 """Seconds for which refusals of one whom it has answered before are taken for those of a server that starts."""
+NOT_TRIED = "(not tried: no namespace yet)"
+"""Said of what a dry run cannot try."""
 ROLES = ("submitter", "head", "worker")
 
 Tell = Callable[[str], None]
@@ -36,7 +38,7 @@ def set_up(api: Api, bodies: Sequence[Body], *, dry_run: bool = False) -> Iterat
             # A dry run makes no namespace, so what would lie in it cannot be tried.
             if not (dry_run and no_namespace(error)):
                 raise
-            yield f"{label} (not tried: no namespace yet)"
+            yield f"{label} {NOT_TRIED}"
             continue
         yield label
 
