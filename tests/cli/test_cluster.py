@@ -305,6 +305,17 @@ def test_setup_applies_the_surroundings(
     assert server.all("rayjobs") == []
 
 
+def test_a_dry_setup_does_not_say_that_the_server_takes_what_was_not_tried(
+    run: Run, server: FakeApi, kubeconfig: Path, manifests: list[Manifest]
+) -> None:
+    assert kubeconfig.exists()
+    assert manifests
+    del server.objects["namespaces", "", "xtransfer"]
+    done = run("k8s", "setup", KIND, "--dry-run")
+    assert "Namespace/xtransfer taken (dry run)\n" in done.out
+    assert "Role/xtransfer-submitter (not tried: no namespace yet)\n" in done.out
+
+
 # --- contexts ------------------------------------------------------------------------------------
 
 

@@ -51,6 +51,7 @@ JOB_FIELDS = {
     "suspend",
     "ttlSecondsAfterFinished",
 }
+CONFIG_FIELDS = {"apiVersion", "kind", "metadata", "immutable", "data", "binaryData"}
 
 
 @dataclass(kw_only=True)
@@ -328,12 +329,21 @@ class FakeApi:
         if "managedFields" in request.body.get("metadata", {}):
             raise Refused(400, "BadRequest", "metadata.managedFields must be nil")
         self._admit(key[0], key[1], request.body, request)
+        unknown = set(request.body) - CONFIG_FIELDS if key[0] == "configmaps" else set()
+        if unknown:
+            what = f"({key[1]}/{key[2]}; /v1, Kind=ConfigMap): .{min(unknown)}: field not declared in schema"
+            raise Refused(500, "", f"failed to create typed patch object {what}")
         if key not in self.objects:
             return self._new(key, copy.deepcopy(request.body), request)
         before = self.objects[key]
         body, owners = copy.deepcopy(before), dict(self.owners.get(key, {}))
-        old = dict(leaves(before))
-        for path, value in leaves(request.body):
+        old, wanted = dict(leaves(before)), dict(leaves(request.body))
+        # What a manager applied before and leaves out now goes.
+        for path in [p for p, owner in owners.items() if owner == manager and p not in wanted]:
+            del owners[path]
+            if path != ("metadata", "namespace"):
+                remove(body, path)
+        for path, value in wanted.items():
             owner = owners.get(path, manager)
             if owner != manager and old.get(path) != value and request.query.get("force") != "true":
                 text = f'conflict with "{owner}": .{".".join(path)}'
@@ -448,6 +458,13 @@ def merge(into: Body, patch: Body) -> None:
             merge(into[name], value)
         else:
             into[name] = copy.deepcopy(value)
+
+
+def remove(body: Body, path: tuple[str, ...]) -> None:
+    """Remove a field where it is there."""
+    for name in path[:-1]:
+        body = body.get(name) or {}
+    body.pop(path[-1], None)
 
 
 def leaves(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:

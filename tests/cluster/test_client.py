@@ -65,6 +65,20 @@ def test_twice_is_one_job(server: FakeApi, api: Api, objects: JobObjects) -> Non
     assert len(server.sent("POST", "rayjobs")) == 1
 
 
+def test_an_experiment_keeps_its_owner_while_its_job_is_adopted(
+    server: FakeApi, api: Api, objects: JobObjects
+) -> None:
+    submit(api, objects)
+    job_uid = server.one("rayjobs")["metadata"]["uid"]
+    before = len(server.history)
+    assert submit(api, objects).done == "adopted"
+    name = objects.config["metadata"]["name"]
+    (kept,) = (body for body in server.all("configmaps") if body["metadata"]["name"] == name)
+    seen = [body for _, _, key, body in server.history[before:] if key[2] == name]
+    for body in (*seen, kept):
+        assert [owner["uid"] for owner in body["metadata"]["ownerReferences"]] == [job_uid]
+
+
 def test_two_at_once_are_one_job(server: FakeApi, api: Api, objects: JobObjects) -> None:
     done: list[str] = []
     threads = [
@@ -252,6 +266,37 @@ def test_a_misspelt_field_is_refused(server: FakeApi, api: Api, objects: JobObje
     assert server.all("rayjobs") == []
 
 
+def test_a_misspelt_field_of_what_is_applied_is_refused_at_once(
+    server: FakeApi, api: Api, objects: JobObjects, waits: list[float]
+) -> None:
+    config = {**objects.config, "dta": {}}
+    with pytest.raises(ApiError, match=r"\.dta: field not declared in schema.*Correct that field"):
+        submit(api, replace(objects, config=config))
+    assert waits == []
+    assert server.all("rayjobs") == []
+
+
+def test_an_experiment_gets_its_owner_though_the_job_that_is_adopted_has_another_image(
+    server: FakeApi, api: Api, objects: JobObjects, manifests: list[Manifest]
+) -> None:
+    name = objects.config["metadata"]["name"]
+    server.fail(1, Answer(code=403, message="no"), method="PATCH", plural="poddisruptionbudgets")
+    with pytest.raises(ApiError):
+        submit(api, objects)
+    (key,) = (key for key in server.objects if key[2] == name)
+    del server.objects[key]["metadata"]["ownerReferences"]
+    other = assemble(
+        manifests,
+        experiment="small",
+        plan_key="0123456789ab",
+        text="name: small\n",
+        image="other:1",
+    )
+    done = submit(api, other)
+    assert (done.done, len(done.differs)) == ("adopted", 1)
+    assert server.objects[key]["metadata"]["ownerReferences"]
+
+
 def test_a_job_of_that_name_that_is_not_of_this_plan_is_left_alone(
     server: FakeApi, api: Api, objects: JobObjects
 ) -> None:
@@ -274,6 +319,15 @@ def test_a_refusal_names_the_role(server: FakeApi, api: Api, objects: JobObjects
     assert len(server.sent("POST", "rayjobs")) == 1
 
 
+def test_the_role_is_advised_for_what_it_gives(manifests: list[Manifest]) -> None:
+    (role,) = (m.body for m in manifests if m.kind == "Role")
+    given = {name for rule in role["rules"] for name in rule["resources"]}
+    for name in (*given, "namespaces", "networkpolicies", "secrets"):
+        said = f'User "me" cannot patch resource "{name}" in API group ""'
+        error = failure("PATCH", "/api/v1/x", 403, {"message": said})
+        assert ("Bind yourself" in error.next) is (name in given)
+
+
 POD = 'pods "a" is forbidden: '
 
 
@@ -281,6 +335,12 @@ POD = 'pods "a" is forbidden: '
     ("code", "said", "advice"),
     [
         (403, 'User "me" cannot create resource "rayjobs" in API group "ray.io"', "Bind yourself"),
+        (
+            403,
+            'User "me" cannot patch resource "namespaces" in API group ""',
+            "administrator's rights",
+        ),
+        (403, POD + "status unknown for quota: gpus, resources: cpu", "try again in a few seconds"),
         (403, POD + "exceeded quota: gpus, requested: cpu=4, used: cpu=8", "resourcequota"),
         (403, POD + "failed quota: gpus: must specify limits.cpu", "resourcequota"),
         (403, POD + 'violates PodSecurity "restricted:latest": seccompProfile', "k8s check"),
@@ -297,6 +357,13 @@ POD = 'pods "a" is forbidden: '
             "--force-conflicts",
         ),
         (409, 'rayjobs.ray.io "a" already exists', ""),
+        (422, "Value: Forbidden: may not be changed in an update.", "delete the object there"),
+        (
+            422,
+            "spec: Forbidden: spec is immutable after creation except",
+            "delete the object there",
+        ),
+        (422, 'spec.backoffLimit: Invalid value: "string"', ""),
     ],
 )
 def test_what_to_do_next_is_about_what_the_server_said(code: int, said: str, advice: str) -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +15,7 @@ import yaml
 from tests.cluster.fake_api import FakeApi
 from xtransfer.cluster import client
 from xtransfer.cluster.api import Api
-from xtransfer.cluster.api_errors import ApiError, NotServed
+from xtransfer.cluster.api_errors import ApiError, NotServed, Unreachable
 from xtransfer.cluster.connection import connect
 from xtransfer.cluster.jobs import JobObjects
 from xtransfer.cluster.submission import submit
@@ -71,3 +75,51 @@ def test_a_setup_without_the_prometheus_operator_says_what_to_leave_out(
     }
     with pytest.raises(ApiError, match="leave components/monitoring out"):
         list(client.set_up(api, [monitor]))
+
+
+@pytest.fixture
+def hanging_up() -> Iterator[int]:
+    """Return the port of a server that hangs up when a TLS client has greeted it, as load balancers do."""
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = listening.accept()
+                with connection:
+                    connection.recv(2**16)
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    yield int(listening.getsockname()[1])
+    listening.shutdown(socket.SHUT_RDWR)
+    listening.close()
+    thread.join()
+
+
+def test_a_server_that_hangs_up_while_tls_begins_is_asked_again(
+    kubeconfig: Path, hanging_up: int
+) -> None:
+    cluster = {"server": f"https://127.0.0.1:{hanging_up}"}
+    changed(kubeconfig, clusters=[{"name": "fake", "cluster": cluster}])
+    waits: list[float] = []
+    api = connect(None, None)
+    api.pause = waits.append
+    with pytest.raises(Unreachable) as caught:
+        api.list("RayJob")
+    assert waits == [0.5, 1, 2, 4]
+    assert "\n" not in str(caught.value)
+
+
+def test_a_certificate_that_is_not_trusted_is_said_at_once(api: Api, waits: list[float]) -> None:
+    from kubernetes.client.exceptions import ApiException
+
+    said = "SSLError\n[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: self-signed (_ssl.c:1)"
+
+    def call_api(*_args: object, **_options: object) -> None:
+        raise ApiException(status=0, reason=said)
+
+    api.client.call_api = call_api
+    with pytest.raises(ApiError, match=r"self-signed.*certificate-authority in the kubeconfig"):
+        api.list("RayJob")
+    assert waits == []

@@ -7,7 +7,7 @@ import pytest
 from tests.cluster.fake_api import Answer, FakeApi
 from xtransfer.cluster import client
 from xtransfer.cluster.api import Api
-from xtransfer.cluster.api_errors import ApiError
+from xtransfer.cluster.api_errors import NOT_SERVED, ApiError
 from xtransfer.cluster.client import JobNotFound, states
 from xtransfer.cluster.jobs import JobObjects
 from xtransfer.cluster.submission import submit
@@ -110,3 +110,64 @@ def test_a_node_that_has_lost_the_log_does_not_end_reading(
     assert list(reader.fresh()) == []
     server.logs[pod] = ["2026-01-01T12:00:00.000000001Z a"]
     assert list(reader.fresh()) == ["a"]
+
+
+STARTING = [
+    Answer(code=401, message="Unauthorized"),
+    Answer(
+        code=403,
+        message='rayjobs.ray.io is forbidden: User "me" cannot list resource "rayjobs" in API group "ray.io" '
+        'in the namespace "xtransfer": RBAC: role.rbac.authorization.k8s.io "xtransfer-submitter" not found',
+    ),
+    Answer(code=404, message=NOT_SERVED),
+]
+"""What a server says that has not read its tokens, roles and custom kinds yet."""
+
+
+@pytest.mark.parametrize("answer", STARTING, ids=lambda answer: str(answer.code))
+def test_a_server_that_starts_and_does_not_know_one_yet_is_got_over(
+    server: FakeApi, api: Api, objects: JobObjects, answer: Answer
+) -> None:
+    submit(api, objects)
+    pod = f"{server.start(NAME)}-submitter"
+    server.log(pod, "a")
+    now, said, told = [0.0], list[str](), list[str]()
+
+    def restart(seconds: float) -> None:
+        now[0] += seconds
+        if len(said) == 1:
+            server.log(pod, "b")
+            server.fail(3, answer, method="GET")
+            server.fail(1, answer, method="GET", plural="pods")
+            said.append("-")
+        elif any("perhaps since the server starts" in text for text in told):
+            server.set_status(NAME, jobDeploymentStatus="Complete", jobStatus="SUCCEEDED")
+
+    api.pause = restart
+    assert client.follow(api, NAME, say=said.append, tell=told.append).outcome == "succeeded"
+    assert said[:2] == ["a", "-"]
+    assert sum("perhaps since the server starts" in text for text in told) >= 3
+
+
+@pytest.mark.parametrize("answer", STARTING, ids=lambda answer: str(answer.code))
+def test_a_refusal_that_lasts_ends_following(
+    server: FakeApi, api: Api, objects: JobObjects, answer: Answer
+) -> None:
+    submit(api, objects)
+    server.start(NAME)
+    now = [0.0]
+    api.pause = lambda seconds: now.__setitem__(0, now[0] + seconds)
+    followed = states(api, NAME, clock=lambda: now[0])
+    assert next(followed).outcome == "going"
+    now[0] += 10 * client.STARTING_S  # of silence before it, which is not what is counted
+    server.fail(10**6, answer, method="GET")
+    with pytest.raises(ApiError) as caught:
+        list(followed)
+    assert caught.value.status == answer.code
+    spent = now[0] - 10 * client.STARTING_S
+    assert client.STARTING_S < spent < 2 * client.STARTING_S
+    # Whom the server has never answered is told at once.
+    before = now[0]
+    with pytest.raises(ApiError):
+        list(states(api, NAME, clock=lambda: now[0]))
+    assert now[0] == before

@@ -175,7 +175,8 @@ def setup(
     spaces = [manifest.name for manifest in manifests if manifest.kind == "Namespace"]
     api = connect(context, spaces[0] if len(spaces) == 1 else None)
     for label in client.set_up(api, surroundings(manifests), dry_run=dry_run):
-        print(f"{label} {'taken (dry run)' if dry_run else 'applied'}")
+        done = "taken (dry run)" if dry_run else "applied"
+        print(label if label.endswith(client.NOT_TRIED) else f"{label} {done}")
 
 
 def _objects(

@@ -31,6 +31,11 @@ def store_of_job(api: Api, found: Body) -> str:
     return store_in(body for body in configs if body is not None)
 
 
+def mounts(found: Body, config: Body) -> bool:
+    """Return whether a job that was found mounts this ConfigMap."""
+    return config["metadata"]["name"] in _configs(found).values()
+
+
 def _configs(job: Body) -> dict[str, str]:
     """Return volume -> ConfigMap of those that a job's pods mount."""
     return {

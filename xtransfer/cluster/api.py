@@ -17,6 +17,7 @@ from xtransfer.cluster.api_errors import (
     ApiError,
     NotServed,
     failure,
+    insecure,
     passes,
     status_of,
     unreachable,
@@ -224,6 +225,8 @@ class Api:
                 _request_timeout=(CONNECT_S, read_s),
             )
         except ApiException as error:
+            if not error.status:  # so the client package raises what TLS says
+                raise insecure(method, path, error) from None
             raise failure(method, path, error.status or 0, status_of(error)) from None
         except (HTTPError, OSError) as error:
             raise unreachable(method, path, error) from None

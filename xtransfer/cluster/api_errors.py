@@ -9,12 +9,19 @@ from typing import Any
 
 from xtransfer.errors import XtransferError
 
+_OF_THE_ROLE = "rayjobs|rayclusters|pods|pods/log|events|jobs|configmaps|poddisruptionbudgets"
+"""What the role xtransfer-submitter is about (k8s/base/rbac.yaml)."""
 # What the API server says, as a regular expression, and what to do about it. 403 is the answer of whatever
 # admits objects, not of roles alone.
 FORBIDDEN = {
-    r"cannot \w+ resource": (
+    rf'cannot \w+ resource "({_OF_THE_ROLE})"': (
         "Bind yourself to the role xtransfer-submitter (k8s/base/rbac.yaml), or ask for it."
     ),
+    r"cannot \w+ resource": (
+        "That takes an administrator's rights, which the role xtransfer-submitter does not give: k8s/README.md, "
+        "'Once for a cluster'."
+    ),
+    r"status unknown for quota": "The quota is new, and not counted yet: try again in a few seconds.",
     r"(exceeded|failed) quota": (
         "Wait until others are done, or ask for more: kubectl describe resourcequota."
     ),
@@ -42,6 +49,15 @@ CONFLICTS = {
 }
 MODIFIED = "the object has been modified"
 """Something that the server changes along with a request, such as a quota, was changed by another just then."""
+UNTYPED = "failed to create typed patch object"
+"""An applied object does not fit its kind, by a field that is unknown, say: the server calls that its own error (500)."""
+UNFIT = {
+    UNTYPED: "Correct that field, or leave it out.",
+    r"may not be changed in an update|immutable|cannot change roleRef": (
+        "Leave it as it is on the cluster; or delete the object there, and what it holds with it, and try again."
+    ),
+}
+"""What fits no object of the kind, or not the one that is there."""
 CRDS = {
     "/apis/ray.io/": "The KubeRay operator brings it: k8s/README.md, 'Once for a cluster'.",
     "/apis/kueue.x-k8s.io/": "Kueue brings it.",
@@ -109,7 +125,7 @@ def failure(method: str, path: str, code: int, status: Mapping[str, Any]) -> Api
         error = ApiError(where, f"is too busy: {said}", "Try again later.", code)
         error.__dict__["retry_after"] = status.get("retry_after")
         return error
-    return ApiError(where, f"{method} {path}: {said} ({code})", "", code)
+    return ApiError(where, f"{method} {path}: {said} ({code})", _advice(UNFIT, said), code)
 
 
 def no_namespace(error: ApiError) -> bool:
@@ -141,11 +157,31 @@ def unreachable(method: str, path: str, error: Exception) -> Unreachable:
     return Unreachable("kubernetes", what, "Check the context, and that the cluster is up.")
 
 
+def insecure(method: str, path: str, error: Any) -> ApiError:
+    """Return the error to raise where TLS fails: a certificate that is not trusted, or a line that broke in between."""
+    said = " ".join(str(error.reason).split())
+    what = f"no secure connection for {method} {path}: {said}"
+    if "CERTIFICATE_VERIFY_FAILED" in said:
+        next_ = "Check the context, and certificate-authority in the kubeconfig."
+        return ApiError("kubernetes", what, next_)
+    return Unreachable("kubernetes", what, "Check the context, and that the cluster is up.")
+
+
 def passes(error: ApiError) -> bool:
     """Return whether a failure may pass by itself."""
     if isinstance(error, Conflict):
         return MODIFIED in error.what
+    if UNTYPED in error.what:
+        return False
     return isinstance(error, Unreachable) or error.status in (429, 500, 502, 503, 504)
+
+
+def may_be_starting(error: ApiError) -> bool:
+    """Return whether a server may have said this only since it has just started.
+
+    It answers before it has read roles, tokens and custom kinds, and until then refuses whoever they are for.
+    """
+    return isinstance(error, NotServed) or error.status in (401, 403)
 
 
 def wait_s(error: ApiError, attempt: int) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 
 from xtransfer.cluster.api import STAMP, Api
-from xtransfer.cluster.api_errors import ApiError, Gone, no_namespace, passes
+from xtransfer.cluster.api_errors import ApiError, Gone, may_be_starting, no_namespace, passes
 from xtransfer.cluster.jobs import JOB_LABEL, PLAN_LABEL
 from xtransfer.cluster.manifests import Body, at
 from xtransfer.cluster.states import JobState, state_of
@@ -17,6 +17,10 @@ WATCH_S = 20
 """Seconds of one watch; logs are looked at in between."""
 PATIENCE_S = 900.0
 """Seconds without any answer after which following ends. The job itself runs on."""
+STARTING_S = 60.0
+"""Seconds for which refusals of one whom it has answered before are taken for those of a server that starts."""
+NOT_TRIED = "(not tried: no namespace yet)"
+"""Said of what a dry run cannot try."""
 ROLES = ("submitter", "head", "worker")
 
 Tell = Callable[[str], None]
@@ -34,7 +38,7 @@ def set_up(api: Api, bodies: Sequence[Body], *, dry_run: bool = False) -> Iterat
             # A dry run makes no namespace, so what would lie in it cannot be tried.
             if not (dry_run and no_namespace(error)):
                 raise
-            yield f"{label} (not tried: no namespace yet)"
+            yield f"{label} {NOT_TRIED}"
             continue
         yield label
 
@@ -90,10 +94,11 @@ def states(
     """
     began = heard = clock()
     state: JobState | None = None
+    refused: float | None = None
     while True:
         try:
             body, version = _job_in_list(api, name)
-            heard = clock()
+            heard, refused = clock(), None
             state = state_of(body)
             yield state
             for newer in _changes(api, name, state, version, _left(limit_s, began, clock)):
@@ -106,10 +111,15 @@ def states(
             silent = False
         except ApiError as error:
             over = limit_s is not None and clock() - began >= limit_s
-            if not passes(error) or clock() - heard > PATIENCE_S or (over and state is None):
+            starting = state is not None and may_be_starting(error)
+            refused = (clock() if refused is None else refused) if starting else None
+            since, patience = (heard, PATIENCE_S) if refused is None else (refused, STARTING_S)
+            lost = not (starting or passes(error)) or clock() - since > patience
+            if lost or (over and state is None):
                 raise
             if not over:
-                tell(f"{error} The job runs on; trying again.")
+                said = f"{error.what}, perhaps since the server starts." if starting else error
+                tell(f"{said} The job runs on; trying again.")
             silent = True
         if state is not None and state.outcome != "going":
             return
@@ -143,6 +153,8 @@ class LogReader:
         self.pod = ""
         self.last: Instant | None = None
         """Of the last line that was read."""
+        self.heard = False
+        """Whether a log was ever read: who may not is told so before that."""
 
     def fresh(self) -> Iterator[str]:
         """Yield the lines since the last call; none while no pod has a log."""
@@ -156,13 +168,16 @@ class LogReader:
             since = f"{self.last[0]:%Y-%m-%dT%H:%M:%SZ}" if self.last else ""
             lines = self.api.logs(self.pod, container_of("submitter"), since=since)
             for stamp, line in lines:
+                self.heard = True
                 instant = _instant(stamp)
                 if instant is not None and (self.last is None or instant > self.last):
                     self.last = instant
                     yield line
         except ApiError as error:
-            # The container may not have started yet, or the line has dropped: next time.
-            if error.status not in (400, 404) and not passes(error):
+            # The container may not have started yet, or the line has dropped: next time. Whoever has lost the
+            # right to the log has lost that to the job, too, or else goes on without lines.
+            waits = error.status in (400, 404) or (self.heard and may_be_starting(error))
+            if not waits and not passes(error):
                 raise
 
 

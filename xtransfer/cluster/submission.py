@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from xtransfer.cluster.adoption import differences, store_of_job
+from xtransfer.cluster.adoption import differences, mounts, store_of_job
 from xtransfer.cluster.api import Api
 from xtransfer.cluster.api_errors import ApiError, Conflict
 from xtransfer.cluster.jobs import PLAN_LABEL, JobObjects, owned, store_of
@@ -93,9 +93,10 @@ def _adopt(api: Api, objects: JobObjects, found: Body) -> Submitted:
     """Take a job of this plan as it is, and complete what belongs to it: whoever made it may have been stopped."""
     differs = differences(found, objects)
     if not differs:
-        for body in (objects.config, *objects.shared):
+        # Not the experiment: applied without its owner, it would lose the one that it has.
+        for body in objects.shared:
             api.apply(body)
-    _give(api, objects, found, config=not differs)
+    _give(api, objects, found, config=mounts(found, objects.config))
     return Submitted(
         done="adopted",
         state=state_of(found),
@@ -123,7 +124,7 @@ def _dry_run(
 
 
 def _give(api: Api, objects: JobObjects, job: Body, *, config: bool = True) -> None:
-    """Have a job's budget, and its experiment if it is that of `objects`, go when it goes.
+    """Have a job's budget, and its experiment if `config` says that it is that of `objects`, go when it goes.
 
     Raises:
         ApiError: saying that the job itself is there.
