@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from tests.command import Run, caller
 from tests.disk import small_disk
@@ -18,7 +18,7 @@ from xtransfer.store import Store, open_store
 CHECKOUT = Path(__file__).resolve().parents[1]
 
 # A busy machine is no failure.
-settings.register_profile("untimed", deadline=None)
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
 
 
@@ -89,10 +89,15 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 @pytest.fixture
 def s3_url(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
     """Return an unused prefix of the S3 service, to which the AWS variables point meanwhile."""
+    return unused_prefix(s3, monkeypatch)
+
+
+def unused_prefix(s3: S3Server, patch: pytest.MonkeyPatch) -> str:
+    """Point the AWS variables to the S3 service; return the URL of an unused prefix there."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
-        monkeypatch.delenv(name)
+        patch.delenv(name)
     for name, value in s3.environment.items():
-        monkeypatch.setenv(name, value)
+        patch.setenv(name, value)
     return f"s3://{s3.bucket}/{secrets.token_hex(4)}/store"
 
 

@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-READY_WITHIN_S = 60.0
+READY_WITHIN_S = 300.0
 GRPC_OFFSET = 10_000
 """SeaweedFS expects each service's gRPC port at this distance from its HTTP port."""
 

@@ -106,7 +106,7 @@ def _call(channel: Any, name: str) -> Any:
     import grpc
 
     try:
-        channel.unary_unary(name)(b"", timeout=20)
+        channel.unary_unary(name)(b"", timeout=120)
     except grpc.RpcError as error:
         return error.code()
     return grpc.StatusCode.OK
@@ -117,7 +117,7 @@ def _http(place: str) -> str:
     from urllib.request import urlopen
 
     try:
-        with urlopen(f"http://{place}/anything", timeout=20) as got:
+        with urlopen(f"http://{place}/anything", timeout=120) as got:
             return "metrics" if got.read(6) == b"# HELP" else "other"
     except HTTPError as error:
         return "refused" if error.code == 401 else str(error)

@@ -245,7 +245,7 @@ def test_a_used_store_is_good_in_other_processes(store: Store) -> None:
     ]
     for worker in workers:
         worker.start()
-    outcomes = dict(results.get(timeout=60) for _ in workers)
+    outcomes = dict(results.get(timeout=300) for _ in workers)
     for worker in workers:
         worker.join()
     winners = [pid for pid, won in outcomes.items() if won]

@@ -63,6 +63,16 @@ def test_an_overlay_that_kustomize_refuses_is_an_error_in_one_line(tmp_path: Pat
     assert "\n" not in str(caught.value)
 
 
+def test_rendering_asks_no_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config, program = tmp_path / "config", tmp_path / "kubectl"
+    config.write_text("kind: Config\n", encoding="utf-8")
+    program.write_text(f"#!/bin/sh\ntest -s \"$KUBECONFIG\" || printf '{ONE}'\n", encoding="utf-8")
+    program.chmod(0o755)
+    monkeypatch.setenv("KUBECONFIG", str(config))
+    monkeypatch.setattr(rendering, "find_kustomize", lambda: [str(program), "kustomize"])
+    assert [manifest.name for manifest in render(KIND)] == ["a"]
+
+
 @pytest.mark.parametrize("kind", ["Deployment", "Job", "StatefulSet"])
 def test_pods_of_core_kinds_are_looked_at_too(kind: str) -> None:
     body = {"kind": kind, "spec": {"template": {"spec": {"containers": [{"name": "a"}]}}}}

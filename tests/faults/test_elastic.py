@@ -88,14 +88,14 @@ def test_sigterm_has_trials_save_and_the_same_command_goes_on(tmp_path: Path) ->
     store, key = open_store(url), trained_key("training.warmup=0.1")
     line = command(
         "run", str(CONFIG), "--store", url, "--place", "train.engine=torch",
-        "--place", "train.resume_every_s=1",
+        "--place", "train.resume_every_s=0.5", "--place", "grace_s=240",
     )  # fmt: skip
     log = tmp_path / "log"
     with log.open("w") as output:
         driver = subprocess.Popen(line, stdout=output, stderr=output)
     until(lambda: state_of(store, key).get("step", 0) > 0, "a first checkpoint")
     driver.send_signal(signal.SIGTERM)
-    assert driver.wait(timeout=120) == 130, log.read_text()
+    assert driver.wait(timeout=600) == 130, log.read_text()
     left = re.search(r"left: optimizer step (\d+) of 1280: the driver was told", logged(url, key))
     assert left is not None, logged(url, key)
     assert state_of(store, key)["step"] == int(left[1])

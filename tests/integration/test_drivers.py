@@ -37,6 +37,7 @@ def test_three_drivers_train_no_step_twice(finished: str, tmp_path: Path) -> Non
         ended = Counter(attempt.state for attempt in tried[key])
         assert ended.pop("done") == 1, (record.folder, ended)
         assert set(ended) <= {"found"}, (record.folder, ended)
-    done_by = {key: {a.pid for a in tried[key] if a.state == "done"} for key in records}
-    assert len({pid for key in records for pid in done_by[key]}) > 1  # they did share it out
+    # They did share it out: a driver selects by itself, and has one process for all else on its one CPU.
+    worked = [key for key, record in records.items() if record.kind != "select"]
+    assert len({a.pid for key in worked for a in tried[key] if a.state == "done"}) > 1
     assert report_of(store) == report_of(finished)

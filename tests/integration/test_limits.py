@@ -76,8 +76,9 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Runs:
 def test_a_hung_worker_is_ended_and_the_trial_goes_on(
     runs: Runs, undisturbed: Runs, workers: int
 ) -> None:
-    # Longer than a busy machine takes to load torch and to tell for the first time.
-    limit = ("--place", "hung_after_s=60", "--place", "train.resume_every_s=0.001")
+    # Longer than a busy machine takes to load torch and to tell for the first time; the fault does not wait
+    # for it, and it is looked for 20 times within it.
+    limit = ("--place", "hung_after_s=180", "--place", "train.resume_every_s=0.001")
     done = runs("run", *limit, *WORKERS[workers], fault="hang:3", once=True)
     assert done.returncode == 0, done.stderr
     assert "hung: it told nothing for " in runs.logs()

@@ -3,41 +3,29 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import pytest
 
-from tests.integration.test_pipeline import CONFIG, xtransfer
+from tests.integration.conftest import PLANTED, Failed
 from tests.s3_server import S3Server
 from xtransfer.store import open_store
 
 pytestmark = pytest.mark.slow
 
-PLANTED = {
-    "HF_TOKEN": "hf_planted0token0of0the0hub",
-    "HUGGING_FACE_HUB_TOKEN": "hf_planted0older0token",
-    "WANDB_API_KEY": "planted0key0of0another0service",
-    "RAY_AUTH_TOKEN": "planted0token0of0the0cluster",
-}
 
-
+@pytest.mark.usefixtures("s3_url")  # the variables that point to it
 def test_no_secret_is_in_the_store_in_scratch_or_in_what_is_said(
-    s3: S3Server, s3_url: str, tmp_path: Path
+    s3: S3Server, failed: Failed
 ) -> None:
     """One step fails on the way, so that errors and tracebacks are among what is searched."""
-    scratch = tmp_path / "scratch"
-    run = xtransfer(
-        "run", str(CONFIG), "--store", s3_url, "--place", f"scratch={scratch}",
-        "--set", "data.holdout.commonsenseqa=40", "--set", "target.tasks=[xnli]",
-        env=PLANTED,
-    )  # fmt: skip
+    run = failed.run
     assert run.returncode == 1, run.stderr
-    store = open_store(s3_url)
+    store = open_store(failed.url)
     objects = {info.name: store.read(info.name) for info in store.list("")}
     folders = {name.split("/")[0] for name in objects}
     assert {"train", "logs", "failures", "plans", "leases", "reports"} <= folders
     said = {"stdout": run.stdout.encode(), "stderr": run.stderr.encode()}
-    files = {str(path): path.read_bytes() for path in scratch.rglob("*") if path.is_file()}
+    files = {str(path): path.read_bytes() for path in failed.scratch.rglob("*") if path.is_file()}
     assert len(files) > 10
     secrets = [s3.secret_key, *PLANTED.values()]
     assert os.environ["AWS_SECRET_ACCESS_KEY"] == s3.secret_key  # it was in use

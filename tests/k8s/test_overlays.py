@@ -591,7 +591,7 @@ def test_an_idle_node_stops_at_once(tmp_path: Path) -> None:
 def test_a_head_does_not_wait_for_the_end_of_its_grace(tmp_path: Path) -> None:
     with subprocess.Popen(["sleep", "60"]) as start:
         calls = prestop(tmp_path, "/opt/venv/bin/ray start --head --block", first=start.pid)
-        assert start.wait(timeout=30) == -signal.SIGINT
+        assert start.wait(timeout=50) == -signal.SIGINT
     assert calls == ["ray stop --grace-period 20"]
 
 
@@ -608,7 +608,7 @@ def test_a_busy_node_is_drained_and_waits_for_the_trial_to_leave(tmp_path: Path)
 def test_where_the_driver_runs_it_is_told_to_end(tmp_path: Path) -> None:
     with subprocess.Popen(["sleep", "60"]) as driver:
         calls = prestop(tmp_path, "python -m ray_jobs.experiment x.yaml", first=driver.pid)
-        assert driver.wait(timeout=10) == -signal.SIGTERM
+        assert driver.wait(timeout=50) == -signal.SIGTERM
     assert calls == ["sleep 1", "sleep 1", "ray stop --grace-period 20"]
 
 

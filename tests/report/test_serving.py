@@ -29,7 +29,7 @@ def server() -> Iterator[ReportServer]:
 def ask(
     server: ReportServer, path: str = "/", host: str | None = None
 ) -> tuple[int, str, dict[str, str]]:
-    connection = http.client.HTTPConnection(HOST, server.server_port, timeout=10)
+    connection = http.client.HTTPConnection(HOST, server.server_port, timeout=60)
     connection.request("GET", path, headers={"Host": host or f"{HOST}:{server.server_port}"})
     reply = connection.getresponse()
     found = reply.status, reply.read().decode(), dict(reply.getheaders())
@@ -87,7 +87,7 @@ def test_a_browser_that_goes_away_is_nothing_to_speak_of(
         server.daemon_threads = False  # its end waits for what is being answered
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
-        with socket.create_connection((HOST, server.server_port), timeout=10) as browser:
+        with socket.create_connection((HOST, server.server_port), timeout=60) as browser:
             browser.sendall(b"GET / HTTP/1.0\r\nHost: localhost\r\n\r\n")
             assert browser.recv(10) == b"HTTP/1.0 2"
         server.shutdown()
@@ -109,7 +109,7 @@ def test_pages_are_rendered_one_after_the_other(server: ReportServer) -> None:
     server.render = render
 
     def look() -> None:
-        ready.wait(10)
+        ready.wait(60)
         assert ask(server)[:2] == (200, "page")
 
     threads = [threading.Thread(target=look) for _ in range(4)]

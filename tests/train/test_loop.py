@@ -17,7 +17,7 @@ from tests.tiny import tiny_encoder, tiny_model, tiny_pairs
 from tests.train.faults import BAD_STEPS, SKIPPING, astray, train_astray
 from tests.train.workers import (
     SPEC,
-    as_one_of_two,
+    run_two,
     train_alone,
     train_and_leave,
     train_apart,
@@ -335,7 +335,7 @@ def test_no_two_draws_share_a_stream() -> None:
 
 @pytest.mark.slow
 def test_two_workers_compute_what_one_does(tmp_path: Path) -> None:
-    torch.multiprocessing.spawn(as_one_of_two, args=(str(tmp_path), 2, train_alone), nprocs=2)
+    run_two(tmp_path, 2, train_alone)
     found = torch.load(tmp_path / "out", weights_only=True)
     alone = train_tiny(SPEC, Context(pad_id=1))
     # Weights moved by about 0.02; sums over workers round differently.
@@ -389,9 +389,7 @@ def test_a_trial_of_two_workers_goes_on_with_one_and_then_with_two(
     def run(folder: Path, leave_at: int | None) -> Any:
         folder.mkdir(exist_ok=True)
         (folder / "rendezvous").unlink(missing_ok=True)
-        work = partial(train_and_leave, str(folder), leave_at)
-        arguments = (str(folder), zero_stage, work, engine)
-        torch.multiprocessing.spawn(as_one_of_two, args=arguments, nprocs=2)
+        run_two(folder, zero_stage, partial(train_and_leave, str(folder), leave_at), engine)
         return None if leave_at else torch.load(folder / "out", weights_only=True)
 
     undisturbed = run(tmp_path / "undisturbed", None)
@@ -415,8 +413,7 @@ def test_a_trial_of_two_workers_goes_on_with_one_and_then_with_two(
 
 @pytest.mark.slow
 def test_workers_with_different_checkpoints_do_not_train(tmp_path: Path) -> None:
-    work = (str(tmp_path), 0, partial(train_apart, str(tmp_path)), "torch")
-    torch.multiprocessing.spawn(as_one_of_two, args=work, nprocs=2)
+    run_two(tmp_path, 0, partial(train_apart, str(tmp_path)), "torch")
     for rank in (0, 1):
         assert "different optimizer steps: 7, 5" in (tmp_path / f"said-{rank}").read_text()
 
@@ -429,8 +426,7 @@ def test_workers_leave_out_the_same_steps(
     tmp_path: Path, bad: dict[int, float], engine: str, zero_stage: int
 ) -> None:
     """Only the last worker meets the bad losses."""
-    work = (str(tmp_path), zero_stage, train_astray, engine)
-    torch.multiprocessing.spawn(as_one_of_two, args=work, nprocs=2)
+    run_two(tmp_path, zero_stage, train_astray, engine)
     found = torch.load(tmp_path / "out", weights_only=True)
     alone = train_tiny(SKIPPING, Context(pad_id=1))
     assert alone.skipped_steps == sorted(bad) == found["skipped_steps"]

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests.tiny import accuracy, rows_of, tiny_encoder, tiny_model, tiny_pairs, tiny_part
-from tests.train.workers import SPEC, as_one_of_two, train_mixed
+from tests.train.workers import SPEC, run_two, train_mixed
 from xtransfer.forms.encoding import Encoded, Ragged
 from xtransfer.train.context import Checkpoint, Context
 from xtransfer.train.parts import TextPart
@@ -185,9 +185,7 @@ def test_the_last_weights_can_be_kept_without_any_dev_set() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("zero_stage", [0, 2, 3])
 def test_two_workers_agree_on_a_mixed_run(zero_stage: int, tmp_path: Path) -> None:
-    torch.multiprocessing.spawn(
-        as_one_of_two, args=(str(tmp_path), zero_stage, train_all), nprocs=2
-    )
+    run_two(tmp_path, zero_stage, train_all)
     found = torch.load(tmp_path / "out", weights_only=True)
     alone = train_all(Context(pad_id=1))
     for name, value in alone.weights.items():

@@ -13,7 +13,7 @@ import torch
 from tests.tiny import rows_of, tiny_encoder, tiny_tokenizer
 from tests.train.workers import (
     RETRIEVAL,
-    as_one_of_two,
+    run_two,
     train_mixed,
     train_retrieval,
     train_retrieval_alone,
@@ -54,9 +54,7 @@ def test_a_batch_is_not_divided() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", ["torch", "deepspeed"])
 def test_two_workers_compute_what_one_does(engine: str, tmp_path: Path) -> None:
-    torch.multiprocessing.spawn(
-        as_one_of_two, args=(str(tmp_path), 2, train_retrieval_alone, engine), nprocs=2
-    )
+    run_two(tmp_path, 2, train_retrieval_alone, engine)
     found = torch.load(tmp_path / "out", weights_only=True)
     alone = train_retrieval_alone(Context(pad_id=1))
     assert [e["loss"] for e in found["history"]] == pytest.approx(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -113,6 +114,27 @@ def train_retrieval(spec: TrialSpec, context: Context, *, dropout: float = 0.0) 
     head = build_head("retrieval", 16, 0, dropout=dropout, seed=1)
     model = TransferModel(tiny_encoder(dropout=dropout), [head], bf16=False)
     return train_mixed(spec, context, model, [part])
+
+
+def run_two(
+    folder: Path,
+    zero_stage: int,
+    work: Callable[[Context], Outcome | None],
+    engine: str = "deepspeed",
+) -> None:
+    """Run `work` as two workers, and wait for both; see `as_one_of_two`.
+
+    They are forked by a server that has loaded what all of them need, which takes longer than their work. On a
+    GPU each loads DeepSpeed itself: it looks for devices, and no process does that for those forked from it.
+    """
+    loaded = [__name__, *([] if torch.cuda.is_available() else ["deepspeed"])]
+    multiprocessing.set_forkserver_preload(loaded)
+    torch.multiprocessing.start_processes(
+        as_one_of_two,
+        args=(str(folder), zero_stage, work, engine),
+        nprocs=2,
+        start_method="forkserver",
+    )
 
 
 def as_one_of_two(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -58,6 +59,8 @@ def _kustomize(path: Path) -> str:
             text=True,
             timeout=RENDER_LIMIT_S,
             check=False,
+            # Some (Debian's, Google Cloud's) ask the current context's server for its version before anything.
+            env={**os.environ, "KUBECONFIG": os.devnull},
         )
     except subprocess.TimeoutExpired:
         raise XtransferError(
