@@ -53,7 +53,7 @@ class Driver:
             suspect: keys of those whose records are damaged.
 
         Raises:
-            KeyboardInterrupt: by Ctrl-C, and by SIGTERM.
+            KeyboardInterrupt: by Ctrl-C, SIGTERM and SIGHUP.
             ConfigError: when a step never has room.
             XtransferError: when Ray ends the run.
         """
