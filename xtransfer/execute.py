@@ -62,16 +62,19 @@ def run_step(step: Step, bench: Workbench) -> Record:
 def sound_record(store: Store, step: Step) -> Record | None:
     """Return a step's record if every byte of it and its files is right, None while there is none.
 
-    One that is damaged is set aside, so that the step can be done again.
+    One that is damaged is set aside, so that the step can be done again: what is so at a second look, too, and
+    not only on the way here.
     """
-    try:
-        record = read_record(store, step.kind, step.name, step.key)
-    except IntegrityError as error:
-        set_aside(store, step.folder, [str(error)])
-        return None
-    faults = [] if record is None else damage(store, record)
-    if not faults:
-        return record
+    faults: list[IntegrityError] = []
+    for _ in range(2):
+        try:
+            record = read_record(store, step.kind, step.name, step.key)
+            faults = [] if record is None else damage(store, record)
+        except IntegrityError as error:
+            faults = [error]
+        else:
+            if not faults:
+                return record
     set_aside(store, step.folder, [str(fault) for fault in faults])
     return None
 

@@ -161,6 +161,8 @@ def _fetch_file(store: Store, file: OutputFile, path: Path) -> None:
         temporary = temporary_beside(path)
         try:
             store.download(file.object, temporary)
+            if not is_there(temporary, file):  # on the way, perhaps
+                store.download(file.object, temporary)
             _verify(store, file, temporary.stat().st_size, file_digest(temporary))
             temporary.replace(path)
         except NotFound:
