@@ -210,6 +210,18 @@ def test_only_what_nothing_refers_to_is_removed(store: Store, records: list[Reco
     }
 
 
+def test_what_verify_says_of_an_unnamed_object_is_what_gc_does(store: Store) -> None:
+    names = ("train/notes.txt", "train/notes/a", "mine/a", "logs/a/b.txt")
+    for name in names:
+        store.write(name, b"x")
+    said = {finding.object: finding.what for finding in audit(store).findings}
+    assert said.keys() == {*names}
+    remove(store, garbage(store))
+    left = {info.name for info in store.list("")}  # no leases of folders that are no steps' either
+    assert left == {name for name, what in said.items() if "gc leaves it" in what}
+    assert left == {"mine/a", "logs/a/b.txt"}
+
+
 def test_a_record_that_comes_meanwhile_keeps_its_files(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -210,3 +210,22 @@ def test_a_manifest_that_is_nested_too_deeply_is_passed_over(store: Store) -> No
     found = load_checkpoint(store, KEY)
     assert found is not None
     assert found[0]["step"] == 1
+
+
+def test_a_checkpoint_that_is_damaged_only_on_the_way_is_fetched_again(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for step in (1, 2):
+        save(store, step)
+    asked: list[str] = []
+    download = type(store).download
+
+    def flipped(store: Store, name: str, path: Path) -> None:
+        download(store, name, path)
+        asked.append(name)
+        if len(asked) == 1:
+            path.write_bytes(path.read_bytes()[:-1] + b"?")
+
+    monkeypatch.setattr(type(store), "download", flipped)
+    assert step_of(store) == 2
+    assert len(asked) == 2

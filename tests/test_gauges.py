@@ -49,6 +49,11 @@ class Run:
     def _publish(self, name: str, value: float, labels: Mapping[str, str]) -> None:
         self.gauges[name, next(iter(labels.values()), "")] = value
 
+    def begin(self) -> None:
+        """Have the trial's workers begin, which they tell."""
+        self.board.changed(self.train, "running", "")
+        self.board.told(self.train, {"finished": 0, "error": ""})
+
     def at(self, seconds: float, step: int, stage: str = "1") -> None:
         self.now = 1000.0 + seconds
         self.board.told(self.train, {"step": step, "stage": stage})
@@ -75,7 +80,7 @@ def test_steps_are_counted_by_state(run: Run) -> None:
 
 
 def test_a_step_that_ends_well_has_used_its_gpus_and_lost_nothing(run: Run) -> None:
-    run.board.changed(run.train, "running", "")
+    run.begin()
     run.at(50, 10)
     run.at(100, 20)
     run.board.changed(run.train, "done", "")
@@ -84,7 +89,7 @@ def test_a_step_that_ends_well_has_used_its_gpus_and_lost_nothing(run: Run) -> N
 
 
 def test_a_step_that_goes_back_has_lost_the_time_since_it_was_there(run: Run) -> None:
-    run.board.changed(run.train, "running", "")
+    run.begin()
     run.at(10, 10)
     run.at(20, 20)
     run.at(30, 30)
@@ -96,22 +101,40 @@ def test_a_step_that_goes_back_has_lost_the_time_since_it_was_there(run: Run) ->
 
 
 def test_a_new_stage_is_no_step_back(run: Run) -> None:
-    run.board.changed(run.train, "running", "")
+    run.begin()
     run.at(10, 10)
     run.at(20, 1, stage="2")
     assert run.spent()[1] == 0
 
 
 def test_a_failed_attempt_has_lost_all(run: Run) -> None:
-    run.board.changed(run.train, "running", "")
+    run.begin()
     run.now += 10
     run.board.changed(run.train, "failed", "out of memory")
     assert run.spent() == (40, 40)
 
 
+def test_a_trial_whose_workers_are_waited_for_takes_no_gpu(run: Run) -> None:
+    run.board.changed(run.train, "running", "")
+    run.now += 1000
+    run.board.changed(run.train, "waiting", "no worker had room")
+    assert run.spent() == (0, 0)
+    run.board.changed(run.train, "running", "")
+    run.now += 1000
+    run.board.told(run.train, {"finished": 0, "error": ""})
+    run.now += 10
+    run.board.changed(run.train, "done", "")
+    assert run.spent() == (40, 0)
+    run.board.told(run.train, {"finished": 1, "error": ""})  # too late: it has ended
+    run.board.changed(run.evaluate, "running", "")
+    run.now += 5
+    run.board.changed(run.evaluate, "done", "")
+    assert run.board.began == {}
+
+
 def test_what_ended_is_forgotten_and_what_runs_for_long_is_remembered_in_part(run: Run) -> None:
     day = 86_400
-    run.board.changed(run.train, "running", "")
+    run.begin()
     for second in range(1, day):
         run.at(second, 7 * second)
     assert len(run.board.reached[run.train]) < 2_000

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from tests.command import Run
+from xtransfer.audit import read_contents
 from xtransfer.config import load_experiment
 from xtransfer.errors import StoreError
 from xtransfer.fingerprints import Fingerprints
-from xtransfer.logs import JOB_VARIABLE, StoreLog, kept_logs, note_job
+from xtransfer.logs import JOB_VARIABLE, PART_BYTES, StoreLog, kept_logs, note_job
 from xtransfer.planner import build_plan
 from xtransfer.store import Store, open_store
 
@@ -76,6 +77,33 @@ def test_flushing_writes_all_lines_once(opened: Store) -> None:
     (text,) = kept_logs(opened, "abc").values()
     assert [line.partition(" ")[2] for line in text.splitlines()] == ["one", "two"]
     assert log.timer is None
+
+
+def test_a_long_log_costs_the_store_in_proportion_to_its_length(
+    opened: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[int] = []
+    before = type(opened).write
+
+    def write(store: Store, name: str, data: bytes) -> None:
+        written.append(len(data))
+        before(store, name, data)
+
+    monkeypatch.setattr(type(opened), "write", write)
+    log = StoreLog(opened, "abc", flush_every_s=600)
+    spent: list[int] = []
+    lines = [f"{number} {'x' * 1_000}" for number in range(400)]
+    for line in lines:
+        log.write(line)
+        log.flush()
+        spent.append(sum(written))
+    assert max(written) < PART_BYTES + 2_000
+    assert spent[-1] < 2.2 * spent[199]
+    assert len(list(opened.list("logs/abc/"))) > 10
+    assert log.object == max(info.name for info in opened.list("logs/"))
+    (text,) = kept_logs(opened, "abc").values()
+    assert [line[9:] for line in text.splitlines()] == lines
+    assert not read_contents(opened).unnamed
 
 
 def test_what_a_library_logs_wrongly_fails_nothing(opened: Store) -> None:

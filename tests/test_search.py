@@ -25,6 +25,7 @@ from xtransfer.search import (
     PlanSearcher,
 )
 from xtransfer.settings import read_settings
+from xtransfer.waits import TELL_AFTER_S, TELL_EVERY_S
 
 OVERRIDES = (
     "name=small",
@@ -370,6 +371,72 @@ def test_a_step_that_is_found_busy_again_and_again_fails(
         assert again == key
     driver.searcher.on_trial_complete(trial, {"error": "busy", "finished": 0, "busy": 1})
     assert driver.searcher.frontier.failed == {key: "busy"}
+
+
+def test_a_step_that_others_are_at_work_on_may_be_found_busy_as_often_as_it_likes(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, state = [0.0], ["free"]
+    monkeypatch.setattr("xtransfer.search.time.monotonic", lambda: clock[0])
+    (last,) = keys(plan, "evaluate", "tatoeba-after-baseline")
+    done = tuple(key for key in plan.steps if key != last)
+    driver = Driver(plan, done=done, look=lambda _: state[0])
+    for _ in range(3 * REFUSED_AT_MOST):
+        state[0] = "free"
+        ((trial, _),) = driver.start_all()  # another driver is first to take it, and is lost then
+        driver.searcher.on_trial_complete(trial, {"error": "busy", "finished": 0, "busy": 1})
+        clock[0] += LOOK_EVERY_S
+        state[0] = "process 7 on b is at work on it"
+        assert driver.start() is None
+        clock[0] += LOOK_EVERY_S
+    assert driver.searcher.frontier.failed == {}
+
+
+def test_a_driver_that_only_waits_for_others_says_so_now_and_then(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("xtransfer.search.time.monotonic", lambda: clock[0])
+    (last,) = keys(plan, "evaluate", "tatoeba-after-baseline")
+    done = tuple(key for key in plan.steps if key != last)
+    driver = Driver(plan, done=done, look=lambda _: "process 7 on b is at work on it")
+    driver.searcher.running["t"] = last
+    while clock[0] < 100:
+        assert driver.start() is None
+        clock[0] += 1.0
+    assert caplog.text == ""  # something of its own runs
+    driver.searcher.running.clear()
+    while clock[0] < 100 + TELL_AFTER_S + 2 * TELL_EVERY_S + 10:
+        assert driver.start() is None
+        clock[0] += 1.0
+    told = [record.getMessage() for record in caplog.records]
+    what = f"{plan.steps[last].folder}: process 7 on b is at work on it"
+    assert told == [f"nothing to do but to wait for others: {what}"] * 3
+
+
+def test_a_plan_that_a_process_could_not_read_is_written_anew_before_the_next_try(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("xtransfer.search.time.monotonic", lambda: clock[0])
+    written: list[int] = []
+
+    def leave() -> None:
+        written.append(1)
+        if len(written) == 1:
+            raise StoreError("store", "is away")
+
+    driver = Driver(plan, retries=2, leave_plan=leave)
+    trial, key = driver.start_all()[0]
+    said = {"error": "plans/x: is damaged", "finished": 0, "again": 1, "planless": 1}
+    for times in (1, 2):
+        driver.searcher.on_trial_complete(trial, said)
+        assert len(written) == times
+        clock[0] += 60
+        ((trial, again),) = driver.start_all()
+        assert again == key
+    driver.searcher.on_trial_complete(trial, {"error": "", "finished": 1})
+    assert key in driver.searcher.frontier.done
 
 
 def test_looks_at_many_busy_steps_leave_the_driver_its_time(

@@ -16,6 +16,7 @@ from xtransfer.config import Experiment
 from xtransfer.encoder import encoder_place
 from xtransfer.errors import DataError, InputLost, StepBusy, StoreError
 from xtransfer.execute import run_step
+from xtransfer.identity import file_digest
 from xtransfer.leases import attempts
 from xtransfer.placement import Placement
 from xtransfer.plan import Plan, Step
@@ -289,3 +290,51 @@ def test_a_changed_encoder_is_the_users_to_mend(bench: Workbench, tmp_path: Path
     os.utime(path, ns=(times, times))  # as a copy that keeps times would leave it
     with pytest.raises(DataError, match=r"config\.json: is not the file that the plan was made"):
         encoder_place(step, bench)
+
+
+class Flips:
+    """Lets one bit of what is read or downloaded flip on the way, the first time of each object."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, store: Store) -> None:
+        self.names: list[str] = []
+        read, download = type(store).read, type(store).download
+
+        def flipped_read(store: Store, name: str) -> bytes:
+            return self.flip(name, read(store, name))
+
+        def flipped_download(store: Store, name: str, path: Path) -> None:
+            download(store, name, path)
+            path.write_bytes(self.flip(name, path.read_bytes()))
+
+        monkeypatch.setattr(type(store), "read", flipped_read)
+        monkeypatch.setattr(type(store), "download", flipped_download)
+
+    def flip(self, name: str, data: bytes) -> bytes:
+        if name in self.names or name.startswith("leases/"):
+            return data
+        self.names.append(name)
+        return bytes([data[0] ^ 1]) + data[1:]
+
+
+def test_what_is_damaged_only_on_the_way_is_looked_at_again_and_not_set_aside(
+    bench: Workbench, worked: Worked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = first(bench, "prepare")
+    record = run_step(step, bench)
+    flips = Flips(monkeypatch, bench.store)
+    assert run_step(step, bench) == record
+    assert {*flips.names} >= {file.object for file in record.files}
+    assert worked.keys == [step.key]
+    assert not list(bench.store.list("quarantine/"))
+
+
+@pytest.mark.usefixtures("worked")
+def test_a_parents_file_that_is_damaged_only_on_the_way_is_fetched_again(
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = run_step(first(bench, "prepare"), bench)
+    flips = Flips(monkeypatch, bench.store)
+    folder = bench.files(record)
+    assert {*flips.names} == {file.object for file in record.files}
+    for file in record.files:
+        assert file_digest(folder / file.name) == file.sha256

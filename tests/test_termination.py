@@ -1,18 +1,19 @@
-"""SIGTERM and Ctrl-C end a driver: running trials leave first, and the end comes whatever they do."""
+"""SIGTERM, SIGHUP and Ctrl-C end a driver: running trials leave first, and the end comes whatever they do."""
 
 from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from typing import Any
 
 import pytest
 
-from xtransfer.termination import ending_on_signal, keeping_sigterm, on_terminate
+from xtransfer.termination import ending_on_signal, on_terminate, starting_processes
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 def terminated(leave: Any, *sent: int, seconds: float, block_s: float) -> float:
@@ -75,16 +76,48 @@ def test_the_handlers_before_are_put_back() -> None:
     assert [signal.getsignal(number) for number in SIGNALS] == before
 
 
-def test_sigterm_ends_also_a_driver_to_which_its_shell_lets_no_sigint_through() -> None:
+def test_a_hang_up_that_is_ignored_stays_so() -> None:
     before = {number: signal.getsignal(number) for number in SIGNALS}
+    try:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+        on_terminate()
+        with ending_on_signal(lambda: None, seconds=1):
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def test_processes_that_are_started_block_the_hang_up_and_the_driver_hears_of_it() -> None:
+    before = signal.signal(signal.SIGHUP, signal.default_int_handler)
+    code = "import signal; print(signal.SIGHUP in signal.pthread_sigmask(signal.SIG_BLOCK, []))"
+    said: list[str] = []
+
+    def block() -> None:
+        with starting_processes():
+            os.kill(os.getpid(), signal.SIGHUP)
+            said.append(subprocess.check_output([sys.executable, "-c", code], text=True))
+
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            block()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert said == ["True\n"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_also_a_driver_to_which_its_shell_lets_no_sigint_through(number: int) -> None:
+    before = {each: signal.getsignal(each) for each in SIGNALS}
     try:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # as sh does for `xtransfer run ... &`
         on_terminate()
         with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), number)
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for each, handler in before.items():
+            signal.signal(each, handler)
 
 
 def sets_a_handler_that_exits() -> None:
@@ -99,13 +132,13 @@ def exits_by_sigterm() -> None:
 
 def test_sigterm_does_the_same_after_somebody_else_has_taken_it() -> None:
     before = signal.getsignal(signal.SIGTERM)
-    with keeping_sigterm():
+    with starting_processes():
         sets_a_handler_that_exits()
     assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_sigterm_meanwhile_interrupts_and_does_not_exit_with_a_status_of_its_own() -> None:
     before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(KeyboardInterrupt), keeping_sigterm():
+    with pytest.raises(KeyboardInterrupt), starting_processes():
         exits_by_sigterm()
     assert signal.getsignal(signal.SIGTERM) == before

@@ -148,9 +148,9 @@ def read_contents(store: Store, clock: Clock = time.time) -> Contents:
         if name in named or _is_other(name):
             continue
         if top not in VERSIONS:
-            unnamed[name] = "no part of a store"
+            unnamed[name] = "no part of a store; gc leaves it, for it may be somebody's"
         elif not _in_step(name, busy, broken):
-            unnamed[name] = "no record names it"
+            unnamed[name] = "no record names it; gc removes it"
     return Contents(
         sizes=sizes,
         records=records,

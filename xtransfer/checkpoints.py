@@ -102,6 +102,8 @@ def load_checkpoint(
             with temporary_folder(scratch) as folder, enough_space(folder):
                 path = folder / "state.safetensors"
                 store.download(manifest["object"], path)
+                if file_digest(path) != manifest["sha256"]:  # on the way, perhaps
+                    store.download(manifest["object"], path)
                 if file_digest(path) != manifest["sha256"]:
                     raise ValueError("the tensors differ from their digest")
                 return manifest["state"], load_file(path)

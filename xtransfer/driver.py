@@ -14,6 +14,7 @@ from xtransfer.execute import run_step
 from xtransfer.failures import DIED, forget, note_failure, note_of, reason
 from xtransfer.frontier import Frontier
 from xtransfer.gauges import Board
+from xtransfer.journal import leave_plan
 from xtransfer.lanes import full_lanes
 from xtransfer.leases import holder
 from xtransfer.placement import Placement
@@ -53,7 +54,7 @@ class Driver:
             suspect: keys of those whose records are damaged.
 
         Raises:
-            KeyboardInterrupt: by Ctrl-C, and by SIGTERM.
+            KeyboardInterrupt: by Ctrl-C, SIGTERM and SIGHUP.
             ConfigError: when a step never has room.
             XtransferError: when Ray ends the run.
         """
@@ -107,6 +108,7 @@ class Driver:
             why=self._why,
             apart=lambda step: has_workers(step, self.placement),
             room=Room(placement=self.placement, nodes=ray_nodes),
+            leave_plan=lambda: leave_plan(self.store, self.plan),
         )
 
     def _tuner(self, searcher: PlanSearcher, run: str) -> Tuner:
@@ -152,10 +154,11 @@ class Driver:
         )
 
     def _look(self, step: Step) -> str:
-        """Say whether a step is "recorded", "busy" with another driver, or "free"."""
+        """Say whether a step is "recorded" or "free", or who is at work on it."""
         if self.store.exists(record_name(step.folder)):
             return "recorded"
-        return "busy" if holder(self.store, step.key) else "free"
+        found = holder(self.store, step.key)
+        return f"process {found.pid} on {found.host} is at work on it" if found else "free"
 
     def _why(self, key: str) -> str:
         """Say why an attempt ended without a report: by what Ray said, else by what it has noted itself."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import platform
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 
 from xtransfer import __version__
 from xtransfer.checkpoints import drop_checkpoints
-from xtransfer.errors import IntegrityError, StoreError
+from xtransfer.errors import InputLost, IntegrityError, StepBusy, StepLeft, StoreError, shown
 from xtransfer.folders import temporary_folder
 from xtransfer.leases import Lease, holding
 from xtransfer.outputs import damage
@@ -61,16 +62,19 @@ def run_step(step: Step, bench: Workbench) -> Record:
 def sound_record(store: Store, step: Step) -> Record | None:
     """Return a step's record if every byte of it and its files is right, None while there is none.
 
-    One that is damaged is set aside, so that the step can be done again.
+    One that is damaged is set aside, so that the step can be done again: what is so at a second look, too, and
+    not only on the way here.
     """
-    try:
-        record = read_record(store, step.kind, step.name, step.key)
-    except IntegrityError as error:
-        set_aside(store, step.folder, [str(error)])
-        return None
-    faults = [] if record is None else damage(store, record)
-    if not faults:
-        return record
+    faults: list[IntegrityError] = []
+    for _ in range(2):
+        try:
+            record = read_record(store, step.kind, step.name, step.key)
+            faults = [] if record is None else damage(store, record)
+        except IntegrityError as error:
+            faults = [error]
+        else:
+            if not faults:
+                return record
     set_aside(store, step.folder, [str(fault) for fault in faults])
     return None
 
@@ -95,7 +99,8 @@ def _do(step: Step, bench: Workbench, lease: Lease) -> Record:
         enough_space(bench.scratch),
         temporary_folder(bench.scratch) as folder,
     ):
-        done = _work(step, replace(bench, tell=tell), folder)
+        with _fetched_files_blamed(bench):
+            done = _work(step, replace(bench, tell=tell), folder)
         # What waits for its workers holds no device: its time begins with them.
         ended = time.time()
         started = min(ended, started + done.timing.get("waited_s", 0.0))
@@ -121,6 +126,28 @@ def _do(step: Step, bench: Workbench, lease: Lease) -> Record:
             folder,
             fence=lease.check,
         )
+
+
+@contextmanager
+def _fetched_files_blamed(bench: Workbench) -> Iterator[None]:
+    """Turn what fails while fetched files are deleted or altered into a StoreError, by which it is tried again.
+
+    Libraries that read them have errors of their own, or take what they read for an encoder without weights.
+    """
+    try:
+        yield
+    except (InputLost, StepBusy, StepLeft, StoreError):
+        raise
+    except Exception as error:
+        spoiled = bench.holds.spoiled()
+        if not spoiled:
+            raise
+        cause = shown(f"{type(error).__name__}: {error}", most=300)
+        raise StoreError(
+            str(spoiled[0]),
+            f"was deleted or altered while the step used it: {cause}",
+            "The next try fetches it again. Leave the folder to the runs that use it.",
+        ) from error
 
 
 def _work(step: Step, bench: Workbench, folder: Path) -> Done:

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from xtransfer.packing import gpus_of
 from xtransfer.placement import Placement
 from xtransfer.plan import Plan
+from xtransfer.room import has_workers
 
 STEPS = "xtransfer_steps"
 GPU_SECONDS = "xtransfer_gpu_seconds"
@@ -43,6 +44,7 @@ Publish = Callable[[str, float, Mapping[str, str]], None]
 class MeasuredBoard:
     """Passes everything on to another board, and publishes gauges of it.
 
+    A trial of several workers takes no GPU before these have begun, which its first news says.
     A step that goes on from a checkpoint has lost the time since it first reached that place, the wait
     for another node included; an attempt that ends without a record has lost all its time.
 
@@ -87,11 +89,12 @@ class MeasuredBoard:
             self.spent["used"] += spent
             if state not in ("done", "recorded"):
                 self.spent["lost"] += spent
-            self.reached.pop(key, None)
-            self.stages.pop(key, None)
+        self.reached.pop(key, None)
+        self.stages.pop(key, None)
         if state == "running":
-            self.began[key] = now
             self.reached[key] = []
+            if not has_workers(self.plan.steps[key], self.placement):
+                self.began[key] = now
             self.publish(LAST_PROGRESS, now, {})
         self.counts[self.states.get(key, state)] -= 1
         self.counts[state] += 1
@@ -100,7 +103,9 @@ class MeasuredBoard:
         self.board.changed(key, state, text)
 
     def told(self, key: str, facts: Mapping[str, Any]) -> None:
-        """Note when training moved."""
+        """Note when training began, and when it moved."""
+        if key in self.reached:
+            self.began.setdefault(key, self.clock())
         if isinstance(facts.get("step"), int):
             now = self.clock()
             self.publish(LAST_PROGRESS, now, {})

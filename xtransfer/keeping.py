@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from xtransfer.outputs import OutputFile, fetch, files_of
+from xtransfer.outputs import OutputFile, fetch, files_of, is_there
 from xtransfer.plan import VERSIONS
 from xtransfer.records import Record
 from xtransfer.store import Store
@@ -43,10 +43,12 @@ class Holds:
 
     def __init__(self) -> None:
         self._held: dict[Path, int] = {}
+        self._files: dict[Path, OutputFile] = {}
+        """What was fetched."""
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the locks out: they are this process's."""
-        return {"_held": {}}
+        return {"_held": {}, "_files": {}}
 
     def __enter__(self) -> Holds:
         """Begin the block at whose end everything is let go."""
@@ -65,8 +67,17 @@ class Holds:
             self._held[path] = descriptor
         os.utime(path)
 
+    def note(self, folder: Path, files: Iterable[OutputFile]) -> None:
+        """Take note of files that were fetched into `folder`."""
+        self._files |= {folder / file.name: file for file in files}
+
+    def spoiled(self) -> list[Path]:
+        """Return the fetched files that are no more what they were, as when somebody cleared the folder."""
+        return [path for path, file in self._files.items() if not _is_sound(path, file)]
+
     def release(self) -> None:
         """Let everything go."""
+        self._files.clear()
         for descriptor in self._held.values():
             os.close(descriptor)
         self._held.clear()
@@ -102,11 +113,14 @@ def keep(
         holds.take(_used(scratch, record.folder))
         if not _missing(folder, wanted):
             _make_room(scratch, record.folder, {}, most_gb)  # steps at once may have gone beyond it
-            return fetch(store, record, folder, names)
-        # One process fetches while others wait for it: each would need room for a copy of its own.
-        with _locked(_lock_file(scratch, f"{record.folder}.fetch")):
-            _make_room(scratch, record.folder, _missing(folder, wanted), most_gb)
-            return fetch(store, record, folder, names)
+            fetch(store, record, folder, names)
+        else:
+            # One process fetches while others wait for it: each would need room for a copy of its own.
+            with _locked(_lock_file(scratch, f"{record.folder}.fetch")):
+                _make_room(scratch, record.folder, _missing(folder, wanted), most_gb)
+                fetch(store, record, folder, names)
+    holds.note(folder, wanted)
+    return folder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,6 +213,13 @@ def _missing(folder: Path, wanted: Iterable[OutputFile]) -> dict[str, int]:
         for file in wanted
         if not (folder / file.name).is_file() or (folder / file.name).stat().st_size != file.size
     }
+
+
+def _is_sound(path: Path, file: OutputFile) -> bool:
+    try:
+        return is_there(path, file)
+    except OSError:
+        return False
 
 
 def _used(scratch: Path, name: str) -> Path:

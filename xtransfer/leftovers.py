@@ -12,7 +12,7 @@ from xtransfer.errors import StepBusy
 from xtransfer.leases import LEASES, Clock, holding
 from xtransfer.plan import VERSIONS
 from xtransfer.quarantine import QUARANTINE, set_aside_at
-from xtransfer.records import record_name
+from xtransfer.records import key_in, record_name
 from xtransfer.store import Store
 
 DAY_S = 86_400.0
@@ -86,10 +86,11 @@ def remove(store: Store, found: Iterable[Garbage], *, clock: Clock = time.time) 
 def _remove_left(
     store: Store, folder: str, found: list[Garbage], clock: Clock
 ) -> Sequence[Garbage]:
-    if store.exists(record_name(folder)):
+    key = key_in(record_name(folder))
+    if not key or store.exists(record_name(folder)):  # without a key it is no step's folder
         return _remove_unnamed(store, folder, found)
     try:
-        with holding(store, folder.rpartition("-")[2], seconds=_HELD_S, clock=clock) as lease:
+        with holding(store, key, seconds=_HELD_S, clock=clock) as lease:
             lease.outcome = "found"
             return _remove_unnamed(store, folder, found)
     except StepBusy:

@@ -2,6 +2,7 @@
 
 logs/{step key}/{time}-{host}-{pid}.log      one attempt at a step; `-hung` before `.log`: its stacks
 logs/{experiment}-{plan key}/{time}.log      one driver
+                                             a long log goes on in `…~0001.log` and so on
 logs/{job}/plan-{plan key}                   a driver of this Kubernetes job works on that plan
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import socket
 import threading
 import time
@@ -25,6 +27,9 @@ PLAN = "plan-"
 FLUSH_EVERY_S = 10.0
 """Seconds that a line waits until it is put into the store, though nothing more is said: what a process that
 is killed said last before that is kept."""
+PART_BYTES = 1 << 15
+"""Size from which a log goes on in another object: each is written anew with every line, so that one log of a
+trial of days would cost the store gigabytes."""
 
 
 def log_name(folder: str, tail: str = "") -> str:
@@ -45,7 +50,7 @@ def note_job(store: Store, job: str, plan_key: str) -> None:
 
 
 class StoreLog(logging.Handler):
-    """A log whose text is one object in the store, rewritten as it grows.
+    """A log whose text is in the store: an object that is rewritten as it grows, then the next.
 
     Writing a log must never fail what it logs: a store that cannot be reached loses lines, no more.
     """
@@ -53,8 +58,12 @@ class StoreLog(logging.Handler):
     def __init__(self, store: Store, folder: str, *, flush_every_s: float = FLUSH_EVERY_S) -> None:
         super().__init__(logging.WARNING)
         self.store = store
-        self.object = log_name(folder)
+        self.first = log_name(folder)
+        self.object = self.first
+        """Where the lines go."""
+        self.part = 0
         self.lines: list[str] = []
+        """Those of this object."""
         self.flush_every_s = flush_every_s
         self.saved = 0
         """Lines that are in the store."""
@@ -99,16 +108,21 @@ class StoreLog(logging.Handler):
                 lines = list(self.lines)
             if len(lines) == self.saved:
                 return
+            data = ("\n".join(lines) + "\n").encode(errors="backslashreplace")
             try:
-                text = "\n".join(lines) + "\n"
-                self.store.write(self.object, text.encode(errors="backslashreplace"))
+                self.store.write(self.object, data)
             except StoreError:
                 return
             self.saved = len(lines)
+            if len(data) >= PART_BYTES:
+                self.part += 1
+                self.object = f"{self.first.removesuffix('.log')}~{self.part:04d}.log"
+                with self.guard:
+                    self.lines, self.saved = self.lines[self.saved :], 0
 
 
 def kept_logs(store: Store, key: str) -> dict[str, str]:
-    """Return name -> text of the logs that drivers of a plan, or attempts at a step, left; oldest first.
+    """Return name -> whole text of the logs that drivers of a plan, or attempts at a step, left; oldest first.
 
     Args:
         store: where they are.
@@ -116,11 +130,12 @@ def kept_logs(store: Store, key: str) -> dict[str, str]:
     """
     names = sorted(item.name for item in store.list("logs/"))
     noted = {_last(n).removeprefix(PLAN) for n in names if _key_in(n) == key and _is_note(n)}
-    return {
-        name: store.read(name).decode(errors="replace")
-        for name in names
-        if _key_in(name) in {key, *noted} and not _is_note(name)
-    }
+    kept: dict[str, str] = {}
+    for name in names:
+        if _key_in(name) in {key, *noted} and not _is_note(name):
+            first = re.sub(r"~\d+\.log$", ".log", name)
+            kept[first] = kept.get(first, "") + store.read(name).decode(errors="replace")
+    return kept
 
 
 def _key_in(name: str) -> str:

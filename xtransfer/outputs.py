@@ -79,6 +79,11 @@ def files_of(store: Store, record: Record, names: Iterable[str] | None) -> Seque
     return record.files if names is None else [_file(store, record, name) for name in names]
 
 
+def is_there(path: Path, file: OutputFile) -> bool:
+    """Say whether a fetched file is there with every byte as its record says."""
+    return path.is_file() and path.stat().st_size == file.size and file_digest(path) == file.sha256
+
+
 def read_file(store: Store, record: Record, name: str) -> bytes:
     """Return the verified bytes of one of a record's files; raises as `fetch` does."""
     file = _file(store, record, name)
@@ -151,11 +156,13 @@ def _file(store: Store, record: Record, name: str) -> OutputFile:
 
 def _fetch_file(store: Store, file: OutputFile, path: Path) -> None:
     with disk_errors(path):
-        if path.is_file() and path.stat().st_size == file.size and file_digest(path) == file.sha256:
+        if is_there(path, file):
             return
         temporary = temporary_beside(path)
         try:
             store.download(file.object, temporary)
+            if not is_there(temporary, file):  # on the way, perhaps
+                store.download(file.object, temporary)
             _verify(store, file, temporary.stat().st_size, file_digest(temporary))
             temporary.replace(path)
         except NotFound:

@@ -195,7 +195,8 @@ class Placement(Settings):
     """Seconds after which a step that told nothing is taken for hung: its process ends, as if it had died.
     None: never. It must be longer than reading and tokenising the largest data file takes."""
     grace_s: float = Field(default=45.0, gt=0)
-    """Seconds that running trials have, when the driver is told to end by SIGTERM or Ctrl-C, to save their state."""
+    """Seconds that running trials have, when the driver is told to end by SIGTERM, SIGHUP or Ctrl-C, to save their
+    state."""
     s3: S3 = S3()
     estimates: Estimates = Estimates()
     tracking: Tracking = Tracking()

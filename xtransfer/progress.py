@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TextIO, cast
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -22,6 +24,14 @@ COLUMNS = {"step": 9, "loss": 6, "dev": 5, "examples/s": 10, "left": 6}
 """Columns of the live table -> characters that they need."""
 PLAIN_EVERY_S = 15.0
 """Seconds between two progress lines of one step when not on a terminal."""
+
+
+def screen() -> Console:
+    """Return stderr as something to show a run on that may go away, as a terminal that is closed does.
+
+    The run goes on: what it tells is in its log in the store, too.
+    """
+    return Console(file=cast("TextIO", _Lasting(sys.stderr)), highlight=False)
 
 
 @dataclass(kw_only=True)
@@ -161,3 +171,31 @@ def _left(step: Watched) -> str:
 
 def _number(value: Any, digits: int) -> str:
     return "" if value is None else f"{value:.{digits}f}"
+
+
+class _Lasting:
+    """A stream to which writing does not fail when nobody is at its other end any more."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+    def write(self, text: str) -> int:
+        with _unheard():
+            self.stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with _unheard():
+            self.stream.flush()
+
+
+@contextmanager
+def _unheard() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.EIO, errno.EPIPE):  # of a terminal, and of a pipe
+            raise

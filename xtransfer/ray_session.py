@@ -14,7 +14,7 @@ from typing import Any
 from xtransfer.errors import XtransferError, shown
 from xtransfer.folders import private_folder
 from xtransfer.placement import Placement
-from xtransfer.termination import keeping_sigterm
+from xtransfer.termination import starting_processes
 
 RAY = "xt-ray"
 """How the names of a private Ray's temporary folders begin."""
@@ -49,7 +49,7 @@ def ray_session(placement: Placement) -> Iterator[None]:
                 "include_dashboard": False,
             }
         try:
-            with keeping_sigterm():
+            with starting_processes():
                 ray.init(**options, log_to_driver=False, logging_level=logging.ERROR)
         except Exception as error:
             next_ = "Check ray.address."

@@ -132,8 +132,10 @@ def commit(
         raise
     if store.create(f"{draft.folder}/{_RECORD}", text.encode()):
         return Record.model_validate_json(text)  # as every later reader will see it
-    delete_files(store, files)
     first = read_record(store, draft.kind, draft.name, draft.key)
+    if first is not None and files and first.files == files:
+        return first  # its own: the store did not know that it had created it
+    delete_files(store, files)
     if first is None:
         where = f"{store.url}/{draft.folder}/{_RECORD}"
         raise StoreError(where, "another writer's record came and went", "Start again.")

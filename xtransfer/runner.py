@@ -72,7 +72,7 @@ def run_plan(plan: Plan, store: Store, placement: Placement, board: Board) -> Su
     A step whose parent failed is blocked; the rest goes on.
 
     Raises:
-        KeyboardInterrupt: by Ctrl-C, and by SIGTERM.
+        KeyboardInterrupt: by Ctrl-C, SIGTERM and SIGHUP.
     """
     for prefix in (SCRATCH, RAY):
         remove_orphans(prefix)

@@ -21,6 +21,7 @@ from xtransfer.frontier import Frontier
 from xtransfer.outages import OUTAGE_S, Outages, pause
 from xtransfer.plan import Plan, Step
 from xtransfer.tries import Tries
+from xtransfer.waits import Waits
 
 LOOK_EVERY_S = 2.0
 """Seconds between two looks at a step that is busy elsewhere, at least."""
@@ -29,8 +30,8 @@ LOOKS_SHARE = 0.1
 LOOKS_S = 1.0
 """Seconds of looks after which Tune goes on with what runs before there are more."""
 REFUSED_AT_MOST = 10
-"""Times that one step is started and found busy: a step that kills every machine it runs on looks so,
-as its lease outlives it."""
+"""Times in a row that one step looks free, is started and found busy, as where clocks differ by more than a
+lease lasts."""
 LOST_AT_MOST = 3
 """Times that one step is done again because what it left was damaged when a child read it."""
 
@@ -51,13 +52,14 @@ class PlanSearcher(Searcher):
         work_inline: does a selection or prune step, leaving its record.
         kept: returns the keys of the estimates that a prune step that is done keeps.
         changed: told (key, state, error text) whenever a step starts, ends, fails or is blocked.
-        look: says whether a step that is ready is "recorded" by now, "busy" elsewhere, or "free".
+        look: says whether a step that is ready is "recorded" by now or "free", or who is at work on it.
         suspect: keys whose records are damaged, so that having one does not mean done.
         retries: times that a step is started or chosen again whose process died or for which the store
             could not be reached; a trial that has got further since has all of them again.
         why: says of a step that ended without a report why it did.
         apart: says of which steps only so many may run at once ...
         room: ... as this returns; 1 at least.
+        leave_plan: writes the plan anew for the processes of its steps.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class PlanSearcher(Searcher):
         why: Callable[[str], str] = lambda key: "",
         apart: Callable[[Step], bool] = lambda step: False,
         room: Callable[[], int] = lambda: 1,
+        leave_plan: Callable[[], object] = lambda: None,
     ) -> None:
         super().__init__(metric="finished", mode="max")
         self.plan = plan
@@ -86,12 +89,14 @@ class PlanSearcher(Searcher):
         self.why = why
         self.apart = apart
         self.room = room
+        self.leave_plan = leave_plan
         self.suspect = set(suspect)
         self.retries = retries
         self.busy_until: dict[str, float] = {}
         self.refused: Counter[str] = Counter()
         self.lost: Counter[str] = Counter()
         self.tries = Tries()
+        self.waits = Waits()
         self.outages = Outages(retries)
         """Of the store when the driver itself was at a step."""
         self.left: set[str] = set()
@@ -104,7 +109,7 @@ class PlanSearcher(Searcher):
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the plan and the driver's hooks: Tune writes copies to disk, which nobody reads."""
-        hooks = ("work_inline", "kept", "changed", "look", "why", "apart", "room")
+        hooks = ("work_inline", "kept", "changed", "look", "why", "apart", "room", "leave_plan")
         return {**self.__dict__, **dict.fromkeys(("plan", "frontier", *hooks))}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
@@ -123,14 +128,21 @@ class PlanSearcher(Searcher):
                 continue
             self.outages.answered(key)
             now = time.monotonic()
-            if found == "busy":
-                round_s = (now - before) * (len(self.busy_until) + 1)
-                self._put_off(key, max(LOOK_EVERY_S, round_s / LOOKS_SHARE))
-            elif found == "recorded" and key not in self.suspect:
+            if found == "recorded" and key not in self.suspect:
                 self._finish(key, "by another driver")
-            else:  # where its record is suspect, the step itself sees whether it is sound
+            elif found in (
+                "recorded",
+                "free",
+            ):  # a step sees itself whether a suspect record is sound
                 self.running[trial_id] = key
                 return {"key": key}
+            else:
+                self.refused.pop(
+                    key, None
+                )  # somebody is at work on it, and may be for as long as it takes
+                self.waits.busy(self.plan.steps[key], found, now, idle=not self.running)
+                round_s = (now - before) * (len(self.busy_until) + 1)
+                self._put_off(key, max(LOOK_EVERY_S, round_s / LOOKS_SHARE))
             if now - began > LOOKS_S and self._pauses():
                 break
         return None if self._pauses() and not self.ending else Searcher.FINISHED
@@ -168,6 +180,8 @@ class PlanSearcher(Searcher):
         if result.get("lost") and self._lose(key, result["lost"], text):
             self._choose()
             return
+        if result.get("planless"):
+            self._mend_plan()
         if result.get("again") or (not text and (error or not result.get("finished"))):
             text = text or self.why(key) or DIED
             died = self.tries.died(trial_id, key)
@@ -227,6 +241,12 @@ class PlanSearcher(Searcher):
                 "the store has answered nothing for %.0f s: nothing more is started", OUTAGE_S
             )
             self.end()
+
+    def _mend_plan(self) -> None:
+        try:
+            self.leave_plan()
+        except StoreError as error:
+            log.warning("the plan was not written anew: %s", error)
 
     def _finish(self, key: str, text: str = "") -> None:
         self.changed(key, "done", text)

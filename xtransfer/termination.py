@@ -1,4 +1,7 @@
-"""What Ctrl-C and SIGTERM do to a driver: running trials save their state and leave, and it ends."""
+"""What Ctrl-C, SIGTERM and SIGHUP do to a driver: running trials save their state and leave, and it ends.
+
+SIGHUP is what a terminal that closes sends. Where it is ignored, as under nohup, it stays so.
+"""
 
 from __future__ import annotations
 
@@ -14,41 +17,47 @@ log = logging.getLogger(__name__)
 
 
 def on_terminate() -> None:
-    """Make SIGTERM end the driver as Ctrl-C does, so that Ray and scratch are cleaned up.
+    """Make SIGTERM and SIGHUP end the driver as Ctrl-C does, so that Ray and scratch are cleaned up.
 
     Also where SIGINT is ignored, as a shell has it for what a script starts in the background.
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGTERM, *_hang_up()):
+        signal.signal(number, signal.default_int_handler)
 
 
 @contextmanager
-def keeping_sigterm() -> Iterator[None]:
-    """Keep what SIGTERM does past a block that sets a handler of its own, which exits, as `ray.init` does.
+def starting_processes() -> Iterator[None]:
+    """Keep signals to the driver past a block that starts processes for it, as `ray.init` does.
+
+    SIGTERM does the same afterwards: `ray.init` sets a handler that exits. And those processes block SIGHUP,
+    which a terminal that closes sends to them as well: trials must live on to save their state.
 
     Raises:
-        KeyboardInterrupt: when that handler has ended the block.
+        KeyboardInterrupt: when that handler has ended the block, or SIGHUP has come meanwhile.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     before = signal.getsignal(signal.SIGTERM)
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     try:
         yield
     except SystemExit as end:
         raise KeyboardInterrupt from end
     finally:
         signal.signal(signal.SIGTERM, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
 @contextmanager
 def ending_on_signal(leave: Callable[[], None], *, seconds: float) -> Iterator[None]:
-    """Have SIGTERM or Ctrl-C call `leave`, and interrupt the block if it has not ended `seconds` later.
+    """Have SIGTERM, SIGHUP or Ctrl-C call `leave`, and interrupt the block if it has not ended `seconds` later.
 
     Ctrl-C after one of them interrupts the block at once. Tune must not take SIGINT for itself
     (TUNE_DISABLE_SIGINT_HANDLER); Ray's own processes, which a terminal sends it to as well, block it.
 
     Raises:
-        KeyboardInterrupt: after the block, when SIGTERM or SIGINT has come.
+        KeyboardInterrupt: after the block, when one of them has come.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -80,7 +89,7 @@ def ending_on_signal(leave: Callable[[], None], *, seconds: float) -> Iterator[N
         if not ended.wait(seconds):
             signal.pthread_kill(main, signal.SIGINT)
 
-    numbers = (signal.SIGTERM, signal.SIGINT)
+    numbers = (signal.SIGTERM, signal.SIGINT, *_hang_up())
     before = {number: signal.signal(number, note) for number in numbers}
     waiter = threading.Thread(target=wait, name="ending", daemon=True)
     waiter.start()
@@ -94,3 +103,8 @@ def ending_on_signal(leave: Callable[[], None], *, seconds: float) -> Iterator[N
         for number, handler in before.items():
             signal.signal(number, handler)
         waiter.join()
+
+
+def _hang_up() -> tuple[signal.Signals, ...]:
+    """Return SIGHUP, unless whoever started this process has it ignored."""
+    return () if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else (signal.SIGHUP,)

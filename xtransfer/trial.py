@@ -51,14 +51,21 @@ def run_trial(
     trial: Tune reads it). What could not reach the store is worth a second try, and says so (`again`).
     A parent whose record or files are damaged is reported as `lost`: the driver has it done again.
     A step that another process is at work on is `busy`: the driver waits for its record. One that had to
-    go is `left`; where the node is about to go, so does the process, lest it be given another step.
+    go is `left`; where the node is about to go, so does the process, lest it be given another step. Where the
+    plan cannot be read (`planless`), the driver writes it anew before the next try.
     """
     keep_freed_memory()
     where = Placement.model_validate(placement)
     store = store_of(where)
-    plan = _plan(store, plan_name)
+    log = StoreLog(store, config["key"])
+    try:
+        plan = _plan(store, plan_name)
+    except StoreError as error:
+        log.write(f"did not begin: {error}")
+        log.flush()
+        tune.report({"finished": 0, "error": str(error), "again": 1, "planless": 1})
+        return
     step = plan.steps[config["key"]]
-    log = StoreLog(store, step.key)
     logging.getLogger().addHandler(log)
     log.write(f"{step.folder} begins")
     log.flush()  # a process that is killed flushes nothing

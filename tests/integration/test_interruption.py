@@ -1,4 +1,4 @@
-"""Ctrl-C as a terminal sends it: to the driver and to every process of its Ray."""
+"""Ctrl-C and the end of a terminal, as it sends them: to the driver and to every process of its Ray."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ pytestmark = pytest.mark.slow
 LONGEST_S = 600
 
 
-def test_ctrl_c_has_the_running_trial_save_its_state(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_what_a_terminal_sends_has_the_running_trial_save_its_state(
+    number: int, tmp_path: Path
+) -> None:
     store, said = tmp_path / "store", tmp_path / "said"
     options = {
         "intermediate.tasks": "[]",
@@ -40,7 +43,7 @@ def test_ctrl_c_has_the_running_trial_save_its_state(tmp_path: Path) -> None:
             assert driver.poll() is None, said.read_text()
             time.sleep(0.1)
         saved = list(store.glob("resume/*/*/manifest.json"))
-        os.killpg(driver.pid, signal.SIGINT)
+        os.killpg(driver.pid, number)
         status = driver.wait(timeout=LONGEST_S)
     assert status == 130, said.read_text()
     assert "interrupted. The same command goes on from here." in said.read_text()

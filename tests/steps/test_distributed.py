@@ -107,6 +107,8 @@ def test_the_wait_for_the_first_workers_is_told(
     monkeypatch.setattr(distributed, "Notice", lambda _: notice)
     monkeypatch.setattr(distributed, "run_worker", lambda *_, **__: None)
     monkeypatch.setattr(distributed, "_hand_over", lambda *_: None)
+    told: list[object] = []
+    monkeypatch.setattr(distributed.ray.train, "report", told.append)
 
     def begins(waiting: float) -> None:
         now[0] += waiting
@@ -120,6 +122,7 @@ def test_the_wait_for_the_first_workers_is_told(
 
     group = Group([lost, lambda: begins(7)])
     assert run(trial, group, monkeypatch) == 60
+    assert told == [{"finished": 0, "error": ""}] * 2  # each group that it has begun
     # Another process of the trial waits anew; one that finds an outcome has waited for nothing.
     assert run(trial, Group([lambda: begins(20)]), monkeypatch) == 20
     assert run(trial, Group([lambda: None]), monkeypatch) == 0

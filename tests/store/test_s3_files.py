@@ -43,6 +43,7 @@ class Service:
     def put_object(self, *, Bucket: str, Key: str, Body: bytes) -> Any:  # noqa: N803, ARG002
         self._call("put")
         self.put(Key, Body)
+        return {"ETag": self.tags[Key]}
 
     def put(self, key: str, data: bytes, tag: str = "") -> None:
         self.objects[key] = data

@@ -416,7 +416,11 @@ def test_trivial_predictions_score_what_they_must(case: Case, shared_data: Path)
     # A translation is sought for the English sentences only.
     gold = [each["gold"] for each in described if each.get("side") != "foreign"]
     perfect = [oracle_of(task, entry) for entry in gold]
-    assert score(task, gold, perfect, language=case.language)[task.metric] == 100.0
+    best = score(task, gold, perfect, language=case.language)[task.metric]
+    # One of TyDiQA's Russian questions has no answer: by SQuAD's rules an exact match at best, with an F1 of 0.
+    spans = task.form == "span" and NO_ANSWER not in task.labels
+    lacking = sum(not entry for entry in gold) if spans else 0
+    assert best == pytest.approx(100.0 - 50.0 * lacking / len(gold), abs=1e-9)
     constant = [
         [case.constant] * len(entry) if task.form == "tagging" else case.constant for entry in gold
     ]

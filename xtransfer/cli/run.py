@@ -54,10 +54,9 @@ def run(
 
     Example: xtransfer run configs/quickstart.yaml --store file://runs/demo
     """
-    from rich.console import Console
-
     from xtransfer.costs.shortfalls import shortfall_lines, shortfalls
     from xtransfer.idle import idle_lines
+    from xtransfer.progress import screen
     from xtransfer.subplan import part_named
 
     experiment, places = load(config, placement, store, sets, place)
@@ -77,7 +76,7 @@ def run(
     _check_inputs(made, missing, recorded, str(config))
     for line in (*shortfall_lines(shortfalls(made, records)), *idle):
         tell(line)
-    console = Console(stderr=True, highlight=False)
+    console = screen()
     summary = _work_off(made, opened, places, console)
     written = write_report(experiment, made, opened, None, command=command_of(config, sets))
     _tell_summary(summary, made, opened, console)

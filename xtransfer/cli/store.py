@@ -105,8 +105,9 @@ def gc(
 ) -> None:
     """Remove what no record names: left-over uploads, superseded resume state, old quarantine.
 
-    Never removes an object that a record names, nor one of a step that somebody is at work on. Run with
-    --set, an experiment has other steps: give the same --set here. They hold for every --plan.
+    Never removes an object that a record names, nor one of a step that somebody is at work on, nor what
+    `verify` calls no part of a store. Run with --set, an experiment has other steps: give the same --set
+    here. They hold for every --plan.
 
     Example: xtransfer store gc --store s3://bucket/study --dry-run
     """

@@ -9,16 +9,21 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 from xtransfer.errors import NotFound, StoreError
 from xtransfer.store.interface import TEMPORARY, ObjectInfo, check_name, check_prefix, name_fault
 
 _COPY_BYTES = 1 << 20
+_REMOVED = ".nfs"
+"""Begins the names of files that NFS keeps for who had them open when they were removed."""
+_STALE_TRIES = 5
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +38,12 @@ class FolderStore:
         return f"file://{self.root}"
 
     def read(self, name: str) -> bytes:
-        with self._open(name) as file, disk_errors(self._path(name)):
-            return file.read()
+        def read() -> bytes:
+            with self._open(name) as file:
+                return file.read()
+
+        with disk_errors(self._path(name)):
+            return _afresh(read)
 
     def write(self, name: str, data: bytes) -> None:
         path = self._path(name)
@@ -54,9 +63,11 @@ class FolderStore:
                 os.link(temporary, path)  # all or nothing, and never over an existing file
                 _sync(path.parent)
             except FileExistsError:
-                # Over NFS a link whose reply was lost is asked for again and then finds itself.
-                if temporary.stat().st_nlink == 2:
-                    return True
+                # Over NFS a link whose reply was lost is asked for again and then finds itself. How many links
+                # it has may be remembered from before; which file it is stays.
+                with suppress(FileNotFoundError):
+                    if path.samefile(temporary):
+                        return True
                 if path.is_dir() or (path.is_symlink() and not path.exists()):
                     raise StoreError(str(path), *_NO_OBJECT) from None
                 return False
@@ -72,10 +83,19 @@ class FolderStore:
                 shutil.copyfileobj(source, copy, _COPY_BYTES)
 
     def download(self, name: str, path: Path) -> None:
-        with self._open(name) as source, disk_errors(path):
+        def copy() -> None:
+            with (
+                self._open(name) as source,
+                disk_errors(path, but=errno.ESTALE),
+                replacing(path) as temporary,
+                temporary.open("xb") as target,
+            ):
+                shutil.copyfileobj(source, target, _COPY_BYTES)
+
+        with disk_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            with replacing(path) as temporary, temporary.open("xb") as copy:
-                shutil.copyfileobj(source, copy, _COPY_BYTES)
+        with disk_errors(self._path(name)):
+            _afresh(copy)
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         check_prefix(prefix, self.url)
@@ -83,7 +103,8 @@ class FolderStore:
         with disk_errors(self.root), suppress(FileNotFoundError):  # made by the first write
             os.stat(self.root)  # noqa: PTH116 - raises where a parent is a file, is_dir() does not
         with disk_errors(self.root / folder):
-            found = [info for info in self._walk(folder) if info.name.startswith(prefix)]
+            walked = _afresh(lambda: list(self._walk(folder)))
+        found = [info for info in walked if info.name.startswith(prefix)]
         return iter(sorted(info for info in found if not name_fault(info.name)))
 
     def exists(self, name: str) -> bool:
@@ -116,12 +137,10 @@ class FolderStore:
         return self.root / name
 
     def _open(self, name: str) -> BinaryIO:
-        path = self._path(name)
-        with disk_errors(path):
-            try:
-                return path.open("rb")
-            except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
-                raise NotFound(f"{self.url}/{name}", "no such object") from None
+        try:
+            return self._path(name).open("rb")
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+            raise NotFound(f"{self.url}/{name}", "no such object") from None
 
     def _walk(self, folder: str) -> Iterator[ObjectInfo]:
         try:
@@ -130,12 +149,12 @@ class FolderStore:
             return
         for entry in entries:
             name = f"{folder}/{entry.name}" if folder else entry.name
-            if entry.name.startswith(TEMPORARY):
+            if entry.name.startswith((TEMPORARY, _REMOVED)):
                 continue
             if entry.is_dir(follow_symlinks=False):
                 yield from self._walk(name)
                 continue
-            with disk_errors(Path(entry.path)):
+            with disk_errors(Path(entry.path), but=errno.ESTALE):
                 try:
                     size = entry.stat().st_size
                 except FileNotFoundError:  # deleted since the folder was read
@@ -167,11 +186,13 @@ def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
 
 
 @contextmanager
-def disk_errors(path: Path) -> Iterator[None]:
-    """Turn an OSError into a StoreError about `path`."""
+def disk_errors(path: Path, *, but: int | None = None) -> Iterator[None]:
+    """Turn an OSError into a StoreError about `path`; one with the number `but` passes."""
     try:
         yield
     except OSError as error:
+        if but is not None and error.errno == but:
+            raise
         if error.errno in FULL:
             raise full_disk(path, error) from error
         what, next_ = _DISK_ERRORS.get(
@@ -227,6 +248,17 @@ _DISK_ERRORS = {
         "Choose a folder on one that has them (ext4, xfs, NFS).",
     ),
 }
+
+
+def _afresh(function: Callable[[], T]) -> T:
+    """Call `function`, and anew where what it reads is replaced meanwhile by another machine, as NFS says."""
+    for _ in range(_STALE_TRIES - 1):
+        try:
+            return function()
+        except OSError as error:
+            if error.errno != errno.ESTALE:
+                raise
+    return function()
 
 
 def _make_folder(folder: Path) -> None:

@@ -52,6 +52,20 @@ def retried(function: Callable[[], T], options: StoreOptions) -> T:
     raise AssertionError("attempts is at least 1")
 
 
+def complete(reply: dict[str, Any], *fields: str) -> dict[str, Any]:
+    """Return a reply if it has these fields, which S3 always sends.
+
+    Raises:
+        ResponseParserError: for any other, such as a proxy's page with status 200; it is asked for again.
+    """
+    from botocore.parsers import ResponseParserError
+
+    lacking = [name for name in fields if name not in reply]
+    if lacking:
+        raise ResponseParserError(f"a reply without {' and '.join(lacking)}")
+    return reply
+
+
 def passing(error: Any) -> bool:
     """Say whether the same request may well succeed in a while.
 

@@ -23,9 +23,9 @@ from xtransfer.store.interface import (
     check_prefix,
     name_fault,
 )
-from xtransfer.store.retries import retried
-from xtransfer.store.s3_client import Connection, connect
-from xtransfer.store.s3_errors import about_credentials, explained, status_of
+from xtransfer.store.retries import complete, retried
+from xtransfer.store.s3_client import Connection, connect, renewed
+from xtransfer.store.s3_errors import about_credentials, expired, explained, status_of
 from xtransfer.store.s3_files import get_file, put_file
 
 _MARK = "xtransfer-create"
@@ -69,7 +69,7 @@ class S3Store:
     def write(self, name: str, data: bytes) -> None:
         key = self._key(name)
         with self._errors(name):
-            self._try(lambda: self._client().put_object(Bucket=self.bucket, Key=key, Body=data))
+            self._try(lambda: self._put(key, data))
 
     def create(self, name: str, data: bytes) -> bool:
         """Put with `If-None-Match: *`, which the service must honour (AWS and SeaweedFS do).
@@ -96,32 +96,39 @@ class S3Store:
     def upload(self, name: str, path: Path) -> None:
         key = self._key(name)
         with disk_errors(path), self._errors(name):
-            put_file(self._client(), self.bucket, key, path, options=self._patience)
+            self._renewing(
+                lambda: put_file(self._client(), self.bucket, key, path, options=self._patience)
+            )
 
     def download(self, name: str, path: Path) -> None:
         key = self._key(name)
         with disk_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             with replacing(path) as temporary, self._errors(name):
-                get_file(self._client(), self.bucket, key, temporary, options=self._patience)
+                self._renewing(
+                    lambda: get_file(
+                        self._client(), self.bucket, key, temporary, options=self._patience
+                    )
+                )
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         check_prefix(prefix, self.url)
         start: dict[str, Any] = {"Bucket": self.bucket, "Prefix": self.prefix + prefix}
         with self._errors(""):
-            found = [
-                ObjectInfo(entry["Key"].removeprefix(self.prefix), entry["Size"])
+            # By name: an object that is replaced meanwhile, or a page that comes twice, counts once.
+            found = {
+                (name := entry["Key"].removeprefix(self.prefix)): ObjectInfo(name, entry["Size"])
                 for page in self._pages("list_objects_v2", start, _OBJECTS_TOKENS)
                 for entry in page.get("Contents", ())
-            ]
+            }
         # S3 sorts by UTF-8, which is by code point; some services sort folder by folder.
-        return iter(sorted(info for info in found if not name_fault(info.name)))
+        return iter(sorted(info for name, info in found.items() if not name_fault(name)))
 
     def exists(self, name: str) -> bool:
         key = self._key(name)
         try:
             with self._errors(name):
-                self._try(lambda: self._client().head_object(Bucket=self.bucket, Key=key))
+                self._try(lambda: self._head(key))
         except NotFound:
             return False
         return True
@@ -150,7 +157,23 @@ class S3Store:
         return self.prefix + name
 
     def _try(self, function: Callable[[], T]) -> T:
-        return retried(function, self._patience)
+        return self._renewing(lambda: retried(function, self._patience))
+
+    def _renewing(self, function: Callable[[], T]) -> T:
+        """Call `function`, and once more where credentials had expired that somebody has renewed."""
+        from botocore.exceptions import ClientError
+
+        try:
+            return function()
+        except ClientError as error:
+            connection = self._connections.get(os.getpid())
+            if connection is None or not expired(error):
+                raise
+            fresh = renewed(connection, self.options)
+            if fresh is None:
+                raise
+            self._connections[os.getpid()] = fresh
+        return function()
 
     @property
     def _patience(self) -> StoreOptions:
@@ -167,14 +190,28 @@ class S3Store:
             operation: name of the client's method.
             start: arguments of the first request.
             tokens: field of a reply -> argument of the next request.
+
+        Raises:
+            StoreError: when the pages never end.
         """
-        request = start
+        request, asked = start, [start]
         while True:
-            page = self._try(lambda request=request: getattr(self._client(), operation)(**request))
+            page = self._try(
+                lambda request=request: complete(
+                    getattr(self._client(), operation)(**request), "IsTruncated"
+                )
+            )
             yield page
-            if not page.get("IsTruncated"):
+            if not page["IsTruncated"]:
                 return
             request = {**start, **{to: page[of] for of, to in tokens.items() if page.get(of)}}
+            if request in asked[-_CIRCLE:]:
+                raise StoreError(
+                    self.url,
+                    f"the service's listing does not end: page {len(asked)} leads to one before it",
+                    "Is it a proxy that keeps replies? Check s3.endpoint_url.",
+                )
+            asked.append(request)
 
     def _abort(self, key: str, upload: str) -> None:
         from botocore.exceptions import ClientError
@@ -190,16 +227,21 @@ class S3Store:
                 raise
 
     def _get(self, key: str) -> bytes:
-        return self._client().get_object(Bucket=self.bucket, Key=key)["Body"].read()
+        reply = self._client().get_object(Bucket=self.bucket, Key=key)
+        return complete(reply, "ETag")["Body"].read()
+
+    def _put(self, key: str, data: bytes, **more: Any) -> None:
+        complete(self._client().put_object(Bucket=self.bucket, Key=key, Body=data, **more), "ETag")
+
+    def _head(self, key: str) -> dict[str, Any]:
+        return complete(self._client().head_object(Bucket=self.bucket, Key=key), "ETag")
 
     def _put_new(self, key: str, data: bytes, mark: str) -> int:
         """Return 200 where the object is new, 412 where one exists, 409 where to ask again."""
         from botocore.exceptions import ClientError
 
         try:
-            self._client().put_object(
-                Bucket=self.bucket, Key=key, Body=data, IfNoneMatch="*", Metadata={_MARK: mark}
-            )
+            self._put(key, data, IfNoneMatch="*", Metadata={_MARK: mark})
         except ClientError as error:
             status = status_of(error)
             if status in (409, 412):
@@ -211,12 +253,12 @@ class S3Store:
         from botocore.exceptions import ClientError
 
         try:
-            head = self._client().head_object(Bucket=self.bucket, Key=key)
+            head = self._head(key)
         except ClientError as error:
             if status_of(error) == 404:  # deleted since it stood in the way
                 return False
             raise
-        return head["Metadata"].get(_MARK) == mark
+        return head.get("Metadata", {}).get(_MARK) == mark
 
     def _client(self) -> Any:
         connection = self._connections.get(os.getpid())
@@ -228,11 +270,12 @@ class S3Store:
     def _errors(self, name: str) -> Iterator[None]:
         """Turn boto's exceptions into a StoreError about the object `name` ("": the store)."""
         from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.parsers import ResponseParserError
 
         patience = self._patience
         try:
             yield
-        except (BotoCoreError, ClientError) as error:
+        except (BotoCoreError, ClientError, ResponseParserError) as error:
             if isinstance(error, ClientError) and not about_credentials(error):
                 self._answered[0] = True
             raise self._explained(error, name, patience) from error
@@ -249,5 +292,7 @@ class S3Store:
         )
 
 
+_CIRCLE = 8
+"""Pages of a listing among which one that comes again is noticed."""
 _OBJECTS_TOKENS = {"NextContinuationToken": "ContinuationToken"}
 _UPLOADS_TOKENS = {"NextKeyMarker": "KeyMarker", "NextUploadIdMarker": "UploadIdMarker"}

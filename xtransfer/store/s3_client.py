@@ -81,6 +81,21 @@ def connect(options: StoreOptions) -> Connection:
     return Connection(client, credentials)
 
 
+def renewed(connection: Connection, options: StoreOptions) -> Connection | None:
+    """Return a new connection if this machine has other credentials now, None if it has the same.
+
+    boto reads files of credentials once; who renews those writes them anew. Raises as `connect` does, and
+    BotoCoreError or ClientError where there are none to be had.
+    """
+    fresh = connect(options)
+    if connection.credentials is None or fresh.credentials is None:
+        return None
+    before, now = (
+        _retrieved(each.credentials.get_frozen_credentials) for each in (connection, fresh)
+    )
+    return None if before == now else fresh
+
+
 def refuse_credentials(url: str, where: str) -> None:
     """Raise ConfigError for the URL of a service that carries credentials; it is not repeated."""
     if "@" in urlsplit(url).netloc:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import time
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from xtransfer.errors import NotFound, StoreError
+from xtransfer.errors import NotFound, StoreError, shown
 
 
 def explained(
@@ -15,7 +17,8 @@ def explained(
     """Return the error to raise for a boto exception.
 
     Args:
-        error: a botocore ClientError (the service refused) or BotoCoreError (no answer).
+        error: a botocore ClientError (the service refused), BotoCoreError (no answer) or
+            ResponseParserError (an answer that is none).
         store: URL of the store.
         name: the object at hand; "" for none.
         endpoint: URL of the service.
@@ -42,6 +45,12 @@ def explained(
         return StoreError(
             where, what, "Check s3.endpoint_url or AWS_ENDPOINT_URL, the network, and that it runs."
         )
+    if type(error).__name__ == "ResponseParserError":
+        return StoreError(
+            where,
+            f"what answers as {service} gives no reply of S3: {shown(plain(error), most=300)}",
+            "Check s3.endpoint_url or AWS_ENDPOINT_URL, and proxies on the way there.",
+        )
     return StoreError(where, f"S3 failed: {plain(error)}")
 
 
@@ -63,6 +72,13 @@ def status_of(error: Any) -> int:
     return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
+def expired(error: Any) -> bool:
+    """Say whether a ClientError says that credentials have expired; the reply to a HEAD has only a status."""
+    return error.response.get("Error", {}).get("Code", "") in _EXPIRED.split() or (
+        status_of(error) == 400 and error.operation_name.startswith("Head")
+    )
+
+
 def plain(error: Exception) -> str:
     """Return an exception's text as one line, without the credentials that a URL may hold."""
     return _redacted(" ".join(str(error).split())).rstrip(".")
@@ -75,16 +91,37 @@ def _refusal(error: Any, store: str, where: str, service: str) -> StoreError:
     if code == "NoSuchBucket":
         what = f"{service} has no such bucket"
         return StoreError(store, what, "Create it, or correct the URL of the store or service.")
+    if code in ("400", "403") and _clocks_differ(error):  # a HEAD's: it says no more
+        code = "RequestTimeTooSkewed"
     for codes, what, next_ in _REFUSALS:
         if code in codes.split():
-            return StoreError(where, f"{what} ({code})", next_)
+            denied = "explicit deny" in str(error)
+            return StoreError(where, f"{what} ({code})", _POLICY if denied else next_)
     if status_of(error) == 507:
         return StoreError(where, f"{_FULL[1]} ({code})", _FULL[2])
     if status_of(error) >= 500:
         return StoreError(where, f"{service} is overloaded or failing ({code})", "Try again later.")
-    return StoreError(where, f"S3 refused: {plain(error)}")
+    older = re.search("checksum|x-amz-|header", str(error), re.IGNORECASE)
+    return StoreError(where, f"S3 refused: {plain(error)}", _NO_CHECKSUMS if older else "")
 
 
+def _clocks_differ(error: Any) -> bool:
+    """Say whether a reply was written at a time for which this machine's clock is too far off."""
+    date = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", "")
+    try:
+        return abs(parsedate_to_datetime(date).timestamp() - time.time()) > _SKEW_S
+    except (ValueError, TypeError):
+        return False
+
+
+_SKEW_S = 15 * 60.0
+"""By which S3 lets a request's time differ from its own, s."""
+_EXPIRED = "ExpiredToken ExpiredTokenException RequestExpired TokenRefreshRequired"
+_POLICY = (
+    "A policy denies it. Where that asks for headers of encryption, which are not sent, let the bucket's "
+    "default encryption do it."
+)
+_NO_CHECKSUMS = "If it is a service that knows no checksums, set AWS_REQUEST_CHECKSUM_CALCULATION=when_required."
 _GIVING_CREDENTIALS = (
     *("AssumeRole", "AssumeRoleWithWebIdentity", "GetRoleCredentials", "CreateToken"),
     "CreateOAuth2Token",
@@ -101,7 +138,7 @@ NO_SPACE = (
 # Codes that S3 replies with (a HEAD reply has only a status), what they mean, and what next.
 _REFUSALS = (
     (
-        "ExpiredToken ExpiredTokenException RequestExpired TokenRefreshRequired",
+        _EXPIRED,
         "the AWS credentials have expired",
         "Renew them (aws sso login, or a new session token) and start again.",
     ),
@@ -138,7 +175,7 @@ _REFUSALS = (
     (
         "NotImplemented 501",
         "the service lacks a function that xtransfer needs",
-        "Use one with conditional and multipart puts, such as AWS or SeaweedFS.",
+        f"Use one with conditional and multipart puts, such as AWS or SeaweedFS. {_NO_CHECKSUMS}",
     ),
 )
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from xtransfer.store.interface import FIRST_TRIES, StoreOptions
-from xtransfer.store.retries import passing, retried
+from xtransfer.store.retries import complete, passing, retried
 from xtransfer.store.s3_errors import status_of
 
 _COPY_BYTES = 1 << 18
@@ -26,10 +26,12 @@ def put_file(client: Any, bucket: str, key: str, path: Path, *, options: StoreOp
     size = path.stat().st_size
     if size <= options.part_mib << 20:
         data = path.read_bytes()
-        retried(lambda: client.put_object(Bucket=bucket, Key=key, Body=data), options)
+        retried(
+            lambda: complete(client.put_object(Bucket=bucket, Key=key, Body=data), "ETag"), options
+        )
         return
     target = {"Bucket": bucket, "Key": key}
-    begun = retried(lambda: client.create_multipart_upload(**target), options)
+    begun = retried(lambda: complete(client.create_multipart_upload(**target), "UploadId"), options)
     upload = {**target, "UploadId": begun["UploadId"]}
     try:
         length = max(options.part_mib << 20, -(-size // _MOST_PARTS))
@@ -39,9 +41,8 @@ def put_file(client: Any, bucket: str, key: str, path: Path, *, options: StoreOp
 
             def put(number: int) -> dict[str, Any]:
                 data = os.pread(descriptor, length, starts[number])
-                reply = retried(
-                    lambda: client.upload_part(**upload, PartNumber=number + 1, Body=data), options
-                )
+                one = {**upload, "PartNumber": number + 1, "Body": data}
+                reply = retried(lambda: complete(client.upload_part(**one), "ETag"), options)
                 named = {name: reply[name] for name in _CHECKSUMS if reply.get(name)}
                 return {"PartNumber": number + 1, "ETag": reply["ETag"], **named}
 
@@ -103,7 +104,8 @@ def _head(client: Any, target: dict[str, Any], length: int) -> dict[str, Any] | 
     from botocore.exceptions import ClientError
 
     try:
-        return client.get_object(**target, Range=f"bytes=0-{length - 1}")
+        reply = client.get_object(**target, Range=f"bytes=0-{length - 1}")
+        return complete(reply, "ContentRange", "ETag")
     except ClientError as error:
         if status_of(error) == 416:
             return None
