@@ -168,7 +168,6 @@ def test_a_setting_without_effect_is_told_with_the_reason(
     [
         ("ray.address=auto & ray.cpus=4", "ray.cpus does nothing here: it is of a private cluster"),
         ("ray.address=auto & ray.gpus=1", "ray.gpus does nothing here: it is of a private cluster"),
-        ("train.zero_stage=2", "train.zero_stage does nothing here: a trial has one worker"),
         ("train.resize_every_s=5", "train.resize_every_s does nothing here: train.workers is one"),
         ("train.skips_in_all=3", "train.skips_in_all does nothing here: training.on_nan is fail"),
         ("s3.attempts=3", "s3 does nothing here: the store is a folder"),
@@ -187,8 +186,7 @@ def test_a_place_without_effect_is_told_with_the_reason(
     "overrides",
     [
         "ray.cpus=4 & ray.gpus=1",
-        "train.zero_stage=2 & train.workers=2",
-        "train.zero_stage=2 & train.engine=deepspeed",
+        "train.zero_stage=1",  # as in placements that others take over, some with several workers
         "train.resize_every_s=5 & train.workers=[1, 2]",
         "store=s3://bucket/a & s3.attempts=3",
     ],
@@ -208,8 +206,8 @@ def test_plan_and_dry_run_tell_it(
     call = caller(monkeypatch, capsys)
     (line,) = idle(tmp_path, "data.holdout.ccg=9")
     about = (tmp_path / "small.yaml", "--set", "data.holdout.ccg=9")
-    about = (*about, "--store", f"file://{tmp_path}/store", "--place", "train.zero_stage=1")
-    place = "train.zero_stage does nothing here: a trial has one worker, which has nothing to shard"
+    about = (*about, "--store", f"file://{tmp_path}/store", "--place", "train.resize_every_s=5")
+    place = "train.resize_every_s does nothing here: train.workers is one number, which stays"
     assert place in call("plan", *about).out.splitlines()
     assert line in call("plan", *about).out.splitlines()
     assert line in call("run", "--dry-run", *about).out.splitlines()

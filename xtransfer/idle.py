@@ -57,8 +57,6 @@ def idle_places(experiment: Experiment, placement: Placement) -> list[str]:
         found += [
             (f"ray.{name}", why) for name in ("cpus", "gpus") if getattr(ray, name) is not None
         ]
-    if train.zero_stage and train.chosen_engine == "torch":
-        found.append(("train.zero_stage", "a trial has one worker, which has nothing to shard"))
     if isinstance(train.workers, int) and train.resize_every_s != usual.train.resize_every_s:
         found.append(("train.resize_every_s", "train.workers is one number, which stays"))
     if experiment.training.on_nan != "skip":

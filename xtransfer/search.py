@@ -130,16 +130,13 @@ class PlanSearcher(Searcher):
             now = time.monotonic()
             if found == "recorded" and key not in self.suspect:
                 self._finish(key, "by another driver")
-            elif found in (
-                "recorded",
-                "free",
-            ):  # a step sees itself whether a suspect record is sound
+            elif found in ("recorded", "free"):
+                # Where its record is suspect, the step itself sees whether it is sound.
                 self.running[trial_id] = key
                 return {"key": key}
             else:
-                self.refused.pop(
-                    key, None
-                )  # somebody is at work on it, and may be for as long as it takes
+                # Somebody is at work on it, and may be for as long as it takes.
+                self.refused.pop(key, None)
                 self.waits.busy(self.plan.steps[key], found, now, idle=not self.running)
                 round_s = (now - before) * (len(self.busy_until) + 1)
                 self._put_off(key, max(LOOK_EVERY_S, round_s / LOOKS_SHARE))
