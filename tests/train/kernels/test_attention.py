@@ -83,6 +83,16 @@ def test_queries_and_keys_may_differ_in_number() -> None:
     assert out.shape == (BATCH, LENGTH, HEADS, SIZE)
 
 
+@pytest.mark.parametrize("dropout", [0.0, 0.2])
+def test_a_mask_that_hides_nothing_is_no_mask(dropout: float) -> None:
+    values, outputs = inputs(), []
+    for mask in (None, torch.ones(BATCH, 1, LENGTH, LENGTH, dtype=torch.bool)):
+        torch.manual_seed(5)
+        with torch.set_grad_enabled(dropout > 0):
+            outputs.append(attend(LAYER, *values, mask, dropout=dropout)[0])
+    assert torch.equal(*outputs)
+
+
 def test_a_bias_is_added() -> None:
     values = inputs()
     bias = torch.zeros(BATCH, 1, 1, LENGTH, dtype=torch.float64)

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional
+from transformers import XLMRobertaConfig, XLMRobertaModel
 
 from xtransfer.train.kernels import packed_weights
 from xtransfer.train.kernels.packed_weights import prediction_products, works
@@ -71,6 +72,39 @@ def test_products_of_any_size_are_exact_to_rounding(
     assert bool(((found - exact).abs() <= 2e-6 * sizes + 1e-30).all())
 
 
+@PRECISIONS
+def test_gelu_behind_a_layer_is_taken_with_its_product(bf16: bool) -> None:
+    config = XLMRobertaConfig(
+        vocab_size=50, hidden_size=256, num_hidden_layers=2, num_attention_heads=4, intermediate_size=512
+    )  # fmt: skip
+    torch.manual_seed(0)
+    encoder = XLMRobertaModel(config, add_pooling_layer=False).eval()
+    ids = torch.randint(5, 50, (6, 30))
+
+    def states() -> Tensor:
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            return encoder(input_ids=ids).last_hidden_state.double()
+
+    with torch.no_grad():
+        usual = states()
+        with prediction_products(encoder, bf16=bf16):
+            parts = [layer.intermediate for layer in encoder.encoder.layer]
+            assert all("forward" in vars(part) for part in parts)
+            assert not any("forward" in vars(part.dense) for part in parts)
+            found = states()
+        assert replaced(encoder) == 0
+        exact = encoder.double()(input_ids=ids).last_hidden_state
+    errors = [float((each - exact).abs().max()) for each in (usual, found)]
+    assert errors[1] <= 1.5 * errors[0] + 2e-6, errors
+
+
+def test_a_feed_forward_part_in_another_precision_has_its_gelu() -> None:
+    layer, rows = nn.Linear(320, 640), torch.randn(7, 320)
+    with torch.no_grad():
+        forward = packed_weights._packed_forward(layer, torch.bfloat16, gelu=True)
+        assert torch.equal(forward(rows), functional.gelu(layer(rows)))
+
+
 def replaced(model: nn.Module) -> int:
     return sum("forward" in vars(each) for each in model.modules())
 
@@ -116,11 +150,11 @@ def test_without_operators_that_work_layers_stay_as_they_are(
 ) -> None:
     usual = packed_weights._packed_forward
 
-    def missing(*_: object) -> object:
+    def missing(*_: object, **__: object) -> object:
         raise AttributeError("'_OpNamespace' 'mkldnn' object has no attribute")
 
-    def inexact(layer: nn.Linear, dtype: torch.dtype) -> object:
-        multiply = usual(layer, dtype)
+    def inexact(layer: nn.Linear, dtype: torch.dtype, *, gelu: bool) -> object:
+        multiply = usual(layer, dtype, gelu=gelu)
         return lambda rows: multiply(rows) * 1.05
 
     monkeypatch.setattr(

@@ -91,6 +91,8 @@ def _bias(mask: Tensor | None, dtype: torch.dtype) -> Tensor | None:
     first = mask[..., :1, :]
     if mask.stride(-2) == 0 or torch.equal(mask, first.expand_as(mask)):  # the same for every query
         mask = first
+    if mask.all():  # inputs of one length
+        return None
     bias = torch.zeros(mask.shape, dtype=dtype)
     return bias.masked_fill_(~mask, torch.finfo(dtype).min)
 

@@ -2,7 +2,8 @@
 
 For each product PyTorch has oneDNN copy the weights into the layout that it multiplies from, and adds the bias in a
 pass of its own. While a model predicts, its weights stay the same: here they are copied once, and the bias is
-added within the product. The results are the same to the last bit where this was tried (torch 2.13, AVX-512).
+added within the product, as is the GELU of a layer's feed-forward part taken: in bf16 before the sums are rounded.
+All else is the same to the last bit where this was tried (torch 2.13, AVX-512).
 
 PyTorch has operators for it (`torch.ops.mkldnn`), which its compiler uses and which are not of its public
 interface. `works` tries them on the processor at hand; where they are missing or found to be inexact, layers stay
@@ -14,11 +15,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from xtransfer.train.kernels.first_token import LAYERS
 from xtransfer.train.kernels.products import is_worth_it, onednn_products
 
 ROWS = 1024
@@ -52,10 +55,11 @@ def works(dtype: torch.dtype) -> bool:
         layer.weight.copy_(torch.linspace(1, -1, 160 * 96).view(160, 96).sin() / 10)
         usual = functional.linear(rows, layer.weight.to(dtype), layer.bias.to(dtype)).float()
         try:
-            found = _packed_forward(layer, dtype)(rows).float()
+            found = [_packed_forward(layer, dtype, gelu=gelu)(rows) for gelu in (False, True)]
         except (AttributeError, NotImplementedError, RuntimeError):
             return False
-    return bool(((found - usual).abs() <= TOLERANCE[dtype]).all())
+        errors = [found[0].float() - usual, found[1].float() - functional.gelu(usual)]
+    return all(bool((each.abs() <= TOLERANCE[dtype]).all()) for each in errors)
 
 
 def _pack(model: nn.Module, dtype: torch.dtype) -> list[nn.Module]:
@@ -63,11 +67,22 @@ def _pack(model: nn.Module, dtype: torch.dtype) -> list[nn.Module]:
     if torch.is_grad_enabled() or not is_worth_it(model) or not works(dtype):
         return []
     packed: list[nn.Module] = []
+    wide = {part.dense: part for part in _feed_forward_parts(model)}
     for layer in model.modules():
         if type(layer) is nn.Linear and _is_packable(layer):
-            layer.forward = _packed_forward(layer, dtype)
-            packed.append(layer)
+            replaced = wide.get(layer, layer)
+            replaced.forward = _packed_forward(layer, dtype, gelu=layer in wide)
+            packed.append(replaced)
     return packed
+
+
+def _feed_forward_parts(model: nn.Module) -> Iterator[Any]:
+    """Yield the modules that are a linear layer, `dense`, with GELU behind it and nothing else."""
+    for layer in model.modules():
+        part: Any = getattr(layer, "intermediate", None)
+        activation = getattr(part, "intermediate_act_fn", None)
+        if type(layer).__name__ in LAYERS and type(activation).__name__ == "GELUActivation":
+            yield part
 
 
 def _is_packable(layer: nn.Linear) -> bool:
@@ -80,19 +95,24 @@ def _is_packable(layer: nn.Linear) -> bool:
     )
 
 
-def _packed_forward(layer: nn.Linear, dtype: torch.dtype) -> Callable[..., Tensor]:
+def _packed_forward(
+    layer: nn.Linear, dtype: torch.dtype, *, gelu: bool = False
+) -> Callable[..., Tensor]:
     """Return what does as a layer's `forward` does in a precision, from a packed copy of its weights.
 
     It is for autocast to that precision, or for fp32 without autocast; else the layer's own weights are used.
+    `gelu` has it followed by that.
     """
     operators = torch.ops.mkldnn
     weight = operators._reorder_linear_weight(layer.weight.detach().to(dtype), ROWS)
     bias = None if layer.bias is None else layer.bias.detach().to(dtype)
+    then: tuple[str, list[None], str] = ("gelu", [], "none") if gelu else ("none", [], "")
 
     def forward(input: Tensor) -> Tensor:  # noqa: A002 - a layer's own name
         cast = torch.is_autocast_enabled("cpu")
         if (torch.get_autocast_dtype("cpu") if cast else input.dtype) != dtype:
-            return functional.linear(input, layer.weight, layer.bias)
-        return operators._linear_pointwise(input.to(dtype), weight, bias, "none", [], "")
+            sums = functional.linear(input, layer.weight, layer.bias)
+            return functional.gelu(sums) if gelu else sums
+        return operators._linear_pointwise(input.to(dtype), weight, bias, *then)
 
     return forward
