@@ -110,8 +110,8 @@ def predict(
     mine = batches[context.rank :: context.world_size]
     split = getattr(FORMS[form], "split_logits", _one_logit_tensor_a_row)
     found: dict[int, Tensor] = {}
-    # ZeRO 3 keeps weights that it gathers; they must be fit for training.
     bf16 = getattr(module, "bf16", False)
+    # ZeRO 3 keeps weights that it gathers; they must be fit for training.
     with torch.no_grad(), _casting_once(module, context), prediction_products(module, bf16=bf16):
         for at in range(-(-len(batches) // context.world_size)):
             # Every worker runs as often as the others: under ZeRO 3 a forward pass is collective.
