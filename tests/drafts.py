@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from xtransfer.records import Record
+from xtransfer.records.record import Record
 
 FILES = {"model.safetensors": bytes(range(256)) * 40, "logs/a.txt": b"", "z.json": b"{}\n"}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from xtransfer.plan import VERSIONS, Plan, Step
-from xtransfer.records import Record, commit
+from xtransfer.records.record import Record, commit
 from xtransfer.store import Store
 
 

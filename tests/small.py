@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from tests.tiny import tiny_encoder, tiny_tokenizer
-from xtransfer.config import Experiment, load_experiment
-from xtransfer.execute import run_step
-from xtransfer.fingerprints import Fingerprints
-from xtransfer.placement import Placement
+from xtransfer.config.experiment import Experiment, load_experiment
+from xtransfer.config.placement import Placement
+from xtransfer.execution.execute import run_step
+from xtransfer.execution.workbench import Workbench
 from xtransfer.plan import Step
-from xtransfer.planner import build_plan
+from xtransfer.planner.fingerprints import Fingerprints
+from xtransfer.planner.planner import build_plan
 from xtransfer.store import open_store
-from xtransfer.workbench import Workbench
 
 GOOD, BAD = ("cat", "dog", "bird"), ("old", "under", "near")
 TASK = {

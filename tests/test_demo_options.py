@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from xtransfer.config import load_experiment
+from xtransfer.config.experiment import load_experiment
 from xtransfer.errors import ConfigError
 
 CHECKOUT = Path(__file__).resolve().parents[1]

@@ -16,25 +16,25 @@ from safetensors.torch import load_file
 from transformers import AutoModel, AutoTokenizer
 
 from tests.command import Run
+from tests.config.test_arms import first, plan_of
 from tests.recorded import record_steps
 from tests.small import write_small
 from tests.steps.test_averaging import run_small
-from tests.test_arms import first, plan_of
 from xtransfer import identity
 from xtransfer.card import Card, model_card
-from xtransfer.config import load_experiment
-from xtransfer.execute import run_step
+from xtransfer.config.experiment import load_experiment
+from xtransfer.config.placement import Placement
+from xtransfer.execution.execute import run_step
+from xtransfer.execution.workbench import Workbench
 from xtransfer.export import export_model
-from xtransfer.fingerprints import Fingerprints
 from xtransfer.forms import classification
 from xtransfer.identity import file_digest
-from xtransfer.placement import Placement
-from xtransfer.planner import build_plan
-from xtransfer.predictions import read_predictions
-from xtransfer.records import Record
+from xtransfer.planner.fingerprints import Fingerprints
+from xtransfer.planner.planner import build_plan
+from xtransfer.records.predictions import read_predictions
+from xtransfer.records.record import Record
 from xtransfer.report.build import collect_results
 from xtransfer.store import Store, open_store
-from xtransfer.workbench import Workbench
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from xtransfer.encoder import load_tokenizer, longest_input
 from xtransfer.errors import StepError
+from xtransfer.steps.encoder import load_tokenizer, longest_input
 from xtransfer.train.model import load_encoder
 
 

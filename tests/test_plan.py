@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.prints import FakePrints
-from xtransfer.config import Experiment, load_experiment
+from xtransfer.config.experiment import Experiment, load_experiment
 from xtransfer.errors import ConfigError
-from xtransfer.fingerprints import Fingerprints
 from xtransfer.plan import VERSIONS, Plan, Step
-from xtransfer.planner import build_plan
+from xtransfer.planner.fingerprints import Fingerprints
+from xtransfer.planner.planner import build_plan
 from xtransfer.settings import read_settings
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"

@@ -10,10 +10,10 @@ import pytest
 
 from tests.costs.timed import PLACED, counted, plan_of, trained
 from tests.recorded import record_of
-from xtransfer.failures import note_failure
-from xtransfer.leases import claim
 from xtransfer.plan import Plan
-from xtransfer.records import Record
+from xtransfer.records.failures import note_failure
+from xtransfer.records.leases import claim
+from xtransfer.records.record import Record
 from xtransfer.store import Store, open_store
 from xtransfer.watching import Sight, look, time_left
 

@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from statistics import fmean, stdev
 from typing import Any
 
-from xtransfer.adapters import Lora
+from xtransfer.config.adapters import Lora
 from xtransfer.plan import Plan
-from xtransfer.records import Record
+from xtransfer.records.record import Record
+from xtransfer.records.results import learning_rate_of
 from xtransfer.report.markdown.grid import grid
 from xtransfer.report.numbers import NONE, number
-from xtransfer.results import learning_rate_of
 from xtransfer.tasks import TASKS
 from xtransfer.tasks.task import Task
 

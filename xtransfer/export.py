@@ -16,10 +16,10 @@ from xtransfer.card import Card, Provenance, model_card
 from xtransfer.errors import UserError, XtransferError, shown
 from xtransfer.folders import temporary_folder
 from xtransfer.identity import digest_once
-from xtransfer.outputs import fetch
 from xtransfer.plan import VERSIONS, Plan
-from xtransfer.records import Record, find, load_records
-from xtransfer.results import check_result
+from xtransfer.records.outputs import fetch
+from xtransfer.records.record import Record, find, load_records
+from xtransfer.records.results import check_result
 from xtransfer.store import Store
 from xtransfer.store.folder import disk_errors
 
@@ -106,8 +106,8 @@ def _write(
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    from xtransfer.encoder import load_tokenizer
     from xtransfer.steps.assembly import WEIGHTS
+    from xtransfer.steps.encoder import load_tokenizer
     from xtransfer.train.model import apply_weights, load_encoder, read_weights
 
     base, revision = _base(store, record, encoder, scratch)

@@ -131,7 +131,7 @@ class Cell:
 
 @dataclass(frozen=True, kw_only=True)
 class Probe:
-    """A measurement of a model that is no score of a target (`xtransfer.analyses`)."""
+    """A measurement of a model that is no score of a target (`xtransfer.config.analyses`)."""
 
     kind: Literal["forgetting", "alignment"]
     key: str

@@ -9,13 +9,13 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
+from xtransfer.config.placement import Placement
 from xtransfer.costs.estimate import Question, estimate
-from xtransfer.failures import Failure, failures, noted
-from xtransfer.leases import Attempt, every_attempt
-from xtransfer.placement import Placement
 from xtransfer.plan import Plan, Step
 from xtransfer.pruning.gates import dropped_steps
-from xtransfer.records import Record
+from xtransfer.records.failures import Failure, failures, noted
+from xtransfer.records.leases import Attempt, every_attempt
+from xtransfer.records.record import Record
 from xtransfer.store import Store
 
 

@@ -10,11 +10,11 @@ from typing import Any
 
 from tests.prints import FilePrints
 from tests.recorded import record_of
-from xtransfer.config import Experiment
+from xtransfer.config.experiment import Experiment
 from xtransfer.metrics import score
 from xtransfer.plan import Plan, Step
-from xtransfer.planner import build_plan
-from xtransfer.records import Record, commit
+from xtransfer.planner.planner import build_plan
+from xtransfer.records.record import Record, commit
 from xtransfer.settings import read_settings
 from xtransfer.store import Store
 from xtransfer.tasks.task import Task

@@ -9,7 +9,7 @@ from tests.recorded import record_of
 from xtransfer.benchmark.choice import Chosen, choose_runs
 from xtransfer.errors import ConfigError, UserError
 from xtransfer.plan import Plan
-from xtransfer.records import Record
+from xtransfer.records.record import Record
 
 
 def make(tmp_path: Path, *overrides: str) -> tuple[Plan, dict[str, Record]]:

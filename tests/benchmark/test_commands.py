@@ -9,9 +9,9 @@ from tests.benchmark.folders import write_folders
 from tests.benchmark.runs import record_run
 from tests.command import Run
 from xtransfer.benchmark.benchmarks import XTREME, XTREME_R
-from xtransfer.config import load_experiment
-from xtransfer.fingerprints import Fingerprints
-from xtransfer.planner import build_plan
+from xtransfer.config.experiment import load_experiment
+from xtransfer.planner.fingerprints import Fingerprints
+from xtransfer.planner.planner import build_plan
 from xtransfer.store import open_store
 
 SMALL = f"""

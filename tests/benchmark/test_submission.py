@@ -19,7 +19,7 @@ from xtransfer.benchmark.submission import (
 )
 from xtransfer.errors import DataError, StoreError, UserError
 from xtransfer.plan import Plan
-from xtransfer.records import Record, commit
+from xtransfer.records.record import Record, commit
 from xtransfer.report.build import collect_results
 from xtransfer.report.results import tabulate
 from xtransfer.store import Store, open_store

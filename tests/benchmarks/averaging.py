@@ -23,15 +23,15 @@ from typing import Any
 
 import yaml
 
-from xtransfer.averaging import Average, averages_of
-from xtransfer.config import load_experiment
-from xtransfer.execute import run_step
-from xtransfer.fingerprints import Fingerprints
-from xtransfer.placement import Placement
-from xtransfer.planner import build_plan
-from xtransfer.records import Record
+from xtransfer.config.averaging import Average, averages_of
+from xtransfer.config.experiment import load_experiment
+from xtransfer.config.placement import Placement
+from xtransfer.execution.execute import run_step
+from xtransfer.execution.workbench import Workbench
+from xtransfer.planner.fingerprints import Fingerprints
+from xtransfer.planner.planner import build_plan
+from xtransfer.records.record import Record
 from xtransfer.store import open_store
-from xtransfer.workbench import Workbench
 
 RESULTS = Path(__file__).parent / "results"
 RATES = (1e-3, 4e-3)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.integration.test_pipeline import CONFIG, xtransfer
-from xtransfer.records import Record, load_records
+from xtransfer.records.record import Record, load_records
 from xtransfer.store import open_store
 
 RESULTS = Path(__file__).parent / "results" / "estimates.json"

@@ -107,13 +107,13 @@ class Study:
 
     def prepare(self) -> None:
         """Write the experiment; record the prepared data, and save the same rows for the peer."""
-        from xtransfer.config import load_experiment
-        from xtransfer.execute import run_step
-        from xtransfer.fingerprints import Fingerprints
-        from xtransfer.placement import Placement
-        from xtransfer.planner import build_plan
+        from xtransfer.config.experiment import load_experiment
+        from xtransfer.config.placement import Placement
+        from xtransfer.execution.execute import run_step
+        from xtransfer.execution.workbench import Workbench
+        from xtransfer.planner.fingerprints import Fingerprints
+        from xtransfer.planner.planner import build_plan
         from xtransfer.store import open_store
-        from xtransfer.workbench import Workbench
 
         self.experiment.write_text(json.dumps(self._settings()), encoding="utf-8")
         experiment = load_experiment(self.experiment)
@@ -159,7 +159,7 @@ class Study:
     def _ours(self, folder: Path) -> dict[str, Any]:
         import shutil
 
-        from xtransfer.records import load_records, record_name
+        from xtransfer.records.record import load_records, record_name
         from xtransfer.store import open_store
 
         shutil.copytree(self.folder / "prepared", folder)

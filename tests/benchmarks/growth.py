@@ -96,9 +96,9 @@ def prepare(options: argparse.Namespace, size: int) -> dict[str, float]:
     from transformers import AutoTokenizer
 
     from xtransfer.data import read_examples
-    from xtransfer.fingerprints import Fingerprints
-    from xtransfer.planner import build_plan
-    from xtransfer.prepared import prepare as prepare_step
+    from xtransfer.planner.fingerprints import Fingerprints
+    from xtransfer.planner.planner import build_plan
+    from xtransfer.steps.prepared import prepare as prepare_step
     from xtransfer.tasks import TASKS
 
     mnli = TASKS["mnli"]
@@ -146,9 +146,9 @@ def plan(options: argparse.Namespace, size: int) -> dict[str, float]:
     """Plan so many trials and work them off at once; return seconds of the work asked for, and MB."""
     import torch  # noqa: F401 - what the planner may import is loaded before the clock starts
 
-    from xtransfer.fingerprints import Fingerprints
-    from xtransfer.planner import build_plan
-    from xtransfer.search import PlanSearcher  # noqa: F401 - so is Ray
+    from xtransfer.driver.search import PlanSearcher  # noqa: F401 - so is Ray
+    from xtransfer.planner.fingerprints import Fingerprints
+    from xtransfer.planner.planner import build_plan
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -173,8 +173,8 @@ def plan(options: argparse.Namespace, size: int) -> dict[str, float]:
 
 def _searcher(experiment: Any, fingerprints: Any) -> Any:
     """Return the searcher over an experiment's plan."""
-    from xtransfer.planner import build_plan
-    from xtransfer.search import PlanSearcher
+    from xtransfer.driver.search import PlanSearcher
+    from xtransfer.planner.planner import build_plan
 
     plan = build_plan(experiment, fingerprints)
     return PlanSearcher(plan, done=(), work_inline=lambda step: None)
@@ -199,7 +199,7 @@ def _experiment(
     options: argparse.Namespace, folder: Path, *, seeds: int = 1, max_length: int = 128
 ) -> Any:
     """Return one target task of pairs in `folder`, with two learning rates and so many seeds."""
-    from xtransfer.config import load_experiment
+    from xtransfer.config.experiment import load_experiment
 
     settings = {
         "name": "growth",

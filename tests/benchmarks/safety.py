@@ -33,12 +33,12 @@ import torch
 
 from tests.s3_server import s3_server
 from tests.tiny import tiny_encoder, tiny_pairs, tiny_part
-from xtransfer.checkpoints import save_checkpoint
+from xtransfer.config.placement import TrainResources
 from xtransfer.identity import key_of
-from xtransfer.leases import claim
-from xtransfer.outputs import fetch
-from xtransfer.placement import TrainResources
-from xtransfer.records import Record, commit
+from xtransfer.records.checkpoints import save_checkpoint
+from xtransfer.records.leases import claim
+from xtransfer.records.outputs import fetch
+from xtransfer.records.record import Record, commit
 from xtransfer.store import Store, open_store
 from xtransfer.train.context import Checkpoint, Context
 from xtransfer.train.loop import train

@@ -33,14 +33,14 @@ from rich.console import Console
 from tests.benchmarks.search_pruning import ARMS, estimates_of, replay_pruning
 from tests.benchmarks.search_replays import Trial, replay_asha, replay_random
 from tests.benchmarks.search_tables import markdown
-from xtransfer.config import load_experiment
-from xtransfer.fingerprints import Fingerprints
-from xtransfer.placement import Placement
+from xtransfer.config.experiment import load_experiment
+from xtransfer.config.placement import Placement
+from xtransfer.driver.progress import ProgressBoard
+from xtransfer.driver.runner import run_plan
 from xtransfer.plan import Plan
-from xtransfer.planner import build_plan
-from xtransfer.progress import ProgressBoard
-from xtransfer.records import Record, load_records
-from xtransfer.runner import run_plan
+from xtransfer.planner.fingerprints import Fingerprints
+from xtransfer.planner.planner import build_plan
+from xtransfer.records.record import Record, load_records
 from xtransfer.store import open_store
 
 HERE = Path(__file__).parent

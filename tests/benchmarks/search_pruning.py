@@ -11,7 +11,7 @@ from scipy import stats
 from tests.benchmarks.search_replays import Trial, choice
 from xtransfer.plan import BASELINE, Plan
 from xtransfer.pruning.rule import best
-from xtransfer.records import Record
+from xtransfer.records.record import Record
 
 ARMS = ("commonsenseqa", "squad_v1", "mnli", "both", "tags")
 OWN = {"xnli": "mnli", "udpos": "tags"}

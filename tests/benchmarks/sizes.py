@@ -72,7 +72,7 @@ def _left_by_trial(options: argparse.Namespace, compacted: bool) -> dict[str, in
     import torch
     from safetensors.torch import save_file
 
-    from xtransfer.checkpoints import save_checkpoint
+    from xtransfer.records.checkpoints import save_checkpoint
     from xtransfer.steps.assembly import Inputs, make_model, renumbered
     from xtransfer.store import open_store
     from xtransfer.train.context import Checkpoint, Context

@@ -27,11 +27,11 @@ from typing import Any
 
 from tests.benchmarks.measuring import quick, write
 from tests.prints import FakePrints
-from xtransfer.config import load_experiment
-from xtransfer.placement import Placement
+from xtransfer.config.experiment import load_experiment
+from xtransfer.config.placement import Placement
 from xtransfer.plan import Plan, Step
-from xtransfer.planner import build_plan
-from xtransfer.records import Done
+from xtransfer.planner.planner import build_plan
+from xtransfer.records.record import Done
 
 GOAL = 1.10
 CONFIG = "configs/paper.yaml"
@@ -78,12 +78,12 @@ def work_off(plan: Plan, gpus: int) -> dict[str, float]:
     """Run the plan on a private Ray with so many logical GPUs; return what it took."""
     # Ray reads these when it is imported, as the next line does.
     os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(16))
-    import xtransfer.trial
-    from xtransfer.gauges import Board
-    from xtransfer.runner import run_plan
+    import xtransfer.execution.trial
+    from xtransfer.driver.gauges import Board
+    from xtransfer.driver.runner import run_plan
     from xtransfer.store import open_store
 
-    xtransfer.trial.run_trial = sleeping_trial
+    xtransfer.execution.trial.run_trial = sleeping_trial
 
     class Silent(Board):
         def changed(self, key: str, state: str, text: str) -> None:
@@ -135,7 +135,7 @@ def seconds_of(step: Step) -> float:
 def sleeping_trial(config: dict[str, Any], **where: Any) -> None:
     """Run a step as a real trial does, but for its work."""
     from tests.benchmarks.trials import sleep
-    from xtransfer import execute, trial
+    from xtransfer.execution import execute, trial
 
     execute.WORK = dict.fromkeys(execute.WORK, sleep)
     trial.run_trial(config, **where)

@@ -9,11 +9,11 @@ import yaml
 from tests.command import Run
 from tests.doctor.conftest import Patient
 from tests.recorded import record_steps
-from xtransfer import runner, termination
-from xtransfer.config import load_experiment
+from xtransfer.config.experiment import load_experiment
+from xtransfer.driver import runner, termination
 from xtransfer.errors import StepError
-from xtransfer.fingerprints import Fingerprints
-from xtransfer.planner import build_plan
+from xtransfer.planner.fingerprints import Fingerprints
+from xtransfer.planner.planner import build_plan
 from xtransfer.store import open_store
 
 

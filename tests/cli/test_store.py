@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from tests.command import Run
-from tests.test_records import draft
-from xtransfer import audit
-from xtransfer.checkpoints import save_checkpoint
-from xtransfer.records import Record, commit
+from tests.records.test_record import draft
+from xtransfer.records import audit
+from xtransfer.records.checkpoints import save_checkpoint
+from xtransfer.records.record import Record, commit
 from xtransfer.store import Store, open_store
 
 
@@ -111,7 +111,7 @@ def test_gc_keeps_the_resume_state_of_the_plans_it_is_given(
     run: Run, folder: Path, store: Store
 ) -> None:
     from xtransfer.cli.options import make_plan
-    from xtransfer.config import load_experiment
+    from xtransfer.config.experiment import load_experiment
 
     config = Path(__file__).parents[1] / "integration" / "tiny.yaml"
     made, _ = make_plan(load_experiment(config), config, lenient=False)
@@ -127,7 +127,7 @@ def test_gc_keeps_the_resume_state_of_a_plan_that_runs_with_changed_settings(
     run: Run, folder: Path, store: Store
 ) -> None:
     from xtransfer.cli.options import make_plan
-    from xtransfer.config import load_experiment
+    from xtransfer.config.experiment import load_experiment
 
     config = Path(__file__).parents[1] / "integration" / "tiny.yaml"
     change = "training.weight_decay=0.03"

@@ -11,11 +11,11 @@ from tests.reading import note_reads
 from tests.recorded import record_steps
 from xtransfer.cli.options import make_plan
 from xtransfer.cli.watch import _drawn, page_maker
-from xtransfer.config import load_experiment
-from xtransfer.failures import note_failure
-from xtransfer.leases import claim
-from xtransfer.placement import Placement
+from xtransfer.config.experiment import load_experiment
+from xtransfer.config.placement import Placement
 from xtransfer.plan import Plan
+from xtransfer.records.failures import note_failure
+from xtransfer.records.leases import claim
 from xtransfer.store import Store, open_store
 from xtransfer.watching import look
 

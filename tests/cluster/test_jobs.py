@@ -25,11 +25,11 @@ from xtransfer.cluster.kinds import path_of, path_of_body
 from xtransfer.cluster.manifests import Manifest, at, pod_templates
 from xtransfer.cluster.policy import check
 from xtransfer.cluster.render import find_kustomize, render
-from xtransfer.config import load_experiment
+from xtransfer.config.experiment import load_experiment
 from xtransfer.errors import ConfigError
-from xtransfer.fingerprints import Fingerprints
-from xtransfer.logs import JOB_VARIABLE
-from xtransfer.planner import build_plan
+from xtransfer.planner.fingerprints import Fingerprints
+from xtransfer.planner.planner import build_plan
+from xtransfer.records.logs import JOB_VARIABLE
 from xtransfer.settings import check_name
 
 CHECKOUT = Path(__file__).resolve().parents[2]

@@ -13,8 +13,8 @@ import pytest
 
 from xtransfer.cluster.manifests import Manifest
 from xtransfer.cluster.preflight import ask_image, ask_store, parts_of, preflight
+from xtransfer.config.placement import Placement
 from xtransfer.errors import ConfigError
-from xtransfer.placement import Placement
 
 DIGEST = "sha256:" + "0" * 64
 

@@ -22,13 +22,13 @@ from tests.integration.test_pipeline import command
 from tests.s3_server import Weed
 from xtransfer.cluster.jobs import JobObjects, assemble, resolved_text, store_of
 from xtransfer.cluster.render import render
-from xtransfer.config import Experiment, load_experiment
+from xtransfer.config.experiment import Experiment, load_experiment
+from xtransfer.config.placement import Placement
 from xtransfer.documents import parse_yaml
-from xtransfer.fingerprints import Fingerprints
-from xtransfer.leases import attempts
-from xtransfer.placement import Placement
-from xtransfer.planner import build_plan
-from xtransfer.records import key_in
+from xtransfer.planner.fingerprints import Fingerprints
+from xtransfer.planner.planner import build_plan
+from xtransfer.records.leases import attempts
+from xtransfer.records.record import key_in
 from xtransfer.store import StoreOptions, open_store
 
 CHECKOUT = Path(__file__).resolve().parents[2]

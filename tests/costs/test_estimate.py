@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from tests.costs.timed import PLACED, SMALL, by_key, counted, of_kind, plan_of, scored, trained
+from xtransfer.config.placement import Placement, RayCluster, Resources, TrainResources
 from xtransfer.costs.document import to_json
 from xtransfer.costs.estimate import Estimate, Question, estimate
 from xtransfer.costs.tables import Figure, Price, Prices, SpeedTable
 from xtransfer.costs.words import figure_lines, phase_rows, summary_lines, unknown_lines
-from xtransfer.placement import Placement, RayCluster, Resources, TrainResources
 from xtransfer.plan import Plan
-from xtransfer.records import Record
+from xtransfer.records.record import Record
 
 # mnli: 2 epochs of 1,000 rows at 100 a second, 1,000 dev rows once at 400 a second, 5 s around it.
 MNLI = 5 + 2 * 1000 / 100 + 1000 / 400

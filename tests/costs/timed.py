@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from tests.recorded import record_of
-from xtransfer.config import load_experiment
-from xtransfer.fingerprints import Fingerprints
-from xtransfer.placement import Placement, Resources, TrainResources
+from xtransfer.config.experiment import load_experiment
+from xtransfer.config.placement import Placement, Resources, TrainResources
 from xtransfer.plan import Plan, Step
-from xtransfer.planner import build_plan
-from xtransfer.records import Record
+from xtransfer.planner.fingerprints import Fingerprints
+from xtransfer.planner.planner import build_plan
+from xtransfer.records.record import Record
 
 GPU = "NVIDIA H100 80GB HBM3"
 STARTED = 1_790_000_000.0  # 2026-09-21

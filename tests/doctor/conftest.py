@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from xtransfer.config import Experiment
+from xtransfer.config.experiment import Experiment
 from xtransfer.doctor import Checkup, Finding, examine
 from xtransfer.settings import read_settings
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.doctor.conftest import Patient
-from xtransfer.config import load_experiment
+from xtransfer.config.experiment import load_experiment
 from xtransfer.doctor import checkup, examine
 
 CHECKOUT = Path(__file__).resolve().parents[2]

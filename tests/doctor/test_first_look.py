@@ -8,10 +8,10 @@ from tests.doctor.conftest import Patient
 from tests.prints import FakePrints
 from tests.recorded import record_steps
 from xtransfer.doctor import first_look
-from xtransfer.fingerprints import Fingerprints
 from xtransfer.plan import Plan
-from xtransfer.planner import build_plan
-from xtransfer.remembered import RememberedData
+from xtransfer.planner.fingerprints import Fingerprints
+from xtransfer.planner.planner import build_plan
+from xtransfer.planner.remembered import RememberedData
 from xtransfer.store import Store
 
 

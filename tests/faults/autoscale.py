@@ -30,11 +30,11 @@ from tests.integration.test_pipeline import command
 from tests.s3_server import S3Server, s3_server
 from xtransfer.cluster.jobs import JobObjects, assemble, resolved_text, store_of
 from xtransfer.cluster.render import render
-from xtransfer.config import load_experiment
-from xtransfer.fingerprints import Fingerprints
-from xtransfer.leases import attempts
+from xtransfer.config.experiment import load_experiment
 from xtransfer.plan import Plan
-from xtransfer.planner import build_plan
+from xtransfer.planner.fingerprints import Fingerprints
+from xtransfer.planner.planner import build_plan
+from xtransfer.records.leases import attempts
 from xtransfer.store import StoreOptions, open_store
 
 CONFIG = Path(__file__).with_name("kills.yaml")

@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from xtransfer.audit import audit
 from xtransfer.errors import IntegrityError
 from xtransfer.identity import file_digest
-from xtransfer.outputs import fetch
-from xtransfer.records import Record, load_records, read_record
+from xtransfer.records.audit import audit
+from xtransfer.records.outputs import fetch
+from xtransfer.records.record import Record, load_records, read_record
 from xtransfer.store import Store, StoreOptions, open_store
 
 KINDS = ("pretrain", "prepare", "train", "select", "evaluate")

@@ -18,12 +18,12 @@ from typing import Any
 
 from tests.faults.nodes import Nodes, joined
 from tests.integration.test_pipeline import command
-from xtransfer.checkpoints import read_manifest
-from xtransfer.config import load_experiment
+from xtransfer.config.experiment import load_experiment
 from xtransfer.errors import NotFound
-from xtransfer.fingerprints import Fingerprints
-from xtransfer.planner import build_plan
-from xtransfer.records import Record, load_records
+from xtransfer.planner.fingerprints import Fingerprints
+from xtransfer.planner.planner import build_plan
+from xtransfer.records.checkpoints import read_manifest
+from xtransfer.records.record import Record, load_records
 from xtransfer.store import Store, open_store
 
 CONFIG = Path(__file__).with_name("elastic.yaml")

@@ -19,9 +19,9 @@ from dataclasses import dataclass, field
 from tests.faults.driver import STEPS, Bench, Driver
 from tests.faults.processes import Process, below
 from tests.faults.watch import Left, Watch, attempts_by_state, what_is_left
+from xtransfer.driver.ray_session import RAY
+from xtransfer.driver.runner import SCRATCH
 from xtransfer.folders import remove_orphans
-from xtransfer.ray_session import RAY
-from xtransfer.runner import SCRATCH
 
 TITLES = {"trial": "ray::ImplicitFunc", "worker": "ray::RayTrainWorker", "raylet": "raylet/raylet "}
 """Victim -> how the title of its process begins, or what it has in it."""

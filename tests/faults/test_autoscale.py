@@ -9,7 +9,7 @@ from tests.k8s.conftest import need_kustomize
 from tests.s3_server import S3Server
 from xtransfer.cluster.jobs import assemble
 from xtransfer.cluster.render import render
-from xtransfer.placement import load_placement
+from xtransfer.config.placement import load_placement
 
 UP_AND_DOWN = [(0.0, 0), (10.0, 2), (20.0, 1), (30.0, 2), (60.0, 0)]
 

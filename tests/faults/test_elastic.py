@@ -19,8 +19,8 @@ from tests.faults.elastic import (
     until,
 )
 from tests.integration.test_pipeline import command
-from xtransfer.leases import attempts
-from xtransfer.records import Record, load_records
+from xtransfer.records.leases import attempts
+from xtransfer.records.record import Record, load_records
 from xtransfer.store import open_store
 
 pytestmark = pytest.mark.slow

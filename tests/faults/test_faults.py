@@ -18,10 +18,10 @@ from tests.faults.processes import below
 from tests.faults.proxy import Faults, fault_proxy
 from tests.faults.rounds import bench, undisturbed
 from tests.faults.watch import Watch
+from tests.records.test_record import FILES, draft
 from tests.s3_server import S3Server
-from tests.test_records import FILES, draft
-from xtransfer.leases import holding
-from xtransfer.records import commit, record_name
+from xtransfer.records.leases import holding
+from xtransfer.records.record import commit, record_name
 from xtransfer.store import open_store
 
 

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from xtransfer.errors import NotFound, StoreError
-from xtransfer.leases import attempts
-from xtransfer.records import Record, key_in, load_records
+from xtransfer.records.leases import attempts
+from xtransfer.records.record import Record, key_in, load_records
 from xtransfer.store import Store
 
 KINDS = ("pretrain", "prepare", "train", "select", "evaluate")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.test_pipeline import CONFIG, command, records_of, report_of
-from xtransfer.leases import attempts
+from xtransfer.records.leases import attempts
 from xtransfer.store import open_store
 
 pytestmark = pytest.mark.slow

@@ -12,8 +12,8 @@ import torch
 from tests.disk import filled
 from tests.integration.test_pipeline import records_of, xtransfer
 from tests.small import write_small
-from xtransfer.outputs import fetch
-from xtransfer.records import Record, load_records
+from xtransfer.records.outputs import fetch
+from xtransfer.records.record import Record, load_records
 from xtransfer.steps.assembly import WEIGHTS
 from xtransfer.store import open_store
 from xtransfer.train.model import read_weights

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from xtransfer.records import Record, load_records
+from xtransfer.records.record import Record, load_records
 from xtransfer.store import open_store
 
 CONFIG = Path(__file__).parent / "tiny.yaml"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from xtransfer.records import Record, load_records
+from xtransfer.records.record import Record, load_records
 from xtransfer.store import open_store
 from xtransfer.sweeps.scheduler import goes_on
 

@@ -23,8 +23,8 @@ from xtransfer.cluster.kinds import is_namespaced
 from xtransfer.cluster.manifests import Manifest, at, pod_templates
 from xtransfer.cluster.policy import check
 from xtransfer.cluster.render import render
-from xtransfer.config import load_experiment
-from xtransfer.placement import load_placement
+from xtransfer.config.experiment import load_experiment
+from xtransfer.config.placement import load_placement
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 TREE = CHECKOUT / "k8s"
@@ -507,7 +507,9 @@ def test_workers_hold_what_the_placement_asks_for(overlay: Overlay) -> None:
 
 
 def test_the_dashboard_and_the_alerts_use_metrics_that_exist() -> None:
-    own = set(re.findall(r'"(xtransfer_\w+)"', (CHECKOUT / "xtransfer/gauges.py").read_text()))
+    own = set(
+        re.findall(r'"(xtransfer_\w+)"', (CHECKOUT / "xtransfer/driver/gauges.py").read_text())
+    )
     folder = TREE / "components" / "monitoring"
     texts = [(folder / name).read_text() for name in ("dashboard.json", "alerts.yaml")]
     for text in texts:

@@ -8,13 +8,13 @@ import pytest
 
 from tests.prints import FakePrints
 from tests.pruning.test_gates import BASE, KEEP, recorded
-from xtransfer.config import Experiment
-from xtransfer.failures import blocked_by, note_failure
-from xtransfer.frontier import Frontier
-from xtransfer.placement import Placement
+from xtransfer.config.experiment import Experiment
+from xtransfer.config.placement import Placement
+from xtransfer.driver.frontier import Frontier
 from xtransfer.plan import Plan
-from xtransfer.planner import build_plan
+from xtransfer.planner.planner import build_plan
 from xtransfer.pruning.gates import dropped_steps
+from xtransfer.records.failures import blocked_by, note_failure
 from xtransfer.settings import read_settings
 from xtransfer.store import open_store
 from xtransfer.watching import look

@@ -11,19 +11,19 @@ from ray.tune.search import Searcher
 
 from tests.prints import FakePrints
 from tests.recorded import record_of
-from xtransfer.config import Experiment
+from xtransfer.config.experiment import Experiment
+from xtransfer.driver.outages import STORE_PAUSE_S
+from xtransfer.driver.search import PlanSearcher
 from xtransfer.errors import InputLost, StepError, StoreError
-from xtransfer.outages import STORE_PAUSE_S
 from xtransfer.plan import Plan, Step
-from xtransfer.planner import build_plan
+from xtransfer.planner.planner import build_plan
+from xtransfer.planner.subplan import sweep_of
 from xtransfer.pruning.gates import dropped_steps, gates_of, pruned_pairs, without_pruned
 from xtransfer.pruning.rule import best
 from xtransfer.pruning.settings import Pruning
-from xtransfer.records import Record
+from xtransfer.records.record import Record
 from xtransfer.report.savings import leaving_of, search_notes
-from xtransfer.search import PlanSearcher
 from xtransfer.settings import read_settings
-from xtransfer.subplan import sweep_of
 
 BASE = (
     "name=small",
@@ -239,7 +239,7 @@ def test_a_store_that_is_away_when_a_prune_record_is_read_only_delays(
     plan: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = [0.0]
-    monkeypatch.setattr("xtransfer.search.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("xtransfer.driver.search.time.monotonic", lambda: clock[0])
     read: list[str] = []
 
     def kept(step: Step) -> list[str]:

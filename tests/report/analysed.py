@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.small import BAD, GOOD, TASK, bench_of, write_small
-from xtransfer.config import Experiment, load_experiment
-from xtransfer.execute import run_step
+from xtransfer.config.experiment import Experiment, load_experiment
+from xtransfer.execution.execute import run_step
+from xtransfer.execution.workbench import Workbench
 from xtransfer.plan import Plan
-from xtransfer.records import Record
+from xtransfer.records.record import Record
 from xtransfer.report.analyses import Analysed, analyse
-from xtransfer.workbench import Workbench
 
 
 @dataclass(frozen=True)

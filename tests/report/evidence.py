@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from xtransfer.judgement import Statistics
+from xtransfer.config.judgement import Statistics
 from xtransfer.report.evidence import Evidence, Sample
 from xtransfer.statistics.resampling import number_of
 

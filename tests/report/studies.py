@@ -13,12 +13,12 @@ import numpy as np
 
 from tests.prints import FakePrints
 from tests.recorded import record_of
-from xtransfer.claims import Claim
-from xtransfer.config import Experiment
-from xtransfer.outputs import OutputFile
+from xtransfer.config.claims import Claim
+from xtransfer.config.experiment import Experiment
 from xtransfer.plan import BASELINE, Plan, Step
-from xtransfer.planner import build_plan
-from xtransfer.records import Record
+from xtransfer.planner.planner import build_plan
+from xtransfer.records.outputs import OutputFile
+from xtransfer.records.record import Record
 from xtransfer.report.answer import Answer, build_answer
 from xtransfer.report.build import collect_results, describe_run
 from xtransfer.report.draws import gather

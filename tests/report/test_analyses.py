@@ -14,14 +14,14 @@ from transformers import AutoModel
 from tests.report.analysed import Ran, run_analysed
 from tests.report.pages import Page
 from xtransfer.forms import FORMS
-from xtransfer.prepared import read_data_set
-from xtransfer.records import Record
+from xtransfer.records.record import Record
 from xtransfer.report.analyses import analyse
 from xtransfer.report.answer import answer_json
 from xtransfer.report.build import answer_of, collect_results, describe_run
 from xtransfer.report.study import study_of
 from xtransfer.report.tables import render
 from xtransfer.steps.assembly import WEIGHTS, make_head
+from xtransfer.steps.prepared import read_data_set
 from xtransfer.train.context import Context
 from xtransfer.train.model import TransferModel, apply_weights, head_weights, read_weights
 from xtransfer.train.prediction import predict

@@ -15,13 +15,13 @@ import pytest
 from tests.benchmark.runs import experiment as experiment_of
 from tests.benchmark.runs import plan_of, record_run
 from tests.command import Run
-from xtransfer.claims import Claim
-from xtransfer.config import Experiment
-from xtransfer.judgement import Statistics
+from xtransfer.config.claims import Claim
+from xtransfer.config.experiment import Experiment
+from xtransfer.config.judgement import Statistics
 from xtransfer.metrics import score
 from xtransfer.plan import Plan
-from xtransfer.predictions import read_gold, read_predictions
-from xtransfer.records import Record
+from xtransfer.records.predictions import read_gold, read_predictions
+from xtransfer.records.record import Record
 from xtransfer.report.answer import Answer, answer_json
 from xtransfer.report.build import answer_of, collect_results, describe_run
 from xtransfer.report.draws import gather

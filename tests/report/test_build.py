@@ -6,10 +6,10 @@ import pytest
 
 from tests.prints import FakePrints
 from tests.recorded import record_of
-from xtransfer.config import Experiment
+from xtransfer.config.experiment import Experiment
 from xtransfer.plan import Plan
-from xtransfer.planner import build_plan
-from xtransfer.records import Record
+from xtransfer.planner.planner import build_plan
+from xtransfer.records.record import Record
 from xtransfer.report.build import collect_results, describe_run, results_json
 from xtransfer.settings import read_settings
 from xtransfer.tasks import TASKS

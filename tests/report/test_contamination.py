@@ -8,8 +8,8 @@ import pytest
 from tests.prints import FakePrints, FilePrints
 from tests.report.results import result
 from tests.report.studies import make_study
-from xtransfer.config import Experiment
-from xtransfer.planner import build_plan
+from xtransfer.config.experiment import Experiment
+from xtransfer.planner.planner import build_plan
 from xtransfer.report.contamination import contamination_text, known_overlaps, selected_on_test
 from xtransfer.report.page import render_page
 from xtransfer.report.results import ReportInfo

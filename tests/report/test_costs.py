@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.report.studies import small_study
-from xtransfer.leases import Attempt, State, _text, every_attempt
+from xtransfer.records.leases import Attempt, State, _text, every_attempt
 from xtransfer.report.costs import lost_seconds
 from xtransfer.report.study import study_of
 from xtransfer.store import open_store

@@ -16,7 +16,7 @@ from tests.benchmark.runs import experiment as experiment_of
 from tests.benchmark.runs import plan_of
 from tests.recorded import record_of
 from tests.report.studies import make_study
-from xtransfer.judgement import Statistics
+from xtransfer.config.judgement import Statistics
 from xtransfer.metrics import score
 from xtransfer.report.build import collect_results
 from xtransfer.report.draws import gather, placed, pools_of

@@ -19,7 +19,7 @@ import pytest
 
 from tests.report.analysed import run_analysed
 from tests.report.studies import small_study
-from xtransfer.failures import Failure
+from xtransfer.records.failures import Failure
 from xtransfer.report.build import answer_of, collect_results, describe_run
 from xtransfer.report.page import render_page
 from xtransfer.report.study import study_of

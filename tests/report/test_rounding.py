@@ -7,7 +7,7 @@ import random
 import pytest
 
 from tests.report.results import result
-from xtransfer.judgement import Statistics
+from xtransfer.config.judgement import Statistics
 from xtransfer.plan import BASELINE, Plan
 from xtransfer.report.draws import gather
 from xtransfer.report.evidence import mean_of

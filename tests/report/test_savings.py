@@ -6,9 +6,9 @@ import pytest
 
 from tests.recorded import record_of
 from tests.sweeps.test_settings import GRID, plan_of, trials
-from xtransfer.config import Experiment
+from xtransfer.config.experiment import Experiment
 from xtransfer.plan import Plan
-from xtransfer.records import Record
+from xtransfer.records.record import Record
 from xtransfer.report.savings import device_hours, search_notes, stopping_of
 from xtransfer.report.study import study_of
 from xtransfer.settings import read_settings

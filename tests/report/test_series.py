@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 
 from tests.report.pages import Page
 from tests.report.studies import Made, make_study
-from xtransfer.averaging import is_average
+from xtransfer.config.averaging import is_average
 from xtransfer.plan import BASELINE
 from xtransfer.report.page import render_page
 from xtransfer.report.pictures import draw_pictures

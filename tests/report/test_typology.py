@@ -9,9 +9,9 @@ import pytest
 
 from tests.prints import FakePrints
 from tests.report.evidence import evidence
-from xtransfer.config import Experiment, load_experiment
-from xtransfer.judgement import Typology
-from xtransfer.planner import build_plan
+from xtransfer.config.experiment import Experiment, load_experiment
+from xtransfer.config.judgement import Typology
+from xtransfer.planner.planner import build_plan
 from xtransfer.report.evidence import Evidence, Sample, train_languages
 from xtransfer.report.typology import RESOURCE, relate
 from xtransfer.settings import read_settings

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from tests.report.evidence import evidence
-from xtransfer.claims import Claim
+from xtransfer.config.claims import Claim
 from xtransfer.report.evidence import Evidence
 from xtransfer.report.quantities import Question
 from xtransfer.report.verdicts import ClaimResult, judge

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.test_evaluate import A, B, C, bitext
+from tests.steps.test_scoring import A, B, C, bitext
 from tests.tiny import tiny_encoder
 from xtransfer.retrieval.alignment import align, cosines
 from xtransfer.train.context import Context

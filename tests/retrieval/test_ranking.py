@@ -11,9 +11,9 @@ import torch
 from tests.tiny import rows_of, tiny_encoder, tiny_tokenizer
 from xtransfer.data.examples import RankingExample
 from xtransfer.errors import DataError
-from xtransfer.evaluate import evaluate
 from xtransfer.forms import retrieval
 from xtransfer.retrieval.ranking import rank_pooled
+from xtransfer.steps.scoring import evaluate
 from xtransfer.tasks import TASKS
 from xtransfer.train.context import Context
 from xtransfer.train.model import TransferModel

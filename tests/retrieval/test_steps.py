@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from tests.prints import FakePrints
-from xtransfer.config import load_experiment
-from xtransfer.execute import run_step
-from xtransfer.placement import Placement
-from xtransfer.planner import build_plan
+from xtransfer.config.experiment import load_experiment
+from xtransfer.config.placement import Placement
+from xtransfer.execution.execute import run_step
+from xtransfer.execution.workbench import Workbench
+from xtransfer.planner.planner import build_plan
 from xtransfer.store import open_store
-from xtransfer.workbench import Workbench
 
 EXPERIMENT = """
 name: retrieval

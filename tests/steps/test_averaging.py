@@ -15,11 +15,12 @@ from torch import Tensor
 
 from tests.small import bench_of, write_small
 from tests.train.workers import SPEC, train_tiny
-from xtransfer.checkpoints import load_checkpoint, save_checkpoint
-from xtransfer.config import Experiment, load_experiment
+from xtransfer.config.experiment import Experiment, load_experiment
 from xtransfer.errors import StepError
-from xtransfer.execute import run_step
-from xtransfer.records import Record
+from xtransfer.execution.execute import run_step
+from xtransfer.execution.workbench import Workbench
+from xtransfer.records.checkpoints import load_checkpoint, save_checkpoint
+from xtransfer.records.record import Record
 from xtransfer.report.build import answer_of, collect_results, describe_run
 from xtransfer.report.markdown import report_page
 from xtransfer.report.results import tabulate
@@ -32,7 +33,6 @@ from xtransfer.train.context import Checkpoint, Context
 from xtransfer.train.course import Outcome
 from xtransfer.train.model import apply_weights, read_weights
 from xtransfer.train.snapshots import Snapshots, snapshot_file
-from xtransfer.workbench import Workbench
 
 KEY = "0" * 12
 BASE = torch.arange(12, dtype=torch.float32).reshape(6, 2)

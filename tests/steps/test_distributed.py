@@ -10,12 +10,12 @@ import pytest
 from ray.train import TrainingFailedError
 
 from tests.small import small_bench
-from xtransfer.checkpoints import save_checkpoint
 from xtransfer.errors import Diverged, StepError
+from xtransfer.execution.workbench import Workbench
 from xtransfer.plan import Step
+from xtransfer.records.checkpoints import save_checkpoint
 from xtransfer.steps import distributed
 from xtransfer.steps.distributed import train_on_workers
-from xtransfer.workbench import Workbench
 
 
 class Group:

@@ -14,15 +14,16 @@ import torch
 
 from tests.small import small_bench, write_small
 from tests.train.faults import astray
-from xtransfer.checkpoints import newest_checkpoint
-from xtransfer.config import load_experiment
+from xtransfer.config.experiment import load_experiment
+from xtransfer.config.placement import Placement
 from xtransfer.errors import DataError, Diverged, OutOfMemory, StepError, StepLeft
-from xtransfer.execute import run_step
-from xtransfer.fingerprints import Fingerprints
-from xtransfer.placement import Placement
+from xtransfer.execution.execute import run_step
+from xtransfer.execution.workbench import Workbench
 from xtransfer.plan import Step
-from xtransfer.planner import build_plan
-from xtransfer.records import Record
+from xtransfer.planner.fingerprints import Fingerprints
+from xtransfer.planner.planner import build_plan
+from xtransfer.records.checkpoints import newest_checkpoint
+from xtransfer.records.record import Record
 from xtransfer.steps import memory
 from xtransfer.steps.assembly import WEIGHTS
 from xtransfer.steps.training import run_worker
@@ -30,7 +31,6 @@ from xtransfer.store import open_store
 from xtransfer.train import loop
 from xtransfer.train.model import read_weights
 from xtransfer.train.saving import BackgroundSaver
-from xtransfer.workbench import Workbench
 
 SAVE = {"resume_every_s": 1e-9}
 STEPS = 8  # 2 epochs of 30 rows in batches of 8

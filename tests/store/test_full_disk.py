@@ -16,16 +16,16 @@ from safetensors.torch import save_file
 from tests.command import Run
 from tests.disk import MIB, filled
 from tests.small import small_bench
-from xtransfer import execute
-from xtransfer.checkpoints import load_checkpoint, save_checkpoint
 from xtransfer.errors import StoreError
-from xtransfer.execute import run_step
+from xtransfer.execution import execute
+from xtransfer.execution.execute import run_step
+from xtransfer.execution.workbench import Workbench
 from xtransfer.forms.files import write_rows
 from xtransfer.plan import Step
-from xtransfer.records import Done, read_record
+from xtransfer.records.checkpoints import load_checkpoint, save_checkpoint
+from xtransfer.records.record import Done, read_record
 from xtransfer.store import open_store
 from xtransfer.store.folder import enough_space
-from xtransfer.workbench import Workbench
 
 MESSAGE = r"no space is left on the disk: \d+ of 4 MiB are free at .*\. Free some and start again"
 

@@ -13,7 +13,7 @@ import pytest
 
 from tests.drafts import draft
 from xtransfer.errors import StoreError
-from xtransfer.records import commit, read_record
+from xtransfer.records.record import commit, read_record
 from xtransfer.store import Store, open_store
 
 

@@ -9,8 +9,8 @@ import pytest
 from botocore import exceptions as boto
 from botocore.parsers import ResponseParserError
 
+from xtransfer.config.placement import S3
 from xtransfer.errors import StoreError
-from xtransfer.placement import S3
 from xtransfer.store import StoreOptions, open_store
 from xtransfer.store.interface import FIRST_TRIES
 from xtransfer.store.retries import passing, retried

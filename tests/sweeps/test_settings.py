@@ -6,10 +6,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from tests.prints import FakePrints
-from xtransfer.config import Experiment
+from xtransfer.config.experiment import Experiment
 from xtransfer.errors import ConfigError
 from xtransfer.plan import Plan, Step
-from xtransfer.planner import build_plan
+from xtransfer.planner.planner import build_plan
 from xtransfer.settings import read_settings
 from xtransfer.sweeps.rungs import rungs_of, sweep_key
 from xtransfer.sweeps.settings import Asha, Search, check_sweeps, rounded

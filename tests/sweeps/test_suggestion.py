@@ -13,12 +13,12 @@ import pytest
 from tests.small import small_bench
 from tests.sweeps.test_settings import plan_of, trials
 from xtransfer import card
-from xtransfer.audit import audit
-from xtransfer.execute import run_step
+from xtransfer.execution.execute import run_step
+from xtransfer.execution.workbench import Workbench
 from xtransfer.plan import Step
-from xtransfer.results import learning_rate_of
+from xtransfer.records.audit import audit
+from xtransfer.records.results import learning_rate_of
 from xtransfer.sweeps.suggestion import SUGGESTIONS, suggest, suggestion_of
-from xtransfer.workbench import Workbench
 
 optuna = pytest.importorskip("optuna")
 

@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 
 from tests.tiny import tiny_tokenizer
-from xtransfer.config import load_experiment
+from xtransfer.config.experiment import load_experiment
 from xtransfer.data import read_examples
-from xtransfer.fingerprints import Fingerprints
 from xtransfer.forms import FORMS
 from xtransfer.metrics import score
 from xtransfer.plan import Step
-from xtransfer.planner import build_plan
-from xtransfer.prepared import prepare, read_data_set
+from xtransfer.planner.fingerprints import Fingerprints
+from xtransfer.planner.planner import build_plan
+from xtransfer.steps.prepared import prepare, read_data_set
 from xtransfer.tasks import TASKS
 from xtransfer.tasks.task import NO_ANSWER, Split, Task
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.recorded import record_of
 from xtransfer.plan import Plan
-from xtransfer.records import Record, commit
+from xtransfer.records.record import Record, commit
 from xtransfer.store import Store
 from xtransfer.tracking.facts import Facts
 

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from tests.costs.timed import of_kind, plan_of
-from tests.test_gauges import Told
+from tests.driver.test_gauges import Told
 from tests.tracking.shown import HISTORY, Shown, record_all
+from xtransfer.config.placement import Placement, Tracking, load_placement
+from xtransfer.driver.runner import run_plan
 from xtransfer.errors import ConfigError, XtransferError
-from xtransfer.placement import Placement, Tracking, load_placement
 from xtransfer.plan import Plan
-from xtransfer.runner import run_plan
 from xtransfer.store import Store, open_store
 from xtransfer.tracking import catch_up, sinks_of
 from xtransfer.tracking.facts import LONGEST, facts_of

@@ -10,7 +10,7 @@ from tests.command import Run
 from tests.costs.timed import SMALL, of_kind, plan_of
 from tests.tracking.shown import record_all
 from xtransfer.plan import Plan
-from xtransfer.records import Record
+from xtransfer.records.record import Record
 from xtransfer.store import open_store
 from xtransfer.tracking import catch_up
 from xtransfer.tracking.runs import KEY, MlflowRuns

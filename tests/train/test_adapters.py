@@ -13,11 +13,11 @@ from transformers import AutoModel
 from tests.small import small_bench, write_small
 from tests.tiny import tiny_encoder, tiny_model
 from tests.train.workers import SPEC, train_tiny
-from xtransfer.adapters import Lora
 from xtransfer.card import Card, model_card
-from xtransfer.config import load_experiment
+from xtransfer.config.adapters import Lora
+from xtransfer.config.experiment import load_experiment
 from xtransfer.errors import ConfigError, StepError
-from xtransfer.execute import run_step
+from xtransfer.execution.execute import run_step
 from xtransfer.report.build import describe_run
 from xtransfer.steps.assembly import WEIGHTS
 from xtransfer.train.adapters import add_adapters, frozen_weights, merged

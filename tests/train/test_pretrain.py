@@ -7,9 +7,9 @@ import pytest
 import torch
 from transformers import AutoModel, AutoTokenizer
 
+from xtransfer.config.pretraining import PretrainSpec
 from xtransfer.data.synthetic import Sizes, World, write_world
 from xtransfer.errors import DataError
-from xtransfer.pretraining import PretrainSpec
 from xtransfer.train.pretrain import (
     IGNORED,
     MASK,

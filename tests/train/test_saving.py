@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from tests.train.workers import SPEC, train_tiny
-from xtransfer.checkpoints import load_checkpoint, save_checkpoint
 from xtransfer.errors import StepLeft, StoreError
+from xtransfer.records.checkpoints import load_checkpoint, save_checkpoint
 from xtransfer.store import open_store
 from xtransfer.train.context import Checkpoint, Context, Progress
 from xtransfer.train.saving import BackgroundSaver

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from xtransfer.averaging import is_average
+from xtransfer.config.averaging import is_average
 from xtransfer.errors import ConfigError, UserError, did_you_mean
 from xtransfer.plan import BASELINE, Cell, Plan
-from xtransfer.records import Record
+from xtransfer.records.record import Record
 
 BEST = "best"
 """In place of an arm: each target's own, by the dev score of its selected trial."""

@@ -20,8 +20,8 @@ from xtransfer.benchmark.choice import Chosen
 from xtransfer.benchmark.formats import file_name, format_of
 from xtransfer.errors import DataError, UserError
 from xtransfer.plan import Plan
-from xtransfer.predictions import read_gold, read_predictions
-from xtransfer.records import Record
+from xtransfer.records.predictions import read_gold, read_predictions
+from xtransfer.records.record import Record
 from xtransfer.store import Store
 from xtransfer.store.folder import disk_errors
 from xtransfer.tasks.task import Task
@@ -147,7 +147,7 @@ def _official_order(plan: Plan, task: Task, record: Record, language: str) -> li
     """
     if not format_of(task).sorted_by_text:
         return None
-    from xtransfer.prepared import read_again
+    from xtransfer.steps.prepared import read_again
 
     found = read_again(plan.steps[record.inputs["test"]], task, language)
     english = [each for each in cast("Any", found.examples) if each.side == "english"]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from xtransfer.cluster.jobs import JobObjects
     from xtransfer.cluster.manifests import Manifest
     from xtransfer.cluster.policy import Finding
-    from xtransfer.config import Experiment
+    from xtransfer.config.experiment import Experiment
 
 commands = typer.Typer(
     name="k8s",
@@ -188,7 +188,7 @@ def _objects(
     """
     from xtransfer.cluster.jobs import assemble, resolved_text
     from xtransfer.cluster.render import render
-    from xtransfer.config import load_experiment
+    from xtransfer.config.experiment import load_experiment
 
     experiment = load_experiment(config, sets or ())
     made, missing = make_plan(experiment, config, lenient=True)

@@ -39,7 +39,7 @@ def check(
     """
     from rich.console import Console
 
-    from xtransfer.config import load_experiment
+    from xtransfer.config.experiment import load_experiment
     from xtransfer.doctor import examine
     from xtransfer.doctor.findings import LEVELS
 

@@ -195,7 +195,7 @@ class JobFailed(XtransferError):
 def _print_kept(url: str, key: str, tail: int | None) -> None:
     """Print the logs in a store of a plan's drivers or of a step's attempts."""
     from xtransfer.errors import NotFound
-    from xtransfer.logs import kept_logs
+    from xtransfer.records.logs import kept_logs
     from xtransfer.store import open_store
 
     found = kept_logs(open_store(url), key)
@@ -214,7 +214,7 @@ def _job_name(job: str) -> str:
     if not job.endswith((".yaml", ".yml")):
         return job
     from xtransfer.cluster.jobs import job_name
-    from xtransfer.config import load_experiment
+    from xtransfer.config.experiment import load_experiment
 
     experiment = load_experiment(Path(job))
     return job_name(experiment.name, make_plan(experiment, Path(job), lenient=True)[0].key)

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 if TYPE_CHECKING:
-    from xtransfer.config import Experiment
-    from xtransfer.placement import Placement
+    from xtransfer.config.experiment import Experiment
+    from xtransfer.config.placement import Placement
     from xtransfer.plan import Plan
-    from xtransfer.records import Record
+    from xtransfer.records.record import Record
     from xtransfer.report.answer import Answer
     from xtransfer.report.results import ReportInfo, Result
     from xtransfer.report.study import Study
@@ -53,14 +53,14 @@ def load(
     place: list[str] | None,
 ) -> tuple[Experiment, Placement]:
     """Read the experiment and the placement that a command names."""
-    from xtransfer.config import load_experiment
+    from xtransfer.config.experiment import load_experiment
 
     return load_experiment(config, sets or ()), place_at(placement, store, place)
 
 
 def place_at(path: Path | None, store: str | None, place: list[str] | None) -> Placement:
     """Read a placement; `--store` wins over what it says."""
-    from xtransfer.placement import load_placement
+    from xtransfer.config.placement import load_placement
 
     found = load_placement(path, place or ())
     return found if store is None else found.model_copy(update={"store": store})
@@ -94,9 +94,9 @@ def make_plan(
         ConfigError: what only a plan shows to be wrong; `config`, the experiment's file, is named.
     """
     from xtransfer.errors import ConfigError
-    from xtransfer.fingerprints import Fingerprints
-    from xtransfer.planner import build_plan
-    from xtransfer.remembered import RememberedData
+    from xtransfer.planner.fingerprints import Fingerprints
+    from xtransfer.planner.planner import build_plan
+    from xtransfer.planner.remembered import RememberedData
 
     remembered = None if store is None else RememberedData(store)
     fingerprints = Fingerprints(experiment, lenient=lenient, remembered=remembered)
@@ -137,8 +137,8 @@ def records_in(
     """
     from xtransfer.errors import IntegrityError
     from xtransfer.plan import VERSIONS
-    from xtransfer.records import load_records
-    from xtransfer.results import check_result
+    from xtransfer.records.record import load_records
+    from xtransfer.records.results import check_result
 
     metrics = {cell.key: made.tasks[cell.target].metric for cell in made.cells}
     found: dict[str, Record] = {}
@@ -176,8 +176,8 @@ def findings_of(
     experiment: Experiment, made: Plan, records: Mapping[str, Record], store: Store, *, command: str
 ) -> Findings:
     """Return what the records of a plan say."""
-    from xtransfer.failures import noted
     from xtransfer.pruning.gates import without_pruned
+    from xtransfer.records.failures import noted
     from xtransfer.report.build import answer_of, collect_results, describe_run
     from xtransfer.report.study import study_of
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 from xtransfer.errors import LONGEST_LINE, shown
 
 if TYPE_CHECKING:
-    from xtransfer.config import Experiment
+    from xtransfer.config.experiment import Experiment
+    from xtransfer.config.placement import Placement
     from xtransfer.costs.estimate import Estimate
-    from xtransfer.failures import Failure
-    from xtransfer.placement import Placement
     from xtransfer.plan import Plan
+    from xtransfer.records.failures import Failure
 
 
 def print_plan(made: Plan, done: set[str], missing: list[str], url: str, *, key: str) -> None:

@@ -29,7 +29,7 @@ from xtransfer.cli.options import (
 from xtransfer.cli.output import print_json, print_section
 
 if TYPE_CHECKING:
-    from xtransfer.config import Experiment
+    from xtransfer.config.experiment import Experiment
     from xtransfer.store import Store
 
 
@@ -44,7 +44,7 @@ def explain(
 
     Example: xtransfer explain 3fa1 --store file://runs/demo
     """
-    from xtransfer.records import find
+    from xtransfer.records.record import find
 
     opened = open_at(place_at(placement, store, place))
     record = find(opened, key)
@@ -237,7 +237,7 @@ def track(
 
 def _judged(experiment: Experiment, bootstrap: int | None, files: list[Path]) -> Experiment:
     """Return the experiment with another number of resamples and more claims."""
-    from xtransfer.claims import check_claims, load_claims
+    from xtransfer.config.claims import check_claims, load_claims
 
     found = (*experiment.claims, *(c for f in files for c in load_claims(f, experiment.book)))
     check_claims(found, experiment.book, " and ".join(map(str, files)))
@@ -257,7 +257,7 @@ def _check_key(key: str, remedy: str) -> None:
 
 def _parent(store: Store, key: str) -> str:
     from xtransfer.errors import NotFound
-    from xtransfer.records import find
+    from xtransfer.records.record import find
 
     try:
         return find(store, key).folder

@@ -26,9 +26,9 @@ from xtransfer.errors import DataError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from xtransfer.placement import Placement
+    from xtransfer.config.placement import Placement
+    from xtransfer.driver.runner import Summary
     from xtransfer.plan import Plan
-    from xtransfer.runner import Summary
     from xtransfer.store import Store
 
 
@@ -55,9 +55,9 @@ def run(
     Example: xtransfer run configs/quickstart.yaml --store file://runs/demo
     """
     from xtransfer.costs.shortfalls import shortfall_lines, shortfalls
-    from xtransfer.idle import idle_lines
-    from xtransfer.progress import screen
-    from xtransfer.subplan import part_named
+    from xtransfer.driver.progress import screen
+    from xtransfer.planner.idle import idle_lines
+    from xtransfer.planner.subplan import part_named
 
     experiment, places = load(config, placement, store, sets, place)
     opened = open_at(places)  # refuses credentials in a URL, which must not be printed
@@ -87,10 +87,10 @@ def run(
 
 def _work_off(made: Plan, opened: Store, places: Placement, console: Console) -> Summary:
     """Do the plan; progress is shown on the console and logged in the store."""
-    from xtransfer.logs import JOB_VARIABLE, StoreLog, note_job
-    from xtransfer.progress import ProgressBoard
-    from xtransfer.runner import run_plan
-    from xtransfer.termination import on_terminate
+    from xtransfer.driver.progress import ProgressBoard
+    from xtransfer.driver.runner import run_plan
+    from xtransfer.driver.termination import on_terminate
+    from xtransfer.records.logs import JOB_VARIABLE, StoreLog, note_job
 
     on_terminate()
     log = StoreLog(opened, f"{made.experiment}-{made.key}")
@@ -105,8 +105,8 @@ def _work_off(made: Plan, opened: Store, places: Placement, console: Console) ->
 
 def _tell_summary(summary: Summary, made: Plan, opened: Store, console: Console) -> None:
     """Print how many steps there are of each kind, and why some have failed."""
-    from xtransfer.failures import failures
     from xtransfer.pruning.gates import dropped_steps
+    from xtransfer.records.failures import failures
 
     console.print(
         f"{summary.done_before} of {summary.total} steps were recorded before, "

@@ -55,7 +55,7 @@ def verify(
 
     Example: xtransfer store verify --store s3://bucket/study
     """
-    from xtransfer.audit import audit
+    from xtransfer.records.audit import audit
 
     opened = open_at(place_at(placement, store, place))
     found = audit(opened)
@@ -111,7 +111,7 @@ def gc(
 
     Example: xtransfer store gc --store s3://bucket/study --dry-run
     """
-    from xtransfer.leftovers import UNFINISHED_S, garbage, remove
+    from xtransfer.records.leftovers import UNFINISHED_S, garbage, remove
 
     if not plans:
         refuse_idle(
@@ -150,7 +150,7 @@ def gc(
 
 def _wanted(plans: list[Path], sets: list[str] | None, store: Store) -> set[str]:
     """Return the keys of all steps of these experiments, each with the settings that are changed."""
-    from xtransfer.config import load_experiment
+    from xtransfer.config.experiment import load_experiment
 
     keys: set[str] = set()
     for path in plans:
@@ -165,8 +165,8 @@ def _set_aside(store: Store, damaged: Iterable[str]) -> dict[str, str]:
     Each is looked at again while it is held: reading a store takes hours, and somebody may have mended it.
     """
     from xtransfer.errors import StepBusy
-    from xtransfer.leases import holding
-    from xtransfer.quarantine import set_aside_if_damaged
+    from xtransfer.records.leases import holding
+    from xtransfer.records.quarantine import set_aside_if_damaged
 
     moved: dict[str, str] = {}
     for folder in damaged:

@@ -30,10 +30,10 @@ from xtransfer.cli.output import (
 )
 
 if TYPE_CHECKING:
+    from xtransfer.config.placement import Placement
     from xtransfer.costs.estimate import Question
-    from xtransfer.failures import Failure
-    from xtransfer.placement import Placement
     from xtransfer.plan import Plan
+    from xtransfer.records.failures import Failure
     from xtransfer.store import Store
 
 
@@ -124,7 +124,7 @@ def plan(
     from xtransfer.costs.estimate import Question, estimate
     from xtransfer.costs.shortfalls import shortfall_lines, shortfalls
     from xtransfer.costs.tables import SpeedTable, load_prices, load_speeds
-    from xtransfer.idle import idle_lines
+    from xtransfer.planner.idle import idle_lines
     from xtransfer.pruning.gates import without_pruned
 
     experiment, places = load(config, placement, store, sets, place)
@@ -235,8 +235,8 @@ def status(
 
 def _states(made: Plan, opened: Store) -> tuple[list[dict[str, Any]], list[Failure]]:
     """Return a row for every step of a plan, with its state, and what there is to know of those that failed."""
-    from xtransfer.failures import failures, noted
     from xtransfer.pruning.gates import dropped_steps
+    from xtransfer.records.failures import failures, noted
 
     records = records_of(made, opened)
     dropped = dropped_steps(made, records) - set(records)

@@ -29,10 +29,10 @@ from xtransfer.cli.output import failure_lines
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from xtransfer.config import Experiment
-    from xtransfer.placement import Placement
+    from xtransfer.config.experiment import Experiment
+    from xtransfer.config.placement import Placement
     from xtransfer.plan import Plan
-    from xtransfer.records import Record
+    from xtransfer.records.record import Record
     from xtransfer.store import ObjectInfo, Store
     from xtransfer.watching import Sight
 

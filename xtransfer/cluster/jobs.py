@@ -18,7 +18,7 @@ from xtransfer.cluster.rules.kueue import QUEUE, TEMPLATE_QUEUE
 from xtransfer.documents import parse_yaml
 from xtransfer.errors import ConfigError
 from xtransfer.identity import key_of
-from xtransfer.logs import JOB_VARIABLE
+from xtransfer.records.logs import JOB_VARIABLE
 
 EXPERIMENT_FILE = "experiment.yaml"
 EXPERIMENT_VOLUME = "experiment"

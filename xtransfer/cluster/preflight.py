@@ -15,8 +15,8 @@ from typing import Literal
 
 from xtransfer.cluster.manifests import Manifest, pod_templates
 from xtransfer.cluster.rules.room import placement_of
+from xtransfer.config.placement import Placement
 from xtransfer.errors import ConfigError, NotFound, StoreError, XtransferError
-from xtransfer.placement import Placement
 
 TIMEOUT_S = 10.0
 MANIFESTS = (

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Set
 
-from xtransfer.analyses import Alignment
+from xtransfer.config.analyses import Alignment
 from xtransfer.config.data import Data
 from xtransfer.config.phases import Intermediate, Target
 from xtransfer.errors import ConfigError, did_you_mean

@@ -7,9 +7,9 @@ from typing import Any
 
 from pydantic import Field, ValidationError, model_validator
 
+from xtransfer.config.pretraining import PretrainSpec
 from xtransfer.errors import did_you_mean, shown
 from xtransfer.mistakes import explain
-from xtransfer.pretraining import PretrainSpec
 from xtransfer.settings import Settings
 
 
@@ -19,7 +19,7 @@ class Pretrain(Settings):
     steps: int = Field(default=1500, ge=1)
     seed: int = 0
     options: Mapping[str, int | float | str | bool] = Field(default_factory=dict)
-    """Further fields of `xtransfer.pretraining.PretrainSpec`."""
+    """Further fields of `xtransfer.config.pretraining.PretrainSpec`."""
 
     @property
     def layers(self) -> int:

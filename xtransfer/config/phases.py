@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from xtransfer.arms import Arm, FewShot
-from xtransfer.averaging import Average
+from xtransfer.config.arms import Arm, FewShot
+from xtransfer.config.averaging import Average
 from xtransfer.selection import Rule
 from xtransfer.settings import Settings, check_languages, distinct
 from xtransfer.sweeps.settings import Asha, Search

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from xtransfer.adapters import Lora
+from xtransfer.config.adapters import Lora
 from xtransfer.settings import Settings
 
 _Beta = Annotated[float, Field(ge=0, lt=1)]

@@ -13,7 +13,7 @@ from typing import Any
 
 from xtransfer.costs.lineage import Node
 from xtransfer.plan import Plan, Step
-from xtransfer.records import Record
+from xtransfer.records.record import Record
 from xtransfer.tasks.task import Task
 from xtransfer.train.mixture import Sampling, mix
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from xtransfer.config.placement import Placement, Resources
 from xtransfer.costs.amounts import Amount, DataSize, amount_of
 from xtransfer.costs.devices import CPU
 from xtransfer.costs.lineage import Subject, subject_of
 from xtransfer.costs.measured import Measurements
+from xtransfer.costs.packing import gpus_of
 from xtransfer.costs.principles import estimated_speed, shape_of
 from xtransfer.costs.speeds import Speed, Trust
 from xtransfer.costs.tables import SpeedTable
-from xtransfer.packing import gpus_of
-from xtransfer.placement import Placement, Resources
 from xtransfer.plan import INLINE, Plan, Step
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
+from xtransfer.config.placement import Placement
 from xtransfer.costs.amounts import data_sizes
 from xtransfer.costs.devices import CPU, device_named
 from xtransfer.costs.durations import Duration, Knowledge, Needs
@@ -12,9 +13,8 @@ from xtransfer.costs.measured import Measurements
 from xtransfer.costs.remainder import Group, remainder_of
 from xtransfer.costs.schedule import Capacity, Job, critical_path, lower_bound, simulate
 from xtransfer.costs.tables import Price, Prices, SpeedTable
-from xtransfer.placement import Placement
 from xtransfer.plan import Plan
-from xtransfer.records import Record
+from xtransfer.records.record import Record
 
 HOUR = 3600.0
 

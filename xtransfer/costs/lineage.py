@@ -10,7 +10,7 @@ from xtransfer.costs.devices import CPU, device_named
 from xtransfer.identity import canonical_json
 
 _PARENTS = ("start", "model", "trial-000", "encoder")
-"""Roles by which a step descends from its encoder, as `xtransfer.encoder.base_key` follows them."""
+"""Roles by which a step descends from its encoder, as `xtransfer.steps.encoder.base_key` follows them."""
 
 _SHOWN = 3
 """Most tasks that are named."""

@@ -12,7 +12,7 @@ from xtransfer.costs.amounts import DataSize, amount_of, recorded_size
 from xtransfer.costs.devices import CPU
 from xtransfer.costs.lineage import Node, Subject, device_of_record, subject_of
 from xtransfer.costs.speeds import Speed
-from xtransfer.records import Record
+from xtransfer.records.record import Record
 
 
 @dataclass(frozen=True, kw_only=True)

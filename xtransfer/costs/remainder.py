@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
+from xtransfer.config.placement import Placement
 from xtransfer.costs.durations import Duration, Knowledge, Needs, duration_of, needs_of
 from xtransfer.costs.schedule import Job
-from xtransfer.placement import Placement
 from xtransfer.plan import INLINE, Plan, Step
 from xtransfer.pruning.gates import gates_of
 

@@ -7,7 +7,7 @@ from typing import TypedDict
 
 from xtransfer.costs.amounts import amount_of, data_sizes
 from xtransfer.plan import Plan
-from xtransfer.records import Record
+from xtransfer.records.record import Record
 
 
 class Shortfall(TypedDict):

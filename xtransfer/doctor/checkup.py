@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from xtransfer.config import Experiment
+from xtransfer.config.experiment import Experiment
 from xtransfer.data import read_examples
 from xtransfer.data.hub import HubAway, asks_hub
 from xtransfer.doctor.contents import contents
@@ -18,8 +18,8 @@ from xtransfer.doctor.overlaps import Comparison, Overlap, overlap_findings
 from xtransfer.doctor.survey import Survey, survey
 from xtransfer.errors import DataError
 from xtransfer.folders import temporary_folder
-from xtransfer.planner import build_plan
-from xtransfer.prepared import write_synthetic
+from xtransfer.planner.planner import build_plan
+from xtransfer.steps.prepared import write_synthetic
 from xtransfer.tasks.task import Split, Task
 
 

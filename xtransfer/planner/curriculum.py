@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from xtransfer.arms import Arm, FewShot
+from xtransfer.config.arms import Arm, FewShot
 from xtransfer.config.phases import Phase
-from xtransfer.lessons import Lesson, LessonPart
+from xtransfer.planner.lessons import Lesson, LessonPart
 from xtransfer.tasks.task import Stage, Task
 from xtransfer.tasks.user import patched
 

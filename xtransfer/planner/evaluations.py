@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from xtransfer.config import Experiment
-from xtransfer.inputs import InputSteps
+from xtransfer.config.experiment import Experiment
 from xtransfer.plan import Step
 from xtransfer.planner.curriculum import evaluation_length, evaluation_stride
 from xtransfer.planner.draft import Draft
+from xtransfer.planner.inputs import InputSteps
 from xtransfer.tasks.task import Split, Task
 
 

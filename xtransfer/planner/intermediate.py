@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from xtransfer.arms import Arm
+from xtransfer.config.arms import Arm
 from xtransfer.config.phases import Phase
 from xtransfer.plan import BASELINE
 from xtransfer.planner.curriculum import FindTask, arm_lesson

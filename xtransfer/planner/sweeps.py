@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
 
-from xtransfer.config import Experiment
+from xtransfer.config.experiment import Experiment
 from xtransfer.config.phases import Phase
-from xtransfer.inputs import InputSteps
-from xtransfer.lessons import Lesson
 from xtransfer.plan import BASELINE, PhaseName, Step
 from xtransfer.planner.draft import Draft
+from xtransfer.planner.inputs import InputSteps
+from xtransfer.planner.lessons import Lesson
 from xtransfer.selection import Rule
 from xtransfer.tasks.task import Task
 

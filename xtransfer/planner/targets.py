@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from xtransfer.analyses import Model
-from xtransfer.averaging import averages_of, row_name
-from xtransfer.config import Experiment
-from xtransfer.inputs import InputSteps
-from xtransfer.lessons import Lesson
+from xtransfer.config.analyses import Model
+from xtransfer.config.averaging import averages_of, row_name
+from xtransfer.config.experiment import Experiment
 from xtransfer.plan import Cell
 from xtransfer.planner.curriculum import few_shot_lesson, overridden, stage_lesson
 from xtransfer.planner.draft import Draft
 from xtransfer.planner.evaluations import EvaluationSteps
+from xtransfer.planner.inputs import InputSteps
 from xtransfer.planner.intermediate import Start
+from xtransfer.planner.lessons import Lesson
 from xtransfer.planner.sweeps import Branch, SweepSteps, chosen_on
 from xtransfer.pruning.steps import PruningSteps
 from xtransfer.selection import Rule

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from xtransfer.plan import Plan
-    from xtransfer.records import Record
+    from xtransfer.records.record import Record
 
 
 @dataclass(frozen=True, kw_only=True)

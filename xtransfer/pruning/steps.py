@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from xtransfer.lessons import Lesson
 from xtransfer.plan import Step
+from xtransfer.planner.lessons import Lesson
 from xtransfer.pruning.gates import Gate
 from xtransfer.pruning.settings import Pruning
 

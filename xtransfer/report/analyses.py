@@ -8,9 +8,9 @@ from functools import partial
 from statistics import fmean, stdev
 from typing import Any
 
-from xtransfer.analyses import GAP
+from xtransfer.config.analyses import GAP
 from xtransfer.plan import BASELINE, Plan
-from xtransfer.records import Record
+from xtransfer.records.record import Record
 
 FORGETTING_NOTE = (
     "Dev set of the intermediate task. Before: the arm's selected model. After: the encoder as the target's "

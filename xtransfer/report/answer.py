@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from xtransfer.config import Experiment
+from xtransfer.config.experiment import Experiment
 from xtransfer.plan import Plan
 from xtransfer.report.analyses import Analysed
 from xtransfer.report.evidence import Evidence

@@ -7,10 +7,10 @@ from dataclasses import replace
 from statistics import fmean
 from typing import Any
 
-from xtransfer.config import Experiment
+from xtransfer.config.experiment import Experiment
 from xtransfer.plan import BASELINE, Cell, Plan
 from xtransfer.pruning.gates import without_pruned
-from xtransfer.records import Record
+from xtransfer.records.record import Record
 from xtransfer.report.analyses import analyse
 from xtransfer.report.answer import Answer, build_answer
 from xtransfer.report.contamination import known_overlaps, selected_on_test

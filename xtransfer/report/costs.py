@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from xtransfer.judgement import Power
-from xtransfer.leases import Attempt
+from xtransfer.config.judgement import Power
 from xtransfer.plan import INLINE, Plan
-from xtransfer.records import Record
+from xtransfer.records.leases import Attempt
+from xtransfer.records.record import Record
 
 PHASES = ("encoder", "data", "intermediate", "target", "evaluation")
 

@@ -13,12 +13,12 @@ from functools import partial
 
 import numpy as np
 
+from xtransfer.config.judgement import Statistics
 from xtransfer.errors import DataError, XtransferError
-from xtransfer.judgement import Statistics
 from xtransfer.metrics.tallies import Tallies, score_of, tally
 from xtransfer.plan import Plan
-from xtransfer.predictions import read_gold, read_predictions
-from xtransfer.records import Record
+from xtransfer.records.predictions import read_gold, read_predictions
+from xtransfer.records.record import Record
 from xtransfer.report.evidence import Array, Evidence, Sample, train_languages
 from xtransfer.report.results import Result
 from xtransfer.statistics.resampling import number_of, resample

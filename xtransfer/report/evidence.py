@@ -15,8 +15,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from xtransfer.averaging import is_average
-from xtransfer.judgement import Statistics
+from xtransfer.config.averaging import is_average
+from xtransfer.config.judgement import Statistics
 from xtransfer.plan import BASELINE, Plan
 from xtransfer.report.results import plain_mean
 from xtransfer.statistics.resampling import number_of, seed_noise

@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from xtransfer.averaging import arm_of, is_average
-from xtransfer.claims import (
+from xtransfer.config.averaging import arm_of, is_average
+from xtransfer.config.claims import (
     BestGain,
     Except,
     Gain,

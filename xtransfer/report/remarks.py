@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from xtransfer.config import Experiment
+from xtransfer.config.experiment import Experiment
 from xtransfer.config.phases import Phase
 from xtransfer.plan import Plan, Step
-from xtransfer.records import Record
+from xtransfer.records.record import Record
 from xtransfer.selection import Rule
 
 SIZES = ("read", "available", "used", "rows", "tokens", "skipped")

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from statistics import fmean
 
-from xtransfer.config import Experiment
+from xtransfer.config.experiment import Experiment
 from xtransfer.plan import Plan
 from xtransfer.pruning.gates import Pruned, dropped_steps, pruned_pairs
 from xtransfer.pruning.settings import NAMES
-from xtransfer.records import Record
+from xtransfer.records.record import Record
 from xtransfer.report.costs import held_by
 
 HOUR = 3600.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xtransfer.averaging import is_average
+from xtransfer.config.averaging import is_average
 from xtransfer.plan import BASELINE
 from xtransfer.report.answer import Answer
 from xtransfer.report.study import Study

@@ -9,14 +9,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from xtransfer.config import Experiment
-from xtransfer.judgement import Power
-from xtransfer.leases import every_attempt
+from xtransfer.config.experiment import Experiment
+from xtransfer.config.judgement import Power
 from xtransfer.plan import Plan, Step
-from xtransfer.records import Record
+from xtransfer.records.leases import every_attempt
+from xtransfer.records.record import Record
+from xtransfer.records.results import learning_rate_of
 from xtransfer.report.costs import Cost, costs_of
 from xtransfer.report.evidence import train_languages
-from xtransfer.results import learning_rate_of
 from xtransfer.store import Store
 
 

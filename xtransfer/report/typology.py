@@ -6,9 +6,9 @@ import math
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 
-from xtransfer.arms import Arm
-from xtransfer.averaging import arm_of
-from xtransfer.config import Experiment
+from xtransfer.config.arms import Arm
+from xtransfer.config.averaging import arm_of
+from xtransfer.config.experiment import Experiment
 from xtransfer.plan import BASELINE
 from xtransfer.report.evidence import Evidence, Figure, mean_of
 from xtransfer.statistics.regression import fit

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from xtransfer.claims import (
+from xtransfer.config.claims import (
     COMPARISONS,
     Best,
     Claim,

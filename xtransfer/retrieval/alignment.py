@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from xtransfer.analyses import GAP
+from xtransfer.config.analyses import GAP
 from xtransfer.retrieval.bitext import embed
 from xtransfer.train.context import Context
 from xtransfer.train.prediction import DataSet

@@ -1,11 +1,13 @@
 """The steps that load a model, from their parents' records to what their own will say.
 
+encoder        the base encoder of a step's lineage, and that it is the planned one
+prepared       the prepare step: examples tokenised once, memory-mapped by every trial
 training       the train step, in this process or (`distributed`) on several workers
 assembly       what a trial is put together from
 memory         a trial that ran out of memory, tried once more
 outcome        what a trial leaves for its record
 averaging      the average step
-evaluation     the evaluate step
+evaluation     the evaluate step; `scoring`: predictions and scores by language
 estimation     the estimate step
 
 They know records, the store and Ray; the training loop in `xtransfer.train` knows none of them.

@@ -15,7 +15,7 @@ from xtransfer.errors import StepError
 from xtransfer.forms import scored_examples
 from xtransfer.metrics import score
 from xtransfer.plan import Step
-from xtransfer.prepared import read_data_set
+from xtransfer.steps.prepared import read_data_set
 from xtransfer.tasks.task import Task
 from xtransfer.train.adapters import add_adapters
 from xtransfer.train.mixture import Mixture, Sampling, mix
@@ -37,7 +37,7 @@ from xtransfer.train.specification import TrialSpec
 from xtransfer.train.text_head import load_text_head
 
 if TYPE_CHECKING:
-    from xtransfer.workbench import Workbench
+    from xtransfer.execution.workbench import Workbench
 
 WEIGHTS = "weights.safetensors"
 """A trial's exported weights."""
@@ -61,7 +61,7 @@ class Inputs:
 
 def gather_inputs(step: Step, bench: Workbench) -> Inputs:
     """Fetch everything that a trial reads to this node."""
-    from xtransfer.encoder import encoder_place
+    from xtransfer.steps.encoder import encoder_place
 
     name, revision = encoder_place(step, bench)
     start = None
@@ -223,7 +223,7 @@ def renumbered(data: DataSet, tokens: np.ndarray, vocabulary: int) -> DataSet:
 
 
 def _text_part(text: Mapping[str, Any], spec: TrialSpec, inputs: Inputs) -> TextPart:
-    from xtransfer.encoder import load_tokenizer
+    from xtransfer.steps.encoder import load_tokenizer
 
     tokenizer = load_tokenizer(inputs.encoder, inputs.revision)
     if tokenizer.mask_token_id is None:

@@ -15,14 +15,14 @@ from torch import Tensor
 
 from xtransfer.errors import StepError
 from xtransfer.plan import Step
-from xtransfer.records import Done
+from xtransfer.records.record import Done
 from xtransfer.steps.assembly import WEIGHTS
 from xtransfer.train.model import load_encoder, word_embeddings
 from xtransfer.train.snapshots import is_snapshot
 
 if TYPE_CHECKING:
-    from xtransfer.records import Record
-    from xtransfer.workbench import Workbench
+    from xtransfer.execution.workbench import Workbench
+    from xtransfer.records.record import Record
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ def average_step(step: Step, bench: Workbench, folder: Path) -> Done:
     Raises:
         StepError: when a trial has none.
     """
-    from xtransfer.encoder import encoder_place
+    from xtransfer.steps.encoder import encoder_place
 
     records = [bench.trained(key) for key in step.inputs.values()]
     paths: list[Path] = []

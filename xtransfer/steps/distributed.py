@@ -27,7 +27,6 @@ from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.tune.integration.ray_train import TuneReportCallback
 
-from xtransfer.checkpoints import newest_checkpoint
 from xtransfer.errors import (
     InputLost,
     NotFound,
@@ -37,15 +36,16 @@ from xtransfer.errors import (
     StoreError,
     shown,
 )
+from xtransfer.execution.leaving import Notice
+from xtransfer.execution.workbench import Workbench
 from xtransfer.folders import temporary_folder
 from xtransfer.identity import file_digest
-from xtransfer.leaving import Notice
 from xtransfer.plan import Step
+from xtransfer.records.checkpoints import newest_checkpoint
 from xtransfer.steps.assembly import WEIGHTS
 from xtransfer.steps.outcome import OUTCOME
 from xtransfer.steps.training import run_worker
 from xtransfer.store import Store
-from xtransfer.workbench import Workbench
 
 REPORT_EVERY = 20
 """Optimizer steps between two reports: each is a barrier for all workers."""

@@ -15,10 +15,10 @@ from torch import Tensor
 from xtransfer.errors import StepError
 from xtransfer.forms.encoding import IGNORED, ints, lists
 from xtransfer.plan import Step
-from xtransfer.prepared import read_data_set
-from xtransfer.records import Done
+from xtransfer.records.record import Done
 from xtransfer.statistics.transferability import leep, logme
 from xtransfer.steps.assembly import WEIGHTS, make_head
+from xtransfer.steps.prepared import read_data_set
 from xtransfer.train.batching import prediction_batches
 from xtransfer.train.context import Context, device_name, device_of
 from xtransfer.train.kernels.packed_weights import prediction_products
@@ -26,7 +26,7 @@ from xtransfer.train.model import apply_weights, head_weights, load_encoder, rea
 from xtransfer.train.prediction import DataSet, make_inputs, tokens_at_once
 
 if TYPE_CHECKING:
-    from xtransfer.workbench import Workbench
+    from xtransfer.execution.workbench import Workbench
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
@@ -34,7 +34,7 @@ Ints = npt.NDArray[np.int64]
 
 def estimate_step(step: Step, bench: Workbench, _: Path) -> Done:
     """Estimate how well the model that an estimate step names fits its task."""
-    from xtransfer.encoder import encoder_place
+    from xtransfer.steps.encoder import encoder_place
 
     began = time.time()
     torch.set_num_threads(max(1, int(bench.placement.evaluate.cpus)))

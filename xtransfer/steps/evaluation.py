@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from xtransfer.plan import Step
-from xtransfer.prepared import read_data_set
-from xtransfer.records import Done
+from xtransfer.records.record import Done
 from xtransfer.retrieval.alignment import align
 from xtransfer.steps.assembly import WEIGHTS, make_head
+from xtransfer.steps.prepared import read_data_set
 from xtransfer.tasks.task import Task
 from xtransfer.train.context import Context, device_name, device_of
 from xtransfer.train.model import (
@@ -28,13 +28,13 @@ from xtransfer.train.model import (
 )
 
 if TYPE_CHECKING:
-    from xtransfer.records import Record
-    from xtransfer.workbench import Workbench
+    from xtransfer.execution.workbench import Workbench
+    from xtransfer.records.record import Record
 
 
 def evaluate_step(step: Step, bench: Workbench, folder: Path) -> Done:
     """Score the model that an evaluate step names in every language; predictions go into `folder`."""
-    from xtransfer.evaluate import evaluate
+    from xtransfer.steps.scoring import evaluate
 
     began = time.time()
     spec = step.spec
@@ -91,7 +91,7 @@ class _Scored:
 
 
 def _load(step: Step, bench: Workbench) -> _Scored:
-    from xtransfer.encoder import encoder_place
+    from xtransfer.steps.encoder import encoder_place
 
     name, revision = encoder_place(step, bench)
     encoder = load_encoder(name, revision=revision)

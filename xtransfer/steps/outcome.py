@@ -10,7 +10,7 @@ from typing import Any
 from safetensors.torch import save_file
 from torch import Tensor
 
-from xtransfer.records import Done
+from xtransfer.records.record import Done
 from xtransfer.steps.assembly import WEIGHTS, Start
 from xtransfer.sweeps.suggestion import Suggestion
 from xtransfer.train.adapters import merged

@@ -15,11 +15,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from xtransfer.checkpoints import load_checkpoint, newest_checkpoint, save_checkpoint
 from xtransfer.errors import DataError, Diverged, OutOfMemory
-from xtransfer.lessons import few_shot_data
+from xtransfer.execution.watchdog import watched
 from xtransfer.plan import Step
-from xtransfer.records import Done
+from xtransfer.planner.lessons import few_shot_data
+from xtransfer.records.checkpoints import load_checkpoint, newest_checkpoint, save_checkpoint
+from xtransfer.records.record import Done
 from xtransfer.steps.assembly import Start, gather_inputs, make_model, make_parts, renumbered
 from xtransfer.steps.memory import SmallerBites, out_of_memory, ran_out, read_bites
 from xtransfer.steps.outcome import parts_json, read_outcome, write_outcome
@@ -36,10 +37,9 @@ from xtransfer.train.parts import TaskPart, TextPart
 from xtransfer.train.prediction import tokens_at_once
 from xtransfer.train.saving import BackgroundSaver
 from xtransfer.train.specification import TrialSpec
-from xtransfer.watchdog import watched
 
 if TYPE_CHECKING:
-    from xtransfer.workbench import Workbench
+    from xtransfer.execution.workbench import Workbench
 
 log = logging.getLogger(__name__)
 

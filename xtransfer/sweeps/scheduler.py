@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 
+from xtransfer.driver.relays import FailureRelay
 from xtransfer.errors import StoreError
 from xtransfer.plan import Plan, Step
-from xtransfer.relays import FailureRelay
 from xtransfer.store import Store
 from xtransfer.sweeps.rungs import TOP, Ruling, leave_ruling, read_ruling, read_rulings
 

@@ -28,12 +28,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from xtransfer.errors import ConfigError, NotFound
 from xtransfer.plan import Step
-from xtransfer.results import learning_rate_of
+from xtransfer.records.results import learning_rate_of
 from xtransfer.sweeps.settings import rounded
 
 if TYPE_CHECKING:
+    from xtransfer.execution.workbench import Workbench
     from xtransfer.store import Store
-    from xtransfer.workbench import Workbench
 
 SUGGESTIONS = "suggestions"
 """The folder of a store that suggestions are in."""

@@ -10,7 +10,7 @@ from xtransfer.plan import Step
 from xtransfer.sweeps.rungs import Ruling, read_ruling
 
 if TYPE_CHECKING:
-    from xtransfer.workbench import Workbench
+    from xtransfer.execution.workbench import Workbench
 
 WAIT_S = 20.0
 """Seconds until a trial no longer waits. A driver that takes trials on one worker has ruled at once."""

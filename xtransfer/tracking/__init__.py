@@ -16,10 +16,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
 
+from xtransfer.config.placement import Tracking, tracking_fault
 from xtransfer.errors import ConfigError, XtransferError
-from xtransfer.placement import Tracking, tracking_fault
 from xtransfer.plan import Plan
-from xtransfer.records import Record
+from xtransfer.records.record import Record
 from xtransfer.tracking.facts import Facts, facts_of
 
 

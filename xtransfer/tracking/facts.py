@@ -9,7 +9,7 @@ from statistics import fmean
 from typing import Any
 
 from xtransfer.plan import Step
-from xtransfer.records import Record
+from xtransfer.records.record import Record
 
 LONGEST = 500
 """Most characters of a parameter: what is longer is in the record."""

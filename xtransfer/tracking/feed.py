@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from queue import SimpleQueue
 from typing import Any
 
-from xtransfer.gauges import Board
-from xtransfer.placement import Tracking
+from xtransfer.config.placement import Tracking
+from xtransfer.driver.gauges import Board
 from xtransfer.plan import Plan
-from xtransfer.records import read_record
+from xtransfer.records.record import read_record
 from xtransfer.store import Store
 from xtransfer.tracking import Sink, first_line, sinks_of
 from xtransfer.tracking.facts import facts_of

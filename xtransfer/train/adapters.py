@@ -24,7 +24,7 @@ def add_adapters(encoder: Any, lora: Mapping[str, Any], *, seed: int) -> None:
 
     Args:
         encoder: changed in place.
-        lora: fields of `xtransfer.adapters.Lora`.
+        lora: fields of `xtransfer.config.adapters.Lora`.
         seed: of torch's generator, from which the matrices A are drawn.
 
     Raises:

@@ -11,9 +11,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from xtransfer.costs.packing import GPU_TOKENS
 from xtransfer.forms import FORMS
 from xtransfer.forms.encoding import Ragged, Rows, pad
-from xtransfer.packing import GPU_TOKENS
 from xtransfer.train.batching import prediction_batches
 from xtransfer.train.context import Context
 from xtransfer.train.kernels.packed_weights import prediction_products

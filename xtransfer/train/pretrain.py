@@ -21,8 +21,8 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import PreTrainedTokenizerFast, XLMRobertaConfig, XLMRobertaForMaskedLM
 
+from xtransfer.config.pretraining import Objective, PretrainSpec
 from xtransfer.errors import DataError
-from xtransfer.pretraining import Objective, PretrainSpec
 
 SPECIAL_TOKENS = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")
 PAD, MASK = 1, 4

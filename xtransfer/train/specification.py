@@ -32,6 +32,6 @@ class TrialSpec:
     snapshots: Mapping[str, Any] | None = None
     """`count` and `which` ("last" or "best") of the dev evaluations whose weights are kept, too."""
     lora: Mapping[str, Any] | None = None
-    """Fields of `xtransfer.adapters.Lora`; None: the whole encoder is trained."""
+    """Fields of `xtransfer.config.adapters.Lora`; None: the whole encoder is trained."""
     head_seed: int | None = None
     """What heads are drawn from; None: the trial's own seed."""

@@ -14,12 +14,12 @@ from typing import Any
 from tests.benchmark.runs import record_run
 from tests.benchmark.test_commands import SMALL
 from tests.faults.malformed.oracle import Case
-from xtransfer.checkpoints import save_checkpoint
-from xtransfer.config import load_experiment
-from xtransfer.fingerprints import Fingerprints
-from xtransfer.leases import claim
-from xtransfer.planner import build_plan
-from xtransfer.records import Record, sealed
+from xtransfer.config.experiment import load_experiment
+from xtransfer.planner.fingerprints import Fingerprints
+from xtransfer.planner.planner import build_plan
+from xtransfer.records.checkpoints import save_checkpoint
+from xtransfer.records.leases import claim
+from xtransfer.records.record import Record, sealed
 from xtransfer.store import open_store
 
 ODD: tuple[Any, ...] = (

@@ -8,8 +8,8 @@ import pytest
 
 from tests.report.evidence import evidence
 from tests.report.results import result
-from xtransfer.claims import Claim
-from xtransfer.config import Experiment
+from xtransfer.config.claims import Claim
+from xtransfer.config.experiment import Experiment
 from xtransfer.plan import BASELINE, Plan
 from xtransfer.report.answer import Answer, build_answer
 from xtransfer.report.evidence import Sample

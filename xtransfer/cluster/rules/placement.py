@@ -9,9 +9,9 @@ from typing import Any
 
 from xtransfer.cluster.manifests import Manifest, at, pod_templates
 from xtransfer.cluster.rules import Hit, Rule
+from xtransfer.config.placement import Placement
 from xtransfer.documents import parse_yaml
 from xtransfer.errors import ConfigError
-from xtransfer.placement import Placement
 from xtransfer.settings import check_settings
 
 VOLUME = "placement"

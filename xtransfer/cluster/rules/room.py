@@ -9,9 +9,9 @@ from typing import Any
 from xtransfer.cluster.manifests import Manifest, at, cluster_spec, pod_templates
 from xtransfer.cluster.quantities import quantity
 from xtransfer.cluster.rules import Hit, Rule
+from xtransfer.config.placement import Placement, Resources
 from xtransfer.documents import parse_yaml
 from xtransfer.errors import ConfigError
-from xtransfer.placement import Placement, Resources
 
 _SMALL = 1e-9
 

@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from xtransfer.outputs import OutputFile
-from xtransfer.records import Record
+from xtransfer.records.outputs import OutputFile
+from xtransfer.records.record import Record
 
 LONGEST = 12
 """Items of a list that are shown; of a longer one, the first few and how many there are."""

@@ -1,0 +1,66 @@
+"""The private Ray of a run; whole runs are in `tests/integration/`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from xtransfer.config.placement import Placement
+from xtransfer.driver import ray_session
+from xtransfer.errors import XtransferError
+
+
+def test_a_private_ray_keeps_its_temporary_files_in_a_folder_that_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.delenv("TMPDIR", raising=False)
+    with ray_session._ray_folder() as folder:
+        assert folder.parent == tmp_path
+        assert os.environ["TMPDIR"] == str(folder)
+        (folder / "left").write_text("by a process of Ray's")
+    assert "TMPDIR" not in os.environ
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow  # it imports Ray
+def test_a_folder_whose_name_is_too_long_for_sockets_is_an_error_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = tmp_path / ("long" * 20)
+    long.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(long))
+    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN"):  # which it would set for good
+        monkeypatch.setenv(name, "token")
+    with (
+        pytest.raises(XtransferError, match=r"107 bytes.*TMPDIR"),
+        ray_session.ray_session(Placement()),
+    ):
+        pass
+    assert not list(long.iterdir())
+
+
+@pytest.mark.slow  # it imports Ray
+def test_a_ray_that_takes_sigterm_for_itself_gives_it_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import ray
+
+    def init(**_: Any) -> None:
+        signal.signal(signal.SIGTERM, lambda number, _: sys.exit(number))
+
+    monkeypatch.setattr(ray, "init", init)
+    monkeypatch.setattr(ray, "shutdown", lambda: None)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with ray_session.ray_session(Placement.model_validate({"ray": {"address": "auto"}})):
+            assert signal.getsignal(signal.SIGTERM) == before
+            assert os.environ["TUNE_DISABLE_SIGINT_HANDLER"] == "1"
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,86 @@
+"""The Ray of a run: a private one that is started and ended with it, or the cluster that is joined."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from xtransfer.config.placement import Placement
+from xtransfer.driver.termination import starting_processes
+from xtransfer.errors import XtransferError, shown
+from xtransfer.folders import private_folder
+
+RAY = "xt-ray"
+"""How the names of a private Ray's temporary folders begin."""
+
+
+@contextmanager
+def ray_session(placement: Placement) -> Iterator[None]:
+    """Start a private Ray or join the cluster that the placement names."""
+    os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
+    os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # `xtransfer.driver.termination` has one
+    # The board tells of failures, in words; Tune would print tracebacks of Ray's own.
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+    os.environ.setdefault("TUNE_RESULT_BUFFER_LENGTH", "0")
+    os.environ.setdefault("RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS", "0")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    local = placement.ray.address == "local"
+    if local:
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(16))
+    import ray
+
+    options: dict[str, Any] = {"address": placement.ray.address}
+    with ExitStack() as stack:
+        if local:
+            options |= {
+                "num_cpus": placement.ray.cpus,
+                "num_gpus": placement.ray.gpus,
+                "_temp_dir": str(stack.enter_context(_ray_folder())),
+                # Nobody looks at it, and one of its sockets has the longest path of all.
+                "include_dashboard": False,
+            }
+        try:
+            with starting_processes():
+                ray.init(**options, log_to_driver=False, logging_level=logging.ERROR)
+        except Exception as error:
+            next_ = "Check ray.address."
+            if local:
+                next_ = "Start again, when the machine is less busy or TMPDIR is another folder."
+            raise XtransferError(
+                f"ray {placement.ray.address}",
+                f"no Ray cluster: {shown(str(error), most=300)}",
+                next_,
+            ) from error
+        try:
+            yield
+        finally:
+            ray.shutdown()
+
+
+@contextmanager
+def _ray_folder() -> Iterator[Path]:
+    """Yield a private Ray's folder: a Unix socket's path may have 107 characters, so its name is short.
+
+    The temporary files of Ray's processes are in it, too: what they leave when they are killed goes
+    with the folder.
+    """
+    folder = private_folder(RAY)
+    before = os.environ.get("TMPDIR")
+    os.environ["TMPDIR"] = str(folder)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        if before is None:
+            del os.environ["TMPDIR"]
+        else:
+            os.environ["TMPDIR"] = before

@@ -1,0 +1,10 @@
+"""What steps leave in a store, from the first lease to the last removal.
+
+record       what a finished step leaves, written last; `results`: what readers rely on in it
+outputs      its files: uploaded, fetched, verified; `predictions`: read back beside gold labels
+checkpoints  resume state of a trial that still runs
+leases       who is at work on a step: one holder at a time
+journal      plans and attempts; `failures`, `logs`: what went wrong, and what was said
+keeping      which fetched files a node keeps
+quarantine, audit, leftovers    damaged steps set aside, a whole store examined, and cleared
+"""
