@@ -6,6 +6,7 @@ Workloads are those of training.py, each side a process of its own. What is left
 or a user would do by themselves:
 
     products      oneDNN for products in fp32 -> PyTorch's, by MKL
+    widened       products of bf16 in fp32, where the processor has none -> PyTorch's, in plain loops: hours
     dropout       SFC64's numbers, four values from one -> PyTorch's, one by one
     attention     a cache's worth of rows at a time, computed again -> PyTorch's, whole and kept
     feed forward  the activation's output of large batches computed again, in fp32 -> kept
@@ -33,6 +34,7 @@ from tests.benchmarks.training import WORKLOADS, quickly, rows_of, train_ours
 
 LEVERS = {
     "products": "xtransfer.train.kernels.products._matmul",
+    "widened": "xtransfer.train.kernels.widened._Widening",
     "dropout": "xtransfer.train.model.use_fast_dropout",
     "attention": "xtransfer.train.model.use_cpu_attention",
     "feed forward": "xtransfer.train.model.use_lean_feed_forward",
@@ -41,6 +43,7 @@ LEVERS = {
     "vocabulary": "",
     "engine": "",
 }
+CONTEXTS = ("first token", "widened")
 SIDES = ("all", *(f"no {name}" for name in LEVERS), "none")
 STEPS, PROFILED = 12, 4
 GROUPS = {
@@ -143,7 +146,7 @@ def without(names: set[str]) -> Iterator[None]:
     with ExitStack() as stack:
         for name in names:
             if LEVERS[name]:
-                instead = nullcontext() if name == "first token" else None
+                instead = nullcontext() if name in CONTEXTS else None
                 stack.enter_context(mock.patch(LEVERS[name], return_value=instead))
         yield
 

@@ -36,9 +36,12 @@ def arguments(doc: str | None) -> argparse.ArgumentParser:
 
 
 def quick(parser: argparse.ArgumentParser) -> None:
-    """Add `--quick`."""
+    """Add `--quick` and `--machine`."""
     parser.add_argument(
         "--quick", action="store_true", help="a smoke test: tiny sizes, no results file is written"
+    )
+    parser.add_argument(
+        "--machine", default="", help="a word for the names of results, beside those of another machine"
     )
 
 
@@ -115,6 +118,7 @@ def write(
         return
     asked = {k: v for k, v in vars(options).items() if isinstance(v, int | float | str | list)}
     found = {"with": about, "options": asked, **more, "rows": list(rows)}
+    name = "_".join(filter(None, (name, options.machine)))
     RESULTS.mkdir(exist_ok=True)
     RESULTS.joinpath(f"{name}.json").write_text(json.dumps(found, indent=1) + "\n")
     facts = ", ".join(f"{key} {value}" for key, value in about.items())

@@ -118,6 +118,7 @@ import torch
 from tests.costs.test_memory import model_of, shape, step_loss, text_loss
 from xtransfer.execution.allocation import M_MMAP_THRESHOLD
 from xtransfer.train.engine import make_engine
+from xtransfer.train.kernels.widened import training_products
 
 size, sequences, length, bf16, of_text = json.loads(sys.argv[1])
 torch.set_num_threads(1)
@@ -134,9 +135,10 @@ def train(size, sequences, length):
         betas=(0.9, 0.999), clip=1.0, zero_stage=0,
     )
     of = text_loss if of_text else step_loss
-    for _ in range(3):
-        engine.backward(of(engine.module, size, sequences, length), last=True)
-        engine.step(1e-5)
+    with training_products(engine.module):
+        for _ in range(3):
+            engine.backward(of(engine.module, size, sequences, length), last=True)
+            engine.step(1e-5)
 
 train(shape(), 2, 16)
 before = resident("VmRSS")

@@ -23,7 +23,7 @@ from xtransfer.train.context import Context, Progress
 from xtransfer.train.course import Course, Outcome
 from xtransfer.train.divergence import check_score, leave_out
 from xtransfer.train.engine import Engine, make_engine
-from xtransfer.train.kernels.products import onednn_products
+from xtransfer.train.kernels.widened import training_products
 from xtransfer.train.mixture import Mixture, draw_numbers, schedule
 from xtransfer.train.model import TransferModel
 from xtransfer.train.parameters import trained_parameters
@@ -77,7 +77,7 @@ def train(
         engine.load_moments(resume.tensors, steps=course.state.steps_taken)
     del resume  # as large as weights, moments and best weights together
     try:
-        with onednn_products(engine.module):
+        with training_products(engine.module):
             return _Run(spec, context, engine, parts, mixture, course).run()
     finally:
         engine.close()

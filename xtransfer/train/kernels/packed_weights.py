@@ -23,6 +23,7 @@ from torch.nn import functional
 
 from xtransfer.train.kernels.first_token import LAYERS
 from xtransfer.train.kernels.products import is_worth_it, onednn_products
+from xtransfer.train.kernels.widened import has_bf16_products, widened_products
 
 ROWS = 1024
 """Rows of a product that the layout is chosen for; with others it is as exact, and was no slower from 1 row on."""
@@ -38,7 +39,7 @@ def prediction_products(model: nn.Module, *, bf16: bool = False) -> Iterator[Non
         model: with its weights in fp32. They must not change meanwhile.
         bf16: whether it predicts under autocast to bf16.
     """
-    with onednn_products(model):
+    with onednn_products(model), widened_products(model, bf16=bf16):
         packed = _pack(model, torch.bfloat16 if bf16 else torch.float32)
         try:
             yield
@@ -104,8 +105,10 @@ def _packed_forward(
     `gelu` has it followed by that.
     """
     operators = torch.ops.mkldnn
-    weight = operators._reorder_linear_weight(layer.weight.detach().to(dtype), ROWS)
-    bias = None if layer.bias is None else layer.bias.detach().to(dtype)
+    multiplied = dtype if has_bf16_products() else torch.float32  # see `widened`
+    weight = layer.weight.detach().to(dtype).to(multiplied)
+    weight = operators._reorder_linear_weight(weight, ROWS)
+    bias = None if layer.bias is None else layer.bias.detach().to(dtype).to(multiplied)
     then: tuple[str, list[None], str] = ("gelu", [], "none") if gelu else ("none", [], "")
 
     def forward(input: Tensor) -> Tensor:  # noqa: A002 - a layer's own name
@@ -113,6 +116,7 @@ def _packed_forward(
         if (torch.get_autocast_dtype("cpu") if cast else input.dtype) != dtype:
             sums = functional.linear(input, layer.weight, layer.bias)
             return functional.gelu(sums) if gelu else sums
-        return operators._linear_pointwise(input.to(dtype), weight, bias, *then)
+        rows = input.to(dtype).to(multiplied)
+        return operators._linear_pointwise(rows, weight, bias, *then).to(dtype)
 
     return forward
