@@ -94,11 +94,25 @@ def test_the_task_in_contributing_is_a_task() -> None:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
-def test_links_to_files_lead_somewhere(document: str) -> None:
+def test_links_to_files_and_headings_lead_somewhere(document: str) -> None:
     path = CHECKOUT / document
-    text = path.read_text(encoding="utf-8")
-    targets = [target for target in re.findall(r"\]\(([^)]+)\)", text) if "://" not in target]
-    assert [target for target in targets if not (path.parent / target).exists()] == []
+    targets = re.findall(r"\]\(([^)]+)\)", path.read_text(encoding="utf-8"))
+    lost: list[str] = []
+    for target in targets:
+        if "://" in target:
+            continue
+        name, _, heading = target.partition("#")
+        file = path.parent / name if name else path
+        if not file.exists() or (heading and heading not in anchors(file)):
+            lost.append(target)
+    assert lost == []
+
+
+def anchors(path: Path) -> set[str]:
+    """Return what links to a document's headings are called, by GitHub's rule."""
+    text = re.sub(r"^```.*?^```$", "", path.read_text(encoding="utf-8"), flags=re.M | re.S)
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", each.lower()).replace(" ", "-") for each in headings}
 
 
 def models_in(annotation: Any, found: dict[str, type[BaseModel]]) -> dict[str, type[BaseModel]]:
