@@ -63,6 +63,20 @@ def test_submitting_prints_the_jobs_name(
     assert len(server.sent("POST", "rayjobs")) == 1
 
 
+def test_settings_that_do_nothing_are_told(
+    run: Run, server: FakeApi, kubeconfig: Path, manifests: list[Manifest]
+) -> None:
+    assert kubeconfig.exists()
+    assert manifests
+    usual = run("submit", QUICKSTART, "--overlay", KIND, "--dry-run")
+    assert (usual.status, "does nothing" in usual.err) == (0, False)
+    overrides = "target.overrides.mlqa={epochs: 3}"
+    done = run("submit", QUICKSTART, "--overlay", KIND, "--dry-run", "--set", overrides)
+    assert done.status == 0, done.err
+    assert "target.overrides.mlqa does nothing here" in done.err
+    assert server.sent("POST", "rayjobs")
+
+
 def test_a_job_that_runs_otherwise_is_adopted_with_a_word(
     run: Run, server: FakeApi, submitted: str, config: Path
 ) -> None:

@@ -39,6 +39,13 @@ def test_a_sound_store_ends_with_status_0(run: Run, folder: Path, record: Record
     assert record.folder not in done.out
 
 
+def test_an_empty_place_is_not_taken_for_a_sound_store(run: Run, tmp_path: Path) -> None:
+    done = run("store", "verify", "--store", tmp_path / "mistyped")
+    assert done.status == 1
+    assert "mistyped: holds nothing at all. Check --store" in done.err
+    assert not (tmp_path / "mistyped").exists()
+
+
 def test_damage_ends_with_status_1_and_changes_nothing(
     run: Run, folder: Path, store: Store, record: Record
 ) -> None:

@@ -46,7 +46,7 @@ def submission(
     sets: Sets = None,
     place: PlaceSets = None,
 ) -> None:
-    """Write recorded predictions as the folder that XTREME and XTREME-R take.
+    """Write recorded predictions as XTREME and XTREME-R take them.
 
     The folder has <task>/test-<lang>.<ext> for each target of either benchmark. Tatoeba is in XTREME's
     order, English sentences sorted, so its data files must be there. LAReQA has no official form;
@@ -90,9 +90,9 @@ def score(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Score a folder of predictions, whoever made it, as the official evaluate.py does.
+    """Score a folder of predictions as the official scripts do.
 
-    A task's score is the unweighted mean over its languages, of question answering (mean EM + mean
+    Whoever made it: files are those of the official evaluate.py. A task's score is the unweighted mean over its languages, of question answering (mean EM + mean
     F1) / 2; groups and the overall score are unweighted means over tasks, and are left out while a
     task is missing. The overall score of XTREME-R is the mean over its 10 tasks, LAReQA (mAP@20) and
     Mewsli-X (MRR@20) among them; that is xtransfer's definition, as the official script fails there.

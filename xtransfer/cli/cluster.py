@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from xtransfer.cluster.manifests import Manifest
     from xtransfer.cluster.policy import Finding
     from xtransfer.config.experiment import Experiment
+    from xtransfer.plan import Plan
 
 commands = typer.Typer(
     name="k8s",
@@ -59,9 +60,9 @@ def submit(
         bool, typer.Option("--follow", help="Show the driver's log until the job ends.")
     ] = False,
 ) -> None:
-    """Run an experiment as a RayJob. The same plan is the same job: it is adopted, not started twice.
+    """Run an experiment as a RayJob on Kubernetes.
 
-    A job that failed, or succeeded with another store, placement or image, is replaced by a new one, which does
+    The same plan is the same job: it is adopted, not started twice. A job that failed, or succeeded with another store, placement or image, is replaced by a new one, which does
     what has no record.
 
     Example: xtransfer submit configs/paper.yaml --overlay k8s/overlays/eks-spot --follow
@@ -107,7 +108,9 @@ def check(
     strict: Annotated[bool, typer.Option("--strict", help="Fail on warnings too.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Check manifests by the rules of the operator, Pod Security and Kueue that no schema shows.
+    """Check manifests by rules that no schema shows.
+
+    They are those of the KubeRay operator, of Pod Security and of Kueue. Nothing is sent.
 
     Example: xtransfer k8s check k8s/overlays/gpu
     """
@@ -133,9 +136,9 @@ def check(
 def preflight(
     overlay: Annotated[Path, typer.Argument(help="A kustomize overlay, or rendered manifests.")],
 ) -> None:
-    """Apply the rules of `check`, and ask from here whether registry and store have what a job needs.
+    """Check manifests, and whether image and bucket are there.
 
-    Status 2: a rule is broken, or the image or the bucket is not there. What does not answer is unknown: the
+    The rules are those of `check`; registry and store are asked from this machine. Status 2: a rule is broken, or the image or the bucket is not there. What does not answer is unknown: the
     cluster may reach it all the same.
 
     Example: xtransfer k8s preflight k8s/overlays/gpu
@@ -159,9 +162,9 @@ def setup(
         bool, typer.Option("--dry-run", help="Let rules and server check; keep nothing.")
     ] = False,
 ) -> None:
-    """Apply what has to be there before the first job: namespace, accounts, roles, policies, volumes.
+    """Apply what has to be there before the first job.
 
-    Needs an administrator's rights; `submit` does not. Done again, it changes what has changed.
+    That is namespace, accounts, roles, policies and volumes. Needs an administrator's rights; `submit` does not. Done again, it changes what has changed.
 
     Example: xtransfer k8s setup k8s/overlays/gpu --dry-run
     """
@@ -191,6 +194,7 @@ def _objects(
     from xtransfer.config.experiment import load_experiment
 
     experiment = load_experiment(config, sets or ())
+    manifests = render(overlay)
     made, missing = make_plan(experiment, config, lenient=True)
     if missing:
         inputs = "1 input is" if len(missing) == 1 else f"{len(missing)} inputs are"
@@ -200,7 +204,6 @@ def _objects(
             "which does what has no record."
         )
     _tell_relative(experiment)
-    manifests = render(overlay)
     objects = assemble(
         manifests,
         experiment=experiment.name,
@@ -208,8 +211,22 @@ def _objects(
         text=resolved_text(experiment),
         image=image,
     )
-    _refuse_errors(overlay, objects.manifests(manifests))
+    sent = objects.manifests(manifests)
+    _refuse_errors(overlay, sent)
+    _tell_idle(experiment, made, sent)
     return objects, bool(missing)
+
+
+def _tell_idle(experiment: Experiment, made: Plan, sent: Sequence[Manifest]) -> None:
+    """Tell of settings that do nothing, of the experiment and of the placement that the job mounts."""
+    from xtransfer.cluster.rules.room import placement_of
+    from xtransfer.planner.idle import idle_places, idle_settings
+
+    job = next(manifest for manifest in sent if manifest.kind == "RayJob")
+    placement = placement_of(sent, job)
+    places = [] if placement is None else idle_places(experiment, placement)
+    for line in (*idle_settings(experiment, made), *places):
+        tell(line)
 
 
 def _tell_relative(experiment: Experiment) -> None:

@@ -29,9 +29,9 @@ def check(
     strict: Annotated[bool, typer.Option("--strict", help="Fail on warnings too.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Read every file that an experiment needs; count rows, and tell what is wrong with them.
+    """Read every data file of an experiment and tell what is wrong.
 
-    Errors end it with status 2: files that cannot be read, languages that are missing, labels that
+    It counts rows, labels, lengths and duplicates, and compares data sets that meet in one model. Errors end it with status 2: files that cannot be read, languages that are missing, labels that
     are unknown or absent. Warnings do so with --strict: above all, what a model is tested on and has
     seen before.
 

@@ -51,7 +51,12 @@ def logs(
     context: Context = None,
     namespace: Namespace = None,
 ) -> None:
-    """Show the log of a job's driver, or of one of its pods; with --store, what drivers and steps left.
+    """Show the log of a job's driver, a pod, or a step.
+
+    With --store it is what drivers and steps left there, which needs no cluster: of a run on any machine,
+    too, by its experiment's file.
+
+    Example: xtransfer logs configs/quickstart.yaml --store file://runs/demo --step 3fa1c07b5d2e
 
     Example: xtransfer logs configs/paper.yaml -n xtransfer --tail 50
     """
@@ -103,7 +108,9 @@ def wait(
     context: Context = None,
     namespace: Namespace = None,
 ) -> None:
-    """Wait until a job ends. Status 0: it succeeded; 1: it failed; 4: it still goes on; 5: no such job.
+    """Wait until a job ends.
+
+    Status 0: it succeeded; 1: it failed; 4: it still goes on; 5: no such job.
 
     Example: xtransfer wait configs/paper.yaml -n xtransfer --timeout 3600
     """
@@ -149,7 +156,9 @@ def status(
     namespace: Namespace = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show jobs and what keeps them from running. What is computed is in `xtransfer status`.
+    """Show jobs and what keeps them from running.
+
+    What they have computed is in `xtransfer status`.
 
     Example: xtransfer k8s status -n xtransfer
     """

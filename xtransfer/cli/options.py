@@ -22,10 +22,15 @@ if TYPE_CHECKING:
 
 Config = Annotated[Path, typer.Argument(help="Experiment, a YAML file.", show_default=False)]
 PlacementFile = Annotated[
-    Path | None, typer.Option("--placement", help="Where and how to run, a YAML file.")
+    Path | None,
+    typer.Option("--placement", help="Where and how to run, a YAML file; default: this machine."),
 ]
 StoreUrl = Annotated[
-    str | None, typer.Option("--store", help="file://FOLDER or s3://BUCKET/PREFIX.")
+    str | None,
+    typer.Option(
+        "--store",
+        help="file://FOLDER or s3://BUCKET/PREFIX; default: the placement's, file://runs/store.",
+    ),
 ]
 Sets = Annotated[
     list[str] | None,

@@ -32,6 +32,8 @@ def print_plan(made: Plan, done: set[str], missing: list[str], url: str, *, key:
     print_table(["steps", "planned", "recorded"], rows)
     if missing:
         print(f"missing inputs: {len(missing)}, the first: {missing[0]}")
+        if len(missing) > 1:
+            print("`xtransfer run` starts nothing while there are any, and names each.")
 
 
 def print_estimate(found: Estimate, made: Plan) -> None:

@@ -40,7 +40,9 @@ def explain(
     place: PlaceSets = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show a recorded step: what it computed, from what, and what came out.
+    """Show what a recorded step computed, and what came out.
+
+    Keys are in the report, in `plan --steps` and in `status --json`; their first digits are enough.
 
     Example: xtransfer explain 3fa1 --store file://runs/demo
     """
@@ -88,9 +90,9 @@ def report(
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="For --serve; 0: any.")] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Write the report of what is recorded so far; a partial run gives a report that says so.
+    """Write the report of what is recorded so far.
 
-    With --serve nothing is written: the page also shows how the run stands, and loads itself anew. --json
+    Of a run that is not finished, the report says so. Without --out it goes into the store. With --serve nothing is written: the page also shows how the run stands, and loads itself anew. --json
     prints the scores alone; with the rest of the report they are in report.json.
 
     Example: xtransfer report configs/quickstart.yaml --out report --claims configs/claims/paper.yaml
@@ -157,7 +159,9 @@ def export(
         str | None, typer.Option("--encoder", help="Folder of the base encoder, if it has moved.")
     ] = None,
 ) -> None:
-    """Write a trained model as a Hugging Face folder that `from_pretrained` loads, with a model card.
+    """Write a trained model as a Hugging Face folder.
+
+    `AutoModel.from_pretrained` loads its encoder; the head is in head.safetensors, the model card in README.md.
 
     Example: xtransfer export 3fa1 --out model --store file://runs/demo
 
@@ -212,7 +216,9 @@ def track(
         str | None, typer.Option("--tensorboard", help="Folder; default: the placement's.")
     ] = None,
 ) -> None:
-    """Show every recorded step in MLflow and TensorBoard, once each: what `run` does meanwhile.
+    """Show every recorded step in MLflow and TensorBoard, once each.
+
+    `run` does so as it goes, where its placement names a tracker (`tracking`).
 
     Example: xtransfer track configs/my.yaml --mlflow sqlite:///runs/mlflow.db
     """

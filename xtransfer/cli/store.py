@@ -49,16 +49,21 @@ def verify(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Read every record and every object, and report all that is missing, altered or unnamed.
+    """Read every record and object, and tell what is wrong.
 
-    Ends with status 1 when anything is wrong. Changes nothing, except with --set-aside.
+    That is what is missing, altered, or named by no record. Ends with status 1 when anything is wrong, or
+    when there is nothing at all. Changes nothing, except with --set-aside.
 
     Example: xtransfer store verify --store s3://bucket/study
     """
+    from xtransfer.errors import NotFound
     from xtransfer.records.audit import audit
 
     opened = open_at(place_at(placement, store, place))
     found = audit(opened)
+    if not found.records and next(iter(opened.list("")), None) is None:
+        # Most likely its URL is mistyped: that must not pass for a sound store.
+        raise NotFound(opened.url, "holds nothing at all", "Check --store, or the placement's.")
     moved = _set_aside(opened, found.damaged_steps) if set_aside else {}
     if as_json:
         print_json(
@@ -103,9 +108,9 @@ def gc(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Remove what no record names: left-over uploads, superseded resume state, old quarantine.
+    """Remove what no record names.
 
-    Never removes an object that a record names, nor one of a step that somebody is at work on, nor what
+    That is left-over uploads, superseded resume state and old quarantine. Never removes an object that a record names, nor one of a step that somebody is at work on, nor what
     `verify` calls no part of a store. Run with --set, an experiment has other steps: give the same --set
     here. They hold for every --plan.
 

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 def tasks(as_json: AsJson = False) -> None:
     """List the tasks, their form, languages and roles.
 
+    --json also names the files that each expects below the experiment's data.root.
+
     Example: xtransfer tasks --json
     """
     from xtransfer.tasks import TASKS
@@ -113,12 +115,13 @@ def plan(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what a run would do, what is recorded already, and what the rest would take.
+    """Show what a run would do and take; start nothing.
 
-    Hours are by your own records, by --throughput, or estimated, and say which; what nothing is known
-    of is left out and named. A trial of several workers counts all their GPUs.
+    It counts the steps and those that are recorded already, and tells what the rest will take. Hours are
+    by your own records, by --throughput, or estimated, and say which; what nothing is known of is left
+    out and named. A trial of several workers counts all their GPUs.
 
-    Example: xtransfer plan configs/paper.yaml --placement gpu.yaml --device h100 --gpus 8 --prices prices.yaml
+    Example: xtransfer plan configs/paper.yaml --placement configs/placement/gpu.yaml --device h100 --gpus 8
     """
     from xtransfer.costs.document import to_json
     from xtransfer.costs.estimate import Question, estimate
@@ -208,7 +211,9 @@ def status(
     place: PlaceSets = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show which steps of an experiment are recorded, failed, blocked or not done, from the store alone.
+    """Show which steps are recorded, failed, blocked or not done.
+
+    It reads the store alone, from any machine, also while a run is at work.
 
     Example: xtransfer status configs/quickstart.yaml --store s3://bucket/prefix
     """

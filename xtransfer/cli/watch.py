@@ -54,9 +54,9 @@ def watch(
     ] = None,
     once: Annotated[bool, typer.Option("--once", help="Look once.")] = False,
 ) -> None:
-    """Show a run's progress by sweep, who is at work, time left and failures, from the store alone.
+    """Show a run's progress by sweep, time left and failures, live.
 
-    It ends with the run: with status 1 where something failed. Without a terminal it prints anew
+    It reads the store alone, from any machine, and says who is at work. It ends with the run: with status 1 where something failed. Without a terminal it prints anew
     whenever something has changed.
 
     Example: xtransfer watch configs/paper.yaml --store s3://bucket/prefix

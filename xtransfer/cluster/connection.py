@@ -53,7 +53,8 @@ def _context_namespace(file: str | None, context: str | None) -> str:
 
 def _unusable(context: str | None, what: str) -> ConfigError:
     where = f"context {context}" if context else "kubeconfig"
-    return ConfigError(where, what, "See: kubectl config get-contexts")
+    next_ = "Contexts that there are: kubectl config get-contexts. Another file: KUBECONFIG=FILE."
+    return ConfigError(where, what, next_)
 
 
 def _pod_namespace() -> str:
