@@ -110,7 +110,9 @@ def test_links_to_files_and_headings_lead_somewhere(document: str) -> None:
 
 def anchors(path: Path) -> set[str]:
     """Return what links to a document's headings are called, by GitHub's rule."""
-    text = re.sub(r"^```.*?^```$", "", path.read_text(encoding="utf-8"), flags=re.M | re.S)
+    text = re.sub(
+        r"^```.*?^```$", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL
+    )
     headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", each.lower()).replace(" ", "-") for each in headings}
 

@@ -63,6 +63,19 @@ def test_submitting_prints_the_jobs_name(
     assert len(server.sent("POST", "rayjobs")) == 1
 
 
+def test_an_image_that_was_never_filled_in_is_refused(
+    run: Run, server: FakeApi, config: Path, kubeconfig: Path, manifests: list[Manifest]
+) -> None:
+    assert kubeconfig.exists()
+    assert manifests
+    image = f"registry.example.com/xtransfer@sha256:{'0' * 64}"
+    done = run("submit", config, "--overlay", KIND, "--image", image)
+    assert done.status == 2
+    assert "nothing was sent, for it is not filled in yet" in done.err
+    assert "image registry.example.com/xtransfer: is the example's" in done.err
+    assert server.sent("POST", "rayjobs") == []
+
+
 def test_settings_that_do_nothing_are_told(
     run: Run, server: FakeApi, kubeconfig: Path, manifests: list[Manifest]
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections.abc import Iterator
 from email.message import Message
@@ -12,7 +13,7 @@ from urllib.request import Request
 import pytest
 
 from xtransfer.cluster.manifests import Manifest
-from xtransfer.cluster.preflight import ask_image, ask_store, parts_of, preflight
+from xtransfer.cluster.preflight import ask_image, ask_store, parts_of, placeholders, preflight
 from xtransfer.config.placement import Placement
 from xtransfer.errors import ConfigError
 
@@ -107,6 +108,25 @@ def test_a_bucket_is_there_or_is_not(s3_url: str) -> None:
     answer = ask_store(placed("s3://no-such-bucket/x"))
     assert answer.found == "absent"
     assert "no such bucket" in answer.text
+
+
+def test_what_was_never_filled_in_is_absent(manifests: list[Manifest]) -> None:
+    bodies = [copy.deepcopy(manifest.body) for manifest in manifests]
+    assert placeholders(manifests) == {}
+    for body in bodies:
+        if body["kind"] == "RayJob":
+            head = body["spec"]["rayClusterSpec"]["headGroupSpec"]["template"]["spec"]
+            head["containers"][0]["image"] = f"registry.example.com/xtransfer@{DIGEST}"
+        if (body["kind"], body["metadata"]["name"]) == ("ServiceAccount", "xtransfer-head"):
+            role = "arn:aws:iam::000000000000:role/xtransfer"
+            body["metadata"]["annotations"] = {"eks.amazonaws.com/role-arn": role}
+    answers = preflight([Manifest(file="example", body=body) for body in bodies])
+    absent = {answer.about: answer.text for answer in answers if answer.found == "absent"}
+    assert sorted(absent) == [
+        "ServiceAccount xtransfer-head",
+        "image registry.example.com/xtransfer",
+    ]
+    assert "`images`" in absent["image registry.example.com/xtransfer"]
 
 
 def test_preflight_asks_for_every_image_and_the_placements_store(manifests: list[Manifest]) -> None:

@@ -213,6 +213,7 @@ def _objects(
     )
     sent = objects.manifests(manifests)
     _refuse_errors(overlay, sent)
+    _refuse_placeholders(overlay, sent)
     _tell_idle(experiment, made, sent)
     return objects, bool(missing)
 
@@ -250,6 +251,14 @@ def _refuse_errors(overlay: Path, manifests: Sequence[Manifest]) -> None:
     found = errors_of(check(manifests))
     if found:
         raise BrokenRules(str(overlay), found)
+
+
+def _refuse_placeholders(overlay: Path, manifests: Sequence[Manifest]) -> None:
+    from xtransfer.cluster.preflight import placeholders
+
+    if found := placeholders(manifests):
+        lines = "".join(f"\n  {name}: {text}" for name, text in found.items())
+        raise UserError(str(overlay), f"nothing was sent, for it is not filled in yet:{lines}")
 
 
 class BrokenRules(UserError):

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from xtransfer.cluster.manifests import Manifest, pod_templates
+from xtransfer.cluster.manifests import Manifest, at, pod_templates
 from xtransfer.cluster.rules.room import placement_of
 from xtransfer.config.placement import Placement
 from xtransfer.errors import ConfigError, NotFound, StoreError, XtransferError
@@ -29,6 +29,10 @@ MANIFESTS = (
 ANSWERS_FOR = {"docker.io": "registry-1.docker.io"}
 """Registry as images name it -> host that answers for it. Official images lie below `library/` there."""
 
+NO_DIGEST = "@sha256:" + "0" * 64
+NO_ACCOUNT = "arn:aws:iam::000000000000:"
+"""What the overlays of k8s/ have where an image's digest and a role of one's own belong."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
@@ -40,7 +44,7 @@ class Answer:
 
 
 def preflight(manifests: Sequence[Manifest]) -> list[Answer]:
-    """Ask for the images and the store of every RayJob.
+    """Ask for the images and the store of every RayJob, and look for what was never filled in.
 
     Raises:
         ConfigError: there is no RayJob.
@@ -54,7 +58,32 @@ def preflight(manifests: Sequence[Manifest]) -> list[Answer]:
     ]
     images = dict.fromkeys(str(container.get("image", "")) for container in containers)
     placements = [found for job in jobs if (found := placement_of(manifests, job)) is not None]
-    return [*map(ask_image, images), *map(ask_store, placements)]
+    left = placeholders(manifests)
+    return [
+        *(Answer(about=about, found="absent", text=text) for about, text in left.items()),
+        *(ask_image(image) for image in images if not image.endswith(NO_DIGEST)),
+        *map(ask_store, placements),
+    ]
+
+
+def placeholders(manifests: Sequence[Manifest]) -> dict[str, str]:
+    """Return what of an overlay is still the example's, which can work nowhere: name -> what to do."""
+    found: dict[str, str] = {}
+    for manifest in manifests:
+        for each in pod_templates(manifest.body) if manifest.kind == "RayJob" else ():
+            for _, container in each.containers():
+                if (image := str(container.get("image", ""))).endswith(NO_DIGEST):
+                    text = (
+                        "is the example's: give your image and its digest in the overlay's `images`"
+                    )
+                    found[f"image {image.removesuffix(NO_DIGEST)}"] = text
+        for name, value in (at(manifest.body, "metadata", "annotations") or {}).items():
+            if str(value).startswith(NO_ACCOUNT):
+                text = (
+                    f"its {name} is the example's: patch in your role's, or leave its component out"
+                )
+                found[f"{manifest.kind} {manifest.name}"] = text
+    return found
 
 
 def ask_image(image: str) -> Answer:
