@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -29,6 +30,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="rewrite the golden files that differ; review the change before committing it",
     )
     parser.addoption("--slowest", action="store_true", help="run only the tests marked slowest")
+
+
+def pytest_configure() -> None:
+    """Let signals come through that whoever started pytest has ignored: nohup, or a shell's `&`.
+
+    Tests send them, to this process and to what they start, which would inherit that they are ignored.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda *_: None)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -361,7 +361,7 @@ def test_ctrl_c_has_a_line_and_a_status_of_its_own(
     def interrupted(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("xtransfer.planner.build_plan", interrupted)
+    monkeypatch.setattr("xtransfer.planner.planner.build_plan", interrupted)
     done = run("plan", config, "--store", url)
     assert (done.status, done.out) == (130, "")
     assert done.err == "xtransfer: interrupted. The same command goes on from here.\n"
