@@ -70,8 +70,8 @@ class Data(Settings):
     revisions: Mapping[str, str] = Field(default_factory=dict)
     """Repository on the hub -> full commit hash, where it is not the recorded one."""
     holdout: Mapping[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
-    """Task -> examples of its training file that are kept as its dev set and not trained on. Span
-    examples are held out by whole paragraphs."""
+    """Task -> examples of its training file that are kept as its dev set and not trained on.
+    Examples of one paragraph are held out together."""
     limits: Limits = Limits()
 
     @field_validator("files")
