@@ -49,8 +49,8 @@ class ClaimResult:
     published: str
     note: str
     decided_by: str
-    confidence: float
-    """Coverage of the intervals of its comparisons."""
+    coverage: str
+    """Of the intervals of its comparisons, as text: "95 %"."""
     verdict: Verdict
     reason: str
     comparisons: tuple[Comparison, ...]
@@ -67,7 +67,7 @@ def judge(claim: Claim, question: Question) -> ClaimResult:
         published=claim.published,
         note=claim.note,
         decided_by=claim.decided_by,
-        confidence=claim.confidence,
+        coverage=f"{100 * claim.confidence:g} %",
         verdict=verdict,
         reason=reason,
         comparisons=tuple(judged.comparisons),

@@ -128,7 +128,7 @@ def _claim(claim: ClaimResult) -> Iterable[str]:
     yield " ".join(f"{text}." for text in texts)
     yield ""
     yield from grid(
-        ["comparison", "value", f"{100 * claim.confidence:g} %", "with", "verdict"],
+        ["comparison", "value", claim.coverage, "with", "verdict"],
         [
             [
                 each.text if each.value is not None else each.reason,

@@ -21,7 +21,7 @@ def claim_table(claim: ClaimResult, at: int) -> Grid:
     return Grid(
         name=f"claim-{at}",
         caption=f"Comparisons behind {claim.name}",
-        head=("comparison", "value", f"{100 * claim.confidence:g} %", "with", "verdict"),
+        head=("comparison", "value", claim.coverage, "with", "verdict"),
         text=frozenset({"with", "verdict"}),
         rows=tuple(
             Row(
