@@ -30,6 +30,11 @@ def test_aliases_that_grow_without_bound_are_refused(text: str) -> None:
         list(parse_documents(text, "here"))
 
 
+def test_a_document_that_is_too_deep_is_said_to_be() -> None:
+    with pytest.raises(ConfigError, match="here: not valid YAML: it is nested too deep"):
+        parse_yaml("[" * 5000, "here")
+
+
 def test_settings_are_one_document_and_manifests_are_any_number() -> None:
     assert list(parse_documents("a: no\n---\nb: 1\n", "here")) == [{"a": False}, {"b": 1}]
     assert parse_yaml("# nothing", "here") is None

@@ -265,6 +265,16 @@ def test_data_are_found_from_any_working_directory(tmp_path: Path) -> None:
     assert roots == {str(Path("some/where").absolute())}
 
 
+def test_data_below_the_home_are_found_and_no_key_knows_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    plan = plan_of(tmp_path, "data.root=~/data")
+    roots = {step.where["root"] for step in steps(plan, "prepare")}
+    assert roots == {str(tmp_path / "home" / "data")}
+    assert plan.key == plan_of(tmp_path, f"data.root={tmp_path / 'home' / 'data'}").key
+
+
 # --- what enters a key, and what does not -------------------------------------------------------
 
 

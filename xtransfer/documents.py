@@ -81,7 +81,9 @@ def parse_documents(
     except (yaml.YAMLError, *_MISFITS) as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or "a value does not fit its tag"
+        deep = isinstance(error, RecursionError)
+        what = "it is nested too deep" if deep else "a value does not fit its tag"
+        problem = getattr(error, "problem", None) or what
         raise ConfigError(f"{where}{line}", f"not valid YAML: {problem}") from None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -45,6 +46,14 @@ def distinct(value: tuple[Any, ...]) -> tuple[Any, ...]:
     if len(set(value)) != len(value):
         raise ValueError(f"has a repeated entry: {list(value)}")
     return value
+
+
+def expanded(path: str) -> Path:
+    """Return a path of a YAML file or an override as a shell has it: `~` is the home of whoever runs this.
+
+    Where no home is known it stays as it is.
+    """
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - Path.expanduser() raises without a home
 
 
 def read_settings(

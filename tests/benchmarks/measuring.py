@@ -41,7 +41,9 @@ def quick(parser: argparse.ArgumentParser) -> None:
         "--quick", action="store_true", help="a smoke test: tiny sizes, no results file is written"
     )
     parser.add_argument(
-        "--machine", default="", help="a word for the names of results, beside those of another machine"
+        "--machine",
+        default="",
+        help="a word for the names of results, beside those of another machine",
     )
 
 

@@ -92,6 +92,12 @@ def test_layers_that_the_encoder_lacks_are_refused_before_anything_is_trained(
     assert str(caught.value).startswith(str(CONFIGS / "quickstart.yaml"))
 
 
+def test_an_encoder_below_the_home_is_found(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(folder.parent))
+    with pytest.raises(ConfigError, match="the encoder has no layer 99"):
+        looked_up(folder, "tatoeba", "encoder=~/encoder", "retrieval.layer=99")
+
+
 def test_layers_that_the_encoder_has_are_taken(folder: Path) -> None:
     looked_up(folder, "tatoeba", "retrieval.layers=[0, 1, 1.0]", "training.lora={targets: [dense]}")
     looked_up(folder, "tatoeba", "training.lora={targets: [self.query]}")

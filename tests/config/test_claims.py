@@ -133,6 +133,16 @@ def test_an_experiment_names_files_or_has_claims_of_its_own(tmp_path: Path) -> N
     assert load_experiment(again) == experiment
 
 
+def test_a_named_file_may_be_below_the_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written(tmp_path, claim({"gain": {"after": "mnli"}, "at_least": 1}))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    path = tmp_path / "elsewhere.yaml"
+    path.write_text(yaml.safe_dump({**EXPERIMENT, "claims": ["~/claims.yaml"]}))
+    assert [each.name for each in load_experiment(path).claims] == ["one"]
+
+
 def test_a_mistake_in_a_named_file_names_that_file(tmp_path: Path) -> None:
     claims = written(tmp_path, claim({"at_least": 1}))
     path = tmp_path / "experiment.yaml"

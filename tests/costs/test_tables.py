@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from xtransfer.costs.lineage import Subject
 from xtransfer.costs.tables import load_prices, load_speeds
 from xtransfer.errors import ConfigError
 
@@ -28,6 +29,27 @@ def test_tables_are_read(tmp_path: Path) -> None:
     assert (figure.device, figure.examples_per_s) == ("h100", 400)
     price = load_prices(write(tmp_path, PRICES)).root["h100"]
     assert (price.spot, price.on_demand) == (2, 4.5)
+
+
+def test_a_figure_of_as_many_devices_comes_before_one_in_proportion(tmp_path: Path) -> None:
+    one = FIGURES.strip().splitlines()[-2:]
+    eight = [one[0].replace("{encoder", "{devices: 8, encoder"), one[1].replace("400.0", "2000.0")]
+    table = load_speeds(write(tmp_path, "\n".join(["figures:", *one, *eight])))
+    subject = Subject(
+        kind="train",
+        encoder="",
+        tasks=("mnli",),
+        forms=("classification",),
+        lengths=(256,),
+        precision="bf16",
+    )
+    speeds = [
+        table.speed(subject, "FacebookAI/xlm-roberta-large", "h100", devices)
+        for devices in (1, 2, 8)
+    ]
+    assert [each and each.examples_per_s for each in speeds] == [400, 800, 2000]
+    assert {each and each.trust for each in speeds} == {"table"}
+    assert table.speed(subject, "xlm-roberta-base", "h100", 1) is None
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,20 @@ def test_cells_without_a_record_are_left_out_and_named_as_missing(plan: Plan) ->
     assert info.missing == ["xnli after mnli, seed 2: not scored yet"]
 
 
+def test_of_a_held_out_dev_set_paragraphs_are_told_where_there_are_any() -> None:
+    asked = experiment(
+        "intermediate={tasks: [mnli, squad_v1]}", "data.holdout={mnli: 50, squad_v1: 60}"
+    )
+    cuts = describe_run(asked, build_plan(asked, FakePrints()), {}).cuts
+    assert list(cuts) == [
+        "mnli dev: held out of the training file, 50 examples, drawn with seed 7",
+        (
+            "squad_v1 dev: held out of the training file, at least 60 examples in whole paragraphs, "
+            "drawn with seed 7"
+        ),
+    ]
+
+
 def test_guessing_is_reckoned_where_the_task_says_how_often_it_is_right() -> None:
     stage = {"epochs": 1, "batch_size": 8, "max_length": 32}
     tasks = [

@@ -16,9 +16,8 @@ from tests.report.pages import Page, Shown
 from tests.report.studies import Made, large_study, make_study, small_study
 from xtransfer.plan import BASELINE
 from xtransfer.report.evidence import WITH
-from xtransfer.report.numbers import NONE, exact, number, signed
+from xtransfer.report.numbers import NONE, exact, interval_text, number, p_text, signed
 from xtransfer.report.page import render_page
-from xtransfer.report.page.cells import interval_text, p_text
 from xtransfer.report.scores import OVERALL
 from xtransfer.typology.distances import distance
 

@@ -13,7 +13,8 @@ from xtransfer.config.experiment import Experiment, load_experiment
 from xtransfer.config.judgement import Typology
 from xtransfer.planner.planner import build_plan
 from xtransfer.report.evidence import Evidence, Sample, train_languages
-from xtransfer.report.typology import RESOURCE, relate
+from xtransfer.report.regressions import RESOURCE
+from xtransfer.report.typology import relate
 from xtransfer.settings import read_settings
 from xtransfer.statistics.resampling import number_of
 from xtransfer.typology.distances import KINDS, distance

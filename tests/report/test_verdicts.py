@@ -274,6 +274,11 @@ def test_too_few_resamples_for_an_interval_decide_nothing() -> None:
     assert asked(YES, drawn(38), decided_by="value").verdict == "supported"
 
 
+def test_the_baseline_is_no_best_arm_where_there_is_no_other() -> None:
+    alone = evidence({("xnli", "baseline"): [50.0]})
+    assert asked("{best: {after: baseline}}", alone, targets=("xnli",)).verdict == "not decidable"
+
+
 def test_a_wider_confidence_may_leave_it_open() -> None:
     edge = evidence({("xnli", "baseline"): [50.0], ("xnli", "mnli"): [50.8]})
     claim = "{gain: {after: mnli}, greater_than: 0}"

@@ -235,14 +235,18 @@ def _tell_relative(experiment: Experiment) -> None:
     data, encoder = experiment.data, experiment.encoder
     if data.synthetic is None and not Path(data.root).is_absolute():
         tell(
-            f"data.root '{data.root}' is relative, so pods look below /opt/xtransfer. "
+            f"data.root '{data.root}' is relative, so pods look below {_pods_look(data.root)}. "
             "Their data volume is at /data: --set data.root=/data"
         )
     if encoder.name and not encoder.revision and not Path(encoder.name).is_absolute():
         tell(
-            f"encoder.name '{encoder.name}' is a relative folder, so pods look below /opt/xtransfer. Put it on a "
-            "volume of theirs, --set encoder.name=/data/FOLDER, or pin a hub repository by encoder.revision."
+            f"encoder.name '{encoder.name}' is a relative folder, so pods look below {_pods_look(encoder.name)}. "
+            "Put it on a volume of theirs, --set encoder.name=/data/FOLDER, or pin a hub repository by encoder.revision."
         )
+
+
+def _pods_look(path: str) -> str:
+    return "their own home" if path.startswith("~") else "/opt/xtransfer"
 
 
 def _refuse_errors(overlay: Path, manifests: Sequence[Manifest]) -> None:

@@ -114,8 +114,9 @@ class Arm(Settings):
             if "tasks" in given:
                 raise ValueError("give either `task` or `tasks`")
             given["tasks"] = (given.pop("task"),)
-        if "name" not in given and len(given.get("tasks", ())) == 1:
-            given["name"] = given["tasks"][0]
+        tasks = given.get("tasks")
+        if "name" not in given and isinstance(tasks, tuple) and len(cast("Any", tasks)) == 1:
+            given["name"] = tasks[0]
         return given
 
     @model_validator(mode="after")

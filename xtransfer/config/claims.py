@@ -25,6 +25,7 @@ from xtransfer.settings import (
     check_languages,
     check_name,
     distinct,
+    expanded,
     read_settings,
     read_yaml,
 )
@@ -215,7 +216,7 @@ def complete_claims(raw: dict[str, Any], path: Path) -> None:
         if not isinstance(entry, str):
             written.append(entry)
             continue
-        file = path.parent / entry
+        file = path.parent / expanded(entry)
         read_settings(ClaimsFile, file, (), str(file))  # its errors name the file itself
         written += read_yaml(file)["claims"]
     raw["claims"] = written

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import fields
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field, field_validator
 
 from xtransfer.data.synthetic import Sizes
 from xtransfer.errors import did_you_mean, shown
-from xtransfer.settings import Settings, distinct
+from xtransfer.settings import Settings, distinct, expanded
 from xtransfer.tasks import TASKS
 from xtransfer.tasks.hub import HUB, NOT_ON_HUB, on_hub
 from xtransfer.tasks.task import Source, Split, Task, files_fault
@@ -59,7 +60,7 @@ class Data(Settings):
     """Where the data files are and how much of them is used."""
 
     root: str = "data"
-    """Folder that the tasks' file names are relative to."""
+    """Folder that the tasks' file names are relative to; `~` is the home of whoever runs the plan."""
     synthetic: Synthetic | None = None
     files: Mapping[str, Mapping[Split, tuple[str, ...]]] = Field(default_factory=dict)
     """Task -> split -> path templates, where they differ from the task's own."""
@@ -69,8 +70,8 @@ class Data(Settings):
     revisions: Mapping[str, str] = Field(default_factory=dict)
     """Repository on the hub -> full commit hash, where it is not the recorded one."""
     holdout: Mapping[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
-    """Task -> examples of its training file that are kept as its dev set and not trained on. Span
-    examples are held out by whole paragraphs."""
+    """Task -> examples of its training file that are kept as its dev set and not trained on.
+    Examples of one paragraph are held out together."""
     limits: Limits = Limits()
 
     @field_validator("files")
@@ -105,6 +106,11 @@ class Data(Settings):
                     f"'{revision}' of {repository} is no full commit hash (40 hex digits)"
                 )
         return value
+
+    @property
+    def folder(self) -> Path:
+        """Return `root` as an absolute path: steps run in other working directories."""
+        return expanded(self.root).absolute()
 
     def source_of(self, task: Task, split: Split) -> Source:
         """Return where a split of the task is: its own place, the experiment's files, or the hub.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from pydantic import Field, ValidationError, model_validator
@@ -10,7 +11,7 @@ from pydantic import Field, ValidationError, model_validator
 from xtransfer.config.pretraining import PretrainSpec
 from xtransfer.errors import did_you_mean, shown
 from xtransfer.mistakes import explain
-from xtransfer.settings import Settings
+from xtransfer.settings import Settings, expanded
 
 
 class Pretrain(Settings):
@@ -50,13 +51,19 @@ class Encoder(Settings):
     """The pretrained masked language model that every branch starts from."""
 
     name: str | None = None
-    """A folder in Hugging Face layout, or a repository name on the hub."""
+    """A folder in Hugging Face layout (`~` as in `data.root`), or a repository name on the hub."""
     revision: str | None = None
     """Full commit hash; required for a repository."""
     pretrain: Pretrain | None = None
     """Set instead of `name` to pretrain a tiny encoder first (the demo)."""
     notes: tuple[str, ...] = ()
     """Caveats that the report prints beside every result."""
+
+    @property
+    def folder(self) -> Path | None:
+        """Return the folder that the encoder is in; None where no such folder is here."""
+        folder = expanded(self.name) if self.name else None
+        return folder if folder is not None and folder.is_dir() else None
 
     @model_validator(mode="before")
     @classmethod

@@ -1,4 +1,4 @@
-"""What the user asks to have computed: an experiment, all of which enters step keys.
+"""What the user asks to have computed: an experiment, all of which enters step keys but how it is judged.
 
 It is strict: an unknown key, a wrong type or an unknown task is an error that names the file, the path in
 it, and what was probably meant.

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -59,7 +60,9 @@ class SpeedTable(Settings):
     figures: tuple[Figure, ...] = ()
 
     def speed(self, subject: Subject, encoder: str, device: str, devices: float) -> Speed | None:
-        """Return the figure of a train or evaluate step; one of its task comes before one of its form.
+        """Return the figure of a train or evaluate step; None without any.
+
+        One of its task comes before one of its form, and then one on as many devices before one on others.
 
         Args:
             subject: what the step is about.
@@ -76,11 +79,17 @@ class SpeedTable(Settings):
             and figure.precision == subject.precision
             and figure.max_length == max(subject.lengths)
         ]
-        tasks = [figure for figure in fitting if figure.task == "+".join(subject.tasks)]
-        forms = [figure for figure in fitting if (figure.form,) == subject.forms]
-        for figure in (*tasks, *forms):
-            return _speed(figure, subject.kind, devices)
-        return None
+        alike = [
+            figure
+            for figure in fitting
+            if figure.task == "+".join(subject.tasks) or (figure.form,) == subject.forms
+        ]
+        figure = min(
+            alike,
+            key=lambda figure: (figure.task is None, figure.devices != devices),
+            default=None,
+        )
+        return None if figure is None else _speed(figure, subject.kind, devices)
 
 
 class Price(Settings):
@@ -136,10 +145,4 @@ def _speed(figure: Figure, kind: str, devices: float) -> Speed:
     if not devices or figure.devices == devices:
         return speed
     note = f", taken from {figure.devices} to {devices:g} devices in proportion"
-    factor = devices / figure.devices
-    return Speed(
-        examples_per_s=speed.examples_per_s * factor,
-        dev_examples_per_s=predicted * factor,
-        trust="table",
-        source=source + note,
-    )
+    return replace(speed.times(devices / figure.devices, note), trust="table")

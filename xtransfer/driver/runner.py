@@ -19,6 +19,7 @@ from xtransfer.plan import Plan
 from xtransfer.records.failures import forget
 from xtransfer.records.journal import leave_plan
 from xtransfer.records.record import load_records, record_name
+from xtransfer.settings import expanded
 from xtransfer.store import Store
 from xtransfer.tracking.feed import tracked
 
@@ -114,7 +115,7 @@ def _work(plan: Plan, store: Store, placement: Placement, board: Board) -> Summa
 def _scratch(placement: Placement) -> Iterator[Path]:
     """Yield the folder for fetched files; a temporary one is removed afterwards."""
     if placement.scratch is not None:
-        path = Path(placement.scratch).expanduser().absolute()
+        path = expanded(placement.scratch).absolute()
         path.mkdir(parents=True, exist_ok=True)
         yield path
         return

@@ -63,7 +63,7 @@ class Fingerprints:
         """Return name and digest of each file of one data set, or its pinned place on the hub."""
         key = (task.name, split, language, task.source.files.get(split))
         if key not in self._known:
-            root = Path(self.experiment.data.root).absolute()  # as the plan has it, and its steps
+            root = self.experiment.data.folder
             try:
                 found = source_digests(task, split=split, language=language, root=root)
             except DataError as error:
@@ -82,9 +82,9 @@ class Fingerprints:
         """Return the encoder's identity, its tokenizer's identity, and where it is."""
         settings = self.experiment.encoder
         name = settings.name or ""
-        if Path(name).is_dir():
-            found = self._folder(Path(name))
-            self._check_anatomy(Path(name))
+        if (folder := settings.folder) is not None:
+            found = self._folder(folder)
+            self._check_anatomy(folder)
             return found
         if not re.fullmatch(r"[0-9a-f]{40}", settings.revision or ""):
             has = f"the revision '{settings.revision}', which may move"

@@ -8,7 +8,6 @@ and nothing else.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from xtransfer.config.averaging import arm_of
@@ -105,7 +104,7 @@ def _data(experiment: Experiment, prepared: Collection[Step]) -> _Idle:
     for name in sorted(data.revisions.keys() - repositories):
         yield f"data.revisions.{name}", "no step reads that repository"
     encoder = experiment.encoder
-    if encoder.revision is not None and encoder.name and Path(encoder.name).is_dir():
+    if encoder.revision is not None and encoder.folder is not None:
         yield "encoder.revision", f"'{encoder.name}' is a folder here, taken as it is"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, Protocol
 
 from xtransfer.config.arms import Text
@@ -161,8 +160,7 @@ class InputSteps:
                 spec=spec,
                 inputs=inputs,
                 where={
-                    # Steps run in other working directories, and on other machines.
-                    "root": str(Path(data.root).absolute()),
+                    "root": str(data.folder),
                     "files": list(source.files.get(split, ())),
                     "hub": [place.model_dump() for place in source.hub],
                     "encoder": dict(self.encoder_where),

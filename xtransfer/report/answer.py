@@ -98,8 +98,8 @@ class Answer:
             return ""
         places = dict.fromkeys(gain.target for gain in marked)
         return (
-            f"On {', '.join(places)} there is one run on each side, so that it is of the test examples alone: "
-            "another seed may say otherwise."
+            f"On {', '.join(places)} there is one run on each side, so that significance is of the test "
+            "examples alone: another seed may say otherwise."
         )
 
     def gain(self, target: str, after: str) -> GainCell | None:

@@ -22,3 +22,15 @@ def signed(value: float | None) -> str:
 def exact(value: float | None) -> str:
     """Return a number with its sign and two decimals, so that an interval shows which side of 0 it is on."""
     return NONE if value is None else f"{value:+.2f}"
+
+
+def interval_text(low: float | None, high: float | None) -> str:
+    """Return an interval with signs."""
+    return NONE if low is None or high is None else f"{exact(low)} to {exact(high)}"
+
+
+def p_text(value: float | None) -> str:
+    """Return a p-value with three decimals."""
+    if value is None:
+        return NONE
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from xtransfer.plan import BASELINE
 from xtransfer.report.answer import Answer
 from xtransfer.report.numbers import number, signed
 from xtransfer.report.page.cells import Scale
@@ -43,7 +44,7 @@ def draw_pictures(answer: Answer, study: Study) -> dict[str, bytes]:
     if answer.gains:
         drawings["main.png"] = lambda: _main(answer)
         for target in answer.targets:
-            if any(cell.target == target and cell.after != "baseline" for cell in answer.scores):
+            if any(cell.target == target and cell.after != BASELINE for cell in answer.scores):
                 drawings[f"languages-{target}.png"] = lambda target=target: _languages(
                     answer, target
                 )

@@ -168,8 +168,8 @@ def words(quantity: Quantity) -> str:
     """Return a figure in words."""
     if quantity.best_gain is not None:
         among = quantity.best_gain.among
-        of = "any arm" if among == "all" else "the best of " + ", ".join(among)
-        return f"gain of {of} (each target's best by test score)" + _where(quantity.best_gain)
+        best = "best arm" if among == "all" else f"best of {', '.join(among)}"
+        return f"gain of each target's {best} (by test score)" + _where(quantity.best_gain)
     if quantity.gain is not None:
         gain = quantity.gain
         over = "" if gain.over == BASELINE else f" over {gain.over}"

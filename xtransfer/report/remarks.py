@@ -13,6 +13,9 @@ from xtransfer.selection import Rule
 SIZES = ("read", "available", "used", "rows", "tokens", "skipped")
 """What a prepare step records of a language besides the inputs it had to cut, split or window."""
 
+_WITH_PARAGRAPHS = ("span", "choice", "retrieval")
+"""Forms whose examples may share a paragraph, and are then held out together."""
+
 _RULES: Mapping[Rule, str] = {
     "best_dev": "dev score in the languages of training",
     "mean_over_seeds": (
@@ -28,9 +31,12 @@ def cut_notes(plan: Plan, records: Mapping[str, Record]) -> list[str]:
     for step in _prepared(plan):
         held = step.spec["holdout"]
         if held is not None and step.spec["role"] == "dev":
+            count = f"{held['examples']:,} examples"
+            if step.spec["form"] in _WITH_PARAGRAPHS:
+                count = f"at least {count} in whole paragraphs"
             cuts.append(
-                f"{step.spec['task']} dev: held out of the training file, at least "
-                f"{held['examples']:,} examples in whole paragraphs, drawn with seed {held['seed']}"
+                f"{step.spec['task']} dev: held out of the training file, {count}, drawn with "
+                f"seed {held['seed']}"
             )
         limit, record = step.spec["limit"], records.get(step.key)
         if limit is None or record is None:
@@ -41,7 +47,7 @@ def cut_notes(plan: Plan, records: Mapping[str, Record]) -> list[str]:
             if found["used"] < found["available"]
         ]
         if cut:
-            sizes = sorted({f"{used:,} of {read:,}" for _, used, read in cut})
+            sizes = sorted({f"{used:,} of {available:,}" for _, used, available in cut})
             shown = " / ".join(sizes) if len(sizes) <= 3 else f"at most {limit['examples']:,}"
             where = "per language" if len(record.result["languages"]) > 1 else "examples"
             cuts.append(

@@ -15,8 +15,7 @@ from dataclasses import dataclass, field
 from statistics import NormalDist, fmean, stdev
 
 from xtransfer.errors import XtransferError
-
-BASELINE = "baseline"
+from xtransfer.plan import BASELINE
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from xtransfer.config.arms import Arm
 from xtransfer.config.averaging import arm_of
 from xtransfer.config.experiment import Experiment
-from xtransfer.plan import BASELINE
 from xtransfer.report.evidence import Evidence, Figure, mean_of
-from xtransfer.statistics.regression import fit
+from xtransfer.report.regressions import Regression, language_gains, left_out, regress
 from xtransfer.statistics.resampling import interval
 from xtransfer.typology import distances, resources
-from xtransfer.typology.distances import How, Kind, distance_from
-
-RESOURCE = "tenfold text"
-"""The predictor that counts factors of ten of CC-100's GiB."""
+from xtransfer.typology.distances import distance_from
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,35 +28,6 @@ class Distance:
     """In CC-100."""
     low_resource: bool
     source: str = f"{distances.SOURCE}; {resources.SOURCE}"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Relation:
-    """What a predictor of a regression goes with."""
-
-    predictor: str
-    value: float
-    """Points of gain for one unit more: the whole distance, or ten times the text."""
-    low: float
-    high: float
-    p: float
-    keys: tuple[str, ...]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Regression:
-    """Gains on one kind of distance and on resources, within each target and arm."""
-
-    kind: str
-    relations: tuple[Relation, ...]
-    rows: int
-    languages: int
-    cells: int
-    """Pairs of target and arm, each with a mean of its own."""
-    r2: float | None
-    why_not: str
-    """Why there is none; empty where there is one."""
-    keys: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -104,9 +70,9 @@ def relate(experiment: Experiment, evidence: Evidence, few: Sequence[str]) -> Ty
     """
     trained = trained_languages(experiment)
     sources = {arm: own for arm, own in trained.items() if arm in evidence.arms}
-    rows = _rows(evidence, sources)
+    gains = list(language_gains(evidence, sources))
     rule = experiment.typology.low_resource
-    languages = {row.language for row in rows}
+    languages = {each.language for each in gains}
     known = {name for name in languages if resources.resource(name) is not None}
     if not known | languages.intersection(few):
         return None
@@ -115,7 +81,7 @@ def relate(experiment: Experiment, evidence: Evidence, few: Sequence[str]) -> Ty
     kinds = experiment.typology.kinds
     how = experiment.typology.several_sources
     named = ", ".join(rule) if isinstance(rule, tuple) else f"below {rule:g} GiB in CC-100"
-    places = dict.fromkeys((row.after, row.language) for row in rows if sources[row.after])
+    places = dict.fromkeys((each.after, each.language) for each in gains if sources[each.after])
     return TypologyAnswer(
         rule=named,
         distances=tuple(
@@ -130,21 +96,9 @@ def relate(experiment: Experiment, evidence: Evidence, few: Sequence[str]) -> Ty
             for after, language in places
         ),
         groups=tuple(_groups(evidence, few, divided, trained)),
-        regressions=tuple(_regress(kind, rows, sources, experiment) for kind in kinds),
-        left_out=(
-            *_left_out(rows, sources),
-            *(text for kind in kinds for text in _without_distance(kind, rows, sources, how)),
-        ),
+        regressions=tuple(regress(kind, gains, sources, experiment) for kind in kinds),
+        left_out=tuple(left_out(gains, sources, experiment)),
     )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Row:
-    target: str
-    after: str
-    language: str
-    gain: float
-    keys: tuple[str, ...]
 
 
 def trained_languages(experiment: Experiment) -> dict[str, tuple[str, ...]]:
@@ -157,80 +111,6 @@ def _trained_in(experiment: Experiment, arm: Arm) -> tuple[str, ...]:
         return ()
     own = {experiment.book[name].train_language for name in arm.tasks}
     return arm.languages or tuple(sorted(own))
-
-
-def _rows(evidence: Evidence, sources: Mapping[str, Sequence[str]]) -> list[_Row]:
-    rows: list[_Row] = []
-    for (target, after), sample in evidence.samples.items():
-        if after == BASELINE or after not in sources:
-            continue
-        for language in sample.languages:
-            gain = evidence.gain(target, after, [language])
-            seen = {*evidence.train_languages.get(target, ()), *sources[after]}
-            if gain is not None and language not in seen:
-                rows.append(
-                    _Row(
-                        target=target,
-                        after=after,
-                        language=language,
-                        gain=gain.value,
-                        keys=gain.keys,
-                    )
-                )
-    return rows
-
-
-def _regress(
-    kind: Kind, rows: Sequence[_Row], sources: dict[str, tuple[str, ...]], experiment: Experiment
-) -> Regression:
-    how = experiment.typology.several_sources
-    used: list[tuple[_Row, float, float]] = []
-    for row in rows:
-        away = distance_from(kind, sources[row.after], row.language, how=how)
-        size = resources.resource(row.language)
-        if away is not None and size:
-            used.append((row, away, math.log10(size)))
-    keys = tuple(dict.fromkeys(key for row, _, _ in used for key in row.keys))
-    found = fit(
-        [row.gain for row, _, _ in used],
-        {f"{kind} distance": [x for _, x, _ in used], RESOURCE: [x for _, _, x in used]},
-        clusters=[row.language for row, _, _ in used],
-        groups=[f"{row.target} after {row.after}" for row, _, _ in used],
-        confidence=experiment.statistics.confidence,
-    )
-    languages = len({row.language for row, _, _ in used})
-    cells = len({(row.target, row.after) for row, _, _ in used})
-    if isinstance(found, str):
-        return Regression(
-            kind=kind,
-            relations=(),
-            rows=len(used),
-            languages=languages,
-            cells=cells,
-            r2=None,
-            why_not=found,
-            keys=keys,
-        )
-    return Regression(
-        kind=kind,
-        relations=tuple(
-            Relation(
-                predictor=slope.name,
-                value=slope.value,
-                low=slope.low,
-                high=slope.high,
-                p=slope.p,
-                keys=keys,
-            )
-            for slope in found.slopes
-        ),
-        rows=found.rows,
-        languages=found.clusters,
-        cells=found.groups,
-        r2=found.r2,
-        why_not="",
-        keys=keys,
-    )
 
 
 def _groups(
@@ -277,30 +157,3 @@ def _groups(
                 )
             )
     return out
-
-
-def _left_out(rows: Sequence[_Row], sources: dict[str, tuple[str, ...]]) -> list[str]:
-    languages = sorted({row.language for row in rows})
-    unknown = [name for name in languages if resources.resource(name) is None]
-    unseen = [name for name in languages if resources.resource(name) == 0]
-    out: list[str] = []
-    if unknown:
-        out.append(f"{' '.join(unknown)}: not in the tables")
-    if unseen:
-        out.append(f"{' '.join(unseen)}: no text in CC-100, so no logarithm of it")
-    out += [f"{arm}: trained on text alone" for arm, own in sources.items() if not own]
-    return out
-
-
-def _without_distance(
-    kind: Kind, rows: Sequence[_Row], sources: dict[str, tuple[str, ...]], how: How
-) -> Iterator[str]:
-    """Name the rows that a regression lacks because URIEL has no such distance: Basque has no family."""
-    lacking: dict[str, set[str]] = {}
-    for row in rows:
-        away = distance_from(kind, sources[row.after], row.language, how=how)
-        if away is None and sources[row.after] and resources.resource(row.language):
-            lacking.setdefault(row.after, set()).add(row.language)
-    for languages in dict.fromkeys(" ".join(sorted(each)) for each in lacking.values()):
-        after = [arm for arm, each in lacking.items() if " ".join(sorted(each)) == languages]
-        yield f"{languages} after {', '.join(after)}: no {kind} distance in URIEL"

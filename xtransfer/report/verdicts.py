@@ -49,6 +49,8 @@ class ClaimResult:
     published: str
     note: str
     decided_by: str
+    coverage: str
+    """Of the intervals of its comparisons, as text: "95 %"."""
     verdict: Verdict
     reason: str
     comparisons: tuple[Comparison, ...]
@@ -65,6 +67,7 @@ def judge(claim: Claim, question: Question) -> ClaimResult:
         published=claim.published,
         note=claim.note,
         decided_by=claim.decided_by,
+        coverage=f"{100 * claim.confidence:g} %",
         verdict=verdict,
         reason=reason,
         comparisons=tuple(judged.comparisons),
@@ -119,6 +122,8 @@ class _Judge:
     def _best(self, best: Best) -> tuple[Verdict, str]:
         """Compare an arm with every other; no correction, since all must hold (intersection-union)."""
         others = [name for name in (*self.figures.arms(best.among), BASELINE) if name != best.after]
+        if not others:
+            return "not decidable", "no arm has a score"
         parts: list[tuple[Verdict, str]] = []
         for other in others:
             gain = Gain(

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from xtransfer.errors import ConfigError
 from xtransfer.mistakes import explain
-from xtransfer.settings import check_languages, read_yaml
+from xtransfer.settings import check_languages, expanded, read_yaml
 from xtransfer.tasks import TASKS, get_task
 from xtransfer.tasks.soundness import check_sound, check_source, check_stages
 from xtransfer.tasks.task import Source, Task
@@ -36,7 +36,7 @@ def complete_user_tasks(raw: dict[str, Any], path: Path) -> None:
     for index, entry in enumerate(cast("list[Any]", entries)):
         where = f"{path}: tasks[{index}]"
         if isinstance(entry, str):
-            entry = _read(path.parent / entry, where)  # noqa: PLW2901 - the file is the entry
+            entry = _read(path.parent / expanded(entry), where)  # noqa: PLW2901 - the file is the entry
         if isinstance(entry, dict):
             entries[index] = _complete(cast("dict[str, Any]", entry), where)
 

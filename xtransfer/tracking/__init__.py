@@ -13,13 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Protocol
 
 from xtransfer.config.placement import Tracking, tracking_fault
 from xtransfer.errors import ConfigError, XtransferError
 from xtransfer.plan import Plan
 from xtransfer.records.record import Record
+from xtransfer.settings import expanded
 from xtransfer.tracking.facts import Facts, facts_of
 
 
@@ -55,7 +55,7 @@ def sinks_of(tracking: Tracking, experiment: str) -> list[Sink]:
         found.append(MlflowRuns(tracking.mlflow, experiment))
     if tracking.tensorboard is not None:
         _need("tensorboardX", "tracking.tensorboard")
-        found.append(EventFiles(Path(tracking.tensorboard).expanduser(), experiment))
+        found.append(EventFiles(expanded(tracking.tensorboard), experiment))
     return found
 
 

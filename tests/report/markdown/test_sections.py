@@ -126,8 +126,8 @@ def test_what_is_significant_from_single_runs_is_said() -> None:
         "tatoeba"
     ]
     assert found.seeds_note == (
-        "On tatoeba there is one run on each side, so that it is of the test examples alone: another seed may "
-        "say otherwise."
+        "On tatoeba there is one run on each side, so that significance is of the test examples alone: "
+        "another seed may say otherwise."
     )
     info = ReportInfo(name="small", encoder="e")
     one = result("tatoeba", seed=None)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from xtransfer.report.answer import Answer
 from xtransfer.report.evidence import WITH
 from xtransfer.report.markdown.grid import grid
-from xtransfer.report.numbers import NONE, exact
+from xtransfer.report.numbers import NONE, exact, interval_text, p_text
 from xtransfer.report.scores import OVERALL, GainCell
 from xtransfer.report.typology import TypologyAnswer
 from xtransfer.report.verdicts import ClaimResult
@@ -56,10 +56,10 @@ def _gain_row(gain: GainCell) -> list[str]:
         gain.after,
         name,
         f"{exact(gain.value)}{MARK if gain.significant else ''}",
-        _interval(gain.low, gain.high),
+        interval_text(gain.low, gain.high),
         NONE if gain.low is None else WITH[gain.with_seeds],
-        _p(gain.p),
-        _p(gain.p_holm),
+        p_text(gain.p),
+        p_text(gain.p_holm),
     ]
 
 
@@ -100,7 +100,8 @@ def claims_section(answer: Answer) -> str:
         (
             "Supported or refuted only where the whole interval is on one side, unless a claim says "
             "otherwise; else not decidable with these data. An interval of examples alone is of single "
-            "runs: another seed may say otherwise."
+            "runs: another seed may say otherwise. Where a claim asks for any of several comparisons, they "
+            "are not corrected for their number."
         ),
         "",
         *grid(
@@ -127,12 +128,12 @@ def _claim(claim: ClaimResult) -> Iterable[str]:
     yield " ".join(f"{text}." for text in texts)
     yield ""
     yield from grid(
-        ["comparison", "value", "interval", "with", "verdict"],
+        ["comparison", "value", claim.coverage, "with", "verdict"],
         [
             [
                 each.text if each.value is not None else each.reason,
                 exact(each.value),
-                _interval(each.low, each.high),
+                interval_text(each.low, each.high),
                 NONE if each.with_seeds is None else WITH[each.with_seeds],
                 each.verdict,
             ]
@@ -163,7 +164,7 @@ def typology_section(answer: Answer) -> str:
                     each.after,
                     "low-resource" if each.low_resource else "others",
                     exact(each.value),
-                    _interval(each.low, each.high),
+                    interval_text(each.low, each.high),
                     str(len(each.targets)),
                     " ".join(each.languages),
                 ]
@@ -182,8 +183,8 @@ def _regressions(found: TypologyAnswer, percent: str) -> list[str]:
     for each in found.regressions:
         n = f"{each.rows} / {each.languages} / {each.cells}"
         rows += [
-            [relation.predictor, exact(relation.value), _interval(relation.low, relation.high),
-             _p(relation.p), n, f"{each.r2:.2f}"]
+            [relation.predictor, exact(relation.value), interval_text(relation.low, relation.high),
+             p_text(relation.p), n, f"{each.r2:.2f}"]
             for relation in each.relations
             if each.r2 is not None
         ]  # fmt: skip
@@ -193,7 +194,8 @@ def _regressions(found: TypologyAnswer, percent: str) -> list[str]:
     return [
         (
             "Gains regressed on one kind of distance (0 to 1, from the nearest language trained in, or as "
-            "configured) and on the logarithm of the text in CC-100, within each target and arm. Standard "
+            "configured) and on the text in CC-100, of which one unit is ten times as much (tenfold text), "
+            "with a mean of its own for each pair of target and arm (cell). Standard "
             f"errors are by language ({percent}, Student's t): the languages, not the rows, are what there "
             "is many or few of. This is association, each line by itself, and corrected for nothing."
         ),
@@ -218,16 +220,6 @@ def caution_section(answer: Answer) -> str:
         f"**Oracle:** the models of {', '.join(targets)} were selected on dev sets in the target "
         "languages, which zero-shot transfer does not have. Their scores are no zero-shot scores."
     )
-
-
-def _interval(low: float | None, high: float | None) -> str:
-    return NONE if low is None or high is None else f"{exact(low)} to {exact(high)}"
-
-
-def _p(value: float | None) -> str:
-    if value is None:
-        return NONE
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def gain_mark(answer: Answer | None, target: str, after: str) -> str:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from xtransfer.report.numbers import NONE, exact
+from xtransfer.report.numbers import NONE
 
 LEVELS = 4
 """Shades on either side of zero."""
@@ -105,18 +105,6 @@ def nice(value: float, factors: Sequence[int] = (1, 2, 5)) -> float:
         if factor * power >= value * (1 - 1e-9):
             return factor * power
     return 10 * power
-
-
-def interval_text(low: float | None, high: float | None) -> str:
-    """Return an interval with signs."""
-    return NONE if low is None or high is None else f"{exact(low)} to {exact(high)}"
-
-
-def p_text(value: float | None) -> str:
-    """Return a p-value with three decimals."""
-    if value is None:
-        return NONE
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def cell(text: str, keys: Sequence[str] = ()) -> Number | str:

@@ -8,8 +8,8 @@ from xtransfer.plan import BASELINE
 from xtransfer.report.answer import Answer
 from xtransfer.report.costs import Cost
 from xtransfer.report.evidence import WITH
-from xtransfer.report.numbers import NONE, exact, number
-from xtransfer.report.page.cells import Grid, Number, Row, cell, interval_text, p_text
+from xtransfer.report.numbers import NONE, exact, interval_text, number, p_text
+from xtransfer.report.page.cells import Grid, Number, Row, cell
 from xtransfer.report.published import PUBLISHED, PublishedRow
 from xtransfer.report.scatter import Dot, kinds_of
 from xtransfer.report.study import Choice, Study
@@ -21,7 +21,7 @@ def claim_table(claim: ClaimResult, at: int) -> Grid:
     return Grid(
         name=f"claim-{at}",
         caption=f"Comparisons behind {claim.name}",
-        head=("comparison", "value", "interval", "with", "verdict"),
+        head=("comparison", "value", claim.coverage, "with", "verdict"),
         text=frozenset({"with", "verdict"}),
         rows=tuple(
             Row(

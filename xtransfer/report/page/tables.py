@@ -7,17 +7,8 @@ from collections.abc import Mapping
 from xtransfer.plan import BASELINE
 from xtransfer.report.answer import Answer
 from xtransfer.report.evidence import WITH
-from xtransfer.report.numbers import NONE, exact, number, signed
-from xtransfer.report.page.cells import (
-    Grid,
-    Number,
-    Row,
-    Scale,
-    cell,
-    interval_text,
-    p_text,
-    scale_of,
-)
+from xtransfer.report.numbers import NONE, exact, interval_text, number, p_text, signed
+from xtransfer.report.page.cells import Grid, Number, Row, Scale, cell, scale_of
 from xtransfer.report.results import plain_mean
 from xtransfer.report.scores import OVERALL, GainCell, LanguageScore, ScoreCell
 from xtransfer.report.study import Study
