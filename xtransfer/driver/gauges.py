@@ -135,7 +135,7 @@ class MeasuredBoard:
 
     def _gpus(self, key: str) -> float:
         step = self.plan.steps[key]
-        workers = self.placement.train.most_workers if step.kind in ("train", "pretrain") else 1
+        workers = self.placement.train.most_workers if has_workers(step, self.placement) else 1
         return workers * gpus_of(step, self.plan.steps, self.placement)
 
 
