@@ -176,7 +176,7 @@ def findings_of(
     experiment: Experiment, made: Plan, records: Mapping[str, Record], store: Store, *, command: str
 ) -> Findings:
     """Return what the records of a plan say."""
-    from xtransfer.pruning.gates import without_pruned
+    from xtransfer.pruning.pairs import without_pruned
     from xtransfer.records.failures import noted
     from xtransfer.report.build import answer_of, collect_results, describe_run
     from xtransfer.report.study import study_of

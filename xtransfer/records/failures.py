@@ -16,8 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from xtransfer.errors import NotFound
-from xtransfer.plan import Plan, Step, lost_need
-from xtransfer.pruning.gates import gates_of
+from xtransfer.plan import Plan, Step, gates_of, lost_need
 from xtransfer.records.leases import attempts
 from xtransfer.store import Store
 
