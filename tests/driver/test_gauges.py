@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from xtransfer.config.placement import Placement, TrainResources
-from xtransfer.driver.gauges import GAP, GPU_SECONDS, LAST_PROGRESS, SHOWN, STEPS, MeasuredBoard
+from xtransfer.driver.board import STATES
+from xtransfer.driver.gauges import GAP, GPU_SECONDS, LAST_PROGRESS, STEPS, MeasuredBoard
 from xtransfer.plan import Plan, Step
 
 
@@ -158,5 +159,5 @@ def test_what_ended_is_forgotten_and_what_runs_for_long_is_remembered_in_part(ru
 def test_a_step_that_is_begun_again_is_counted_once(run: Run) -> None:
     for state in ("running", "running", "waiting", "running", "done"):
         run.board.changed(run.train, state, "")
-        assert sum(run.gauges[STEPS, each] for each in SHOWN) == 4
+        assert sum(run.gauges[STEPS, each] for each in STATES) == 4
     assert (run.gauges[STEPS, "done"], run.gauges[STEPS, "running"]) == (1, 0)
