@@ -13,8 +13,9 @@ from ray.tune.schedulers import ASHAScheduler
 
 from tests.sweeps.test_settings import plan_of, trials
 from xtransfer.plan import Plan
+from xtransfer.records.layout import RUNGS
 from xtransfer.store import Store, open_store
-from xtransfer.sweeps.rungs import RUNGS, read_ruling, read_rulings, rungs_of, sweep_key
+from xtransfer.sweeps.rungs import read_ruling, read_rulings, rungs_of, sweep_key
 from xtransfer.sweeps.scheduler import goes_on, rule
 
 SCORES = st.lists(st.integers(0, 9).map(float), min_size=1, max_size=12)

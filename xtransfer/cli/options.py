@@ -199,10 +199,11 @@ def write_report(
     pictures: bool = False,
 ) -> str:
     """Write the report's files to `out`, or into the store; return where report.html is."""
+    from xtransfer.records.layout import REPORTS
     from xtransfer.report.tables import render
     from xtransfer.store.folder import disk_errors, replacing
 
-    prefix = f"reports/{experiment.name}-{made.key}"
+    prefix = f"{REPORTS}/{experiment.name}-{made.key}"
     results, info, answer, study = findings_of(
         experiment, made, records_of(made, store), store, command=command
     )

@@ -17,10 +17,10 @@ from dataclasses import dataclass
 
 from xtransfer.errors import NotFound
 from xtransfer.plan import Plan, Step, gates_of, lost_need
+from xtransfer.records.layout import FAILURES, LOGS
 from xtransfer.records.leases import attempts
 from xtransfer.store import Store
 
-FAILURES = "failures"
 DIED = "its process died"
 _THREADS = 8
 
@@ -95,7 +95,7 @@ def failures(
 
     def look(key: str) -> Failure:
         tried = [each for each in attempts(store, key) if each.state in ("working", "failed")]
-        logs = [item.name for item in store.list(f"logs/{key}/")]
+        logs = [item.name for item in store.list(f"{LOGS}/{key}/")]
         return Failure(
             step=plan.steps[key],
             error=failed[key].strip().partition("\n")[0],
