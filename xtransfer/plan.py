@@ -82,9 +82,10 @@ class Step:
 
 
 def alternatives(step: Step) -> list[set[str]]:
-    """Return what each trial is to a selection that takes a grid as it is: the keys of it and of what judges it.
+    """Return the trials of a selection that takes a grid as it is, of which any one will do; else nothing.
 
-    Any one of them will do. Empty for a step that needs all its parents.
+    Each is the keys of the trial and of the step that judges it, which is the trial itself unless an evaluation
+    on the target's dev sets does.
     """
     if step.kind != "select" or step.spec.get("incomplete") != "allow":
         return []
@@ -128,7 +129,8 @@ class Gate:
     @staticmethod
     def from_json(value: Mapping[str, Any]) -> Gate:
         """Rebuild a gate."""
-        return Gate(**{**dict(value), "steps": tuple(value["steps"])})
+        fields: dict[str, Any] = {**value, "steps": tuple(value["steps"])}
+        return Gate(**fields)
 
 
 def gates_of(gates: Iterable[Gate]) -> dict[str, list[Gate]]:
