@@ -193,6 +193,7 @@ MAPPED = (
     "records",
     "report",
     "steps",
+    "store",
     "train",
 )
 

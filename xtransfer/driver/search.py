@@ -1,8 +1,8 @@
 """The plan as a Ray Tune search algorithm: what Tune samples next is the next step that is ready.
 
 There is no barrier between phases and no scheduler of our own: Tune places trials and retries them, and
-this class says which step may run. Selection steps need no resources and are done here, as soon as a
-sweep's last trial has its record.
+this class says which step may run. Steps that only choose (select, prune) need no resources and are done
+here, as soon as the last step that they choose from has its record.
 """
 
 from __future__ import annotations
