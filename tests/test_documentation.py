@@ -209,6 +209,7 @@ MAPPED = (
     "records",
     "report",
     "steps",
+    "store",
     "train",
 )
 

@@ -32,10 +32,10 @@ def export_model(
     encoder: str | None = None,
     provenance: Provenance | None = None,
 ) -> str:
-    """Write the encoder, tokenizer and head of a train, select or average step to `out`.
+    """Write the encoder, tokenizer and head of a recorded model to `out`.
 
-    `AutoModel.from_pretrained(out, add_pooling_layer=False)` loads the encoder with its whole
-    vocabulary, without that option where its class has no pooling layer; the head is beside it in `head.safetensors`,
+    `AutoModel.from_pretrained(out, add_pooling_layer=False)` loads the encoder with its whole vocabulary,
+    without that option where its class has no pooling layer. The head is beside it in `head.safetensors`,
     `xtransfer.json` says what it is, and README.md is its model card.
 
     Args:
@@ -58,7 +58,7 @@ def export_model(
         raise UserError(
             record.folder,
             f"a {record.kind} step has no model",
-            "Give a train, select or average step.",
+            "Give a pretrain, train, select or average step.",
         )
     with temporary_folder() as temporary:
         _write(store, record, out, encoder, temporary, provenance or Provenance())

@@ -4,20 +4,20 @@
     (pretrain ─┐)         v
                └──> train (intermediate sweep) ──> select ──> train (target sweep) ──> select ──> evaluate
 
-With pruning, steps that some pair of tasks alone needs wait for the target's prune step, which may leave
-them out (`xtransfer.pruning.gates`).
+With pruning, the plan still has the steps of every pair of intermediate and target task, so that it is known
+whole and a pair's keys do not depend on the others. A `Gate` says which steps a pair alone needs: they wait for
+the target's prune step, and are left out where it drops the pair.
 
 A step's key hashes what is computed: its kind and version, its specification and its parents' keys.
 """
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Collection, Container, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from xtransfer.identity import key_of
-from xtransfer.pruning.gates import Gate
 from xtransfer.tasks.task import Task
 
 Kind = Literal["pretrain", "prepare", "train", "select", "average", "estimate", "prune", "evaluate"]
@@ -82,9 +82,10 @@ class Step:
 
 
 def alternatives(step: Step) -> list[set[str]]:
-    """Return what each trial is to a selection that takes a grid as it is: the keys of it and of what judges it.
+    """Return the trials of a selection that takes a grid as it is, of which any one will do; else nothing.
 
-    Any one of them will do. Empty for a step that needs all its parents.
+    Each is the keys of the trial and of the step that judges it, which is the trial itself unless an evaluation
+    on the target's dev sets does.
     """
     if step.kind != "select" or step.spec.get("incomplete") != "allow":
         return []
@@ -110,6 +111,47 @@ def lost_need(step: Step, needs: Iterable[str], lost: Container[str]) -> str | N
             return need
     gone = [next((key for key in sorted(each) if key in lost), None) for each in trials]
     return gone[0] if gone and all(gone) else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gate:
+    """One pair that may be pruned."""
+
+    target: str
+    intermediate: str
+    estimate: str
+    """Key of the pair's estimate step."""
+    prune: str
+    """Key of the target's prune step."""
+    steps: tuple[str, ...]
+    """Keys of the steps that only this pair and others with a gate need."""
+
+    @staticmethod
+    def from_json(value: Mapping[str, Any]) -> Gate:
+        """Rebuild a gate."""
+        fields: dict[str, Any] = {**value, "steps": tuple(value["steps"])}
+        return Gate(**fields)
+
+
+def gates_of(gates: Iterable[Gate]) -> dict[str, list[Gate]]:
+    """Return key of a step -> the gates that it stands behind."""
+    found: dict[str, list[Gate]] = {}
+    for gate in gates:
+        for key in gate.steps:
+            found.setdefault(key, []).append(gate)
+    return found
+
+
+def is_dropped(gates: Collection[Gate], kept: Mapping[str, Collection[str]]) -> bool:
+    """Say whether a step is left out: every pair that needs it is dropped.
+
+    Args:
+        gates: that the step stands behind; none: it is never left out.
+        kept: key of each prune step that is done -> keys of the estimates that it keeps.
+    """
+    return bool(gates) and all(
+        gate.prune in kept and gate.estimate not in kept[gate.prune] for gate in gates
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

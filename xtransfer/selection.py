@@ -7,9 +7,9 @@
                      zero-shot transfer does not have, and labelled so wherever its scores stand
 
 A trial that ASHA stopped never wins over one that went further, whatever their scores: of those that went
-furthest, the rule chooses. A tie goes to the lower learning rate, then the lower seed, then the smaller key, so that the outcome never
-depends on the order in which trials ended. A grid that lacks a trial is refused unless the rule is told to
-take it as it is.
+furthest, the rule chooses. A tie goes to the lower learning rate, then the lower seed, then the smaller key,
+so that the outcome never depends on the order in which trials ended. A grid that lacks a trial is refused
+unless the rule is told to take it as it is.
 """
 
 from __future__ import annotations

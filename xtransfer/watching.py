@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from xtransfer.config.placement import Placement
 from xtransfer.costs.estimate import Question, estimate
 from xtransfer.plan import Plan, Step
-from xtransfer.pruning.gates import dropped_steps
+from xtransfer.pruning.pairs import dropped_steps
 from xtransfer.records.failures import Failure, failures, noted
 from xtransfer.records.leases import Attempt, every_attempt
 from xtransfer.records.record import Record

@@ -12,7 +12,7 @@ from xtransfer.costs.document import to_json
 from xtransfer.costs.estimate import Question, estimate
 from xtransfer.costs.words import summary_lines
 from xtransfer.plan import Plan
-from xtransfer.pruning.gates import without_pruned
+from xtransfer.pruning.pairs import without_pruned
 from xtransfer.records.record import Record
 
 ARMS = re.sub("intermediate: .*", "intermediate: {tasks: [mnli, qqp, anli+]}", SMALL)

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from xtransfer.config.placement import Placement, TrainResources
-from xtransfer.driver.gauges import GAP, GPU_SECONDS, LAST_PROGRESS, SHOWN, STEPS, MeasuredBoard
+from xtransfer.driver.board import STATES
+from xtransfer.driver.gauges import GAP, GPU_SECONDS, LAST_PROGRESS, STEPS, MeasuredBoard
 from xtransfer.plan import Plan, Step
 
 
@@ -24,16 +25,17 @@ class Told:
 
 
 class Run:
-    """One plan of a training step and two others, its gauges, and a clock that the test turns."""
+    """One plan of a training step and three others, its gauges, and a clock that the test turns."""
 
     def __init__(self) -> None:
         steps = [
             Step(kind="train", name="a", spec={}, phase="target"),
             Step(kind="evaluate", name="b", spec={}, phase="evaluation"),
             Step(kind="prepare", name="c", spec={}, phase="data"),
+            Step(kind="pretrain", name="d", spec={}, phase="encoder"),
         ]
         plan = Plan(experiment="e", steps={step.key: step for step in steps}, cells=(), tasks={})
-        self.train, self.evaluate, self.prepare = (step.key for step in steps)
+        self.train, self.evaluate, self.prepare, self.pretrain = (step.key for step in steps)
         self.gauges: dict[tuple[str, str], float] = {}
         self.now = 1000.0
         self.inner = Told()
@@ -68,10 +70,10 @@ def run() -> Run:
 
 
 def test_steps_are_counted_by_state(run: Run) -> None:
-    assert run.gauges[STEPS, "waiting"] == 2
+    assert run.gauges[STEPS, "waiting"] == 3
     assert run.gauges[STEPS, "recorded"] == 1
     run.board.changed(run.train, "running", "")
-    assert (run.gauges[STEPS, "waiting"], run.gauges[STEPS, "running"]) == (1, 1)
+    assert (run.gauges[STEPS, "waiting"], run.gauges[STEPS, "running"]) == (2, 1)
     run.board.changed(run.train, "failed", "why")
     run.board.changed(run.evaluate, "blocked", "why")
     assert (run.gauges[STEPS, "failed"], run.gauges[STEPS, "blocked"]) == (1, 1)
@@ -86,6 +88,13 @@ def test_a_step_that_ends_well_has_used_its_gpus_and_lost_nothing(run: Run) -> N
     run.board.changed(run.train, "done", "")
     assert run.spent() == (400, 0)
     assert run.gauges[LAST_PROGRESS, ""] == 1100
+
+
+def test_pretraining_runs_in_one_process_however_many_workers_a_trial_has(run: Run) -> None:
+    run.board.changed(run.pretrain, "running", "")
+    run.now += 10
+    run.board.changed(run.pretrain, "done", "")
+    assert run.spent() == (20, 0)
 
 
 def test_a_step_that_goes_back_has_lost_the_time_since_it_was_there(run: Run) -> None:
@@ -150,5 +159,5 @@ def test_what_ended_is_forgotten_and_what_runs_for_long_is_remembered_in_part(ru
 def test_a_step_that_is_begun_again_is_counted_once(run: Run) -> None:
     for state in ("running", "running", "waiting", "running", "done"):
         run.board.changed(run.train, state, "")
-        assert sum(run.gauges[STEPS, each] for each in SHOWN) == 3
+        assert sum(run.gauges[STEPS, each] for each in STATES) == 4
     assert (run.gauges[STEPS, "done"], run.gauges[STEPS, "running"]) == (1, 0)

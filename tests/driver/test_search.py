@@ -3,7 +3,6 @@ from __future__ import annotations
 import pickle
 from collections import Counter
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,12 +11,11 @@ from ray.tune.search import Searcher
 from tests.prints import FakePrints
 from xtransfer.config.experiment import Experiment
 from xtransfer.driver.outages import OUTAGE_S, STORE_PAUSE_S
-from xtransfer.driver.relays import FailureRelay, ProgressRelay
+from xtransfer.driver.repairs import REPAIRS_AT_MOST
 from xtransfer.driver.search import (
     LOOK_EVERY_S,
     LOOKS_S,
     LOOKS_SHARE,
-    LOST_AT_MOST,
     REFUSED_AT_MOST,
     PlanSearcher,
 )
@@ -247,29 +245,6 @@ def test_the_reason_of_a_death_is_told(plan: Plan) -> None:
     assert driver.searcher.frontier.failed[key] == f"{key} was hung"
 
 
-class Trial:
-    """A trial of Tune's that failed, and the file in which Tune notes why."""
-
-    def __init__(self, file: Path | None) -> None:
-        self.config = {"key": "k"}
-        self.error_file = file and str(file)
-
-
-def test_the_error_of_the_last_attempt_is_passed_on(tmp_path: Path) -> None:
-    told: list[tuple[str, str]] = []
-    relay = FailureRelay(lambda *event: told.append(event))
-    file = tmp_path / "error.txt"
-    file.write_text("Failure # 1 (occurred at x)\nfirst\n")
-    relay.on_trial_error(None, Trial(file))
-    with file.open("a") as more:
-        more.write("Failure # 2 (occurred at y)\nlow on memory\nlast\n")
-    relay.on_trial_error(None, Trial(file))
-    relay.on_trial_error(None, Trial(None))
-    relay.on_trial_error(None, Trial(tmp_path / "absent"))
-    assert told == [("k", "first"), ("k", "low on memory\nlast"), ("k", ""), ("k", "")]
-    assert pickle.loads(pickle.dumps(relay)).ended is None
-
-
 def test_a_damaged_parent_is_done_again_before_its_child(plan: Plan) -> None:
     driver = Driver(plan, done=tuple(keys(plan, "prepare")))
     trial, child = next((t, k) for t, k in driver.start_all() if plan.steps[k].kind == "train")
@@ -307,7 +282,7 @@ def test_a_parent_that_is_damaged_again_and_again_fails_its_child(plan: Plan) ->
     trial, child = next((t, k) for t, k in driver.start_all() if plan.steps[k].kind == "train")
     parent = next(iter(plan.steps[child].inputs.values()))
     lost = {"finished": 0, "error": "altered", "lost": plan.steps[parent].folder}
-    for _ in range(LOST_AT_MOST):
+    for _ in range(REPAIRS_AT_MOST):
         driver.searcher.on_trial_complete(trial, lost)
         again = {key: trial for trial, key in driver.start_all()}
         driver.searcher.on_trial_complete(again[parent], {"error": "", "finished": 1})
@@ -537,20 +512,9 @@ def test_tune_may_write_copies_to_disk(plan: Plan, tmp_path: Path) -> None:
     driver.start_all()
     again = pickle.loads(pickle.dumps(driver.searcher))
     assert again.running == driver.searcher.running
-    relay = ProgressRelay(lambda key, state, text: None, lambda key, facts: None)
-    assert pickle.loads(pickle.dumps(relay)).told is None
     driver.searcher.save(str(tmp_path / "searcher"))
     driver.searcher.restore(str(tmp_path / "searcher"))
     assert list(tmp_path.iterdir()) == []
-
-
-def test_progress_is_relayed_by_key() -> None:
-    told: list[Any] = []
-    trial = SimpleNamespace(config={"key": "abc"})
-    relay = ProgressRelay(lambda *event: told.append(event), lambda *facts: told.append(facts))
-    relay.on_trial_start(1, [], trial)
-    relay.on_trial_result(1, [], trial, {"step": 3})
-    assert told == [("abc", "running", ""), ("abc", {"step": 3})]
 
 
 def test_a_step_whose_process_died_is_tried_again_so_often(plan: Plan) -> None:

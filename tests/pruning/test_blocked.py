@@ -13,7 +13,7 @@ from xtransfer.config.placement import Placement
 from xtransfer.driver.frontier import Frontier
 from xtransfer.plan import Plan
 from xtransfer.planner.planner import build_plan
-from xtransfer.pruning.gates import dropped_steps
+from xtransfer.pruning.pairs import dropped_steps
 from xtransfer.records.failures import blocked_by, note_failure
 from xtransfer.settings import read_settings
 from xtransfer.store import open_store

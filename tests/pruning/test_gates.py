@@ -15,10 +15,10 @@ from xtransfer.config.experiment import Experiment
 from xtransfer.driver.outages import STORE_PAUSE_S
 from xtransfer.driver.search import PlanSearcher
 from xtransfer.errors import InputLost, StepError, StoreError
-from xtransfer.plan import Plan, Step
+from xtransfer.plan import Plan, Step, gates_of
 from xtransfer.planner.planner import build_plan
 from xtransfer.planner.subplan import sweep_of
-from xtransfer.pruning.gates import dropped_steps, gates_of, pruned_pairs, without_pruned
+from xtransfer.pruning.pairs import dropped_steps, pruned_pairs, without_pruned
 from xtransfer.pruning.rule import best
 from xtransfer.pruning.settings import Pruning
 from xtransfer.records.record import Record

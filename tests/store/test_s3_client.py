@@ -4,68 +4,23 @@ from __future__ import annotations
 
 import os
 import pickle
-import threading
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.store.service import Reply, Serve, serving
 from xtransfer.errors import ConfigError, NotFound, StoreError
 from xtransfer.store import Store, StoreOptions, open_store
 
 OPTIONS = StoreOptions(attempts=1, region="us-east-1")
-NO_OBJECT = (404, {}, "<Error><Code>NoSuchKey</Code></Error>")
-
-
-class Service(ThreadingHTTPServer):
-    """Answers every request alike, and counts them."""
-
-    def __init__(self, status: int, headers: dict[str, str], body: str) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.reply = status, headers, body.encode()
-        self.requests = 0
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
-
-
-class Handler(BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        assert isinstance(self.server, Service)
-        self.server.requests += 1
-        self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        status, headers, body = self.server.reply
-        self.send_response(status)
-        for name, value in {**headers, "Content-Length": str(len(body))}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
-
-    do_POST = do_PUT = do_HEAD = do_DELETE = do_GET  # noqa: N815 - names of the parent
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the parent's name
-        """Say nothing."""
-
-
-Serve = Callable[[int, dict[str, str], str], Service]
+NO_OBJECT = Reply(404, "<Error><Code>NoSuchKey</Code></Error>")
 
 
 @pytest.fixture
 def serve() -> Iterator[Serve]:
-    running: list[Service] = []
-
-    def start(status: int, headers: dict[str, str], body: str) -> Service:
-        running.append(Service(status, headers, body))
-        threading.Thread(target=running[-1].serve_forever, daemon=True).start()
-        return running[-1]
-
-    yield start
-    for server in running:
-        server.shutdown()
-        server.server_close()
+    with serving() as start:
+        yield start
 
 
 @pytest.fixture(autouse=True)
@@ -107,9 +62,9 @@ def test_a_role_that_may_not_be_assumed_is_no_matter_of_the_bucket(
     serve: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """A trust policy that lacks the service account: the commonest mistake with roles of pods."""
-    s3 = serve(*NO_OBJECT)
+    s3 = serve(lambda _: NO_OBJECT)
     said = "<Error><Code>AccessDenied</Code><Message>Not authorized</Message></Error>"
-    sts = serve(403, {}, f"<ErrorResponse>{said}</ErrorResponse>")
+    sts = serve(lambda _: Reply(403, f"<ErrorResponse>{said}</ErrorResponse>"))
     (tmp_path / "token").write_text("a token")
     as_a_role(monkeypatch, tmp_path / "token", sts.url)
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", s3.url)
@@ -125,7 +80,7 @@ def test_a_role_that_may_not_be_assumed_is_no_matter_of_the_bucket(
 def test_a_service_of_credentials_that_is_away_is_named(
     serve: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    s3 = serve(*NO_OBJECT)
+    s3 = serve(lambda _: NO_OBJECT)
     (tmp_path / "token").write_text("a token")
     as_a_role(monkeypatch, tmp_path / "token", "http://127.0.0.1:9")
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", s3.url)
@@ -137,7 +92,7 @@ def test_a_service_of_credentials_that_is_away_is_named(
 def test_a_token_that_is_not_there_is_no_file_of_the_callers(
     serve: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    as_a_role(monkeypatch, tmp_path / "absent", serve(*NO_OBJECT).url)
+    as_a_role(monkeypatch, tmp_path / "absent", serve(lambda _: NO_OBJECT).url)
     for error in failures(open_store("s3://bucket/run", options=OPTIONS), tmp_path):
         assert str(error).startswith("s3://bucket/run")
         assert f"no usable AWS credentials: {_RETRIEVING}: No such file" in error.what
@@ -177,7 +132,7 @@ def test_a_redirect_to_no_region_is_said(
     place: str,
 ) -> None:
     """As of a proxy in front of a service that is to be asked by https."""
-    service = serve(301, location, "<html><body>moved</body></html>")
+    service = serve(lambda _: Reply(301, "<html><body>moved</body></html>", location))
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hunter2")
     monkeypatch.setenv("AWS_ENDPOINT_URL", service.url)
@@ -187,7 +142,7 @@ def test_a_redirect_to_no_region_is_said(
         assert f"the service there redirects{place}" in error.what
         assert "https instead of http?" in error.next
         assert "hunter2" not in str(error)
-        assert service.requests == number
+        assert len(service.requests) == number
 
 
 _RETRIEVING = "Error when retrieving credentials from the AWS configuration"

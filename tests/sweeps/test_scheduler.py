@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,13 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ray.tune.schedulers import ASHAScheduler
 
-from tests.reading import note_reads
 from tests.sweeps.test_settings import plan_of, trials
-from xtransfer.errors import StoreError
 from xtransfer.plan import Plan
+from xtransfer.records.layout import RUNGS
 from xtransfer.store import Store, open_store
-from xtransfer.sweeps.rungs import RUNGS, read_ruling, read_rulings, rungs_of, sweep_key
-from xtransfer.sweeps.scheduler import SweepScheduler, goes_on, rule
+from xtransfer.sweeps.rungs import read_ruling, read_rulings, rungs_of, sweep_key
+from xtransfer.sweeps.scheduler import goes_on, rule
 
 SCORES = st.lists(st.integers(0, 9).map(float), min_size=1, max_size=12)
 
@@ -90,49 +88,3 @@ def test_a_ruling_that_nobody_can_read_is_made_anew(plan: Plan, store: Store) ->
     store.write(name, b'{"key": 1}')
     assert rule(store, step, rung=25, score=50.0).goes_on
     assert read_ruling(store, step, 25) is not None
-
-
-def test_the_scheduler_rules_when_a_trial_tells_of_a_rung(plan: Plan, store: Store) -> None:
-    scheduler = SweepScheduler(lambda key, text: None, plan=plan, store=store)
-    step = trials(plan)[0]
-    trial = SimpleNamespace(config={"key": step.key})
-    for result in ({"step": 3}, {"step": 4, "rung": None, "best": None}):
-        assert scheduler.on_trial_result(None, trial, result) == "CONTINUE"
-        assert read_rulings(store, step) == []
-    assert scheduler.on_trial_result(None, trial, {"rung": 25, "best": 12.5}) == "CONTINUE"
-    (ruling,) = read_rulings(store, step)
-    assert (ruling.key, ruling.rung, ruling.score, ruling.goes_on) == (step.key, 25, 12.5, True)
-
-
-def test_a_ruling_reads_each_other_one_of_its_rung_once(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    rates = [round(1e-5 + number * 1e-7, 9) for number in range(12)]
-    plan = plan_of(f"intermediate.learning_rates={rates}", "intermediate.asha={grace: 25}")
-    read = note_reads(store, monkeypatch)
-    scheduler = SweepScheduler(lambda key, text: None, plan=plan, store=store)
-    for rung in (25, 50):
-        for number, step in enumerate(trials(plan)):
-            trial = SimpleNamespace(config={"key": step.key})
-            scheduler.on_trial_result(None, trial, {"rung": rung, "best": float(number)})
-    assert len(read_rulings(store, trials(plan)[0], rung=50)) == 12
-    # For each ruling: whether there is one, and what was ruled since the one before; then the line above.
-    assert len(read) == 2 * (12 + 11) + 12
-
-
-def test_a_store_that_is_away_does_not_end_the_run(
-    plan: Plan, store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def away(*_: object) -> bytes:
-        raise StoreError("store", "is away")
-
-    monkeypatch.setattr(type(store), "read", away)
-    scheduler = SweepScheduler(lambda key, text: None, plan=plan, store=store)
-    trial = SimpleNamespace(config={"key": trials(plan)[0].key})
-    assert scheduler.on_trial_result(None, trial, {"rung": 25, "best": 1.0}) == "CONTINUE"
-
-
-def test_a_copy_holds_nothing_of_the_driver(plan: Plan, store: Store) -> None:
-    scheduler = SweepScheduler(lambda key, text: None, plan=plan, store=store)
-    copy = pickle.loads(pickle.dumps(scheduler))
-    assert (copy.plan, copy.store, copy.ended) == (None, None, None)

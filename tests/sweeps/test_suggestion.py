@@ -17,8 +17,9 @@ from xtransfer.execution.execute import run_step
 from xtransfer.execution.workbench import Workbench
 from xtransfer.plan import Step
 from xtransfer.records.audit import audit
+from xtransfer.records.layout import SUGGESTIONS
 from xtransfer.records.results import learning_rate_of
-from xtransfer.sweeps.suggestion import SUGGESTIONS, suggest, suggestion_of
+from xtransfer.sweeps.suggestion import suggest, suggestion_of
 
 optuna = pytest.importorskip("optuna")
 

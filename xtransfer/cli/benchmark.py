@@ -56,7 +56,7 @@ def submission(
     """
     from xtransfer.benchmark.choice import choose_runs
     from xtransfer.benchmark.submission import check_free, collect_submission, write_submission
-    from xtransfer.pruning.gates import without_pruned
+    from xtransfer.pruning.pairs import without_pruned
 
     check_free(out, labels)
     experiment, places = load(config, placement, store, sets, place)

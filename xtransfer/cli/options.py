@@ -181,7 +181,7 @@ def findings_of(
     experiment: Experiment, made: Plan, records: Mapping[str, Record], store: Store, *, command: str
 ) -> Findings:
     """Return what the records of a plan say."""
-    from xtransfer.pruning.gates import without_pruned
+    from xtransfer.pruning.pairs import without_pruned
     from xtransfer.records.failures import noted
     from xtransfer.report.build import answer_of, collect_results, describe_run
     from xtransfer.report.study import study_of
@@ -204,10 +204,11 @@ def write_report(
     pictures: bool = False,
 ) -> str:
     """Write the report's files to `out`, or into the store; return where report.html is."""
+    from xtransfer.records.layout import REPORTS
     from xtransfer.report.tables import render
     from xtransfer.store.folder import disk_errors, replacing
 
-    prefix = f"reports/{experiment.name}-{made.key}"
+    prefix = f"{REPORTS}/{experiment.name}-{made.key}"
     results, info, answer, study = findings_of(
         experiment, made, records_of(made, store), store, command=command
     )

@@ -114,7 +114,7 @@ def report(
     opened = open_at(places)
     made, _ = make_plan(experiment, config, lenient=True, store=opened)
     if as_json:
-        from xtransfer.pruning.gates import without_pruned
+        from xtransfer.pruning.pairs import without_pruned
         from xtransfer.report.build import collect_results, results_json
 
         records = records_of(made, opened)

@@ -105,7 +105,7 @@ def _work_off(made: Plan, opened: Store, places: Placement, console: Console) ->
 
 def _tell_summary(summary: Summary, made: Plan, opened: Store, console: Console) -> None:
     """Print how many steps there are of each kind, and why some have failed."""
-    from xtransfer.pruning.gates import dropped_steps
+    from xtransfer.pruning.pairs import dropped_steps
     from xtransfer.records.failures import failures
 
     console.print(

@@ -128,7 +128,7 @@ def plan(
     from xtransfer.costs.shortfalls import shortfall_lines, shortfalls
     from xtransfer.costs.tables import SpeedTable, load_prices, load_speeds
     from xtransfer.planner.idle import idle_lines
-    from xtransfer.pruning.gates import without_pruned
+    from xtransfer.pruning.pairs import without_pruned
 
     experiment, places = load(config, placement, store, sets, place)
     if not any(each.gpus for each in (places.train, places.evaluate, places.prepare)):
@@ -240,7 +240,7 @@ def status(
 
 def _states(made: Plan, opened: Store) -> tuple[list[dict[str, Any]], list[Failure]]:
     """Return a row for every step of a plan, with its state, and what there is to know of those that failed."""
-    from xtransfer.pruning.gates import dropped_steps
+    from xtransfer.pruning.pairs import dropped_steps
     from xtransfer.records.failures import failures, noted
 
     records = records_of(made, opened)

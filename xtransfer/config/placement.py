@@ -80,6 +80,11 @@ class TrainResources(Resources):
         return self
 
     @property
+    def fewest_workers(self) -> int:
+        """Return the smallest number of workers with which a trial begins."""
+        return self.workers if isinstance(self.workers, int) else self.workers[0]
+
+    @property
     def most_workers(self) -> int:
         """Return the largest number of workers of one trial."""
         return self.workers if isinstance(self.workers, int) else self.workers[1]

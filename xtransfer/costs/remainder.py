@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from xtransfer.config.placement import Placement
 from xtransfer.costs.durations import Duration, Knowledge, Needs, duration_of, needs_of
 from xtransfer.costs.schedule import Job
-from xtransfer.plan import INLINE, Plan, Step
-from xtransfer.pruning.gates import gates_of
+from xtransfer.plan import INLINE, Plan, Step, gates_of
 
 
 @dataclass(kw_only=True)

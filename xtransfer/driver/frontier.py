@@ -9,8 +9,7 @@ import heapq
 from collections import ChainMap
 from collections.abc import Callable, Collection, Iterable
 
-from xtransfer.plan import INLINE, Plan, Step, alternatives, lost_need
-from xtransfer.pruning.gates import gates_of, is_dropped
+from xtransfer.plan import INLINE, Plan, Step, alternatives, gates_of, is_dropped, lost_need
 
 
 class Frontier:

@@ -9,32 +9,19 @@ import time
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from xtransfer.config.placement import Placement
 from xtransfer.costs.packing import gpus_of
+from xtransfer.driver.board import STATES, Board
 from xtransfer.driver.room import has_workers
 from xtransfer.plan import Plan
 
 STEPS = "xtransfer_steps"
 GPU_SECONDS = "xtransfer_gpu_seconds"
 LAST_PROGRESS = "xtransfer_last_progress_time_seconds"
-SHOWN = ("recorded", "done", "running", "waiting", "failed", "blocked", "pruned")
-"""States whose steps are counted."""
 GAP = 0.005
 """Share of the time that a step has run within which one place of it is remembered: a day in some 1,500."""
-
-
-class Board(Protocol):
-    """Shows a run while it lasts (`xtransfer.driver.progress`)."""
-
-    def changed(self, key: str, state: str, text: str) -> None:
-        """A step started, ended, failed or was blocked."""
-        ...
-
-    def told(self, key: str, facts: Mapping[str, Any]) -> None:
-        """A running step tells of itself."""
-        ...
 
 
 Publish = Callable[[str, float, Mapping[str, str]], None]
@@ -128,14 +115,14 @@ class MeasuredBoard:
             del reached[-2]
 
     def _show(self) -> None:
-        for state in SHOWN:
+        for state in STATES:
             self.publish(STEPS, self.counts[state], {"state": state})
         for kind, seconds in self.spent.items():
             self.publish(GPU_SECONDS, seconds, {"kind": kind})
 
     def _gpus(self, key: str) -> float:
         step = self.plan.steps[key]
-        workers = self.placement.train.most_workers if step.kind in ("train", "pretrain") else 1
+        workers = self.placement.train.most_workers if has_workers(step, self.placement) else 1
         return workers * gpus_of(step, self.plan.steps, self.placement)
 
 

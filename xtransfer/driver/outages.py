@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import Counter
 
 STORE_PAUSE_S = 5.0
-"""Seconds until a step that the store was away for is tried again; each further time twice as many."""
+"""Seconds until a step that the store was away for is tried again; each further time twice as many ..."""
+LONGEST_PAUSE_S = 300.0
+"""... but never more than these: the store may have been back for long."""
 OUTAGE_S = 900.0
 """Seconds of nothing but a store that is away, after which a run starts nothing more."""
 
@@ -43,4 +45,5 @@ class Outages:
 
 def pause(times: int) -> float:
     """Return how many seconds a step waits for which the store was away so many times."""
-    return STORE_PAUSE_S * 2 ** (times - 1)
+    doublings = min(times - 1, 30)  # far beyond the longest pause, and no float's end
+    return min(LONGEST_PAUSE_S, STORE_PAUSE_S * 2**doublings)

@@ -16,10 +16,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from xtransfer.driver.board import STATES
 from xtransfer.errors import LONGEST_LINE, shown
 from xtransfer.plan import Plan
 
-STATES = ("recorded", "done", "running", "waiting", "failed", "blocked", "pruned")
 COLUMNS = {"step": 9, "loss": 6, "dev": 5, "examples/s": 10, "left": 6}
 """Columns of the live table -> characters that they need."""
 PLAIN_EVERY_S = 15.0

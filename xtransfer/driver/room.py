@@ -119,10 +119,9 @@ class Room:
         """Return the number, which follows the cluster as it grows and shrinks."""
         if self.clock() >= self._until:
             train = self.placement.train
-            fewest = train.workers if isinstance(train.workers, int) else train.workers[0]
             ahead = AHEAD_PRIVATE if self.placement.ray.address == "local" else AHEAD
             share = _amounts(train, train.gpus)
-            self._most = holds(self.nodes(), share) // fewest + ahead
+            self._most = holds(self.nodes(), share) // train.fewest_workers + ahead
             self._until = self.clock() + ASK_EVERY_S
         return self._most
 
@@ -137,8 +136,7 @@ def _needs(
             continue
         share, workers = _share(step, plan, placement), 1
         if has_workers(step, placement):
-            found = placement.train.workers
-            workers = found if isinstance(found, int) else found[0]
+            workers = placement.train.fewest_workers
         need = (_section(step.kind), *sorted(share.items()), workers)
         if need not in seen:
             seen.add(need)

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xtransfer.config.placement import Placement
-from xtransfer.driver.gauges import Board, MeasuredBoard
+from xtransfer.driver.board import Board
+from xtransfer.driver.feed import tracked
+from xtransfer.driver.gauges import MeasuredBoard
 from xtransfer.driver.ray_session import RAY, ray_session
 from xtransfer.driver.tuner import Driver
 from xtransfer.errors import IntegrityError
@@ -21,7 +23,6 @@ from xtransfer.records.journal import leave_plan
 from xtransfer.records.record import load_records, record_name
 from xtransfer.settings import expanded
 from xtransfer.store import Store
-from xtransfer.tracking.feed import tracked
 
 log = logging.getLogger(__name__)
 

@@ -1,8 +1,8 @@
 """The plan as a Ray Tune search algorithm: what Tune samples next is the next step that is ready.
 
 There is no barrier between phases and no scheduler of our own: Tune places trials and retries them, and
-this class says which step may run. Selection steps need no resources and are done here, as soon as a
-sweep's last trial has its record.
+this class says which step may run. Steps that only choose (select, prune) need no resources and are done
+here, as soon as the last step that they choose from has its record.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from ray.tune.search import Searcher
 
 from xtransfer.driver.frontier import Frontier
 from xtransfer.driver.outages import OUTAGE_S, Outages, pause
+from xtransfer.driver.repairs import Repairs
 from xtransfer.driver.tries import Tries
 from xtransfer.driver.waits import Waits
 from xtransfer.errors import InputLost, StepBusy, StoreError, XtransferError
@@ -32,8 +33,6 @@ LOOKS_S = 1.0
 REFUSED_AT_MOST = 10
 """Times in a row that one step looks free, is started and found busy, as where clocks differ by more than a
 lease lasts."""
-LOST_AT_MOST = 3
-"""Times that one step is done again because what it left was damaged when a child read it."""
 
 log = logging.getLogger(__name__)
 
@@ -90,11 +89,9 @@ class PlanSearcher(Searcher):
         self.apart = apart
         self.room = room
         self.leave_plan = leave_plan
-        self.suspect = set(suspect)
         self.retries = retries
         self.busy_until: dict[str, float] = {}
         self.refused: Counter[str] = Counter()
-        self.lost: Counter[str] = Counter()
         self.tries = Tries()
         self.waits = Waits()
         self.outages = Outages(retries)
@@ -102,6 +99,7 @@ class PlanSearcher(Searcher):
         self.left: set[str] = set()
         self.ending = False
         self.frontier = Frontier(plan, done=done, changed=changed, apart=apart)
+        self.repairs = Repairs(self.frontier, suspect=suspect, changed=changed)
         for step in plan.steps.values():
             if step.kind == "prune" and step.key in self.frontier.done:
                 self._learn(step)
@@ -110,7 +108,7 @@ class PlanSearcher(Searcher):
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the plan and the driver's hooks: Tune writes copies to disk, which nobody reads."""
         hooks = ("work_inline", "kept", "changed", "look", "why", "apart", "room", "leave_plan")
-        return {**self.__dict__, **dict.fromkeys(("plan", "frontier", *hooks))}
+        return {**self.__dict__, **dict.fromkeys(("plan", "frontier", "repairs", *hooks))}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """Return the next ready step, None while none is ready, FINISHED when none will be."""
@@ -128,7 +126,7 @@ class PlanSearcher(Searcher):
                 continue
             self.outages.answered(key)
             now = time.monotonic()
-            if found == "recorded" and key not in self.suspect:
+            if found == "recorded" and key not in self.repairs.suspect:
                 self._finish(key, "by another driver")
             elif found in ("recorded", "free"):
                 # Where its record is suspect, the step itself sees whether it is sound.
@@ -174,7 +172,7 @@ class PlanSearcher(Searcher):
             self._put_off(key)
             self.changed(key, "waiting", "")
             return
-        if result.get("lost") and self._lose(key, result["lost"], text):
+        if result.get("lost") and self.repairs.wait_for(key, result["lost"], text):
             self._choose()
             return
         if result.get("planless"):
@@ -259,7 +257,7 @@ class PlanSearcher(Searcher):
             except StepBusy:  # another driver is just choosing
                 self._put_off(key)
             except InputLost as error:
-                if not self._lose(key, error.where, str(error)):
+                if not self.repairs.wait_for(key, error.where, str(error)):
                     self.frontier.fail(key, str(error))
             except StoreError as error:
                 self._wait_for_store(key, error)
@@ -285,7 +283,7 @@ class PlanSearcher(Searcher):
         try:
             self.frontier.keep(step.key, self.kept(step))
         except InputLost as error:
-            if not self._do_again(step.key, str(error)):
+            if not self.repairs.redo(step.key, str(error)):
                 self.frontier.undo(step.key)
                 self.frontier.fail(step.key, str(error))
         except StoreError as error:
@@ -293,28 +291,4 @@ class PlanSearcher(Searcher):
             self.frontier.take_this(step.key)
             self._wait_for_store(step.key, error)
             return False
-        return True
-
-    def _lose(self, key: str, folder: str, text: str) -> bool:
-        """Have a step wait for an ancestor that it found damaged; False when that helps no more."""
-        ancestor = next((k for k, step in self.plan.steps.items() if step.folder == folder), "")
-        if not ancestor or not self._do_again(ancestor, text):
-            return False
-        self.frontier.wait_for(key, ancestor)
-        self.changed(key, "waiting", "")
-        return True
-
-    def _do_again(self, key: str, text: str) -> bool:
-        """Take a damaged step for not done; False when it was done again too often already.
-
-        Several children may find the same damage; only the first that does so counts.
-        """
-        if key not in self.frontier.done:
-            return True
-        if self.lost[key] >= LOST_AT_MOST:
-            return False
-        self.lost[key] += 1
-        self.suspect.add(key)
-        self.frontier.undo(key)
-        self.changed(key, "waiting", f"damaged, to be done again: {text}")
         return True

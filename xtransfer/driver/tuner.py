@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xtransfer.config.placement import Placement
+from xtransfer.driver.board import Board
 from xtransfer.driver.frontier import Frontier
-from xtransfer.driver.gauges import Board
 from xtransfer.driver.lanes import full_lanes
 from xtransfer.driver.room import Room, bundle_of, check_room, has_workers, ray_nodes
 from xtransfer.driver.termination import ending_on_signal
@@ -115,9 +115,8 @@ class Driver:
         """Return the Tuner that does what `searcher` suggests; `run` is its name for steps that must leave."""
         from ray import tune
 
-        from xtransfer.driver.relays import ProgressRelay
+        from xtransfer.driver.relays import ProgressRelay, SweepScheduler
         from xtransfer.execution.trial import run_trial
-        from xtransfer.sweeps.scheduler import SweepScheduler
 
         plan, placement = self.plan, self.placement
         trainable = tune.with_parameters(

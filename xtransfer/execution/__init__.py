@@ -7,4 +7,6 @@ workbench   what a step needs of its surroundings
 leaving     when it must save its state and go
 watchdog    a step that has told nothing for too long is ended
 allocation  how the C library hands out memory to it
+
+`work` calls `xtransfer.steps`; these take from here only what surrounds a step: workbench, leaving and watchdog.
 """

@@ -83,22 +83,8 @@ def _select(step: Step, bench: Workbench, _: Path) -> Done:
         judge = step.inputs.get(role.replace("trial-", "dev-"))
         if spec.get("incomplete") == "allow" and not _all_recorded(bench, key, judge):
             lacking.append(key)
-            continue
-        record = bench.record(key)
-        candidate = {
-            "key": key,
-            "score": record.result["score"],
-            "learning_rate": learning_rate_of(record),
-            "seed": record.spec["seed"],
-            "best_step": record.result["best_step"],
-            **_kept(record.result),
-            **({"rung": record.result["stopped_at"]} if "stopped_at" in record.result else {}),
-            **({"suggested": True} if record.spec["learning_rate"] is None else {}),
-        }
-        if judge is not None:
-            own = candidate["score"]
-            candidate |= {"score": _mean_score(bench.record(judge)), "own_dev": own, "judge": judge}
-        candidates.append(candidate)
+        else:
+            candidates.append(_candidate(bench, key, judge))
     chosen = select(
         spec["rule"],
         candidates,
@@ -119,6 +105,25 @@ def _select(step: Step, bench: Workbench, _: Path) -> Done:
             **_kept(chosen),
         }
     )
+
+
+def _candidate(bench: Workbench, key: str, judge: str | None) -> dict[str, Any]:
+    """Return what a selection is told of a trial; `judge`: key of the evaluation whose score counts, if not its own."""
+    record = bench.record(key)
+    candidate = {
+        "key": key,
+        "score": record.result["score"],
+        "learning_rate": learning_rate_of(record),
+        "seed": record.spec["seed"],
+        "best_step": record.result["best_step"],
+        **_kept(record.result),
+        **({"rung": record.result["stopped_at"]} if "stopped_at" in record.result else {}),
+        **({"suggested": True} if record.spec["learning_rate"] is None else {}),
+    }
+    if judge is not None:
+        own = candidate["score"]
+        candidate |= {"score": _mean_score(bench.record(judge)), "own_dev": own, "judge": judge}
+    return candidate
 
 
 def _all_recorded(bench: Workbench, *keys: str | None) -> bool:

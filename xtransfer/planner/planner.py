@@ -18,9 +18,9 @@ from xtransfer.planner.draft import Draft
 from xtransfer.planner.evaluations import EvaluationSteps
 from xtransfer.planner.inputs import Fingerprints, InputSteps
 from xtransfer.planner.intermediate import Start, plan_arm
+from xtransfer.planner.pruning import PruningSteps
 from xtransfer.planner.sweeps import SweepSteps
 from xtransfer.planner.targets import TargetSteps
-from xtransfer.pruning.steps import PruningSteps
 
 
 def build_plan(experiment: Experiment, fingerprints: Fingerprints) -> Plan:

@@ -7,8 +7,7 @@ from dataclasses import replace
 
 from xtransfer.config.averaging import arm_of
 from xtransfer.errors import ConfigError, did_you_mean
-from xtransfer.plan import BASELINE, Plan, Step
-from xtransfer.pruning.gates import gates_of
+from xtransfer.plan import BASELINE, Plan, Step, gates_of
 
 
 def part_named(plan: Plan, name: str | None) -> Plan:

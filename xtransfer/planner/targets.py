@@ -15,8 +15,8 @@ from xtransfer.planner.evaluations import EvaluationSteps
 from xtransfer.planner.inputs import InputSteps
 from xtransfer.planner.intermediate import Start
 from xtransfer.planner.lessons import Lesson
+from xtransfer.planner.pruning import PruningSteps
 from xtransfer.planner.sweeps import Branch, SweepSteps, chosen_on
-from xtransfer.pruning.steps import PruningSteps
 from xtransfer.selection import Rule
 from xtransfer.tasks.task import Stage, Task
 

@@ -1,5 +1,6 @@
 """What steps leave in a store, from the first lease to the last removal.
 
+layout       the folders of a store, and what the objects in them are called
 record       what a finished step leaves, written last; `results`: what readers rely on in it
 outputs      its files: uploaded, fetched, verified; `predictions`: read back beside gold labels
 checkpoints  resume state of a trial that still runs

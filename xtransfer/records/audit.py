@@ -20,31 +20,14 @@ from xtransfer.identity import file_digest
 from xtransfer.plan import VERSIONS
 from xtransfer.records import journal
 from xtransfer.records.checkpoints import read_manifest
-from xtransfer.records.leases import LEASES, Clock, holder
-from xtransfer.records.logs import PLAN
+from xtransfer.records.layout import LEASES, NAMES, RESUME
+from xtransfer.records.leases import Clock, holder
 from xtransfer.records.outputs import OutputFile
-from xtransfer.records.quarantine import QUARANTINE
 from xtransfer.records.record import Record, key_in, parse_record
 from xtransfer.store import Store
-from xtransfer.sweeps.rungs import RUNGS
-from xtransfer.sweeps.suggestion import SUGGESTIONS
 
 Fault = Literal["missing", "truncated", "grown", "altered", "swapped", "unnamed", "unreadable"]
 
-RESUME = "resume"
-_KEY = "[0-9a-f]{12}"
-OTHERS: Mapping[str, str] = {
-    "failures": rf"{_KEY}\.json",
-    LEASES: ".+",  # which `journal` reads, and plans
-    "logs": rf"[^/]+/([^/]+\.log|{PLAN}{_KEY})",
-    journal.PLANS: ".+",
-    QUARANTINE: r"\d{8}T\d{6}-[0-9a-f]{8}/.+",
-    "reports": "[^/]+/[^/]+",
-    RESUME: rf"{_KEY}/(\d{{9,}}/([0-9a-f]{{16}}\.safetensors|manifest\.json)|outcome/.+|memory\.json)",
-    RUNGS: rf"{_KEY}/{_KEY}-\d+\.json",
-    SUGGESTIONS: rf"{_KEY}\.json",
-}
-"""Folder of a store whose objects no record names -> what the rest of their names is like, a regular expression."""
 THREADS = 8
 
 
@@ -164,7 +147,7 @@ def read_contents(store: Store, clock: Clock = time.time) -> Contents:
 def _is_other(name: str) -> bool:
     """Say whether an object has a name that something beside records writes."""
     top, _, rest = name.partition("/")
-    return top in OTHERS and re.fullmatch(OTHERS[top], rest) is not None
+    return top in NAMES and re.fullmatch(NAMES[top], rest) is not None
 
 
 def _in_step(name: str, busy: set[str], broken: set[str]) -> bool:

@@ -19,6 +19,7 @@ from typing import Any
 from xtransfer.errors import NotFound
 from xtransfer.folders import temporary_folder
 from xtransfer.identity import file_digest
+from xtransfer.records.layout import RESUME
 from xtransfer.store import Store
 from xtransfer.store.folder import enough_space
 
@@ -51,7 +52,7 @@ def save_checkpoint(
     """
     from safetensors.torch import save_file
 
-    prefix = f"resume/{key}/{int(state['step']):09d}"
+    prefix = f"{RESUME}/{key}/{int(state['step']):09d}"
     with temporary_folder(scratch) as folder:
         path = folder / "state.safetensors"
         with enough_space(path.parent):
@@ -138,7 +139,7 @@ def read_manifest(store: Store, name: str) -> dict[str, Any]:
 
 def drop_checkpoints(store: Store, key: str) -> None:
     """Delete every checkpoint of trial `key`."""
-    _delete(store, f"resume/{key}")
+    _delete(store, f"{RESUME}/{key}")
 
 
 def _sealed(manifest: Mapping[str, Any]) -> bytes:
@@ -150,7 +151,7 @@ def _sealed(manifest: Mapping[str, Any]) -> bytes:
 
 def _manifests(store: Store, key: str) -> list[str]:
     """Return the names of the manifests, newest checkpoint first."""
-    names = [item.name for item in store.list(f"resume/{key}/")]
+    names = [item.name for item in store.list(f"{RESUME}/{key}/")]
     return sorted((name for name in names if name.endswith("/manifest.json")), reverse=True)
 
 

@@ -16,14 +16,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from xtransfer.errors import NotFound
-from xtransfer.plan import Plan, Step, lost_need
-from xtransfer.pruning.gates import gates_of
+from xtransfer.plan import Plan, Step, gates_of, lost_need
+from xtransfer.records.layout import FAILURES, LOGS
 from xtransfer.records.leases import attempts
 from xtransfer.store import Store
 
-FAILURES = "failures"
 DIED = "its process died"
 _THREADS = 8
+"""Small objects in flight at once: what takes time is the way to the store."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,8 +57,10 @@ def note_failure(store: Store, step: Step, text: str, details: str) -> None:
 def noted(store: Store) -> dict[str, str]:
     """Return key -> error of all steps that a note says failed."""
     names = [item.name for item in store.list(f"{FAILURES}/")]
-    found = {name.rpartition("/")[2].removesuffix(".json"): _read(store, name) for name in names}
-    return {key: text for key, text in found.items() if text}
+    with ThreadPoolExecutor(_THREADS) as pool:
+        texts = list(pool.map(lambda name: _read(store, name), names))
+    keys = [name.rpartition("/")[2].removesuffix(".json") for name in names]
+    return {key: text for key, text in zip(keys, texts, strict=True) if text}
 
 
 def note_of(store: Store, key: str) -> str:
@@ -96,7 +98,7 @@ def failures(
 
     def look(key: str) -> Failure:
         tried = [each for each in attempts(store, key) if each.state in ("working", "failed")]
-        logs = [item.name for item in store.list(f"logs/{key}/")]
+        logs = [item.name for item in store.list(f"{LOGS}/{key}/")]
         return Failure(
             step=plan.steps[key],
             error=failed[key].strip().partition("\n")[0],

@@ -1,4 +1,10 @@
-"""What a store holds beside records and resume state: plans and attempts, each read by its own rules."""
+"""What a store holds beside records and resume state: plans and attempts, each read by its own rules.
+
+    plans/{experiment}-{key of the plan}-{digest of its text}.json
+
+A plan's key says what is computed; its text says where the data are, too, which two drivers may have in
+different places.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +14,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from xtransfer.errors import IntegrityError, NotFound
 from xtransfer.plan import Plan
-from xtransfer.records.leases import LEASES, parse_attempt
+from xtransfer.records.layout import LEASES, PLANS
+from xtransfer.records.leases import parse_attempt
 from xtransfer.store import Store
-
-PLANS = "plans"
-"""The folder of a store that plans are in: {experiment}-{key of the plan}-{digest of its text}.json. A plan's key
-says what is computed; its text says where the data are, too, which two drivers may have in different places."""
 
 
 def leave_plan(store: Store, plan: Plan) -> str:

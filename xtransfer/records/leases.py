@@ -32,9 +32,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from xtransfer.errors import NotFound, StepBusy, StoreError
 from xtransfer.machine import has_ended, process_start, this_machine
+from xtransfer.records.layout import LEASES
 from xtransfer.store import Store
 
-LEASES = "leases"
 LONGEST_S = 86_400.0
 """No lease lasts longer: what says so is damaged, or was written by a clock that is far off."""
 _THREADS = 8

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 from xtransfer.errors import StepBusy
 from xtransfer.plan import VERSIONS
-from xtransfer.records.audit import RESUME, THREADS, Contents, Finding, parse, read_contents
-from xtransfer.records.leases import LEASES, Clock, holding
-from xtransfer.records.quarantine import QUARANTINE, set_aside_at
+from xtransfer.records.audit import THREADS, Contents, Finding, parse, read_contents
+from xtransfer.records.layout import LEASES, QUARANTINE, RESUME
+from xtransfer.records.leases import Clock, holding
+from xtransfer.records.quarantine import set_aside_at
 from xtransfer.records.record import key_in, record_name
 from xtransfer.store import Store
 

@@ -19,11 +19,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from xtransfer.errors import StoreError
+from xtransfer.records.layout import LOGS, PLAN_NOTE
 from xtransfer.store import Store
 
 JOB_VARIABLE = "XTRANSFER_JOB"
 """What a driver on Kubernetes knows its job's name by."""
-PLAN = "plan-"
 FLUSH_EVERY_S = 10.0
 """Seconds that a line waits until it is put into the store, though nothing more is said: what a process that
 is killed said last before that is kept."""
@@ -35,7 +35,7 @@ trial of days would cost the store gigabytes."""
 def log_name(folder: str, tail: str = "") -> str:
     """Return the name of a new log of this process in the store."""
     stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
-    return f"logs/{folder}/{stamp}-{socket.gethostname()}-{os.getpid()}{tail}.log"
+    return f"{LOGS}/{folder}/{stamp}-{socket.gethostname()}-{os.getpid()}{tail}.log"
 
 
 def note_job(store: Store, job: str, plan_key: str) -> None:
@@ -46,7 +46,7 @@ def note_job(store: Store, job: str, plan_key: str) -> None:
     if not job or job.rpartition("-")[2] == plan_key:
         return
     with contextlib.suppress(StoreError):  # as a log, it must not fail what it tells of
-        store.write(f"logs/{job}/{PLAN}{plan_key}", b"")
+        store.write(f"{LOGS}/{job}/{PLAN_NOTE}{plan_key}", b"")
 
 
 class StoreLog(logging.Handler):
@@ -128,8 +128,8 @@ def kept_logs(store: Store, key: str) -> dict[str, str]:
         store: where they are.
         key: of the plan or the step, or the one in the name of a job.
     """
-    names = sorted(item.name for item in store.list("logs/"))
-    noted = {_last(n).removeprefix(PLAN) for n in names if _key_in(n) == key and _is_note(n)}
+    names = sorted(item.name for item in store.list(f"{LOGS}/"))
+    noted = {_last(n).removeprefix(PLAN_NOTE) for n in names if _key_in(n) == key and _is_note(n)}
     kept: dict[str, str] = {}
     for name in names:
         if _key_in(name) in {key, *noted} and not _is_note(name):
@@ -147,4 +147,4 @@ def _last(name: str) -> str:
 
 
 def _is_note(name: str) -> bool:
-    return _last(name).startswith(PLAN)
+    return _last(name).startswith(PLAN_NOTE)

@@ -19,11 +19,11 @@ from datetime import UTC, datetime
 
 from xtransfer.errors import IntegrityError, NotFound
 from xtransfer.folders import temporary_folder
+from xtransfer.records.layout import QUARANTINE
 from xtransfer.records.outputs import damage
 from xtransfer.records.record import parse_record, record_name
 from xtransfer.store import Store, name_fault
 
-QUARANTINE = "quarantine"
 _STAMP = "%Y%m%dT%H%M%S"
 
 log = logging.getLogger(__name__)

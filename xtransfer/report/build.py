@@ -9,7 +9,7 @@ from typing import Any
 
 from xtransfer.config.experiment import Experiment
 from xtransfer.plan import BASELINE, Cell, Plan
-from xtransfer.pruning.gates import without_pruned
+from xtransfer.pruning.pairs import without_pruned
 from xtransfer.records.record import Record
 from xtransfer.report.analyses import analyse
 from xtransfer.report.answer import Answer, build_answer

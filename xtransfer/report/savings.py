@@ -8,7 +8,7 @@ from statistics import fmean
 
 from xtransfer.config.experiment import Experiment
 from xtransfer.plan import Plan
-from xtransfer.pruning.gates import Pruned, dropped_steps, pruned_pairs
+from xtransfer.pruning.pairs import Pruned, dropped_steps, pruned_pairs
 from xtransfer.pruning.settings import NAMES
 from xtransfer.records.record import Record
 from xtransfer.report.costs import held_by

@@ -42,6 +42,7 @@ from xtransfer.folders import temporary_folder
 from xtransfer.identity import file_digest
 from xtransfer.plan import Step
 from xtransfer.records.checkpoints import newest_checkpoint
+from xtransfer.records.layout import RESUME
 from xtransfer.steps.assembly import WEIGHTS
 from xtransfer.steps.outcome import OUTCOME
 from xtransfer.steps.training import run_worker
@@ -198,7 +199,7 @@ def _waited(store: Store, key: str, asked: float) -> float:
 
 
 def _object(key: str, name: str) -> str:
-    return f"resume/{key}/outcome/{name}"
+    return f"{RESUME}/{key}/outcome/{name}"
 
 
 def _innermost(error: Exception) -> BaseException:

@@ -22,6 +22,7 @@ import torch
 from xtransfer.errors import NotFound, OutOfMemory, StepError, shown
 from xtransfer.forms import FORMS
 from xtransfer.plan import Step
+from xtransfer.records.layout import RESUME
 from xtransfer.store import Store
 
 
@@ -106,4 +107,4 @@ def _indivisible(spec: Mapping[str, Any]) -> bool:
 
 
 def _note(step: Step) -> str:
-    return f"resume/{step.key}/memory.json"
+    return f"{RESUME}/{step.key}/memory.json"

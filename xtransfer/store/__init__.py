@@ -6,6 +6,11 @@
 Every write is atomic and has reached the disk or the service when it returns: a reader sees the old
 object or the new one, whole. A store holds no connection until it is used; it can be pickled, or
 opened again by its `url` in another process.
+
+interface    what a store can do, and what an object may be called
+folder       a store in a folder, and the atomic handling of files
+s3           a store in S3: `s3_client` connects, `s3_files` moves large files in parts, `s3_errors` finds words
+retries      what is tried again when a service fails
 """
 
 from __future__ import annotations

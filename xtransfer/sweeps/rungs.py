@@ -22,10 +22,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from xtransfer.errors import NotFound
 from xtransfer.identity import key_of
 from xtransfer.plan import VERSIONS, Step
+from xtransfer.records.layout import RUNGS
 from xtransfer.store import Store
 
-RUNGS = "rungs"
-"""The folder of a store that rulings are in."""
 TOP = 100
 """Percent of a training; nothing is ruled there."""
 _THREADS = 8

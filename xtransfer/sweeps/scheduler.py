@@ -7,53 +7,22 @@ nothing when a driver dies, and knows what another driver's trials scored.
 What it says is not done by Tune but by the trial: Tune would end the trial's process, and with it the
 weights and the record that its sweep's selection waits for. The trial is told by a ruling in the store
 (`xtransfer.sweeps.rungs`), ends its training, and leaves a whole record that says where it was stopped.
+The driver rules when Tune tells it of a rung (`xtransfer.driver.relays`), the trial itself where no driver
+does (`xtransfer.sweeps.waiting`).
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 
-from xtransfer.driver.relays import FailureRelay
-from xtransfer.errors import StoreError
-from xtransfer.plan import Plan, Step
+from xtransfer.plan import Step
 from xtransfer.store import Store
 from xtransfer.sweeps.rungs import TOP, Ruling, leave_ruling, read_ruling, read_rulings
-
-log = logging.getLogger(__name__)
-
-
-class SweepScheduler(FailureRelay):
-    """Has each trial that comes to a rung ruled by its sweep's own ASHA, and lets Tune go on.
-
-    Tune calls this before the trial's report returns, so that the ruling is there by then.
-    """
-
-    def __init__(self, ended: Callable[[str, str], None], *, plan: Plan, store: Store) -> None:
-        super().__init__(ended)
-        self.plan = plan
-        self.store = store
-        self.known: dict[str, Ruling] = {}
-        """Object -> ruling: while this rules, all of Tune waits, so that nothing is read twice."""
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave out what belongs to this process, should Tune write a copy to disk."""
-        return {**super().__getstate__(), "plan": None, "store": None, "known": {}}
-
-    def on_trial_result(self, tune_controller: Any, trial: Any, result: Mapping[str, Any]) -> str:  # noqa: ARG002 - Tune's signature
-        """Rule, where a trial says that it has come to a rung."""
-        if result.get("rung"):
-            step = self.plan.steps[trial.config["key"]]
-            try:
-                rule(self.store, step, rung=result["rung"], score=result["best"], known=self.known)
-            except StoreError as error:  # the trial rules itself, when it has waited long enough
-                log.warning("no ruling of %s: %s", step.folder, error)
-        return TrialScheduler.CONTINUE
 
 
 def rule(

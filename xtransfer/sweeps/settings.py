@@ -78,10 +78,11 @@ class Search(Settings):
     def rates(self, grid: Sequence[float], default: float) -> tuple[float, ...]:
         """Return the learning rates of a sweep that are known before anything runs, rising when drawn.
 
-        They are all but those that tpe suggests. A random draw is uniform in the logarithm, as Ray Tune's `loguniform` draws it from the same
-        seed, and rounded to three digits; what is drawn twice is made up for by further draws, unless the
-        range is too narrow for so many. Its trials are the same steps as those of a grid that has
-        these learning rates, and a longer draw has the trials of a shorter one among its own.
+        They are all but those that tpe suggests. A random draw is uniform in the logarithm, as Ray Tune's
+        `loguniform` draws it from the same seed, and rounded to three digits; what is drawn twice is made up
+        for by further draws, unless the range is too narrow for so many. Its trials are the same steps as
+        those of a grid that has these learning rates, and a longer draw has the trials of a shorter one
+        among its own.
 
         Args:
             grid: the phase's own learning rates, empty for none.

@@ -28,6 +28,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from xtransfer.errors import ConfigError, NotFound
 from xtransfer.plan import Step
+from xtransfer.records.layout import SUGGESTIONS
 from xtransfer.records.results import learning_rate_of
 from xtransfer.sweeps.settings import rounded
 
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
     from xtransfer.execution.workbench import Workbench
     from xtransfer.store import Store
 
-SUGGESTIONS = "suggestions"
-"""The folder of a store that suggestions are in."""
 EARLIER = "earlier-"
 """How the roles of a trial's earlier trials begin."""
 

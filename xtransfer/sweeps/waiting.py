@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from xtransfer.execution.workbench import Workbench
 
 WAIT_S = 20.0
-"""Seconds until a trial no longer waits. A driver that takes trials on one worker has ruled at once."""
+"""Seconds that a trial waits for its driver's ruling. With one worker it is there before the trial looks: Tune
+rules before the trial's report returns."""
 LOOK_EVERY_S = 0.5
 
 log = logging.getLogger(__name__)

@@ -6,7 +6,8 @@ is there once, by its key.
 facts    what of a record is shown
 runs     an MLflow run a step
 events   a folder of TensorBoard's event files a step
-feed     steps handed on while a plan is worked off
+
+While a plan is worked off, `xtransfer.driver.feed` hands steps on as they finish.
 """
 
 from __future__ import annotations

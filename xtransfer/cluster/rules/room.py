@@ -96,8 +96,7 @@ def _fits(manifests: Sequence[Manifest]) -> Iterator[Hit]:
                 break
         else:
             room = sum(group.most * group.holds(placement.train) for group in groups)
-            workers = placement.train.workers
-            fewest = workers if isinstance(workers, int) else workers[0]
+            fewest = placement.train.fewest_workers
             if room < fewest:
                 yield job, where, f"have room for {room} of the {fewest} workers of a trial"
 

@@ -10,7 +10,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from xtransfer.config.placement import Tracking
-from xtransfer.driver.gauges import Board
+from xtransfer.driver.board import Board
 from xtransfer.plan import Plan
 from xtransfer.records.record import read_record
 from xtransfer.store import Store

@@ -1,38 +1,12 @@
-"""What becomes of a plan's steps when pairs of intermediate and target task are pruned.
-
-The plan has the steps of every pair, so that it is known whole before anything runs and a pair's keys do
-not depend on the others. A gate says which steps belong to a pair and to no other work: they wait for the
-target's prune step, and are left out where it drops the pair.
-"""
+"""The pairs of intermediate and target task that recorded prune steps drop, and a plan without them."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from xtransfer.plan import Plan
-    from xtransfer.records.record import Record
-
-
-@dataclass(frozen=True, kw_only=True)
-class Gate:
-    """One pair that may be pruned."""
-
-    target: str
-    intermediate: str
-    estimate: str
-    """Key of the pair's estimate step."""
-    prune: str
-    """Key of the target's prune step."""
-    steps: tuple[str, ...]
-    """Keys of the steps that only this pair and others with a gate need."""
-
-    @staticmethod
-    def from_json(value: Mapping[str, Any]) -> Gate:
-        """Rebuild a gate."""
-        return Gate(**{**dict(value), "steps": tuple(value["steps"])})
+from xtransfer.plan import Plan, gates_of, is_dropped
+from xtransfer.records.record import Record
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,27 +21,6 @@ class Pruned:
     """The lowest estimate of those that the target keeps."""
     prune: str
     """Key of the step that dropped it."""
-
-
-def gates_of(gates: Iterable[Gate]) -> dict[str, list[Gate]]:
-    """Return key of a step -> the gates that it stands behind."""
-    found: dict[str, list[Gate]] = {}
-    for gate in gates:
-        for key in gate.steps:
-            found.setdefault(key, []).append(gate)
-    return found
-
-
-def is_dropped(gates: Collection[Gate], kept: Mapping[str, Collection[str]]) -> bool:
-    """Say whether a step is left out: every pair that needs it is dropped.
-
-    Args:
-        gates: that the step stands behind; none: it is never left out.
-        kept: key of each prune step that is done -> keys of the estimates that it keeps.
-    """
-    return bool(gates) and all(
-        gate.prune in kept and gate.estimate not in kept[gate.prune] for gate in gates
-    )
 
 
 def pruned_pairs(plan: Plan, records: Mapping[str, Record]) -> tuple[Pruned, ...]:

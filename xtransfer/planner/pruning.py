@@ -6,9 +6,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from xtransfer.plan import Step
+from xtransfer.plan import Gate, Step
 from xtransfer.planner.lessons import Lesson
-from xtransfer.pruning.gates import Gate
 from xtransfer.pruning.settings import Pruning
 
 
