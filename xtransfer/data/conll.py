@@ -17,6 +17,8 @@ from xtransfer.tasks.task import Split, Task
 
 _NO_WORD = re.compile(r"[0-9]+[-.][0-9]+")
 """Number of a range of words or of an empty node in CoNLL-U."""
+_DOCUMENT = "-DOCSTART-"
+"""How a line begins that parts two documents, in files made of CoNLL-2003's."""
 
 Line = tuple[str, str, str | None]
 """Where the token stands, the token, and its tag as the file writes it."""
@@ -28,8 +30,9 @@ def read_conll(task: Task, paths: list[Path], *, split: Split, first: int | None
     A file named `.conllu` is CoNLL-U: column 2 is the token, column 4 the tag; comments, ranges
     (`1-2`) and empty nodes (`1.1`) are passed over, as no token of the sentence; its words count from
     1 without a gap. Of all other files every line is a token and, but for unlabelled test files, its
-    tag. Tokens whose tag is one of the
-    task's `skip_labels` are left out and counted. Ids are 0-based sentence numbers.
+    tag; one that begins with `-DOCSTART-` is no token and ends a sentence, as XTREME's utils_tag.py
+    has it. Tokens whose tag is one of the task's `skip_labels` are left out and counted. Ids are
+    0-based sentence numbers.
 
     Raises:
         DataError: naming file and line, for a line of another shape or an unknown tag; naming the
@@ -89,7 +92,8 @@ def _sentences(path: Path) -> Iterator[_Sentence]:
     sentence = _Sentence()
     for number, line in read_lines(path):
         where = f"{path}:{number}"
-        if not line.strip(" "):  # a space of another kind is a token: treebanks hold some
+        border = not universal and line.startswith(_DOCUMENT)
+        if border or not line.strip(" "):  # a space of another kind is a token: treebanks hold some
             if sentence.lines:
                 yield sentence
                 sentence = _Sentence()
