@@ -27,7 +27,7 @@ from xtransfer.train.kernels.widened import training_products
 from xtransfer.train.mixture import Mixture, draw_numbers, schedule
 from xtransfer.train.model import TransferModel
 from xtransfer.train.parameters import trained_parameters
-from xtransfer.train.parts import Draw, TaskPart, TextPart
+from xtransfer.train.parts import Draw, Part, TextPart
 from xtransfer.train.prediction import make_inputs
 from xtransfer.train.randomness import stream
 from xtransfer.train.resuming import Saves
@@ -40,7 +40,7 @@ def train(
     context: Context,
     *,
     model: TransferModel,
-    parts: Sequence[TaskPart | TextPart],
+    parts: Sequence[Part],
     mixture: Mixture,
 ) -> Outcome:
     """Fine-tune `model`, head i on part i, and return its best weights by dev score.
@@ -89,7 +89,7 @@ class _Run:
         spec: TrialSpec,
         context: Context,
         engine: Engine,
-        parts: Sequence[TaskPart | TextPart],
+        parts: Sequence[Part],
         mixture: Mixture,
         course: Course,
     ) -> None:
