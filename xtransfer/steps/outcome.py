@@ -14,11 +14,11 @@ from xtransfer.records.record import Done
 from xtransfer.steps.assembly import WEIGHTS, Start
 from xtransfer.sweeps.suggestion import Suggestion
 from xtransfer.train.adapters import merged
-from xtransfer.train.batching import decay_product, learning_rate
 from xtransfer.train.course import Outcome
 from xtransfer.train.mixture import Mixture
 from xtransfer.train.model import export_weights
 from xtransfer.train.parts import Part, TextPart
+from xtransfer.train.rates import decay_product, learning_rate
 from xtransfer.train.snapshots import snapshot_file
 from xtransfer.train.specification import TrialSpec
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from xtransfer.forms import FORMS
 from xtransfer.forms.encoding import Rows
-from xtransfer.train.batching import Indices, learning_rate, own_shards
+from xtransfer.train.batching import Indices, own_shards
 from xtransfer.train.collectives import add_up, broadcast, check_same_step
 from xtransfer.train.context import Context, Progress
 from xtransfer.train.course import Course, Outcome
@@ -30,6 +30,7 @@ from xtransfer.train.parameters import trained_parameters
 from xtransfer.train.parts import Draw, Part, TextPart
 from xtransfer.train.prediction import make_inputs
 from xtransfer.train.randomness import stream
+from xtransfer.train.rates import learning_rate
 from xtransfer.train.resuming import Saves
 from xtransfer.train.scores import main_score, named_scores
 from xtransfer.train.specification import TrialSpec
