@@ -95,7 +95,9 @@ def make_parts(
     parts: list[Part] = []
     for each in raw["parts"]:
         name = each["task"]
-        train_sets = [read_data_set(inputs.data[f"train {name}"], x) for x in each["languages"]]
+        train_sets = [
+            read_data_set(inputs.data[f"train {name}"], code) for code in each["languages"]
+        ]
         parts.append(
             TaskPart(
                 name=name,
@@ -104,7 +106,8 @@ def make_parts(
                 labels=inputs.labels[name],
                 train=DataSet.joined(train_sets),
                 dev={
-                    x: read_data_set(inputs.data[f"dev {name}"], x) for x in each["dev_languages"]
+                    code: read_data_set(inputs.data[f"dev {name}"], code)
+                    for code in each["dev_languages"]
                 },
                 score=partial(_score, tasks[name]),
                 batch_size=spec.batch_size,
@@ -230,7 +233,9 @@ def _text_part(text: Mapping[str, Any], spec: TrialSpec, inputs: Inputs) -> Text
     if tokenizer.mask_token_id is None:
         raise StepError(inputs.encoder, "has no mask token, which training on text needs")
     data = {
-        split: {x: read_data_set(inputs.data[f"{split} text"], x) for x in text["languages"]}
+        split: {
+            code: read_data_set(inputs.data[f"{split} text"], code) for code in text["languages"]
+        }
         for split in ("train", "dev")
     }
     return TextPart(
