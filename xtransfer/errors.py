@@ -25,6 +25,8 @@ from collections.abc import Iterable
 
 LONGEST_LINE = 1_500
 """Most characters of an error's line that are printed."""
+KNOWN_ENCODER = "Give an encoder of a kind that transformers knows, such as xlm-roberta."
+"""What to do where a model cannot be used as an encoder."""
 
 
 class XtransferError(Exception):

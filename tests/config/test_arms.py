@@ -414,6 +414,10 @@ STAGE = "as_intermediate: {epochs: 1, batch_size: 2, max_length: 16}"
             "intermediate.tasks[0].text.files: have one twice, whose rows would count twice",
         ),
         (
+            "tasks: [{name: own, like: ccg, source: {skip_labels: ['_']}}]",
+            "tasks[0].source.skip_labels: is for labels, and the categories of 'ccg' files are taken",
+        ),
+        (
             "tasks: [{name: own, like: ccg, labels_from_data: true, labels: [a, b]}]",
             "tasks[0].labels_from_data: takes the labels from the training data, and `labels` lists",
         ),

@@ -172,6 +172,19 @@ def test_flat_rows_of_questions_and_of_tags() -> None:
     )
 
 
+def test_tokens_that_a_tagging_task_leaves_out_are_counted() -> None:
+    """As in CoNLL files; a row has no label of its own that "" could stand for."""
+    source = Source(format="jsonl", skip_labels=("_", ""))
+    task = TASKS["udpos"].model_copy(update={"source": source})
+    first, second = (
+        {"tokens": ["Im", "In"], "tags": ["_", "ADP"]},
+        {"tokens": ["Zum"], "tags": ["_"]},
+    )
+    rows = build(task, first, second)
+    assert rows.examples == (TaggingExample(id="0", tokens=("In",), tags=("ADP",)),)
+    assert rows.skipped == {"token tagged '_'": 2, "sentence without tokens": 1}
+
+
 def test_answers_may_be_a_list_of_objects() -> None:
     """As SQuAD's own files have them, and what is flattened from these."""
     answers = [{"text": "b", "answer_start": 2}, {"text": "a", "answer_start": 0}]

@@ -25,6 +25,14 @@ def test_empty_lines_part_sentences(write) -> None:
     )
 
 
+@pytest.mark.parametrize("mark", ["-DOCSTART-\tX\n\n", "-DOCSTART-\tX\n", "-DOCSTART- -X- O O\n\n"])
+def test_the_border_of_two_documents_is_no_sentence(write, mark: str) -> None:
+    """CoNLL-2003 has one before each document; XTREME's own reader takes it for an empty line."""
+    rows = read(write("a.tsv", f"{mark}Das\tDET\n{mark}Nein\tINTJ\n"))
+    assert [example.tokens for example in rows.examples] == [("Das",), ("Nein",)]  # type: ignore[union-attr]
+    assert rows.skipped == {}
+
+
 def test_conllu_passes_over_comments_ranges_and_empty_nodes(write) -> None:
     rest = "\t_" * 6
     path = write(

@@ -6,7 +6,7 @@ import torch
 
 from tests.tiny import rows_of, tiny_tokenizer
 from xtransfer.data.examples import ChoiceExample
-from xtransfer.forms import choice
+from xtransfer.forms import choice, sequences, split_logits
 from xtransfer.forms.encoding import Encoded
 from xtransfer.train.context import Context
 from xtransfer.train.prediction import make_inputs
@@ -27,7 +27,7 @@ def encode(max_length: int = 64) -> Encoded:
 def test_each_answer_is_encoded_with_context_and_question() -> None:
     encoded = encode()
     rows = rows_of(encoded)
-    texts = tiny_tokenizer().batch_decode(choice.sequences(rows, [1, 0], "input_ids"))
+    texts = tiny_tokenizer().batch_decode(sequences("choice", rows, [1, 0], "input_ids"))
     expected = [
         tiny_tokenizer().decode(tiny_tokenizer()(first, second)["input_ids"])
         for first, second in [
@@ -51,14 +51,14 @@ def test_a_batch_has_one_sequence_an_answer() -> None:
     inputs = make_inputs("choice", rows, np.array([1, 0]), Context(pad_id=1))
     assert inputs["input_ids"].shape[0] == 5
     assert inputs["attention_mask"].sum(1).tolist() == [
-        len(ids) for ids in choice.sequences(rows, [1, 0], "input_ids")
+        len(ids) for ids in sequences("choice", rows, [1, 0], "input_ids")
     ]
     assert bool((inputs["input_ids"][inputs["attention_mask"] == 0] == 1).all())
 
 
 def test_the_logits_of_a_batch_are_split_by_row() -> None:
     logits = torch.arange(6.0)[:, None]
-    parts = choice.split_logits(logits, rows_of(encode()), [1, 2])
+    parts = split_logits("choice", logits, rows_of(encode()), [1, 2])
     assert [part.squeeze(-1).tolist() for part in parts] == [[0, 1], [2, 3, 4, 5]]
 
 

@@ -89,8 +89,3 @@ def test_the_longest_sequence_is_what_the_encoder_sees_at_once(
     form: str, columns: dict[str, list[Any]], longest: int
 ) -> None:
     assert longest_sequence(form, Encoded(columns=columns)) == longest
-
-
-def test_a_form_whose_rows_hold_several_sequences_says_where_their_lengths_are() -> None:
-    several = {name for name, form in FORMS.items() if hasattr(form, "sequences")}
-    assert several == {name for name, form in FORMS.items() if hasattr(form, "SEQUENCE_LENGTHS")}

@@ -8,7 +8,7 @@ import torch
 
 from tests.tiny import rows_of, tiny_encoder, tiny_tokenizer
 from xtransfer.data.examples import RankingExample
-from xtransfer.forms import FORMS, retrieval, scored_examples
+from xtransfer.forms import FORMS, retrieval, scored_examples, sequences, split_logits
 from xtransfer.forms.encoding import Encoded
 from xtransfer.train.context import Context
 from xtransfer.train.model import TransferModel
@@ -54,7 +54,7 @@ def decoded(ids: list[Any]) -> list[str]:
 def test_a_row_holds_a_query_a_candidate_with_its_context_or_both() -> None:
     tokenizer = tiny_tokenizer()
     rows = rows_of(encode((*PAIRS, APART[0])))
-    texts = decoded(retrieval.sequences(rows, [1, 2, 0], "input_ids"))
+    texts = decoded(sequences("retrieval", rows, [1, 2, 0], "input_ids"))
     expected = [
         tokenizer.decode(tokenizer(*parts)["input_ids"])
         for parts in [
@@ -88,7 +88,7 @@ def test_token_types_tell_sentence_from_context() -> None:
             return {"input_ids": found["input_ids"], "token_type_ids": types}
 
     encoded = retrieval.encode(PAIRS, WithTypes(), labels=(), max_length=64, stride=0)
-    query, candidate = retrieval.sequences(rows_of(encoded), [0], "token_type_ids")
+    query, candidate = sequences("retrieval", rows_of(encoded), [0], "token_type_ids")
     assert query.tolist() == [0] * len(query)
     assert candidate.tolist() == [0] * (len(candidate) - 2) + [1, 1]
     assert "token_type_ids" not in encode().columns
@@ -175,5 +175,5 @@ def test_a_model_gives_a_vector_for_each_sequence() -> None:
     logits = model(**make_inputs("retrieval", rows, batch, Context(pad_id=1)))
     assert logits.shape == (5, 16)
     assert logits.norm(dim=1).tolist() == pytest.approx([10.0] * 5)
-    parts = retrieval.split_logits(logits, rows, batch)
+    parts = split_logits("retrieval", logits, rows, batch)
     assert [len(part) for part in parts] == [1, 2, 2]

@@ -11,7 +11,7 @@ import torch
 from tests.tiny import rows_of, tiny_encoder, tiny_tokenizer
 from xtransfer.data.examples import RankingExample
 from xtransfer.errors import DataError
-from xtransfer.forms import retrieval
+from xtransfer.forms import retrieval, sequences
 from xtransfer.retrieval.ranking import rank_pooled
 from xtransfer.steps.scoring import evaluate
 from xtransfer.tasks import TASKS
@@ -72,7 +72,7 @@ def test_the_candidates_of_all_languages_are_one_set() -> None:
 def test_rankings_are_those_of_the_models_vectors() -> None:
     sets, model = {"de": language("de")}, model_of()
     ranked, _ = rank_pooled(model, sets, None, CONTEXT, where="lareqa")
-    ids = retrieval.sequences(sets["de"].rows, range(9), "input_ids")
+    ids = sequences("retrieval", sets["de"].rows, range(9), "input_ids")
     with torch.inference_mode():
         vectors = [model(input_ids=torch.tensor(row[None]).long()).numpy()[0] for row in ids]
     scores = np.stack(vectors[:3]) @ np.stack(vectors[3:]).T

@@ -8,7 +8,7 @@ import torch
 
 from tests.tiny import rows_of, tiny_encoder, tiny_pairs, tiny_tokenizer
 from xtransfer.data.examples import ChoiceExample, TaggingExample
-from xtransfer.forms import choice, tagging
+from xtransfer.forms import choice, sequences, tagging
 from xtransfer.statistics.transferability import leep, logme
 from xtransfer.steps.assembly import make_head
 from xtransfer.steps.estimation import features
@@ -86,7 +86,7 @@ def test_an_answer_is_a_feature_labelled_by_whether_it_is_right() -> None:
     encoded = choice.encode(examples, tokenizer, labels=(), max_length=30, stride=0)
     data = DataSet(rows=rows_of(encoded), examples=[{}, {}])
     vectors, labels = features(encoder, data, CONTEXT, form="choice", examples=99, seed=0)
-    answers = [ids for row in (0, 1) for ids in choice.sequences(data.rows, [row], "input_ids")]
+    answers = [ids for row in (0, 1) for ids in sequences("choice", data.rows, [row], "input_ids")]
     expected = [states(encoder, ids).mean(0) for ids in answers]
     assert unordered(vectors, labels) == unordered(expected, [0, 1, 1, 0, 0])
 

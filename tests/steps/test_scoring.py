@@ -66,12 +66,6 @@ def test_for_each_english_sentence_the_nearest_foreign_one_is_found(tmp_path: Pa
     assert result["layer"] == 1
 
 
-def test_retrieval_takes_the_encoder_of_a_trained_model(tmp_path: Path) -> None:
-    data = bitext([A, B], [B, A], ["f1", "f0"])
-    result, _ = run(tmp_path, "tatoeba", tiny_model(tiny_encoder()), data)
-    assert result["languages"]["de"]["metrics"]["accuracy"] == 100
-
-
 def test_questions_without_an_answer_need_the_threshold_of_the_models_dev_set(
     tmp_path: Path,
 ) -> None:

@@ -1,16 +1,12 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from xtransfer.train.batching import (
     POOL,
-    decay_product,
     epoch_batches,
-    learning_rate,
     prediction_batches,
     split_batch,
     steps_per_epoch,
@@ -70,29 +66,3 @@ def test_prediction_batches_cover_every_row_within_the_budget(
     assert sorted(np.concatenate(batches)) == list(range(len(lengths)))
     for batch in batches:
         assert len(batch) == 1 or len(batch) * lengths[batch].max() <= tokens
-
-
-@pytest.mark.parametrize(("total", "warmup"), [(100, 0.1), (7, 0.5), (1, 0.1), (33, 0.0)])
-def test_the_learning_rate_is_that_of_transformers(total: int, warmup: float) -> None:
-    from transformers import get_linear_schedule_with_warmup
-
-    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=3e-5)
-    schedule = get_linear_schedule_with_warmup(optimizer, int(warmup * total), total)
-    for step in range(total):
-        ours = learning_rate(step, peak=3e-5, total=total, warmup=warmup)
-        assert ours == pytest.approx(optimizer.param_groups[0]["lr"], rel=1e-12, abs=0)
-        optimizer.step()
-        schedule.step()
-    assert learning_rate(total, peak=3e-5, total=total, warmup=warmup) == 0
-
-
-def test_decay_alone_is_what_adamw_does_to_a_weight_without_gradient() -> None:
-    weight = torch.ones(1, dtype=torch.float64, requires_grad=True)
-    optimizer = torch.optim.AdamW([weight], lr=0.0, weight_decay=0.1)
-    rates = [0.1, 0.2, 0.05]
-    for rate in rates:
-        optimizer.param_groups[0]["lr"] = rate
-        weight.grad = torch.zeros_like(weight)
-        optimizer.step()
-    assert weight.item() == pytest.approx(decay_product(rates, 0.1), rel=1e-12)
-    assert decay_product([], 0.1) == 1

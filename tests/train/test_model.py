@@ -25,7 +25,6 @@ from tests.tiny import tiny_encoder, tiny_model, tiny_pairs, tiny_part
 from tests.train.workers import train_mixed
 from xtransfer.errors import StepError
 from xtransfer.steps.assembly import make_head
-from xtransfer.train.batching import decay_product, learning_rate
 from xtransfer.train.context import Context
 from xtransfer.train.course import Outcome
 from xtransfer.train.model import (
@@ -39,6 +38,7 @@ from xtransfer.train.model import (
     words_name,
 )
 from xtransfer.train.prediction import DataSet
+from xtransfer.train.rates import decay_product, learning_rate
 from xtransfer.train.specification import TrialSpec
 
 VOCABULARY = 60

@@ -170,6 +170,6 @@ def test_corpus_errors_name_the_file(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no \*.txt file"):
         read_corpus(tmp_path)
     (tmp_path / "en.txt").write_text("the dog sleeps.\n")
-    (tmp_path / "qa-en.tsv").write_text("one\ttwo\none column\n")
-    with pytest.raises(DataError, match=r"qa-en.tsv:2: 1 column"):
+    (tmp_path / "qa-en.tsv").write_text("one\ttwo\n\none column\n")
+    with pytest.raises(DataError, match=r"qa-en.tsv:3: 1 column"):
         read_corpus(tmp_path)

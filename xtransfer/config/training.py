@@ -14,7 +14,7 @@ _Beta = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Training(Settings):
-    """Hyper-parameters shared by all trials. Defaults follow SPEC of the study (jiant)."""
+    """Hyper-parameters shared by all trials. Defaults are those of the study, as jiant has them."""
 
     warmup: float = Field(default=0.1, ge=0, lt=1)
     """Share of the steps over which the learning rate rises linearly; it then falls to 0."""

@@ -31,7 +31,8 @@ __all__ = ["file_names", "read_examples", "read_first", "source_digests"]
 def read_examples(task: Task, *, split: Split, language: str, root: Path) -> Rows:
     """Return all examples of one split and language, in the order of the files.
 
-    Nothing is left out but rows with one of the task's `skip_labels`, which `Rows.skipped` counts.
+    Nothing is left out but what `Rows.skipped` counts: rows with one of the task's `skip_labels`, and what
+    the reader of a format names.
 
     Raises:
         DataError: naming file and line, where a file is missing, malformed or empty, or disagrees

@@ -40,6 +40,8 @@ def build_examples(task: Task, rows: Iterable[Row], *, split: Split) -> Rows:
         DataError: naming file and line, for a missing column, a value of the wrong kind, or a label
             that is not the task's.
     """
+    if task.form == "tagging":
+        return _build_sentences(task, rows, split=split)
     build = _BUILDERS.get(task.form)
     if build is None:
         raise DataError(task.name, f"form '{task.form}' cannot be read from a table")
@@ -63,6 +65,31 @@ def build_examples(task: Task, rows: Iterable[Row], *, split: Split) -> Rows:
     check_labelled(unlabelled, len(examples))
     if split == "test":
         check_answered(examples, task.name)
+    return Rows(examples=unique_ids(examples, split=split, where=task.name), skipped=dict(skipped))
+
+
+def _build_sentences(task: Task, rows: Iterable[Row], *, split: Split) -> Rows:
+    """Turn rows into tagged sentences; tokens that the task leaves out are counted, as in CoNLL files."""
+    examples: list[TaggingExample] = []
+    skipped: Counter[str] = Counter()
+    skip = task.source.skip_labels
+    for number, (where, row) in enumerate(rows):
+        fields = Fields(where=where, row=row, task=task, number=number, split=split)
+        tokens, tags = fields.texts("tokens"), fields.names("tags")
+        if len(tokens) != len(tags):
+            raise DataError(where, f"has {len(tokens)} tokens, but {len(tags)} tags")
+        skipped.update(f"token tagged '{tag}'" for tag in tags if tag in skip)
+        kept = [(token, tag) for token, tag in zip(tokens, tags, strict=True) if tag not in skip]
+        if not kept:
+            skipped["sentence without tokens"] += 1
+            continue
+        examples.append(
+            TaggingExample(
+                id=fields.id(),
+                tokens=tuple(token for token, _ in kept),
+                tags=tuple(resolve_label(tag, task, where) for _, tag in kept),
+            )
+        )
     return Rows(examples=unique_ids(examples, split=split, where=task.name), skipped=dict(skipped))
 
 
@@ -100,14 +127,6 @@ def _choice(fields: Fields, label: str | None) -> ChoiceExample:
         choices=choices,
         label=right,
     )
-
-
-def _tagging(fields: Fields, _: str | None) -> TaggingExample:
-    tokens, tags = fields.texts("tokens"), fields.names("tags")
-    if len(tokens) != len(tags):
-        raise DataError(fields.where, f"has {len(tokens)} tokens, but {len(tags)} tags")
-    found = tuple(resolve_label(tag, fields.task, fields.where) for tag in tags)
-    return TaggingExample(id=fields.id(), tokens=tokens, tags=found)
 
 
 def _span(fields: Fields, _: str | None) -> SpanExample:
@@ -161,6 +180,5 @@ def _answers_in_place(example: Example) -> bool:
 _BUILDERS: Mapping[FormName, Callable[[Fields, str | None], Example]] = {
     "classification": _pair,
     "choice": _choice,
-    "tagging": _tagging,
     "span": _span,
 }

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
@@ -17,6 +16,8 @@ from xtransfer.tasks.task import Split, Task
 
 _NO_WORD = re.compile(r"[0-9]+[-.][0-9]+")
 """Number of a range of words or of an empty node in CoNLL-U."""
+_DOCUMENT = "-DOCSTART-"
+"""How a line begins that parts two documents, in files made of CoNLL-2003's."""
 
 Line = tuple[str, str, str | None]
 """Where the token stands, the token, and its tag as the file writes it."""
@@ -28,8 +29,9 @@ def read_conll(task: Task, paths: list[Path], *, split: Split, first: int | None
     A file named `.conllu` is CoNLL-U: column 2 is the token, column 4 the tag; comments, ranges
     (`1-2`) and empty nodes (`1.1`) are passed over, as no token of the sentence; its words count from
     1 without a gap. Of all other files every line is a token and, but for unlabelled test files, its
-    tag. Tokens whose tag is one of the
-    task's `skip_labels` are left out and counted. Ids are 0-based sentence numbers.
+    tag; one that begins with `-DOCSTART-` is no token and ends a sentence, as XTREME's utils_tag.py
+    has it. Tokens whose tag is one of the task's `skip_labels` are left out and counted. Ids are
+    0-based sentence numbers.
 
     Raises:
         DataError: naming file and line, for a line of another shape or an unknown tag; naming the
@@ -44,24 +46,19 @@ def read_conll(task: Task, paths: list[Path], *, split: Split, first: int | None
             if example is None:
                 continue
             if example.tags is None:
-                unlabelled.append(sentence.lines[0][0])
+                unlabelled.append(sentence[0][0])
             examples.append(example)
     check_labelled(unlabelled, len(examples))
     return Rows(examples=tuple(examples), skipped=dict(skipped))
 
 
-@dataclass(slots=True)
-class _Sentence:
-    lines: list[Line] = field(default_factory=list[Line])
-
-
 def _build(
-    task: Task, sentence: _Sentence, number: int, skipped: Counter[str], *, split: Split
+    task: Task, sentence: list[Line], number: int, skipped: Counter[str], *, split: Split
 ) -> TaggingExample | None:
     tokens: list[str] = []
     tags: list[str] = []
     bare = 0
-    for where, token, tag in sentence.lines:
+    for where, token, tag in sentence:
         if tag is not None and tag in task.source.skip_labels:
             skipped[f"token tagged '{tag}'"] += 1
             continue
@@ -80,27 +77,28 @@ def _build(
         skipped["sentence without tokens"] += 1
         return None
     if bare and tags:
-        raise DataError(sentence.lines[0][0], "only some tokens of the sentence have a tag")
+        raise DataError(sentence[0][0], "only some tokens of the sentence have a tag")
     return TaggingExample(id=str(number), tokens=tuple(tokens), tags=None if bare else tuple(tags))
 
 
-def _sentences(path: Path) -> Iterator[_Sentence]:
+def _sentences(path: Path) -> Iterator[list[Line]]:
     universal = path.name.removesuffix(".gz").endswith(".conllu")
-    sentence = _Sentence()
+    sentence: list[Line] = []
     for number, line in read_lines(path):
         where = f"{path}:{number}"
-        if not line.strip(" "):  # a space of another kind is a token: treebanks hold some
-            if sentence.lines:
+        border = not universal and line.startswith(_DOCUMENT)
+        if border or not line.strip(" "):  # a space of another kind is a token: treebanks hold some
+            if sentence:
                 yield sentence
-                sentence = _Sentence()
+                sentence = []
             continue
         if not universal:
-            sentence.lines.append(_plain_token(line, where))
+            sentence.append(_plain_token(line, where))
             continue
-        token = _universal_token(line, where, after=len(sentence.lines))
+        token = _universal_token(line, where, after=len(sentence))
         if token is not None:
-            sentence.lines.append(token)
-    if sentence.lines:
+            sentence.append(token)
+    if sentence:
         yield sentence
 
 

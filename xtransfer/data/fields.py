@@ -34,7 +34,7 @@ class Fields:
 
     def label(self, *, required: bool) -> str | None:
         """Return the label as the file writes it; None where there is none, "" where none is due."""
-        if self.task.form in {"span", "tagging"}:
+        if self.task.form == "span":
             return ""
         value = self.value("label", optional=not required)
         if value in (None, ""):

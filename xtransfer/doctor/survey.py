@@ -205,9 +205,8 @@ def _gold(example: Any, data: DataSet) -> tuple[list[str], str | None]:
             named = names[example.label] if example.label < len(names) else str(example.label)
             return [named], exact(example.choices[example.label])
         case TaggingExample():
-            return list(example.tags or ()), None if example.tags is None else "\t".join(
-                example.tags
-            )
+            tags = example.tags
+            return list(tags or ()), None if tags is None else "\t".join(tags)
         case SpanExample():
             answers = "\x1f".join(sorted({exact(text) for text, _ in example.answers}))
             return ["answered" if example.answers else "no answer"], answers

@@ -28,8 +28,6 @@ __all__ = [
     "encode",
     "gold_tensors",
     "loss",
-    "sequences",
-    "split_logits",
 ]
 
 
@@ -64,20 +62,6 @@ def encode(
     columns["example"] = list(range(len(examples)))
     columns["weight"] = [1] * len(examples)
     return Encoded(columns=columns, counts={"inputs cut": cut})
-
-
-def sequences(rows: Rows, chosen: Sequence[int], column: str) -> list[Any]:
-    """Return one token sequence an answer, in order, for the chosen rows."""
-    out: list[Any] = []
-    joined = lists(rows[column], chosen)
-    for ids, lengths in zip(joined, lists(rows[SEQUENCE_LENGTHS], chosen), strict=True):
-        out += np.split(ids, np.cumsum(lengths)[:-1])
-    return out
-
-
-def split_logits(logits: Tensor, rows: Rows, chosen: Sequence[int]) -> Sequence[Tensor]:
-    """Return the logits of each chosen row, [answers, 1], of a batch's [all answers, 1]."""
-    return logits.split([len(lengths) for lengths in lists(rows[SEQUENCE_LENGTHS], chosen)])
 
 
 def gold_tensors(rows: Rows, chosen: Sequence[int]) -> dict[str, Tensor]:

@@ -11,13 +11,12 @@ from collections.abc import Sequence
 from itertools import chain
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from xtransfer.data.examples import RankingExample
-from xtransfer.forms.encoding import Encoded, Rows, encode_texts, ints, lists
+from xtransfer.forms.encoding import Encoded, Rows, encode_texts, ints
 from xtransfer.retrieval.neighbours import nearest
 
 JsonDict = dict[str, Any]
@@ -133,20 +132,6 @@ class Head(nn.Module):
         """Map states [sequences, length, hidden] to vectors [sequences, hidden]."""
         pooled = torch.tanh(self.project(states[:, 0])).float()
         return functional.normalize(pooled, dim=-1) * self.scale.float().sqrt()
-
-
-def sequences(rows: Rows, chosen: Sequence[int], column: str) -> list[Any]:
-    """Return the queries and candidates of the chosen rows, row by row."""
-    out: list[Any] = []
-    joined = lists(rows[column], chosen)
-    for ids, lengths in zip(joined, lists(rows[SEQUENCE_LENGTHS], chosen), strict=True):
-        out += np.split(ids, np.cumsum(lengths)[:-1])
-    return out
-
-
-def split_logits(logits: Tensor, rows: Rows, chosen: Sequence[int]) -> Sequence[Tensor]:
-    """Return the vectors of each chosen row, [1 or 2, hidden]."""
-    return logits.split([len(lengths) for lengths in lists(rows[SEQUENCE_LENGTHS], chosen)])
 
 
 def gold_tensors(rows: Rows, chosen: Sequence[int]) -> dict[str, Tensor]:

@@ -26,9 +26,9 @@ def encode(
     """Tokenise sentences word by word; a sentence over `max_length` tokens becomes several rows.
 
     Words are tokenised as they stand in a text, with spaces between them. Rows split between words, so
-    every word keeps its label. A word that the tokenizer drops is given
-    the unknown token; a word longer than a whole row keeps its first `max_length - 2` subwords. A tag
-    that is none of `labels` takes no part in the loss; scores count it as it stands.
+    every word keeps its label. A word that the tokenizer drops is given the unknown token; a word longer
+    than a whole row keeps the first subwords, as many as fit beside the special tokens. A tag that is none
+    of `labels` takes no part in the loss; scores count it as it stands.
     """
     prefix, suffix = special_tokens(tokenizer)
     room = max_length - len(prefix) - len(suffix)

@@ -80,11 +80,7 @@ def _ratio(above: Array, below: Array) -> Array:
 
 
 def _mined(pairs: Sequence[tuple[Any, Any]]) -> Array:
-    rows = [
-        (found in right, len(set(right)), found is not None) if found is not None
-        else (0, len(set(right)), 0)
-        for right, found in pairs
-    ]  # fmt: skip
+    rows = [(found in right, len(set(right)), found is not None) for right, found in pairs]
     return np.array(rows, dtype=float)
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from xtransfer.errors import StepError
 from xtransfer.forms import scored_examples
+from xtransfer.forms.encoding import Ragged
 from xtransfer.metrics import score
 from xtransfer.plan import Step
 from xtransfer.steps.prepared import read_data_set
@@ -30,7 +31,7 @@ from xtransfer.train.model import (
     used_tokens,
     word_embeddings,
 )
-from xtransfer.train.parts import TaskPart, TextPart
+from xtransfer.train.parts import Part, TaskPart, TextPart
 from xtransfer.train.prediction import DataSet
 from xtransfer.train.randomness import build_head, stream
 from xtransfer.train.specification import TrialSpec
@@ -89,12 +90,14 @@ def gather_inputs(step: Step, bench: Workbench) -> Inputs:
 
 def make_parts(
     raw: Mapping[str, Any], spec: TrialSpec, inputs: Inputs, tasks: Mapping[str, Task]
-) -> tuple[list[TaskPart | TextPart], Mixture]:
+) -> tuple[list[Part], Mixture]:
     """Return the parts that a train step's specification names, and how its steps are shared out."""
-    parts: list[TaskPart | TextPart] = []
+    parts: list[Part] = []
     for each in raw["parts"]:
         name = each["task"]
-        train_sets = [read_data_set(inputs.data[f"train {name}"], x) for x in each["languages"]]
+        train_sets = [
+            read_data_set(inputs.data[f"train {name}"], code) for code in each["languages"]
+        ]
         parts.append(
             TaskPart(
                 name=name,
@@ -103,7 +106,8 @@ def make_parts(
                 labels=inputs.labels[name],
                 train=DataSet.joined(train_sets),
                 dev={
-                    x: read_data_set(inputs.data[f"dev {name}"], x) for x in each["dev_languages"]
+                    code: read_data_set(inputs.data[f"dev {name}"], code)
+                    for code in each["dev_languages"]
                 },
                 score=partial(_score, tasks[name]),
                 batch_size=spec.batch_size,
@@ -141,7 +145,7 @@ class Start:
 def make_model(
     inputs: Inputs,
     spec: TrialSpec,
-    parts: Sequence[TaskPart | TextPart],
+    parts: Sequence[Part],
     *,
     compacted: bool,
     kept: bool,
@@ -216,9 +220,9 @@ def make_head(
 
 def renumbered(data: DataSet, tokens: np.ndarray, vocabulary: int) -> DataSet:
     """Return a data set whose token ids are the rows of a compact embedding."""
-    ids = data.rows["input_ids"]
-    values = renumber(ids.values, tokens, vocabulary=vocabulary)  # type: ignore[union-attr]
-    rows = {**data.rows, "input_ids": type(ids)(values, ids.offsets)}  # type: ignore[union-attr, call-arg]
+    ids = data.input_ids
+    values = renumber(ids.values, tokens, vocabulary=vocabulary)
+    rows = {**data.rows, "input_ids": Ragged(values, ids.offsets)}
     return DataSet(rows=rows, examples=data.examples)
 
 
@@ -229,7 +233,9 @@ def _text_part(text: Mapping[str, Any], spec: TrialSpec, inputs: Inputs) -> Text
     if tokenizer.mask_token_id is None:
         raise StepError(inputs.encoder, "has no mask token, which training on text needs")
     data = {
-        split: {x: read_data_set(inputs.data[f"{split} text"], x) for x in text["languages"]}
+        split: {
+            code: read_data_set(inputs.data[f"{split} text"], code) for code in text["languages"]
+        }
         for split in ("train", "dev")
     }
     return TextPart(

@@ -127,9 +127,8 @@ def _work(config: Mapping[str, Any]) -> None:
     notice = Notice(bench.run)
     bench = replace(bench, tell=_Barrier(), leaving=notice.reason)
     rank, world_size = context.get_world_rank(), context.get_world_size()
-    ray.train.report(
-        {"finished": 0, "error": ""}
-    )  # that it has begun: until then it was waited for
+    # It has begun: until now it was waited for.
+    ray.train.report({"finished": 0, "error": ""})
     if rank == 0:
         with suppress(StoreError):  # of the trial's time alone
             bench.store.create(_object(step.key, BEGAN), str(time.time()).encode())

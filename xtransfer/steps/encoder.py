@@ -8,12 +8,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from xtransfer.errors import DataError, StepError
+from xtransfer.errors import KNOWN_ENCODER, DataError, StepError
 from xtransfer.execution.workbench import Workbench
 from xtransfer.identity import digest_once
 from xtransfer.plan import Plan, Step
-
-_REMEDY = "Give an encoder of a kind that transformers knows, such as xlm-roberta."
 
 _POSITIONS = ("position_embeddings", "embed_positions")
 """Names that the embedding of positions has in encoders."""
@@ -142,7 +140,7 @@ def _settings(name: str, revision: str | None) -> Any:
         raise StepError(
             name,
             f"is a model of an encoder and a decoder ({config.model_type}), whose states are the decoder's",
-            _REMEDY,
+            KNOWN_ENCODER,
         )
     return config
 
@@ -158,5 +156,5 @@ def _own_code_refused(name: str) -> Iterator[None]:
         raise StepError(
             name,
             "needs code that comes with it, which is never run",
-            _REMEDY,
+            KNOWN_ENCODER,
         ) from error

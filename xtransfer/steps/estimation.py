@@ -115,7 +115,7 @@ def features(
     random = np.random.RandomState(seed)
     rows = random.permutation(len(data.lengths))
     if form != "tagging":
-        rows = np.array([row for row in rows if ints(data.rows["label"], [row])[0] >= 0])
+        rows = rows[ints(data.rows["label"], rows) >= 0]
     rows = rows[:examples]
     with torch.inference_mode(), prediction_products(encoder):
         found = list(_states(encoder, data, context, form=form, rows=rows, head=head))

@@ -65,8 +65,9 @@ def evaluate_step(step: Step, bench: Workbench, folder: Path) -> Done:
             report=lambda language, share: bench.tell(
                 {"stage": language, "step": round(100 * share), "total": 100}
             ),
-            null_threshold=scored.headed
-            and threshold_of(scored.headed, bench, head=_head_number(step)),
+            null_threshold=None
+            if scored.headed is None
+            else threshold_of(scored.headed, bench, head=_head_number(step)),
         )
     return Done(
         result={**result, "model": None if scored.trained is None else scored.trained.key},

@@ -14,11 +14,11 @@ from xtransfer.records.record import Done
 from xtransfer.steps.assembly import WEIGHTS, Start
 from xtransfer.sweeps.suggestion import Suggestion
 from xtransfer.train.adapters import merged
-from xtransfer.train.batching import decay_product, learning_rate
 from xtransfer.train.course import Outcome
 from xtransfer.train.mixture import Mixture
 from xtransfer.train.model import export_weights
-from xtransfer.train.parts import TaskPart, TextPart
+from xtransfer.train.parts import Part, TextPart
+from xtransfer.train.rates import decay_product, learning_rate
 from xtransfer.train.snapshots import snapshot_file
 from xtransfer.train.specification import TrialSpec
 
@@ -126,9 +126,7 @@ def read_outcome(folder: Path) -> Done:
     return done
 
 
-def parts_json(
-    parts: Sequence[TaskPart | TextPart], mixture: Mixture, outcome: Outcome
-) -> list[dict[str, Any]]:
+def parts_json(parts: Sequence[Part], mixture: Mixture, outcome: Outcome) -> list[dict[str, Any]]:
     """Return for the record what each part was, and how often it was drawn."""
     found: list[dict[str, Any]] = []
     for part, share, draws in zip(parts, mixture.shares, outcome.draws, strict=True):

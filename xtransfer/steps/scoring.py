@@ -33,7 +33,7 @@ def evaluate(
     spec: Mapping[str, Any],
     task: Task,
     *,
-    model: torch.nn.Module,
+    model: Any,
     context: Context,
     data: Data,
     folder: Path,
@@ -47,7 +47,7 @@ def evaluate(
     Args:
         spec: the step's specification.
         task: the target task.
-        model: a `TransferModel`, or the bare encoder for a form without a head.
+        model: a `TransferModel`; of bitext, which has no head, the bare encoder.
         context: device and padding.
         data: language -> prepared test set.
         folder: where the files go.
@@ -69,9 +69,9 @@ def evaluate(
     languages: dict[str, Any] = {}
     result: JsonDict = {"languages": languages}
     if task.form == "bitext":
-        encoder = _encoder(model)
-        result["layer"] = layer_of(spec["retrieval"]["layer"], encoder.config.num_hidden_layers)
-        scored = _retrieved(encoder, spec, task, context, data, dev)
+        depth = model.config.num_hidden_layers
+        result["layer"] = layer_of(spec["retrieval"]["layer"], depth)
+        scored = _retrieved(model, spec, task, context, data, dev)
     elif task.form == "retrieval":
         scored = _ranked(model, spec, task, context, data, pool, result)
     else:
@@ -150,11 +150,6 @@ def _metrics(
     gold = [example["gold"] for example in examples]
     found = score(task, gold, predictions, language=language, null_threshold=null_threshold)
     return {"metrics": dict(found)}
-
-
-def _encoder(model: Any) -> Any:
-    encoder = getattr(model, "encoder", None)
-    return model if encoder is None or not hasattr(encoder, "get_input_embeddings") else encoder
 
 
 def _write_predictions(

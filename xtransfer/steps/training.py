@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import hashlib
 import logging
 import time
 from collections.abc import Mapping
@@ -11,17 +10,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
 from xtransfer.errors import DataError, Diverged, OutOfMemory
 from xtransfer.execution.watchdog import watched
 from xtransfer.plan import Step
 from xtransfer.planner.lessons import few_shot_data
-from xtransfer.records.checkpoints import load_checkpoint, newest_checkpoint, save_checkpoint
+from xtransfer.records.checkpoints import newest_checkpoint
 from xtransfer.records.record import Done
 from xtransfer.steps.assembly import Start, gather_inputs, make_model, make_parts, renumbered
+from xtransfer.steps.checkpoints import StepCheckpoints
 from xtransfer.steps.memory import SmallerBites, out_of_memory, ran_out, read_bites
 from xtransfer.steps.outcome import parts_json, read_outcome, write_outcome
 from xtransfer.store.folder import enough_space
@@ -29,11 +27,11 @@ from xtransfer.sweeps.rungs import rulings_of, rungs_of
 from xtransfer.sweeps.suggestion import Suggestion, suggestion_of
 from xtransfer.sweeps.waiting import ruled
 from xtransfer.train.adapters import frozen_weights
-from xtransfer.train.context import Checkpoint, Context, Progress, device_name, device_of
+from xtransfer.train.context import Context, Progress, device_name, device_of
 from xtransfer.train.loop import train
 from xtransfer.train.mixture import Mixture, undrawn
 from xtransfer.train.model import TransferModel, words_name
-from xtransfer.train.parts import TaskPart, TextPart
+from xtransfer.train.parts import Part, TaskPart
 from xtransfer.train.prediction import tokens_at_once
 from xtransfer.train.saving import BackgroundSaver
 from xtransfer.train.specification import TrialSpec
@@ -141,7 +139,7 @@ def _train(
         _warn_of_undrawn(step, trial)
     model = trial.start.model
     words, frozen = words_name(model), frozen_weights(model)
-    kept = _Kept(step, bench, rows=_digest(trial.start.tokens))
+    kept = StepCheckpoints(step, bench, tokens=trial.start.tokens)
     saver = BackgroundSaver(kept.save)
     context = replace(
         _context(step, bench, model, bites),
@@ -185,7 +183,7 @@ class _Trial:
     spec: TrialSpec
     """With the learning rate that was suggested, where one was."""
     suggestion: Suggestion | None
-    parts: list[TaskPart | TextPart]
+    parts: list[Part]
     mixture: Mixture
     start: Start
 
@@ -244,37 +242,6 @@ def _context(
     )
 
 
-class _Kept:
-    """The resumable checkpoints of a step in its store.
-
-    Args:
-        step: whose they are.
-        bench: has the store.
-        rows: digest of the token ids that the rows of the embeddings are of: checkpoints of other
-            rows do not fit.
-    """
-
-    def __init__(self, step: Step, bench: Workbench, *, rows: str) -> None:
-        self.step, self.bench, self.rows = step, bench, rows
-
-    def save(self, checkpoint: Checkpoint) -> None:
-        save_checkpoint(
-            self.bench.store,
-            self.step.key,
-            state=checkpoint.state,
-            tensors=checkpoint.tensors,
-            rows=self.rows,
-            kept=self.bench.placement.train.resume_kept,
-            scratch=self.bench.scratch,
-        )
-
-    def newest(self) -> Checkpoint | None:
-        found = load_checkpoint(
-            self.bench.store, self.step.key, rows=self.rows, scratch=self.bench.scratch
-        )
-        return None if found is None else Checkpoint(state=found[0], tensors=found[1])
-
-
 def trial_spec(spec: Mapping[str, Any]) -> TrialSpec:
     """Return the trial specification that a train step's `spec` holds."""
     names = TrialSpec.__dataclass_fields__
@@ -292,11 +259,6 @@ def ensure_process_group() -> None:
             rank=0,
             world_size=1,
         )
-
-
-def _digest(tokens: npt.NDArray[np.int64]) -> str:
-    """Return a digest of token ids, the same on every machine."""
-    return hashlib.sha256(tokens.astype("<i8").tobytes()).hexdigest()[:16]
 
 
 def _facts(progress: Progress) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The tasks of the study on the Hugging Face hub, for experiments that say `data.hub`.
 
 The hub's copies have columns, labels and splits of their own. They are recorded as the repositories'
-cards and loading code state them; no repository was loaded from here. Every revision is one that
+cards and loading code state them, and no repository was loaded to check them. Every revision is one that
 several public projects pin; none was compared with the hub itself. A copy of a repository in a folder
 of its name below the data root is read in its place.
 """

@@ -1,8 +1,8 @@
 """The intermediate tasks of the study, and the tasks that only serve as a stage of a target.
 
-Epochs and batch sizes are SPEC's phase table, which marks them unverified: they are recalled from the
-paper, not read in a source. So is the input length of 256 for sentence pairs and choices; 384 with
-stride 128 is given for squad_v2 only and taken for squad_v1 too. An experiment may change them all.
+Epochs and batch sizes are recalled from the study's paper and unverified: they were not read in a source.
+So is the input length of 256 for sentence pairs and choices; 384 with stride 128 is known for squad_v2
+only and taken for squad_v1 too. An experiment may change them all.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ class Language:
     """English name."""
 
 
-# code, ISO 639-3, name. Every code of SPEC's XTREME and XTREME-R lists; checked against the file
+# code, ISO 639-3, name. Every language of XTREME and XTREME-R; codes were checked against the file
 # names of LASER's Tatoeba v1, which has no files for gu ht my pa qu wo yo.
 _TABLE = """
 af afr Afrikaans

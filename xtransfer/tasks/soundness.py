@@ -116,6 +116,12 @@ def check_source(task: Task, place: str) -> None:
                 f"is for labels, and a {task.form} task has none",
                 "Leave it out.",
             )
+        if given and source.format == "ccg" and not source.hub:
+            raise ConfigError(
+                f"{place}.{name}",
+                "is for labels, and the categories of 'ccg' files are taken as they are",
+                "Leave it out, or write the data as a table: tsv, csv, jsonl or json.",
+            )
     if source.header and source.format in ("jsonl", "json"):
         raise ConfigError(
             f"{place}.header",

@@ -96,7 +96,7 @@ class Source(Record):
     """Label as the file writes it -> the task's label; labels absent here are taken as they are."""
     skip_labels: tuple[str, ...] = ()
     """Rows with one of these labels are left out and counted (MNLI's `-`: no gold label); "" stands
-    for a row that has none. Of tagged sentences, the tokens are."""
+    for a row that has none. Of tagged sentences, it is the tokens with such a tag."""
 
     hub: tuple[Hub, ...] = ()
     """Set instead of `files` to load through the `datasets` library; the rows of several are joined."""

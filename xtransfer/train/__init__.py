@@ -4,7 +4,7 @@ loop          the one training loop; `specification`: what it computes, `context
 course        where a trial stands and what it has come to; `scores`, `divergence`: of its evaluations and steps
 parts, mixture, batching    what optimizer steps draw from, and which rows form a batch
 model         encoder and heads, of which only used embedding rows are trained; `adapters`, `text_head`
-engine        what the loop asks of an optimizer: `torch_engine` or `deepspeed_engine`
+engine        what the loop asks of an optimizer: `torch_engine` or `deepspeed_engine`; `rates`: how far it steps
 resuming, saving, snapshots    when state is saved, how, and which checkpoints are kept to be averaged
 randomness, collectives, parameters    draws that follow from the seed, and what workers tell each other
 prediction    logits of a model on prepared rows

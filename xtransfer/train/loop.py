@@ -17,7 +17,7 @@ from torch import Tensor
 
 from xtransfer.forms import FORMS
 from xtransfer.forms.encoding import Rows
-from xtransfer.train.batching import Indices, learning_rate, own_shards
+from xtransfer.train.batching import Indices, own_shards
 from xtransfer.train.collectives import add_up, broadcast, check_same_step
 from xtransfer.train.context import Context, Progress
 from xtransfer.train.course import Course, Outcome
@@ -27,9 +27,10 @@ from xtransfer.train.kernels.widened import training_products
 from xtransfer.train.mixture import Mixture, draw_numbers, schedule
 from xtransfer.train.model import TransferModel
 from xtransfer.train.parameters import trained_parameters
-from xtransfer.train.parts import Draw, TaskPart, TextPart
+from xtransfer.train.parts import Draw, Part, TextPart
 from xtransfer.train.prediction import make_inputs
 from xtransfer.train.randomness import stream
+from xtransfer.train.rates import learning_rate
 from xtransfer.train.resuming import Saves
 from xtransfer.train.scores import main_score, named_scores
 from xtransfer.train.specification import TrialSpec
@@ -40,7 +41,7 @@ def train(
     context: Context,
     *,
     model: TransferModel,
-    parts: Sequence[TaskPart | TextPart],
+    parts: Sequence[Part],
     mixture: Mixture,
 ) -> Outcome:
     """Fine-tune `model`, head i on part i, and return its best weights by dev score.
@@ -89,7 +90,7 @@ class _Run:
         spec: TrialSpec,
         context: Context,
         engine: Engine,
-        parts: Sequence[TaskPart | TextPart],
+        parts: Sequence[Part],
         mixture: Mixture,
         course: Course,
     ) -> None:

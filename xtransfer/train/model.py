@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from xtransfer.errors import StepError, shown
+from xtransfer.errors import KNOWN_ENCODER, StepError, shown
 from xtransfer.train.kernels.attention import use_cpu_attention
 from xtransfer.train.kernels.dropout import use_fast_dropout
 from xtransfer.train.kernels.feed_forward import use_lean_feed_forward
@@ -32,9 +31,6 @@ DROPOUT_FIELDS = (
     "embedding_dropout",
     "mlp_dropout",
 )
-
-
-_REMEDY = "Give an encoder of a kind that transformers knows, such as xlm-roberta."
 
 
 class TransferModel(nn.Module):
@@ -157,14 +153,14 @@ def _check_both_ways(encoder: Any, name: str) -> None:
         raise StepError(
             name,
             f"cannot be used as an encoder of text ({config.model_type}): {shown(str(error))}",
-            _REMEDY,
+            KNOWN_ENCODER,
         ) from error
     if torch.equal(states[0, 0], states[1, 0]):
         raise StepError(
             name,
             f"is a decoder ({config.model_type}): the state of its first token, which heads read, knows "
             "nothing of the text behind it",
-            _REMEDY,
+            KNOWN_ENCODER,
         )
 
 
@@ -204,14 +200,13 @@ def used_tokens(columns: list[npt.NDArray[np.int32]], *, vocabulary: int) -> npt
 def compact(encoder: Any, tokens: npt.NDArray[np.int64]) -> None:
     """Cut the token embedding down to the rows in `tokens`; row i is then token `tokens[i]`.
 
-    Weights are views of the file that they were read from. They become copies, so that the file, most of
-    which is rows that nobody needs any more, leaves the process's memory.
+    The module stays, as it may do more than to look up: Gemma's scales what it finds. Weights are views of
+    the file that they were read from. They become copies, so that the file, most of which is rows that
+    nobody needs any more, leaves the process's memory.
     """
-    new = copy(word_embeddings(encoder))  # of its own kind: Gemma's scales what it looks up
-    rows = new.weight.detach()[torch.from_numpy(tokens)]
-    new._parameters = {**new._parameters, "weight": nn.Parameter(rows)}
-    new.num_embeddings = len(tokens)
-    encoder.set_input_embeddings(new)
+    words = word_embeddings(encoder)
+    words.weight = nn.Parameter(words.weight.detach()[torch.from_numpy(tokens)])
+    words.num_embeddings = len(tokens)
     for parameter in encoder.parameters():
         parameter.data = parameter.data.clone()
 

@@ -1,7 +1,7 @@
 """The parts of a trial: the tasks, and perhaps unlabelled text, that its optimizer steps draw from.
 
-A part gives the rows of its n-th draw, as a pure function of seed and n, and scores the model on its own
-held-out data. The loop knows nothing else of it.
+A part gives the rows of its n-th draw (`draw`), as a pure function of seed and n, and scores the model on its
+own held-out data (`evaluate`). The loop asks nothing else of it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import fmean
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -37,23 +37,6 @@ class Draw:
     """Row numbers of the batch."""
 
 
-class Part(Protocol):
-    """What the loop asks of a part; `head` is its number among the parts."""
-
-    name: str
-    form: str
-    weight: float
-    """What the loss of its steps is multiplied by."""
-
-    def draw(self, number: int) -> Draw:
-        """Return the rows of the part's draw `number`, counted from 0."""
-        ...
-
-    def evaluate(self, module: torch.nn.Module, context: Context, *, head: int) -> dict[str, float]:
-        """Score the model on held-out data; {} on other ranks than 0. Collective."""
-        ...
-
-
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TaskPart:
     """A task: every row once an epoch, scored by the task's own metric."""
@@ -69,6 +52,7 @@ class TaskPart:
     batch_size: int
     seed: int
     weight: float = 1.0
+    """What the loss of its steps is multiplied by."""
     kept: dict[int, list[Indices]] = field(
         default_factory=dict[int, "list[Indices]"], init=False, repr=False
     )
@@ -92,7 +76,7 @@ class TaskPart:
     @property
     def input_ids(self) -> list[Ragged]:
         """Return every column of token ids that the part reads."""
-        return [_ids(each) for each in (self.train, *self.dev.values())]
+        return [each.input_ids for each in (self.train, *self.dev.values())]
 
     def draw(self, number: int) -> Draw:
         """Return batch `number` of the endless sequence of epochs."""
@@ -105,7 +89,10 @@ class TaskPart:
         return Draw(rows=self.train.rows, chosen=self.kept[epoch][at])
 
     def evaluate(self, module: torch.nn.Module, context: Context, *, head: int) -> dict[str, float]:
-        """Return each score as the mean over dev languages; with several, the main one of each too."""
+        """Return each score as the mean over dev languages; with several, the main one of each too.
+
+        {} on other ranks than 0. Collective, as `TextPart.evaluate` is; `head` is the part's number.
+        """
         found: dict[str, Mapping[str, float]] = {}
         for language, data in self.dev.items():
             logits = predict(module, self.form, data, context, head=head)
@@ -143,6 +130,7 @@ class TextPart:
     batch_size: int
     seed: int
     weight: float = 1.0
+    """What the loss of its steps is multiplied by."""
     name: str = "text"
     form: str = "mlm"
 
@@ -177,7 +165,8 @@ class TextPart:
     def evaluate(self, module: torch.nn.Module, context: Context, *, head: int) -> dict[str, float]:
         """Return the mean loss over held-out tokens, in nats, of each language and of all.
 
-        Masks are the same at every evaluation. `loss` is the unweighted mean over languages.
+        Masks are the same at every evaluation. `loss` is the unweighted mean over languages. {} on
+        other ranks than 0.
         """
         losses = {
             language: self._loss(module, data, context, head) for language, data in self.dev.items()
@@ -190,7 +179,7 @@ class TextPart:
     def _loss(self, module: torch.nn.Module, data: DataSet, context: Context, head: int) -> float:
         everything = np.arange(len(data.lengths))
         random = np.random.default_rng(_HELD_OUT)
-        rows = self._masked({"input_ids": _ids(data)}, random, everything)
+        rows = self._masked({"input_ids": data.input_ids}, random, everything)
         batches = prediction_batches(data.lengths, tokens=tokens_at_once(context))
         mine = batches[context.rank :: context.world_size]
         was_training = module.training
@@ -225,14 +214,12 @@ class TextPart:
         )
 
 
-def _ids(data: DataSet) -> Ragged:
-    ids = data.rows["input_ids"]
-    assert isinstance(ids, Ragged)
-    return ids
+Part = TaskPart | TextPart
+"""What an optimizer step may draw from."""
 
 
 def _gathered(places: Sequence[tuple[DataSet, int]]) -> Rows:
     """Return one row of token ids for each (data set, row number)."""
-    values = [_ids(data)[row] for data, row in places]
+    values = [data.input_ids[row] for data, row in places]
     offsets = np.cumsum([0, *(len(each) for each in values)]).astype(np.int64)
     return {"input_ids": Ragged(np.concatenate(values), offsets)}

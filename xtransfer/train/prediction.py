@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from xtransfer.costs.packing import GPU_TOKENS
-from xtransfer.forms import FORMS
+from xtransfer.forms import FORMS, sequences, split_logits
 from xtransfer.forms.encoding import Ragged, Rows, pad
 from xtransfer.train.batching import prediction_batches
 from xtransfer.train.context import Context
@@ -34,11 +34,16 @@ class DataSet:
     examples: list[dict[str, Any]]
 
     @property
-    def lengths(self) -> npt.NDArray[np.int64]:
-        """Tokens of each row."""
+    def input_ids(self) -> Ragged:
+        """Token ids of each row."""
         ids = self.rows["input_ids"]
         assert isinstance(ids, Ragged)
-        return ids.lengths()
+        return ids
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """Tokens of each row."""
+        return self.input_ids.lengths()
 
     @staticmethod
     def joined(parts: Sequence[DataSet]) -> DataSet:
@@ -108,7 +113,6 @@ def predict(
     module.eval()
     batches = prediction_batches(data.lengths, tokens=tokens_at_once(context))
     mine = batches[context.rank :: context.world_size]
-    split = getattr(FORMS[form], "split_logits", _one_logit_tensor_a_row)
     found: dict[int, Tensor] = {}
     bf16 = getattr(module, "bf16", False)
     # ZeRO 3 keeps weights that it gathers; they must be fit for training.
@@ -120,7 +124,7 @@ def predict(
             logits = module(head=head, **inputs).float().cpu()
             context.alive()
             if at < len(mine):
-                parts = split(logits, data.rows, batch)
+                parts = split_logits(form, logits, data.rows, batch)
                 found.update({int(row): part for row, part in zip(batch, parts, strict=True)})
     module.train(was_training)
     if context.world_size > 1:
@@ -153,31 +157,17 @@ def make_inputs(
 
     A form whose head looks at few positions says which, as `positions` [sequences, length].
     """
-    select = getattr(FORMS[form], "sequences", _one_sequence_a_row)
-    ids = select(rows, batch, "input_ids")
+    ids = sequences(form, rows, batch, "input_ids")
     padded = pad(ids, context.pad_id)
     lengths = np.array([len(row) for row in ids])
     mask = np.arange(padded.shape[1])[None] < lengths[:, None]
     inputs = {"input_ids": padded, "attention_mask": mask.astype(np.int64)}
     if "token_type_ids" in rows:
-        inputs["token_type_ids"] = pad(select(rows, batch, "token_type_ids"), 0)
+        inputs["token_type_ids"] = pad(sequences(form, rows, batch, "token_type_ids"), 0)
     positions = getattr(FORMS[form], "positions", None)
     if positions is not None:
         inputs["positions"] = positions(rows, batch)
     return {name: torch.from_numpy(value).to(context.device) for name, value in inputs.items()}
-
-
-def _one_sequence_a_row(rows: Rows, batch: npt.NDArray[np.int64], column: str) -> list[Any]:
-    values = rows[column]
-    return [values[int(row)] for row in batch]
-
-
-def _one_logit_tensor_a_row(
-    logits: Tensor,
-    rows: Rows,  # noqa: ARG001 - the signature is the forms'
-    batch: npt.NDArray[np.int64],  # noqa: ARG001
-) -> Iterable[Tensor]:
-    return logits
 
 
 def _joined_lists(columns: Sequence[Ragged]) -> Ragged:

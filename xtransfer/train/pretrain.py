@@ -22,6 +22,7 @@ from torch.nn import functional
 from transformers import PreTrainedTokenizerFast, XLMRobertaConfig, XLMRobertaForMaskedLM
 
 from xtransfer.config.pretraining import Objective, PretrainSpec
+from xtransfer.data.files import read_lines
 from xtransfer.errors import DataError
 
 SPECIAL_TOKENS = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")
@@ -50,12 +51,12 @@ def read_corpus(folder: Path) -> Corpus:
     Raises:
         DataError: where there is no text, or a line of pairs has no two columns.
     """
-    text = [line for path in sorted(folder.glob("*.txt")) for line in _lines(path)]
+    text = [line for path in sorted(folder.glob("*.txt")) for _, line in _lines(path)]
     if not text:
         raise DataError(str(folder), "no *.txt file with text", "Write one line per paragraph.")
     pairs: list[tuple[str, str]] = []
     for path in sorted(folder.glob("*.tsv")):
-        for number, line in enumerate(_lines(path), 1):
+        for number, line in _lines(path):
             columns = line.split("\t")
             if len(columns) != 2:
                 raise DataError(f"{path}:{number}", f"{len(columns)} column(s), not 2")
@@ -196,7 +197,7 @@ def _token_ids(
 
 
 def _rate(step: int, spec: PretrainSpec) -> float:
-    """Return the share of the learning rate in a step, from 0: a linear rise, then a linear fall."""
+    """Return the share of the learning rate in step `step`, counted from 0: a linear rise, then a fall."""
     rise = max(1, round(spec.warmup * spec.steps))
     return min((step + 1) / rise, (spec.steps - step) / max(1, spec.steps - rise))
 
@@ -270,5 +271,6 @@ def ranking_loss(states: Tensor, present: Tensor, *, temperature: float) -> Tens
     return (functional.cross_entropy(scores, gold) + functional.cross_entropy(scores.T, gold)) / 2
 
 
-def _lines(path: Path) -> list[str]:
-    return [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield number and text of each line that is not blank."""
+    return ((number, line) for number, line in read_lines(path) if line.strip())

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 
-from xtransfer.train.parts import TaskPart, TextPart
+from xtransfer.train.parts import Part, TaskPart
 
 
-def main_score(
-    parts: Sequence[TaskPart | TextPart], scores: Mapping[int, Mapping[str, float]]
-) -> float:
+def main_score(parts: Sequence[Part], scores: Mapping[int, Mapping[str, float]]) -> float:
     """Return what selects a trial: the mean of the tasks' main metrics, minus the loss without tasks."""
     tasks = [
         scores[number][part.metric]
@@ -21,7 +19,7 @@ def main_score(
 
 
 def named_scores(
-    parts: Sequence[TaskPart | TextPart], scores: Mapping[int, Mapping[str, float]]
+    parts: Sequence[Part], scores: Mapping[int, Mapping[str, float]]
 ) -> dict[str, float]:
     """Return the scores of all parts under names of their own: `dev accuracy`, `dev mnli accuracy`."""
     return {

@@ -1,8 +1,8 @@
 """The target tasks of XTREME and XTREME-R.
 
-Epochs, batch sizes and lengths of the stages are those of jiant's X-STILTs scripts and of XTREME's own
-(SPEC, phase 2). Files default to the layout in which XTREME prepares them, but Tatoeba to LASER's:
-XTREME sorts the English side, so that its two files are no longer parallel.
+Epochs, batch sizes and lengths of the stages are those of jiant's X-STILTs scripts and, for XTREME-R's
+own tasks, of its scripts. Files default to the layout in which XTREME prepares them, but Tatoeba to
+LASER's: XTREME sorts the English side, so that its two files are no longer parallel.
 """
 
 from __future__ import annotations
