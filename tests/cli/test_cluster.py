@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import copy
 import json
 import shutil
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.cluster.conftest import KIND, kubeconfig, manifests, server
 from tests.cluster.fake_api import FakeApi, write_kubeconfig
@@ -330,6 +332,29 @@ def test_setup_applies_the_surroundings(
     assert done.status == 0
     assert "Role/xtransfer-submitter applied" in done.out
     assert server.all("rayjobs") == []
+
+
+def test_a_role_that_was_never_filled_in_is_not_set_up(
+    run: Run, server: FakeApi, kubeconfig: Path, manifests: list[Manifest], tmp_path: Path
+) -> None:
+    assert kubeconfig.exists()
+    bodies = [copy.deepcopy(manifest.body) for manifest in manifests]
+    (head,) = [
+        body
+        for body in bodies
+        if (body["kind"], body["metadata"]["name"]) == ("ServiceAccount", "xtransfer-head")
+    ]
+    role = "arn:aws:iam::000000000000:role/xtransfer"
+    head["metadata"]["annotations"] = {"eks.amazonaws.com/role-arn": role}
+    (tmp_path / "all.yaml").write_text(yaml.safe_dump_all(bodies), encoding="utf-8")
+    done = run("k8s", "setup", tmp_path)
+    assert done.status == 2
+    assert "nothing was sent, for it is not filled in yet" in done.err
+    assert (
+        "ServiceAccount xtransfer-head: its eks.amazonaws.com/role-arn is the example's" in done.err
+    )
+    assert server.sent("PATCH", "serviceaccounts") == []
+    assert run("k8s", "setup", tmp_path, "--dry-run").status == 0
 
 
 def test_a_dry_setup_does_not_say_that_the_server_takes_what_was_not_tried(

@@ -175,6 +175,8 @@ def setup(
 
     manifests = render(overlay)
     _refuse_errors(overlay, manifests)
+    if not dry_run:
+        _refuse_placeholders(overlay, [each for each in manifests if each.kind != "RayJob"])
     spaces = [manifest.name for manifest in manifests if manifest.kind == "Namespace"]
     api = connect(context, spaces[0] if len(spaces) == 1 else None)
     for label in client.set_up(api, surroundings(manifests), dry_run=dry_run):
