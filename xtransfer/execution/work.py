@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from xtransfer.execution.libraries import load_libraries
 from xtransfer.execution.workbench import Workbench
 from xtransfer.folders import temporary_folder
 from xtransfer.plan import Step
@@ -20,6 +21,7 @@ Work = Callable[[Step, Workbench, Path], Done]
 
 
 def _pretrain(step: Step, bench: Workbench, folder: Path) -> Done:
+    load_libraries()
     from xtransfer.config.pretraining import PretrainSpec
     from xtransfer.steps.prepared import write_synthetic
     from xtransfer.train.pretrain import pretrain, read_corpus
@@ -68,6 +70,8 @@ def _prepare(step: Step, bench: Workbench, folder: Path) -> Done:
 
 
 def _train(step: Step, bench: Workbench, folder: Path) -> Done:
+    if bench.placement.train.most_workers == 1:  # else its workers do
+        load_libraries()
     from xtransfer.steps.training import train_step
 
     return train_step(step, bench, folder)
@@ -144,6 +148,7 @@ def _kept(result: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _estimate(step: Step, bench: Workbench, folder: Path) -> Done:
+    load_libraries()
     from xtransfer.steps.estimation import estimate_step
 
     return estimate_step(step, bench, folder)
@@ -155,12 +160,14 @@ def _prune(step: Step, bench: Workbench, _: Path) -> Done:
 
 
 def _evaluate(step: Step, bench: Workbench, folder: Path) -> Done:
+    load_libraries()
     from xtransfer.steps.evaluation import evaluate_step
 
     return evaluate_step(step, bench, folder)
 
 
 def _average(step: Step, bench: Workbench, folder: Path) -> Done:
+    load_libraries()
     from xtransfer.steps.averaging import average_step
 
     return average_step(step, bench, folder)

@@ -37,6 +37,7 @@ from xtransfer.errors import (
     shown,
 )
 from xtransfer.execution.leaving import Notice
+from xtransfer.execution.libraries import load_libraries
 from xtransfer.execution.workbench import Workbench
 from xtransfer.folders import temporary_folder
 from xtransfer.identity import file_digest
@@ -121,6 +122,7 @@ def _trainer(step: Step, bench: Workbench) -> TorchTrainer:
 
 def _work(config: Mapping[str, Any]) -> None:
     """Train as one worker; Ray Train calls this in each of them."""
+    load_libraries()
     context = ray.train.get_context()
     step: Step = config["step"]
     bench: Workbench = config["bench"]

@@ -1,0 +1,48 @@
+"""Libraries are loaded without collections, which go on afterwards and leave them alone."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+LOADING = """
+import gc, json, sys
+if sys.argv[1] == "off":
+    gc.disable()
+from xtransfer.execution import libraries
+before = sum(each["collections"] for each in gc.get_stats())
+libraries.load_libraries()
+after = sum(each["collections"] for each in gc.get_stats())
+frozen = gc.get_freeze_count()
+kept = [[]]
+kept[0].append(kept)
+libraries.load_libraries()  # a process that has them is left alone
+print(json.dumps({
+    "collections": after - before,
+    "loaded": [name in sys.modules for name in libraries.LIBRARIES],
+    "on": gc.isenabled(),
+    "frozen": frozen,
+    "frozen later": gc.get_freeze_count() - frozen,
+}))
+"""
+
+
+def loaded(collector: str) -> dict[str, Any]:
+    command = [sys.executable, "-c", LOADING, collector]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
+    return json.loads(ended.stdout)
+
+
+def test_libraries_are_loaded_without_collections_and_left_to_the_collector_no_more() -> None:
+    found = loaded("on")
+    assert found["loaded"] == [True, True]
+    assert found["collections"] == 0
+    assert found["on"]
+    assert found["frozen"] > 100_000
+    assert found["frozen later"] == 0
+
+
+def test_a_collector_that_was_off_stays_off() -> None:
+    assert not loaded("off")["on"]
