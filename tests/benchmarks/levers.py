@@ -33,7 +33,7 @@ from tests.benchmarks.measuring import arguments, in_turn, middle, run_side, wri
 from tests.benchmarks.training import WORKLOADS, quickly, rows_of, train_ours
 
 LEVERS = {
-    "products": "xtransfer.train.kernels.products._matmul",
+    "products": "xtransfer.train.kernels.onednn._matmul",
     "widened": "xtransfer.train.kernels.widened._Widening",
     "dropout": "xtransfer.train.model.use_fast_dropout",
     "attention": "xtransfer.train.model.use_cpu_attention",

@@ -118,7 +118,7 @@ import torch
 from tests.costs.test_memory import model_of, shape, step_loss, text_loss
 from xtransfer.execution.allocation import M_MMAP_THRESHOLD
 from xtransfer.train.engine import make_engine
-from xtransfer.train.kernels.widened import training_products
+from xtransfer.train.kernels.products import training_products
 
 size, sequences, length, bf16, of_text = json.loads(sys.argv[1])
 torch.set_num_threads(1)

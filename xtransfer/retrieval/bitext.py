@@ -16,7 +16,7 @@ from xtransfer.retrieval.margin import Indices, Vectors, best_matches, best_thre
 from xtransfer.tasks.task import Task
 from xtransfer.train.batching import prediction_batches
 from xtransfer.train.context import Context
-from xtransfer.train.kernels.packed_weights import prediction_products
+from xtransfer.train.kernels.products import prediction_products
 from xtransfer.train.prediction import DataSet, make_inputs, tokens_at_once
 
 JsonDict = dict[str, Any]

@@ -21,7 +21,7 @@ from xtransfer.steps.assembly import WEIGHTS, make_head
 from xtransfer.steps.prepared import read_data_set
 from xtransfer.train.batching import prediction_batches
 from xtransfer.train.context import Context, device_name, device_of
-from xtransfer.train.kernels.packed_weights import prediction_products
+from xtransfer.train.kernels.products import prediction_products
 from xtransfer.train.model import apply_weights, head_weights, load_encoder, read_weights
 from xtransfer.train.prediction import DataSet, make_inputs, tokens_at_once
 

@@ -23,7 +23,7 @@ from xtransfer.train.context import Context, Progress
 from xtransfer.train.course import Course, Outcome
 from xtransfer.train.divergence import check_score, leave_out
 from xtransfer.train.engine import Engine, make_engine
-from xtransfer.train.kernels.widened import training_products
+from xtransfer.train.kernels.products import training_products
 from xtransfer.train.mixture import Mixture, draw_numbers, schedule
 from xtransfer.train.model import TransferModel
 from xtransfer.train.parameters import trained_parameters

@@ -16,7 +16,7 @@ from xtransfer.forms import FORMS, sequences, split_logits
 from xtransfer.forms.encoding import Ragged, Rows, pad
 from xtransfer.train.batching import prediction_batches
 from xtransfer.train.context import Context
-from xtransfer.train.kernels.packed_weights import prediction_products
+from xtransfer.train.kernels.products import prediction_products
 
 PREDICTION_TOKENS = {"cpu": 1024, "cuda": GPU_TOKENS}
 """Tokens, padding included, in one prediction batch of one worker, by kind of device. On a CPU larger

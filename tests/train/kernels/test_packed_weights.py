@@ -13,7 +13,8 @@ from torch.nn import functional
 from transformers import XLMRobertaConfig, XLMRobertaModel
 
 from xtransfer.train.kernels import packed_weights
-from xtransfer.train.kernels.packed_weights import prediction_products, works
+from xtransfer.train.kernels.packed_weights import works
+from xtransfer.train.kernels.products import prediction_products
 
 PRECISIONS = pytest.mark.parametrize("bf16", [False, True])
 

@@ -15,8 +15,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import XLMRobertaConfig, XLMRobertaModel
 
 from xtransfer.train.kernels import packed_weights, widened
-from xtransfer.train.kernels.packed_weights import prediction_products
-from xtransfer.train.kernels.widened import has_bf16_products, training_products, widened_products
+from xtransfer.train.kernels.products import prediction_products, training_products
+from xtransfer.train.kernels.widened import has_bf16_products, widened_products
 from xtransfer.train.model import TransferModel
 
 SIZES = st.integers(1, 40)

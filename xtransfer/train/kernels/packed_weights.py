@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from xtransfer.train.kernels.first_token import LAYERS
-from xtransfer.train.kernels.products import is_worth_it, onednn_products
-from xtransfer.train.kernels.widened import has_bf16_products, widened_products
+from xtransfer.train.kernels.onednn import is_worth_it
+from xtransfer.train.kernels.widened import has_bf16_products
 
 ROWS = 1024
 """Rows of a product that the layout is chosen for; with others it is as exact, and was no slower from 1 row on."""
@@ -32,20 +32,19 @@ TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 2e-2}
 
 
 @contextmanager
-def prediction_products(model: nn.Module, *, bf16: bool = False) -> Iterator[None]:
-    """Have a model's products done as fast as can be while no gradients are needed; see `onednn_products`.
+def packed_weights(model: nn.Module, *, bf16: bool) -> Iterator[None]:
+    """Have a model's linear layers multiply from packed weights, where they can and no gradients are needed.
 
     Args:
         model: with its weights in fp32. They must not change meanwhile.
         bf16: whether it predicts under autocast to bf16.
     """
-    with onednn_products(model), widened_products(model, bf16=bf16):
-        packed = _pack(model, torch.bfloat16 if bf16 else torch.float32)
-        try:
-            yield
-        finally:
-            for layer in packed:
-                del layer.forward
+    packed = _pack(model, torch.bfloat16 if bf16 else torch.float32)
+    try:
+        yield
+    finally:
+        for layer in packed:
+            del layer.forward
 
 
 @cache

@@ -17,8 +17,6 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from xtransfer.train.kernels.products import onednn_products
-
 _PRODUCTS = frozenset(
     (
         torch.ops.aten.addmm.default,
@@ -32,13 +30,6 @@ _PRODUCTS = frozenset(
 )
 _MADE_OF_PRODUCTS = frozenset((torch.ops.aten.linear.default, torch.ops.aten.matmul.default))
 """Operators that are taken apart into products, but not by themselves in inference mode."""
-
-
-@contextmanager
-def training_products(model: nn.Module) -> Iterator[None]:
-    """Have a model's products done as fast as can be while it trains; see `onednn_products`, too."""
-    with onednn_products(model), widened_products(model, bf16=getattr(model, "bf16", False)):
-        yield
 
 
 @contextmanager

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from xtransfer.train.kernels import products
-from xtransfer.train.kernels.products import keep_precision, onednn_products
+from xtransfer.train.kernels import onednn
+from xtransfer.train.kernels.onednn import keep_precision, onednn_products
 
 SIZES = st.integers(1, 70)
 LARGE = nn.Linear(400, 400)
@@ -64,7 +64,7 @@ def test_a_layer_and_its_gradients_are_exact_to_rounding() -> None:
 
 def test_the_setting_is_put_back() -> None:
     before = MATMUL.fp32_precision
-    expected = products.ROUNDING if keep_precision() else before
+    expected = onednn.ROUNDING if keep_precision() else before
 
     @onednn_products(LARGE)
     def within() -> str:
@@ -87,7 +87,7 @@ def test_a_processor_that_rounds_is_found_out(monkeypatch: pytest.MonkeyPatch) -
     real = torch.bmm
 
     def rounded(one: Tensor, other: Tensor) -> Tensor:
-        if MATMUL.fp32_precision == products.ROUNDING:
+        if MATMUL.fp32_precision == onednn.ROUNDING:
             one, other = one.bfloat16().float(), other.bfloat16().float()
         return real(one, other)
 
@@ -109,11 +109,11 @@ def test_nothing_is_set_where_that_is_not_called_for(
         monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
     if case == "an older PyTorch":
         matmul = SimpleNamespace()
-        monkeypatch.setattr(products, "_matmul", lambda: None)
+        monkeypatch.setattr(onednn, "_matmul", lambda: None)
     if case == "asked for by the user":
-        matmul = SimpleNamespace(fp32_precision=products.ROUNDING)
-        monkeypatch.setattr(products, "_matmul", lambda: matmul)
-        monkeypatch.setattr(products, "keep_precision", lambda: pytest.fail("tried"))
+        matmul = SimpleNamespace(fp32_precision=onednn.ROUNDING)
+        monkeypatch.setattr(onednn, "_matmul", lambda: matmul)
+        monkeypatch.setattr(onednn, "keep_precision", lambda: pytest.fail("tried"))
     model = nn.Linear(64, 256) if case == "small" else LARGE
     before = dict(vars(matmul)) if matmul is not MATMUL else MATMUL.fp32_precision
     with onednn_products(model):
