@@ -60,6 +60,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     left_out = [item for item in items if ("slowest" in item.keywords) != wanted]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if ("slowest" in item.keywords) == wanted]
+    if hasattr(config, "workerinput"):
+        _deal_out(items)
+
+
+def _deal_out(items: list[pytest.Item]) -> None:
+    """Have one of several processes run all tests that start Ray, from the first moment, and others file by file."""
+    items.sort(key=lambda item: "ray" not in item.keywords)
+    for item in items:
+        group = "ray" if "ray" in item.keywords else item.path.as_posix()
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session")
