@@ -547,3 +547,21 @@ def test_what_a_record_says_stands_in_the_place_of_what_it_inherits(
     path.write_text(f"{{name: x, encoder: e, tasks: [{record}], target: {{tasks: [xnli]}}}}")
     (task,) = load_experiment(path).tasks
     assert (task.labels, task.labels_from_data, task.max_length) == (labels, from_data, longest)
+
+
+@pytest.mark.parametrize(
+    ("labels", "written"),
+    [
+        ("[ja, nein]", {}),
+        ("[neutral, contradiction, entailment]", {"contradictory": "contradiction"}),
+    ],
+)
+def test_labels_of_its_own_leave_what_files_write_for_others(
+    tmp_path: Path, labels: str, written: dict[str, str]
+) -> None:
+    path = tmp_path / "x.yaml"
+    stages = "stages: [{epochs: 1, batch_size: 2, max_length: 16}]"
+    record = f"{{name: own, like: xnli, labels: {labels}, {stages}}}"
+    path.write_text(f"{{name: x, encoder: e, tasks: [{record}], target: {{tasks: [own]}}}}")
+    (task,) = load_experiment(path).tasks
+    assert dict(task.source.labels) == written

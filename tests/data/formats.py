@@ -305,7 +305,6 @@ UNSPACED = TOKEN.map(lambda token: token.replace(" ", "_"))
 SQUAD_TEXTS = (
     ("data", "*", "paragraphs", "*", "context"),
     ("data", "*", "paragraphs", "*", "qas", "*", "question"),
-    ("data", "*", "paragraphs", "*", "qas", "*", "id"),
     ("data", "*", "paragraphs", "*", "qas", "*", "answers", "*", "text"),
 )
 
@@ -427,7 +426,7 @@ CASES: tuple[Case, ...] = (
         examples=questions(impossible=True),
         write=_squad,
         numbered=False,
-        texts=SQUAD_TEXTS[:3],
+        texts=SQUAD_TEXTS[:2],
     ),
     Case(
         name="squad as flat rows (hub)",

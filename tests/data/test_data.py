@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from xtransfer.data import read_examples, source_digests
+from xtransfer.data import read_examples, read_first, source_digests
 from xtransfer.errors import DataError
 from xtransfer.tasks import TASKS
 
@@ -62,6 +63,42 @@ def test_squad_v2_does_not_pass_for_squad_v1(write, with_files, tmp_path: Path) 
         with_files("squad_v2", "train", "v2.json"), split="train", language="en", root=tmp_path
     )
     assert [example.answers for example in rows.examples] == [(("cat", 0),), ()]  # type: ignore[union-attr]
+
+
+def flat(count: int, *texts: str) -> str:
+    """Return questions as JSON lines, each with the answers `texts`, which stand at its first character."""
+    answers = {"text": list(texts), "answer_start": [0 for _ in texts]}
+    rows = (
+        {"id": f"{''.join(texts)}{at}", "question": "?", "context": "cat"} for at in range(count)
+    )
+    return "".join(json.dumps({**row, "answers": answers}) + "\n" for row in rows)
+
+
+@pytest.mark.parametrize("texts", [(), ("",)])
+def test_a_flat_question_needs_an_answer_where_all_have_one(
+    write, with_files, tmp_path: Path, texts: tuple[str, ...]
+) -> None:
+    write("a.jsonl", flat(1, "cat") + flat(1, *texts))
+    where = {"language": "en", "root": tmp_path}
+    for split in ("train", "dev"):
+        task = with_files("squad_v1", split, "a.jsonl", format="jsonl")
+        with pytest.raises(DataError, match=rf"squad_v1 {split}: question '0': has no answer"):
+            read_examples(task, split=split, **where)
+    test = with_files("squad_v1", "test", "a.jsonl", format="jsonl")
+    assert len(read_examples(test, split="test", **where).examples) == 2
+    write("a.jsonl", flat(2, *texts))
+    for read in (read_examples, partial(read_first, count=1)):
+        with pytest.raises(DataError, match="squad_v1: no question has an answer"):
+            read(test, split="test", **where)
+
+
+def test_the_first_questions_may_be_those_without_an_answer(
+    write, with_files, tmp_path: Path
+) -> None:
+    write("a.jsonl", flat(60) + flat(1, "cat"))
+    task = with_files("squad_v2", "test", "a.jsonl", format="jsonl")
+    first = read_first(task, split="test", language="en", root=tmp_path, count=50)
+    assert len(first.examples) == 50
 
 
 def test_bitext_needs_two_files(write, with_files, tmp_path: Path) -> None:

@@ -124,7 +124,16 @@ def test_what_is_not_text_is_named_with_its_line(write, content: bytes, message:
 WHOLE = gzip.compress(b"one\ntwo\n" * 1000)
 
 
-@pytest.mark.parametrize("raw", [WHOLE[:-12], WHOLE[:15], b"plain text"])
+def test_plain_text_named_gz_is_told_apart_from_broken_compression(tmp_path: Path) -> None:
+    path = tmp_path / "a.tsv.gz"
+    path.write_bytes(b"plain text")
+    with pytest.raises(DataError, match=r"a\.tsv\.gz: is named \.gz, but is not gzip\. Rename it"):
+        lines(path)
+    path.write_bytes(b"")
+    assert lines(path) == []
+
+
+@pytest.mark.parametrize("raw", [WHOLE[:-12], WHOLE[:15]])
 def test_damaged_compression_is_named(tmp_path: Path, raw: bytes) -> None:
     path = tmp_path / "a.txt.gz"
     path.write_bytes(raw)

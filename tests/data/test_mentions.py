@@ -78,6 +78,21 @@ def test_a_pair_is_both(write: Any) -> None:
     )
 
 
+def test_a_pair_of_two_names_has_them_in_one_order(write: Any) -> None:
+    """The order is written into a prepared data set, which must be the same in every process."""
+    names = [f"Q{number}" for number in range(20)]
+    rows = [
+        {
+            "contextual_mention": {"context": context(), "mention": mention(name, name)},
+            "entity": entity("other"),
+        }
+        for name in names
+    ]
+    path = write("wikipedia_pairs-train.jsonl", lines(*rows))
+    found = read_mentions([path], language="en").examples
+    assert [example.match for example in found] == [(name, "other") for name in names]  # type: ignore[union-attr]
+
+
 def test_of_a_file_with_several_languages_one_is_taken(write: Any) -> None:
     rows = lines(
         {"context": context("de"), "mentions": [mention("d")]},

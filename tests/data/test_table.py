@@ -128,6 +128,14 @@ def test_bad_json_is_named_with_its_line(write, line: str, message: str) -> None
         values(write("a.jsonl", f'{{"a": 1}}\n{line}\n'), "jsonl")
 
 
+def test_json_of_the_other_format_is_told_apart(write) -> None:
+    lines, array = '{"a": 1}\n{"a": 2}\n', '[\n{"a": 1},\n{"a": 2}\n]\n'
+    with pytest.raises(DataError, match=r"a\.json: not valid JSON .* the format jsonl"):
+        values(write("a.json", lines), "json")
+    with pytest.raises(DataError, match=r"a\.txt:1: not valid JSON .* the format json"):
+        values(write("a.txt", array), "jsonl")
+
+
 def test_json_that_is_no_array_is_an_error(write) -> None:
     with pytest.raises(DataError, match="is not a JSON array of rows"):
         values(write("a.json", '{"rows": []}'), "json")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -179,6 +180,26 @@ def test_a_text_that_cannot_be_seen_is_empty(patient: Patient) -> None:
     patient.pairs("xnli/test-de.tsv", [("\u200b\u200f", "x", "neutral"), ("a", "b", "neutral")])
     (found,) = patient.findings("empty text")
     assert found.what.endswith("de 1 of 2")
+
+
+def test_an_answer_that_is_not_in_its_passage_is_told(patient: Patient) -> None:
+    """As where one of them was normalised, the other not; elsewhere in the passage is well."""
+    asked = [("question-id-1", "Wo?")]
+    patient.questions("squad/train-v1.1.json", ("Rom ist alt.", asked))
+    patient.questions("squad/dev-v1.1.json", ("Bern ist alt.", asked))
+    patient.questions("xquad/xquad.en.json", ("Bonn is old.", asked))
+    text = unicodedata.normalize("NFD", "Zürich")
+    answers = [{"text": text, "answer_start": 0}]
+    question = {"id": "question-id-1", "question": "Wo?", "answers": answers}
+    for passage, findings in (("Zürich ist groß.", 1), (f"In {text}.", 0)):
+        paragraphs = [{"context": passage, "qas": [question]}]
+        document = {"data": [{"paragraphs": paragraphs}]}
+        patient.text("xquad/xquad.de.json", json.dumps(document))
+        found = patient.findings("absent answer", "target.tasks=[xquad]")
+        assert [(each.level, each.where) for each in found] == [
+            ("warning", "xquad test")
+        ] * findings
+        assert all(each.what.endswith("de 1 of 1") for each in found)
 
 
 def test_a_premise_and_claim_that_change_places_are_no_conflict(patient: Patient) -> None:

@@ -117,6 +117,14 @@ def test_xquad_inside_of_the_training_set_is_a_leak(patient: Patient) -> None:
     assert found.what == "shares passages: rows in en 1 of 1 (1 different)"
 
 
+def test_shared_ids_alone_may_be_running_numbers(patient: Patient) -> None:
+    squad(patient, train="Rome is old.", dev="Lyon is old.")
+    patient.questions("squad/train-v1.1.json", ("Rome is old.", [("question-id-1", "Who trains?")]))
+    first = next(each for each in overlaps(patient, *SQUAD) if each.where.endswith("xquad test"))
+    assert first.what == "shares ids: rows in de 1 of 1, en 1 of 1"
+    assert first.next.endswith("take these rows out. Running numbers meet by chance.")
+
+
 def test_a_dev_set_held_out_of_other_files_is_not_the_known_one(patient: Patient) -> None:
     squad(patient, train="Rome is old.", dev="Paris is big.")
     files = "data.files.squad_v1.train=[squad/train-v1.1.json, squad/dev-v1.1.json]"

@@ -11,7 +11,7 @@ from typing import Any, cast
 from xtransfer.data.bitext import build_bitext, read_bitext
 from xtransfer.data.build import build_examples
 from xtransfer.data.ccg import read_ccg
-from xtransfer.data.checks import unique_ids
+from xtransfer.data.checks import check_answered, unique_ids
 from xtransfer.data.conll import read_conll
 from xtransfer.data.examples import Rows, SpanExample
 from xtransfer.data.files import content_digest, file_names, not_empty, resolve_files
@@ -85,7 +85,8 @@ def _read(task: Task, *, split: Split, language: str, root: Path, first: int | N
         islice(with_labels(not_empty(_table(path, task), path), labels), first)
         for path, labels in _label_files(paths)
     )
-    return build_examples(task, chain.from_iterable(tables), split=split)
+    rows = build_examples(task, chain.from_iterable(tables), split=split)
+    return _answered(task, rows, split, whole=first is None)
 
 
 _BY_LINES = {"text": read_paragraphs, "ccg": read_ccg}
@@ -163,8 +164,14 @@ def _table_format(path: Path, format_: TableFormat) -> TableFormat:
     return "jsonl" if path.name.removesuffix(".gz").endswith(".jsonl") else format_
 
 
-def _answered(task: Task, rows: Rows, split: Split) -> Rows:
-    """Refuse a question without an answer where the task's scores know none (SQuAD v2.0 for v1.1)."""
+def _answered(task: Task, rows: Rows, split: Split, *, whole: bool = True) -> Rows:
+    """Refuse a question without an answer where the task's scores know none (SQuAD v2.0 for v1.1).
+
+    In a test set one may lack it, but not all: unless it was read in part (`whole` False), of a task
+    whose first questions may be those without an answer.
+    """
+    if split == "test" and (whole or NO_ANSWER not in task.labels):
+        check_answered(rows.examples, task.name)
     if split == "test" or NO_ANSWER in task.labels:
         return rows
     for example in rows.examples:

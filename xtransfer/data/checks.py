@@ -84,7 +84,6 @@ def resolve_label(label: str, task: Task, where: str) -> str:
     if task.labels and found not in task.labels:
         near = did_you_mean(found, task.labels)
         names = ", ".join(task.labels[:20]) + (", ..." if len(task.labels) > 20 else "")
-        raise DataError(
-            where, f"unknown label '{shown(found)}'", f"{near} Labels: {names}.".strip()
-        )
+        next_ = f"{near} Labels: {names}. What files write for one belongs into source.labels."
+        raise DataError(where, f"unknown label '{shown(found)}'", next_.strip())
     return found

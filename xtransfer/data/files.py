@@ -145,12 +145,17 @@ def content_digest(path: Path) -> str:
 def open_bytes(path: Path) -> Generator[IO[bytes]]:
     """Open a file for reading, unpacking `.gz`; turn failures to read into `DataError`."""
     try:
-        if path.suffix == ".gz":
-            with gzip.open(path) as unpacked:
-                yield cast("IO[bytes]", unpacked)
-        else:
-            with path.open("rb") as file:
+        with path.open("rb") as file:
+            if path.suffix != ".gz":
                 yield file
+                return
+            if not _GZIP.startswith(file.read(len(_GZIP))):
+                raise DataError(
+                    str(path), "is named .gz, but is not gzip", "Rename it, or fetch it again."
+                )
+            file.seek(0)
+            with gzip.open(file) as unpacked:
+                yield cast("IO[bytes]", unpacked)
     except (EOFError, zlib.error, gzip.BadGzipFile):
         raise DataError(
             str(path), "its gzip compression is damaged or cut short", "Fetch the file again."

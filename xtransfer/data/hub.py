@@ -112,7 +112,9 @@ def _reason(error: Exception) -> str:
 
 
 def _remedy(error: Exception, hub: Hub) -> str:
-    """Say what to do where the hub could not be reached; every such error is an OSError."""
+    """Say what to do: where a split has another name, or the hub could not be reached (an OSError, always)."""
+    if "Unknown split" in str(error):
+        return "Name it as `splits` of the source's `hub`, such as {dev: dev}."
     if not isinstance(error, OSError) or hub.path in BUILDERS:
         return ""
     return (

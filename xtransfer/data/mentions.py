@@ -56,7 +56,10 @@ def _pair(row: Mapping[str, Any], where: str) -> RankingExample:
     query = _mention(_of(mention, "context", where), _of(mention, "mention", where), where)
     entity = _entity(_of(row, "entity", where), where)
     return replace(
-        entity, id=query.id, query=query.query, match=tuple({*query.match, *entity.match})
+        entity,
+        id=query.id,
+        query=query.query,
+        match=tuple(dict.fromkeys((*query.match, *entity.match))),
     )
 
 

@@ -135,12 +135,12 @@ def _read_json_lines(path: Path) -> Iterator[Row]:
     for number, line in read_lines(path):
         if line.strip():
             where = f"{path}:{number}"
-            yield where, _mapping(parse_json(line, where), where)
+            yield where, _mapping(parse_json(line, where, next_=_NOT_LINES), where)
 
 
 def _read_json_array(path: Path) -> Iterator[Row]:
     """Yield the objects of a file that is one JSON array, or an object with the array as `data`."""
-    value = parse_json(read_text(path), str(path))
+    value = parse_json(read_text(path), str(path), next_=_NOT_ARRAY)
     if isinstance(value, dict):
         value = cast("dict[str, Any]", value).get("data")
     if not isinstance(value, list):
@@ -150,8 +150,15 @@ def _read_json_array(path: Path) -> Iterator[Row]:
         yield where, _mapping(item, where)
 
 
-def parse_json(text: str, where: str) -> Any:
-    """Parse JSON, refusing what is not JSON or not Unicode text (half of a surrogate pair)."""
+_NOT_LINES = "Does a row go over several lines? An array of rows is the format json."
+_NOT_ARRAY = "Is every line a row of its own? That is the format jsonl."
+
+
+def parse_json(text: str, where: str, *, next_: str = "") -> Any:
+    """Parse JSON, refusing what is not JSON or not Unicode text (half of a surrogate pair).
+
+    `next_` is what the error says to do with what is not JSON.
+    """
     try:
         value = json.loads(text, parse_constant=_refuse_constant)
         if "\\u" in text:
@@ -160,7 +167,7 @@ def parse_json(text: str, where: str) -> Any:
         raise DataError(where, "an escape stands for half of a character (a surrogate)") from None
     except json.JSONDecodeError as error:
         place = f"line {error.lineno} column {error.colno}"
-        raise DataError(where, f"not valid JSON ({place}: {error.msg})") from None
+        raise DataError(where, f"not valid JSON ({place}: {error.msg})", next_) from None
     except (ValueError, RecursionError) as error:
         raise DataError(where, f"not valid JSON ({error})") from None
     return value

@@ -23,6 +23,13 @@ _COUNTED: tuple[tuple[Level, str, str, str, str], ...] = (
     ),
     ("warning", "empty text", "empty", "rows with an empty text", ""),
     ("warning", "damaged text", "damaged", "rows with U+FFFD", "They were decoded wrongly once."),
+    (
+        "warning",
+        "absent answer",
+        "absent",
+        "questions of which no answer stands in its passage",
+        "Their scores stay low. Are both texts in one Unicode form (NFC)?",
+    ),
     ("note", "duplicates", "duplicates", "rows that repeat the input of another", ""),
 )
 """Level, kind, field of the survey, what it counts, what to do."""

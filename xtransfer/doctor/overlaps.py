@@ -121,6 +121,8 @@ def _finding(seen: str, scored: str, part: str, group: list[Overlap]) -> Finding
         what += f"; under this experiment's limits {used:,} of {rows:,}"
     level = _level(part, group, known=bool(known))
     advice = {"known": f"Known: {known}.", "warning": _ADVICE[kind]}.get(level, "")
+    if part == "id" and level == "warning":
+        advice += " Running numbers meet by chance."
     return Finding(level=level, kind=kind, where=f"{seen} -> {scored}", what=what, next=advice)
 
 

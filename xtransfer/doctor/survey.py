@@ -72,6 +72,8 @@ class Survey:
     """Rows with a text of nothing but white space and invisible characters."""
     damaged: int
     """Rows with U+FFFD, which stands for what could not be decoded."""
+    absent: int
+    """Questions of which no answer stands in its passage."""
     prefixed: bool
     """Every word begins with the language's code, as in WikiANN's own files."""
     ascending: float
@@ -99,6 +101,7 @@ class Survey:
             "conflicts": self.conflicts,
             "empty": self.empty,
             "damaged": self.damaged,
+            "absent_answers": self.absent,
         }
 
 
@@ -114,6 +117,7 @@ class _Tally:
     unlabelled: int = 0
     empty: int = 0
     damaged: int = 0
+    absent: int = 0
     bare: int = 0
     """Sentences of which a word does not begin with the language's code."""
     english: list[str] = field(default_factory=list)
@@ -149,6 +153,7 @@ def survey(data: DataSet, read: Rows) -> Survey:
         conflicts=_conflicts(inputs, golds),
         empty=tally.empty,
         damaged=tally.damaged,
+        absent=tally.absent,
         prefixed=bool(available.examples) and data.task.form == "tagging" and not tally.bare,
         ascending=_ascending(tally.english),
         parts={
@@ -180,6 +185,8 @@ def _add(tally: _Tally, example: Any, row: int, data: DataSet) -> None:
     tally.labels.update(labels)
     tally.unlabelled += gold is None
     tally.golds.append(digest(gold or ""))
+    if isinstance(example, SpanExample) and example.answers:
+        tally.absent += not any(text in example.context for text, _ in example.answers)
     if isinstance(example, TaggingExample):
         tally.bare += any(not token.startswith(f"{data.language}:") for token in example.tokens)
     if isinstance(example, BitextExample) and example.side == "english":

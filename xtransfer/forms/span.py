@@ -135,19 +135,26 @@ def _windows(
 
 
 def _with_marks(offsets: list[tuple[int, int]], context: str) -> list[tuple[int, int]]:
-    """Return the offsets of tokens, each but the last with the combining marks between it and the next.
+    """Return the offsets of tokens, each but the last with what goes on its last character before the next.
 
-    A tokenizer that composes characters leaves the marks of decomposed ones in no token.
+    A tokenizer that composes characters leaves the rest of decomposed ones in no token.
     """
     if context.isascii():
         return offsets
     found: list[tuple[int, int]] = []
     for (left, right), (limit, _) in itertools.pairwise(offsets):
         end = right
-        while end < limit and unicodedata.category(context[end]).startswith("M"):
+        while end < limit and _goes_on(context[end]):
             end += 1
         found.append((left, end))
     return [*found, *offsets[-1:]]
+
+
+def _goes_on(letter: str) -> bool:
+    """Say whether a letter is part of the character before it: a combining mark, or Hangul in parts (jamo)."""
+    if unicodedata.category(letter).startswith("M"):
+        return True
+    return "\u1160" <= letter <= "\u11ff" or "\ud7b0" <= letter <= "\ud7ff"  # vowels and finals
 
 
 def _step(stride: int, room: int) -> int:

@@ -128,6 +128,7 @@ def _complete(entry: dict[str, Any], where: str) -> dict[str, Any]:
         inherited = base.model_dump(exclude_defaults=True)
         if entry.keys() & {"labels", "labels_from_data"}:  # either stands in the other's place
             inherited = {key: inherited[key] for key in inherited if not key.startswith("labels")}
+            inherited["source"] = _without_others(inherited["source"], entry.get("labels"))
         if entry.get("stages"):  # which say it
             inherited.pop("max_length", None)
         entry = {**_renamed(inherited, base.name, name), **entry}
@@ -142,6 +143,15 @@ def _complete(entry: dict[str, Any], where: str) -> dict[str, Any]:
             for stage in entry["stages"]
         ]
     return entry
+
+
+def _without_others(source: dict[str, Any], labels: Any) -> dict[str, Any]:
+    """Return a source without what its files write for labels that are none of the task's own."""
+    written: dict[str, str] = source.get("labels", {})
+    if not written or not isinstance(labels, list | tuple):
+        return source
+    known = [*cast("list[str]", labels), *source.get("skip_labels", ())]
+    return {**source, "labels": {name: to for name, to in written.items() if to in known}}
 
 
 def _renamed(inherited: dict[str, Any], old: str, new: str) -> dict[str, Any]:
