@@ -440,6 +440,11 @@ def test_many_remarks_are_folded_away_after_the_first(made: Made) -> None:
     assert all((f"remark {at:02d}." in folded) == (at >= 20) for at in range(50))
 
 
+def test_a_remark_has_the_direction_of_its_own_words(made: Made) -> None:
+    text = render_page(replace(made.answer, notes=("مرحبا (1)",)), made.study, made.info)
+    assert "<li><bdi>مرحبا (1)</bdi></li>" in text
+
+
 def test_what_the_colours_are_is_there_to_be_read(page: Page) -> None:
     texts = {e.attributes["id"]: e.text for e in page.of("p") if "id" in e.attributes}
     scales = [e for e in page.of("ul") if e.attributes.get("class") == "scale"]
