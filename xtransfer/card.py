@@ -17,7 +17,7 @@ from xtransfer.config.adapters import Lora
 from xtransfer.plan import Plan
 from xtransfer.records.record import Record
 from xtransfer.records.results import learning_rate_of
-from xtransfer.report.markdown.grid import grid
+from xtransfer.report.markdown.grid import grid, plain
 from xtransfer.report.numbers import NONE, number
 from xtransfer.tasks import TASKS
 from xtransfer.tasks.task import Task
@@ -257,7 +257,7 @@ def _licences(card: Card, history: list[Record]) -> Iterator[str]:
 def _licence(task: Task | None) -> str:
     if task is None or not _LICENCE.search(task.note):
         return UNVERIFIED
-    return " ".join(task.note.split())
+    return plain(task.note)
 
 
 def _origin(card: Card) -> str:

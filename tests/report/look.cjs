@@ -4,7 +4,7 @@
 //   NODE_PATH=FOLDER/node_modules node tests/report/look.cjs PAGE.html SCREENSHOTS_FOLDER [CHROMIUM]
 //
 // At three widths, light and dark: messages on the console, scrolling sideways, and what axe-core finds;
-// the dialog by keyboard alone; the page as it is printed. Screenshots are for people to look at.
+// the dialog by keyboard alone; what is copied of a table; the page as it is printed. Screenshots are for people to look at.
 const fs = require("node:fs");
 const path = require("node:path");
 const { chromium } = require("playwright");
@@ -38,6 +38,33 @@ async function byKeyboard(page) {
   return found;
 }
 
+// How far the cell that has the focus stays clear of the fixed labels, in pixels, as the arrows go right and back.
+async function clearance(page) {
+  const table = page.locator("#main");
+  await table.locator("td button").first().focus();
+  const columns = await table.evaluate((each) => each.tHead.rows[0].cells.length);
+  const steps = [...Array(columns - 2).fill("ArrowRight"), ...Array(columns - 2).fill("ArrowLeft")];
+  let least = Infinity;
+  for (const key of steps) {
+    await page.keyboard.press(key);
+    least = Math.min(least, await page.evaluate(() => {
+      const cell = document.activeElement.closest("td");
+      return cell.getBoundingClientRect().left - cell.parentElement.cells[0].getBoundingClientRect().right;
+    }));
+  }
+  return least;
+}
+
+async function copied(page) {
+  await page.evaluate(() => {
+    window.addEventListener("copy", (event) => {
+      window.copied = ["text/plain", "text/html"].map((type) => event.clipboardData.getData(type));
+    });
+  });
+  await page.getByRole("button", { name: /^Copy table: Test score by target/ }).click();
+  return page.evaluate(() => window.copied);
+}
+
 async function main() {
   const browser = await chromium.launch({ executablePath: program, args: ["--no-sandbox"] });
   const looks = [];
@@ -63,6 +90,9 @@ async function main() {
       await page.keyboard.press("Escape");
       look.closed = await page.evaluate(() => !document.getElementById("record").open);
       look.back = await page.evaluate(() => document.activeElement.closest("#main td")?.cellIndex ?? null);
+      look.clearance = await clearance(page);
+      look.copied = await copied(page);
+      look.said = await page.locator("#scores .copy [role=status]").innerText();
       looks.push(look);
       if (width === 1024 && scheme === "light") {
         await page.pdf({ path: path.join(folder, "print.pdf"), format: "A4", preferCSSPageSize: true });
@@ -76,7 +106,7 @@ async function main() {
         look.cut = await page.evaluate((most) =>
           [...document.querySelectorAll("table")].filter((each) => each.getBoundingClientRect().right > most).map((each) => each.id), sheet);
         look.folded = await page.evaluate(
-          () => [...document.querySelectorAll("main details > :not(summary)")].filter((each) => !each.getClientRects().length).length);
+          () => [...document.querySelectorAll("main details > :not(summary, .copy)")].filter((each) => !each.getClientRects().length).length);
       }
       await context.close();
     }

@@ -440,6 +440,11 @@ def test_many_remarks_are_folded_away_after_the_first(made: Made) -> None:
     assert all((f"remark {at:02d}." in folded) == (at >= 20) for at in range(50))
 
 
+def test_a_remark_has_the_direction_of_its_own_words(made: Made) -> None:
+    text = render_page(replace(made.answer, notes=("مرحبا (1)",)), made.study, made.info)
+    assert "<li><bdi>مرحبا (1)</bdi></li>" in text
+
+
 def test_what_the_colours_are_is_there_to_be_read(page: Page) -> None:
     texts = {e.attributes["id"]: e.text for e in page.of("p") if "id" in e.attributes}
     scales = [e for e in page.of("ul") if e.attributes.get("class") == "scale"]
@@ -451,6 +456,39 @@ def test_what_the_colours_are_is_there_to_be_read(page: Page) -> None:
 def test_drawings_say_what_their_axes_are(text: str) -> None:
     captions = re.findall(r"<figcaption>(.*?)</figcaption>", text)
     assert "gain in points by syntactic distance" in captions
+
+
+def test_seeds_are_counted_where_arms_differ_in_them(made: Made, text: str) -> None:
+    """A mean over two seeds beside one over three must be seen to be one."""
+    note = "n how many seeds these are"
+    assert note not in text
+    first = made.answer.scores[0]
+    fewer = replace(first, runs=first.runs[:1], sd=None)
+    uneven = replace(made.answer, scores=(fewer, *made.answer.scores[1:]))
+    other = render_page(uneven, made.study, made.info)
+    assert note in other
+    rows = {label.text: list(cells.values()) for label, cells in Page(other).tables["main"].rows}
+    counted = [cell.text.partition(", n=")[2] for cell in rows[first.target]]
+    assert counted == ["1", *["2"] * (len(made.answer.arms) - 1)]
+    assert not any(
+        ", n=" in c.text for name, row in rows.items() if name != first.target for c in row
+    )
+
+
+def test_nothing_is_said_of_gains_where_there_is_none() -> None:
+    made = make_study(targets={"xnli": ("de", "en")}, arms=[], seeds=1)
+    text = render_page(made.answer, made.study, made.info)
+    assert "points above the baseline" not in text
+    assert 'class="scale"' not in text
+
+
+def test_what_is_missing_stands_where_numbers_do(made: Made) -> None:
+    waiting = replace(made.answer, unscored=("pawsx",))
+    shown = Page(render_page(waiting, made.study, made.info))
+    (cells,) = [cells for label, cells in shown.tables["main"].rows if label.text == OVERALL]
+    assert {cell.attributes.get("class") for cell in cells.values()} == {"none"}
+    words = [cells["selected on"] for _, cells in shown.tables["steps"].rows]
+    assert not any("class" in cell.attributes for cell in words)
 
 
 def test_optimizer_steps_are_whole(made: Made) -> None:

@@ -106,7 +106,7 @@ def score_cells(evidence: Evidence, table: Table) -> list[ScoreCell]:
             score = entry.score()
             figure = evidence.score(target, entry.intermediate)
             assert figure is not None
-            low, high = _bounds(figure, evidence)
+            low, high = _score_bounds(figure, evidence)
             cells.append(
                 ScoreCell(
                     target=target,
@@ -192,7 +192,7 @@ def _language(
     assert score is not None
     gain = None if after == BASELINE else evidence.gain(target, after, [language])
     shown = score if gain is None else gain
-    low, high = _bounds(shown, evidence)
+    low, high = _score_bounds(score, evidence) if gain is None else _bounds(gain, evidence)
     return LanguageScore(
         language=language,
         value=score.value,
@@ -218,6 +218,12 @@ def _gain(target: str, after: str, figure: Figure, evidence: Evidence) -> GainCe
         with_seeds=figure.seeds,
         keys=figure.keys,
     )
+
+
+def _score_bounds(figure: Figure, evidence: Evidence) -> tuple[float | None, float | None]:
+    """Return an interval's part from 0 to 100: the error over seeds knows no ends, and a score has them."""
+    low, high = _bounds(figure, evidence)
+    return None if low is None else max(0.0, low), None if high is None else min(100.0, high)
 
 
 def _bounds(figure: Figure, evidence: Evidence) -> tuple[float | None, float | None]:

@@ -8,7 +8,7 @@ from statistics import fmean
 from xtransfer.report.answer import Answer
 from xtransfer.report.contamination import contamination_text
 from xtransfer.report.markdown.analyses import analysis_sections
-from xtransfer.report.markdown.grid import grid
+from xtransfer.report.markdown.grid import grid, plain
 from xtransfer.report.markdown.languages import language_section, spread
 from xtransfer.report.markdown.sections import (
     MARK,
@@ -67,7 +67,7 @@ def _head(table: Table, info: ReportInfo) -> str:
     if missing:
         lines += ["**This report is partial.** Not done, or left out of every mean:", ""]
         lines += [*_list(missing), ""]
-    lines += ["What was run:", "", f"- Encoder: {info.encoder}"]
+    lines += ["What was run:", "", f"- Encoder: {plain(info.encoder)}"]
     lines += [f"- Plan: `{info.plan_key}`"] if info.plan_key else []
     lines += _list([*info.encoder_notes, *info.cuts, *info.notes])
     return "\n".join(lines)
@@ -215,4 +215,4 @@ def _summary(table: Table, target: str, intermediate: str, answer: Answer | None
 
 
 def _list(items: Iterable[str]) -> list[str]:
-    return [f"- {' '.join(item.split())}" for item in items]
+    return [f"- {plain(item)}" for item in items]

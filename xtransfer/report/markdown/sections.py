@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from xtransfer.report.answer import Answer
 from xtransfer.report.evidence import WITH
-from xtransfer.report.markdown.grid import grid
+from xtransfer.report.markdown.grid import grid, plain
 from xtransfer.report.numbers import NONE, exact, interval_text, p_text
 from xtransfer.report.scores import OVERALL, GainCell
 from xtransfer.report.typology import TypologyAnswer
@@ -46,7 +46,7 @@ def statistics_section(answer: Answer) -> str:
             ),
         ]
     text += ["", f"**Caution:** {answer.resamples_note}"] if answer.resamples_note else []
-    text += ["", *(f"- {problem}" for problem in answer.problems)] if answer.problems else []
+    text += ["", *(f"- {plain(problem)}" for problem in answer.problems)] if answer.problems else []
     return "\n".join([*text, *_powers(answer)])
 
 
@@ -106,7 +106,10 @@ def claims_section(answer: Answer) -> str:
         "",
         *grid(
             ["claim", "says", "verdict", "because"],
-            [[each.name, each.says, f"**{each.verdict}**", each.reason] for each in answer.claims],
+            [
+                [each.name, plain(each.says), f"**{each.verdict}**", plain(each.reason)]
+                for each in answer.claims
+            ],
             text={"claim", "says", "verdict", "because"},
         ),
     ]
@@ -124,18 +127,18 @@ def _claim(claim: ClaimResult) -> Iterable[str]:
     ]
     yield f"### {claim.name}: {claim.verdict}"
     yield ""
-    texts = (" ".join(part.split()).rstrip(".") for part in (claim.says, *about) if part)
+    texts = (plain(part).rstrip(".") for part in (claim.says, *about) if part)
     yield " ".join(f"{text}." for text in texts)
     yield ""
     yield from grid(
         ["comparison", "value", claim.coverage, "with", "verdict"],
         [
             [
-                each.text if each.value is not None else each.reason,
+                each.text,
                 exact(each.value),
                 interval_text(each.low, each.high),
                 NONE if each.with_seeds is None else WITH[each.with_seeds],
-                each.verdict,
+                each.verdict if each.value is not None else f"{each.verdict}: {each.reason}",
             ]
             for each in claim.comparisons
         ],

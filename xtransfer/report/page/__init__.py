@@ -37,6 +37,9 @@ SHOWN_NOTES = 20
 LONGEST_TABLE = 40
 """Rows of a table that is shown at once; a longer one is folded away."""
 
+FIXED_HEAD = 15
+"""Rows of a table that is read without scrolling; a longer one scrolls under a head that stays."""
+
 
 def render_page(
     answer: Answer, study: Study, info: ReportInfo, *, sight: Sight | None = None
@@ -73,6 +76,8 @@ def render_page(
         shown_missing=SHOWN_MISSING,
         shown_notes=SHOWN_NOTES,
         longest=LONGEST_TABLE,
+        fixed=FIXED_HEAD,
+        uneven=bool(tables.uneven_targets(answer)),
         most_points=charts.MOST_POINTS,
         contamination=contamination_text,
         notes={

@@ -98,7 +98,7 @@
     if (!table) return cell.querySelector("title")?.textContent ?? "Record";
     const row = cell.parentElement;
     const names = [row.cells[0].textContent, table.tHead.rows[0].cells[cell.cellIndex].textContent];
-    return `${names.join(", ")}: ${cell.innerText.replace(/\s+/g, " ").trim()}`;
+    return `${names.join(", ")}: ${cell.textContent.replace(/\s+/g, " ").trim()}`;
   };
 
   const open = (cell) => {
@@ -109,7 +109,7 @@
   };
 
   // One stop of the Tab key for each table; the arrow keys go from number to number.
-  for (const table of document.querySelectorAll("table")) {
+  const wire = (table) => {
     let first = true;
     for (const cell of table.querySelectorAll("td.n")) {
       const button = document.createElement("button");
@@ -133,10 +133,22 @@
       const next = beyond(table, button.parentElement, down, right);
       if (next) {
         rove(table, next);
-        next.focus();
+        const [corner] = table.tHead.rows[0].cells;
+        // What has the focus must not lie behind the fixed heads, nor half beyond the edge.
+        table.parentElement.style.scrollPadding = `${corner.offsetHeight}px 0 0 ${corner.offsetWidth}px`;
+        next.scrollIntoView({ block: "nearest", inline: "nearest" });
+        next.focus({ preventScroll: true });
       }
     });
-  }
+    table.parentElement.after(copier(table));
+  };
+
+  // One table at a time, so that a page of many thousand numbers answers meanwhile.
+  const tables = [...document.querySelectorAll("table")];
+  const wireNext = () => {
+    if (tables.length) wire(tables.shift());
+    if (tables.length) setTimeout(wireNext);
+  };
 
   function beyond(table, cell, down, right) {
     const rows = [...table.tBodies[0].rows];
@@ -155,6 +167,52 @@
     table.querySelector('td button[tabindex="0"]').tabIndex = -1;
     button.tabIndex = 0;
   }
+
+  function copier(table) {
+    const button = make("button", "Copy table");
+    button.type = "button";
+    button.setAttribute("aria-label", `Copy table: ${table.caption.textContent}`);
+    const said = make("span");
+    said.setAttribute("role", "status");
+    const place = make("p", "", button, " ", said);
+    place.className = "script copy";
+    button.addEventListener("click", () => {
+      const selection = getSelection();
+      selection.selectAllChildren(table.parentElement);
+      // The Clipboard API is not there on a page served without TLS.
+      said.textContent = document.execCommand("copy") ? "Copied." : "This browser does not let pages copy.";
+      selection.removeAllRanges();
+    });
+    return place;
+  }
+
+  const plain = (cell) => {
+    const copy = cell.cloneNode(true);
+    for (const each of copy.querySelectorAll(".heard")) each.remove();
+    const gain = copy.querySelector("b");
+    if (gain) gain.textContent = `(${gain.textContent})`;
+    return copy.textContent.replace(/\s+/g, " ").trim();
+  };
+
+  // What is selected of a table is copied as cells: spreadsheets drop buttons, or make two rows of two lines.
+  document.addEventListener("copy", (event) => {
+    const selection = getSelection();
+    if (!selection.rangeCount) return;
+    const range = selection.getRangeAt(0);
+    const around = range.commonAncestorContainer;
+    const within = around instanceof Element ? around : around.parentElement;
+    const table = within.closest(".scroll")?.querySelector("table");
+    if (!table || within.closest("td, th, caption")) return;
+    const rows = [...table.rows]
+      .map((row) => [...row.cells].filter((each) => range.intersectsNode(each)).map(plain))
+      .filter((cells) => cells.length);
+    if (!rows.length) return;
+    const copy = make("table");
+    copy.append(...rows.map((cells) => make("tr", "", ...cells.map((text) => make("td", text)))));
+    event.clipboardData.setData("text/plain", rows.map((cells) => cells.join("\t")).join("\n"));
+    event.clipboardData.setData("text/html", copy.outerHTML);
+    event.preventDefault();
+  });
 
   document.addEventListener("click", (event) => {
     const mark = event.target.closest?.("svg [data-keys]");
@@ -177,4 +235,5 @@
     for (const each of opened) each.open = false;
   });
   document.documentElement.classList.add("scripted");
+  wireNext();
 })();

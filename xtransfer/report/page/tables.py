@@ -20,11 +20,17 @@ def main_table(answer: Answer) -> Grid:
     """Return targets by arms: score, and gain over the baseline."""
     by_place = {(each.target, each.after): each for each in answer.scores}
     scale = main_scale(answer)
+    uneven = uneven_targets(answer)
     rows = [
         Row(
             label=target + (" (oracle)" if _oracle(answer, target) else ""),
             cells=tuple(
-                _main_cell(by_place.get((target, arm)), answer.gain(target, arm), scale)
+                _main_cell(
+                    by_place.get((target, arm)),
+                    answer.gain(target, arm),
+                    scale,
+                    counted=target in uneven,
+                )
                 for arm in answer.arms
             ),
         )
@@ -34,11 +40,18 @@ def main_table(answer: Answer) -> Grid:
         rows.append(_average(answer, by_place, scale))
     return Grid(
         name="main",
-        caption="Test score by target and intermediate task, and points above the baseline",
+        caption="Test score by target and intermediate task"
+        + (", and points above the baseline" if answer.gains else ""),
         head=("target", *answer.arms),
         rows=tuple(rows),
         most=12,
     )
+
+
+def uneven_targets(answer: Answer) -> set[str]:
+    """Return the targets with more seeds after one arm than after another, as an unfinished run has them."""
+    counts = {(each.target, len(each.runs)) for each in answer.scores}
+    return {target for target in answer.targets if sum(own == target for own, _ in counts) > 1}
 
 
 def metrics_of(answer: Answer) -> list[tuple[str, list[str]]]:
@@ -160,10 +173,13 @@ def step_table(answer: Answer) -> Grid:
     )
 
 
-def _main_cell(score: ScoreCell | None, gain: GainCell | None, scale: Scale) -> Number | str:
+def _main_cell(
+    score: ScoreCell | None, gain: GainCell | None, scale: Scale, *, counted: bool
+) -> Number | str:
     if score is None:
         return NONE
     text = number(score.mean) + ("" if score.sd is None else f" ± {score.sd:.1f}")
+    text += f", n={len(score.runs)}" if counted else ""
     if gain is None:
         return Number(text=text, keys=score.keys)
     return _with_gain(text, gain, scale)
