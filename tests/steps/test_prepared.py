@@ -11,7 +11,7 @@ import pytest
 from tests.prints import FilePrints
 from tests.tiny import rows_of, tiny_tokenizer
 from xtransfer.config.experiment import Experiment
-from xtransfer.errors import DataError
+from xtransfer.errors import DataError, StepError
 from xtransfer.forms.encoding import Encoded, Ragged
 from xtransfer.forms.files import read_rows, write_rows
 from xtransfer.plan import Step
@@ -204,3 +204,31 @@ def test_examples_are_spread_over_languages(tmp_path: Path) -> None:
     assert {each: result[each]["used"] for each in result} == {"de": 3, "en": 2}
     assert {each: result[each]["available"] for each in result} == {"de": 5, "en": 7}
     assert [len(read_data_set(out, each).examples) for each in ("de", "en")] == [3, 2]
+
+
+def test_text_is_not_prepared_for_an_encoder_that_cannot_hide_words(tmp_path: Path) -> None:
+    (tmp_path / "sw.txt").write_text("the cat sat\n\na dog ran\n" * 20, encoding="utf-8")
+    text = "intermediate={tasks: [{name: more, text: {languages: [sw], files: ['{lang}.txt']}}]}"
+    settings = [
+        "name=small",
+        "encoder=encoder",
+        f"data.root={tmp_path}",
+        "target={tasks: [xnli], languages: {xnli: [en]}}",
+        text,
+    ]
+    plan = build_plan(read_settings(Experiment, None, settings, "test"), FilePrints(tmp_path))
+    step = next(
+        each
+        for each in plan.steps.values()
+        if each.kind == "prepare" and plan.tasks[each.spec["task"]].form == "mlm"
+    )
+    (tmp_path / "out").mkdir()
+    with pytest.raises(StepError, match=r"tokenizer has no mask token.*\. Take an encoder"):
+        prepare(
+            step,
+            task=plan.tasks[step.spec["task"]],
+            tokenizer=tiny_tokenizer(),
+            folder=tmp_path / "out",
+            report=lambda language, share: None,
+        )
+    assert not list((tmp_path / "out").iterdir())

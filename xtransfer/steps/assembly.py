@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor
 
-from xtransfer.errors import StepError
 from xtransfer.forms import scored_examples
 from xtransfer.forms.encoding import Ragged
 from xtransfer.metrics import score
@@ -227,11 +226,9 @@ def renumbered(data: DataSet, tokens: np.ndarray, vocabulary: int) -> DataSet:
 
 
 def _text_part(text: Mapping[str, Any], spec: TrialSpec, inputs: Inputs) -> TextPart:
-    from xtransfer.steps.encoder import load_tokenizer
+    from xtransfer.steps.encoder import load_tokenizer, mask_token
 
     tokenizer = load_tokenizer(inputs.encoder, inputs.revision)
-    if tokenizer.mask_token_id is None:
-        raise StepError(inputs.encoder, "has no mask token, which training on text needs")
     data = {
         split: {
             code: read_data_set(inputs.data[f"{split} text"], code) for code in text["languages"]
@@ -244,7 +241,7 @@ def _text_part(text: Mapping[str, Any], spec: TrialSpec, inputs: Inputs) -> Text
         exponent=text["exponent"],
         mask=text["mask"],
         weight=text["weight"],
-        mask_token=tokenizer.mask_token_id,
+        mask_token=mask_token(tokenizer, inputs.encoder),
         special=tuple(sorted(tokenizer.all_special_ids)),
         vocabulary=len(tokenizer),
         batch_size=spec.batch_size,

@@ -102,6 +102,21 @@ def load_tokenizer(name: str, revision: str | None) -> Any:
     return tokenizer
 
 
+def mask_token(tokenizer: Any, where: str) -> int:
+    """Return the id of the token that hides others in training on text.
+
+    Raises:
+        StepError: where the tokenizer has none.
+    """
+    if tokenizer.mask_token_id is None:
+        raise StepError(
+            where,
+            "the encoder's tokenizer has no mask token, which training on text needs",
+            "Take an encoder that was trained with one, or leave text out of the arms.",
+        )
+    return tokenizer.mask_token_id
+
+
 @lru_cache(maxsize=2)
 def longest_input(name: str, revision: str | None) -> int | None:
     """Return how many tokens an encoder has positions for; None where it has no embedding of them.

@@ -20,6 +20,7 @@ from xtransfer.data.samples import cut, hold_out, spread
 from xtransfer.errors import DataError, StepError
 from xtransfer.folders import temporary_folder
 from xtransfer.plan import Step
+from xtransfer.steps.encoder import mask_token
 from xtransfer.tasks.task import Hub, Source, Task
 
 if TYPE_CHECKING:
@@ -52,12 +53,14 @@ def prepare(
 
     Raises:
         DataError: where data cannot be read, or an input is longer than the encoder can take.
-        StepError: where the tokenizer gives ids that the encoder does not have.
+        StepError: where the tokenizer gives ids that the encoder does not have, or for text has no mask token.
     """
     from xtransfer.forms import longest_sequence
 
     spec = step.spec
     task = task_of(step, task)
+    if task.form == "mlm":
+        mask_token(tokenizer, f"{task.name} {spec['role']}")
     languages: dict[str, Any] = {}
     result: dict[str, Any] = {"languages": languages}
     with _data_root(step) as root:
