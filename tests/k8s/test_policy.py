@@ -827,3 +827,32 @@ def test_an_elastic_trial_needs_room_for_its_fewest_workers(overlay: Overlay) ->
     manifests = overlay("kind")
     placed("train: {cpus: 1", "train: {cpus: 1, workers: [2, 8]")(manifests)
     assert check(manifests) == []
+
+
+@pytest.mark.parametrize("cpus", ["1e0", "1000m", "1000000u", "1."])
+def test_a_quantity_in_any_form_of_kubernetes_makes_room(overlay: Overlay, cpus: str) -> None:
+    manifests = overlay("kind")
+    (worker,) = cluster(manifests)["workerGroupSpecs"][0]["template"]["spec"]["containers"]
+    worker["resources"]["limits"]["cpu"] = worker["resources"]["requests"]["cpu"] = cpus
+    assert check(manifests) == []
+
+
+def test_a_head_whose_memory_is_in_exponents_is_compared(overlay: Overlay) -> None:
+    manifests = overlay("kind")
+    resources = container(manifests, "head")["resources"]
+    resources["requests"]["memory"], resources["limits"]["memory"] = "3e9", "4e9"
+    assert "head-memory" in {finding.rule for finding in check(manifests)}
+
+
+def test_a_group_without_a_most_has_the_schemas(overlay: Overlay) -> None:
+    manifests = overlay("kind")
+    placed("train: {cpus: 1", "train: {cpus: 1, workers: 3")(manifests)
+    del cluster(manifests)["workerGroupSpecs"][0]["maxReplicas"]
+    assert check(manifests) == []
+
+
+def test_a_group_of_several_hosts_has_that_many_workers(overlay: Overlay) -> None:
+    manifests = overlay("kind")
+    placed("train: {cpus: 1", "train: {cpus: 1, workers: 4")(manifests)
+    cluster(manifests)["workerGroupSpecs"][0]["numOfHosts"] = 2
+    assert check(manifests) == []
