@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from xtransfer import identity
 from xtransfer.errors import IdentityError
-from xtransfer.identity import canonical_json, digest_once, file_digest, key_of
+from xtransfer.identity import canonical_json, digest_once, file_digest, key_of, source_digest
 
 SCALARS = (
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
@@ -114,3 +114,24 @@ def test_a_file_is_read_again_only_when_it_is_another(
     other.replace(path)  # of the same size and time
     assert digest_once(path) == file_digest(path)
     assert len(read) == 2
+
+
+def test_another_source_has_another_digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name / "inner").mkdir(parents=True)
+        (tmp_path / name / "identity.py").write_text("a = 1\n", encoding="utf-8")
+        (tmp_path / name / "inner" / "loop.py").write_text("b = 1\n", encoding="utf-8")
+
+    def digest(name: str) -> str:
+        monkeypatch.setattr(identity, "__file__", str(tmp_path / name / "identity.py"))
+        source_digest.cache_clear()
+        return source_digest()
+
+    try:
+        before = digest("one")
+        (tmp_path / "two" / ".#loop.py").symlink_to("nobody@nowhere")
+        assert digest("two") == before
+        (tmp_path / "two" / "inner" / "loop.py").write_text("b = 2\n", encoding="utf-8")
+        assert digest("two") != before
+    finally:
+        source_digest.cache_clear()

@@ -43,6 +43,20 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+@lru_cache(maxsize=1)
+def source_digest() -> str:
+    """Return 12 hex digits that stand for the Python files of this package, as they are on this machine.
+
+    They are part of no key. A record has them to say which code wrote it: two checkouts, or one that somebody has
+    changed, may have the same version.
+    """
+    root = Path(__file__).parent
+    files = [
+        path for path in root.rglob("*.py") if path.is_file()
+    ]  # an editor's locks are no files
+    return key_of({path.relative_to(root).as_posix(): file_digest(path) for path in files})
+
+
 def digest_once(path: Path) -> str:
     """Return a file's digest, which this process computes once for each state of the file.
 

@@ -13,6 +13,7 @@ from tests.recorded import record_steps
 from xtransfer import __version__
 from xtransfer.cli import app
 from xtransfer.config.experiment import load_experiment
+from xtransfer.identity import source_digest
 from xtransfer.plan import Plan
 from xtransfer.planner.fingerprints import Fingerprints
 from xtransfer.planner.planner import build_plan
@@ -62,7 +63,7 @@ def test_help_and_version(run: Run) -> None:
     done = run("--help")
     assert done.status == 0
     assert all(command in done.out for command in COMMANDS)
-    assert run("--version").out == f"xtransfer {__version__}\n"
+    assert run("--version").out == f"xtransfer {__version__}, source {source_digest()}\n"
 
 
 def test_help_imports_nothing_heavy() -> None:

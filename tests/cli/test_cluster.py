@@ -317,6 +317,19 @@ def test_logs_of_pods(run: Run, server: FakeApi, submitted: str) -> None:
     assert server.sent("GET", "pods")[1].query["container"] == "ray-job-submitter"
 
 
+def test_logs_without_pods_say_where_else_to_look(
+    run: Run, server: FakeApi, submitted: str
+) -> None:
+    waiting = run("logs", submitted)
+    assert waiting.status == 1
+    assert f"{submitted}: has no pods now" in waiting.err
+    assert f"xtransfer k8s status {submitted}" in waiting.err
+    server.set_status(submitted, jobDeploymentStatus="Failed", reason="AppFailed")
+    ended = run("logs", submitted)
+    assert ended.status == 1
+    assert f"xtransfer logs {submitted} --store s3://xtransfer/study" in ended.err
+
+
 def test_cancelling(run: Run, server: FakeApi, submitted: str) -> None:
     assert run("cancel", submitted).out == f"{submitted}: cancelled\n"
     assert server.all("rayjobs") == []

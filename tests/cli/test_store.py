@@ -1,16 +1,20 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from tests import drafts
 from tests.command import Run
-from tests.records.test_record import draft
 from xtransfer.records import audit
 from xtransfer.records.checkpoints import save_checkpoint
 from xtransfer.records.record import Record, commit
 from xtransfer.store import Store, open_store
+
+draft = partial(drafts.draft, inputs={})
+"""A record of a step without parents."""
 
 
 @pytest.fixture

@@ -389,6 +389,15 @@ def test_a_busy_server_is_asked_again_when_it_says(
     assert waits == [7, 7]
 
 
+@pytest.mark.parametrize(("asked", "seconds"), [("86400", 60), ("\u00b2", 0.5), ("-1", 0.5)])
+def test_a_busy_server_does_not_make_one_wait_for_long(
+    server: FakeApi, api: Api, waits: list[float], asked: str, seconds: float
+) -> None:
+    server.fail(1, Answer(code=429, headers={"Retry-After": asked}), method="GET")
+    assert client.jobs(api) == []
+    assert waits == [seconds]
+
+
 def test_a_quota_that_others_change_too_is_no_job_that_is_there(
     server: FakeApi, api: Api, objects: JobObjects
 ) -> None:

@@ -88,11 +88,25 @@ def test_pods_themselves_and_of_cron_jobs_are_looked_at_too() -> None:
 
 
 @pytest.mark.parametrize(
-    ("left", "right"), [("1Gi", "1024Mi"), ("0.5", "500m"), (2, "2"), ("1.5Gi", "1536Mi")]
+    ("left", "right"),
+    [
+        ("1Gi", "1024Mi"),
+        ("0.5", "500m"),
+        (2, "2"),
+        ("1.5Gi", "1536Mi"),
+        ("1e3", "1k"),
+        ("1.5E+3", "1500"),
+        ("5e-1", ".5"),
+        ("1Ei", "1024Pi"),
+        ("1E", "1000P"),
+        ("500u", "500000n"),
+        ("+2.", 2.0),
+    ],
 )
 def test_equal_quantities_are_equal(left: object, right: object) -> None:
     assert quantity(left) == quantity(right) is not None
 
 
 def test_what_is_no_quantity_is_none() -> None:
-    assert quantity("much") is quantity("3Zi") is None
+    for none in ("much", "3Zi", "1 Gi", "1e3Gi", "-1", ".", "", None, True):
+        assert quantity(none) is None

@@ -17,7 +17,7 @@ from xtransfer.errors import DataError, InputLost, StepBusy, StoreError
 from xtransfer.execution import execute
 from xtransfer.execution.execute import run_step
 from xtransfer.execution.workbench import Workbench
-from xtransfer.identity import file_digest
+from xtransfer.identity import file_digest, source_digest
 from xtransfer.plan import Plan, Step
 from xtransfer.planner.planner import build_plan
 from xtransfer.records import leases
@@ -70,6 +70,12 @@ def test_a_step_is_done_once(bench: Workbench, worked: Worked) -> None:
     step = first(bench, "prepare")
     assert run_step(step, bench) == run_step(step, bench)
     assert worked.keys == [step.key]
+
+
+def test_a_record_says_which_source_wrote_it(bench: Workbench, worked: Worked) -> None:
+    record = run_step(first(bench, "prepare"), bench)
+    assert record.environment["source"] == source_digest()
+    assert worked.keys == [record.key] == [record.expected_key]
 
 
 def test_a_clean_up_that_fails_does_not_fail_the_step(

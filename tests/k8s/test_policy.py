@@ -367,6 +367,51 @@ CASES: list[tuple[str, str, str, Callable[[list[Manifest]], None], str]] = [
     ),
     (
         "pre-stop",
+        "none, on the head",
+        "kind",
+        lambda m: container(m, "head").pop("lifecycle"),
+        f"{TEMPLATES['head']}.spec.containers[0].lifecycle.preStop",
+    ),
+    (
+        "grace",
+        "too short for preStop, on the head",
+        "kind",
+        lambda m: template(m, "head")["spec"].update(terminationGracePeriodSeconds=30),
+        f"{TEMPLATES['head']}.spec.terminationGracePeriodSeconds",
+    ),
+    (
+        "replicas",
+        "the least above the most",
+        "gpu",
+        put(worker_group, minReplicas=0, maxReplicas=-1),
+        "spec.rayClusterSpec.workerGroupSpecs[1]",
+    ),
+    (
+        "requests",
+        "more CPUs than the limit",
+        "gpu",
+        lambda m: container(m, "worker")["resources"]["requests"].update(cpu="64"),
+        f"{TEMPLATES['worker']}.spec.containers[0].resources",
+    ),
+    (
+        "requests",
+        "fewer GPUs than the limit",
+        "gpu",
+        lambda m: container(m, "worker")["resources"]["limits"].update({"nvidia.com/gpu": "4"}),
+        f"{TEMPLATES['worker']}.spec.containers[0].resources",
+    ),
+    (
+        "pod-non-root",
+        "the pod, though not its containers",
+        "gpu",
+        lambda m: (
+            template(m, "worker")["spec"]["securityContext"].update(runAsUser=0),
+            container(m, "worker")["securityContext"].update(runAsUser=1000),
+        ),
+        f"{TEMPLATES['worker']}.spec.securityContext",
+    ),
+    (
+        "pre-stop",
         "none",
         "gpu",
         lambda m: container(m, "worker").pop("lifecycle"),
@@ -826,4 +871,33 @@ def test_equal_quantities_in_other_words_pass(overlay: Overlay) -> None:
 def test_an_elastic_trial_needs_room_for_its_fewest_workers(overlay: Overlay) -> None:
     manifests = overlay("kind")
     placed("train: {cpus: 1", "train: {cpus: 1, workers: [2, 8]")(manifests)
+    assert check(manifests) == []
+
+
+@pytest.mark.parametrize("cpus", ["1e0", "1000m", "1000000u", "1."])
+def test_a_quantity_in_any_form_of_kubernetes_makes_room(overlay: Overlay, cpus: str) -> None:
+    manifests = overlay("kind")
+    (worker,) = cluster(manifests)["workerGroupSpecs"][0]["template"]["spec"]["containers"]
+    worker["resources"]["limits"]["cpu"] = worker["resources"]["requests"]["cpu"] = cpus
+    assert check(manifests) == []
+
+
+def test_a_head_whose_memory_is_in_exponents_is_compared(overlay: Overlay) -> None:
+    manifests = overlay("kind")
+    resources = container(manifests, "head")["resources"]
+    resources["requests"]["memory"], resources["limits"]["memory"] = "3e9", "4e9"
+    assert "head-memory" in {finding.rule for finding in check(manifests)}
+
+
+def test_a_group_without_a_most_has_the_schemas(overlay: Overlay) -> None:
+    manifests = overlay("kind")
+    placed("train: {cpus: 1", "train: {cpus: 1, workers: 3")(manifests)
+    del cluster(manifests)["workerGroupSpecs"][0]["maxReplicas"]
+    assert check(manifests) == []
+
+
+def test_a_group_of_several_hosts_has_that_many_workers(overlay: Overlay) -> None:
+    manifests = overlay("kind")
+    placed("train: {cpus: 1", "train: {cpus: 1, workers: 4")(manifests)
+    cluster(manifests)["workerGroupSpecs"][0]["numOfHosts"] = 2
     assert check(manifests) == []

@@ -3,12 +3,14 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.records.test_record import FILES, draft
+from tests import drafts
+from tests.records.test_record import FILES
 from xtransfer.errors import StepBusy
 from xtransfer.plan import Plan
 from xtransfer.records.audit import audit
@@ -18,6 +20,9 @@ from xtransfer.records.leftovers import DAY_S, Garbage, garbage, remove
 from xtransfer.records.quarantine import set_aside
 from xtransfer.records.record import Record, commit, load_records
 from xtransfer.store import Store
+
+draft = partial(drafts.draft, inputs={})
+"""A record of a step without parents."""
 
 
 def step(store: Store, tmp_path: Path, number: int) -> Record:
@@ -335,3 +340,24 @@ def test_uploads_that_never_ended_are_swept(s3_url: str) -> None:
     assert [i.name for i in store.sweep(older_s=-5, dry_run=False)] == ["half"]
     assert store.sweep(older_s=-5, dry_run=True) == []
     assert [i.name for i in store.list("")] == ["whole"]
+
+
+def test_a_record_whose_parent_has_none_is_told_and_stays(store: Store, tmp_path: Path) -> None:
+    parent = step(store, tmp_path, 1)
+    child = commit(store, draft(spec={"n": 2}, name="n2", inputs={"data": parent.key}))
+    assert faults(store) == []
+    for info in list(store.list(parent.folder)):
+        store.delete(info.name)
+    (found,) = audit(store).findings
+    assert (found.fault, found.object) == ("orphaned", f"{child.folder}/record.json")
+    assert f"its data, {parent.key}, has no record" in found.what
+    assert audit(store).damaged_steps == {}
+    with holding(store, parent.key, seconds=60):  # it is done again
+        assert faults(store) == []
+
+
+def test_a_parent_that_is_unreadable_is_the_only_finding(store: Store, tmp_path: Path) -> None:
+    parent = step(store, tmp_path, 1)
+    commit(store, draft(spec={"n": 2}, name="n2", inputs={"data": parent.key}))
+    store.write(f"{parent.folder}/record.json", b"{}")
+    assert [fault for fault, _ in faults(store)] == ["unreadable"]

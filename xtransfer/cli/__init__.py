@@ -67,7 +67,9 @@ def _say(message: str) -> None:
 
 def _version(value: bool) -> None:
     if value:
-        print(f"xtransfer {__version__}")
+        from xtransfer.identity import source_digest
+
+        print(f"xtransfer {__version__}, source {source_digest()}")
         raise typer.Exit
 
 

@@ -16,6 +16,7 @@ from xtransfer.cli.output import harmless, print_json, print_table, tell
 from xtransfer.errors import ConfigError, XtransferError
 
 if TYPE_CHECKING:
+    from xtransfer.cluster.api import Api
     from xtransfer.cluster.manifests import Body
     from xtransfer.cluster.states import JobState
 
@@ -80,7 +81,7 @@ def logs(
         refuse_idle({"--tail": tail is not None}, why)
     api = connect(context, namespace)
     name = _job_name(job)
-    client.job_named(api, name)
+    found = client.job_named(api, name)
     if follow and pod == POD:
         end_as(client.follow(api, name, say=print, tell=tell))
         return
@@ -90,6 +91,8 @@ def logs(
     else:
         chosen = next((each for each in pods if each["metadata"]["name"] == pod), None)
         role = chosen["metadata"]["labels"].get("xtransfer/role", "") if chosen else ""
+    if not pods:
+        raise _no_pods(api, found)
     if chosen is None:
         names = ", ".join(each["metadata"]["name"] for each in pods) or "none"
         raise ConfigError(f"--pod {pod}", f"{name} has no such pod", f"Its pods: {names}.")
@@ -199,6 +202,20 @@ def end_as(state: JobState) -> None:
 
 class JobFailed(XtransferError):
     """A job that was followed has failed."""
+
+
+def _no_pods(api: Api, found: Body) -> XtransferError:
+    """Return the error to raise where a job has no pod whose log could be shown, yet or any more."""
+    from xtransfer.cluster.adoption import store_of_job
+    from xtransfer.cluster.states import state_of
+
+    state = state_of(found)
+    if state.outcome == "going":
+        next_ = f"Its state: {state.words}. More: xtransfer k8s status {state.name}"
+        return XtransferError(state.name, "has no pods now", next_)
+    store = store_of_job(api, found) or "URL"
+    next_ = f"What was said is in the store: xtransfer logs {state.name} --store {store}"
+    return XtransferError(state.name, "has ended, and its pods are gone", next_)
 
 
 def _print_kept(url: str, key: str, tail: int | None) -> None:

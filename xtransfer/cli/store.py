@@ -51,7 +51,7 @@ def verify(
 ) -> None:
     """Read every record and object, and tell what is wrong.
 
-    That is what is missing, altered, or named by no record. Ends with status 1 when anything is wrong, or
+    That is what is missing, altered, or named by no record, and records whose parents are gone. Ends with status 1 when anything is wrong, or
     when there is nothing at all. Changes nothing, except with --set-aside.
 
     Example: xtransfer store verify --store s3://bucket/study

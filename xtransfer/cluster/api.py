@@ -11,16 +11,18 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 from xtransfer.cluster.api_errors import (
     ApiError,
     NotServed,
     failure,
+    foreign,
     insecure,
     passes,
     status_of,
     unreachable,
+    unsendable,
     wait_s,
 )
 from xtransfer.cluster.kinds import path_of, path_of_body
@@ -68,13 +70,13 @@ class Api:
     def list(self, kind: str, *, labels: str = "") -> list[Body]:
         """Return the objects that a label selector selects."""
         query = {"labelSelector": labels} if labels else {}
-        return self._json("GET", path_of(kind, self.namespace), query=query)["items"]
+        return self._json("GET", path_of(kind, self.namespace), query=query).get("items") or []
 
     def named(self, kind: str, name: str) -> tuple[Body | None, str]:
         """Return an object, None where there is none, and the version that a watch may go on from."""
         query = {"fieldSelector": f"metadata.name={name}"}
         found = self._json("GET", path_of(kind, self.namespace), query=query)
-        return next(iter(found["items"]), None), found["metadata"]["resourceVersion"]
+        return next(iter(found.get("items") or ()), None), found["metadata"]["resourceVersion"]
 
     def create(self, body: Body, *, dry_run: bool = False) -> Body:
         """Create an object, under strict field validation.
@@ -142,7 +144,7 @@ class Api:
         path = path_of(kind, self.namespace)
         with self._answer("GET", path, query=query, read_s=seconds + READ_S) as response:
             for line in _lines(response, path):
-                event = json.loads(line)
+                event = _parsed(line, "type", "GET", path)
                 if event["type"] == "ERROR":
                     raise failure("GET", path, event["object"]["code"], event["object"])
                 yield event["type"], event["object"]
@@ -191,7 +193,7 @@ class Api:
                 with self._answer(
                     method, path, query=query or {}, body=body, content=content
                 ) as got:
-                    return json.loads(got.read())
+                    return _parsed(got.read(), "kind", method, path)
             except ApiError as error:
                 if attempt == TRIES or not passes(error):
                     raise
@@ -230,6 +232,8 @@ class Api:
             raise failure(method, path, error.status or 0, status_of(error)) from None
         except (HTTPError, OSError) as error:
             raise unreachable(method, path, error) from None
+        except ValueError:  # of http.client, which would quote the header, token and all
+            raise unsendable() from None
         try:
             yield response
         except (HTTPError, OSError) as error:
@@ -241,6 +245,17 @@ class Api:
 def _writing(*, dry_run: bool) -> dict[str, str]:
     query = {"fieldManager": MANAGER, "fieldValidation": "Strict"}
     return {**query, "dryRun": "All"} if dry_run else query
+
+
+def _parsed(data: bytes | str, field: str, method: str, path: str) -> Body:
+    """Return the object that an answer holds; every one has this field."""
+    try:
+        found = json.loads(data)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict) or field not in found:
+        raise foreign(method, path)
+    return cast("Body", found)
 
 
 def _lines(response: Any, path: str) -> Iterator[str]:

@@ -14,6 +14,9 @@ _OF_THE_ROLE = "rayjobs|rayclusters|pods|pods/log|events|jobs|configmaps|poddisr
 # What the API server says, as a regular expression, and what to do about it. 403 is the answer of whatever
 # admits objects, not of roles alone.
 FORBIDDEN = {
+    r'User "system:anonymous"': (
+        "No credentials were sent: renew those of the kubeconfig's user, then: kubectl auth whoami"
+    ),
     rf'cannot \w+ resource "({_OF_THE_ROLE})"': (
         "Bind yourself to the role xtransfer-submitter (k8s/base/rbac.yaml), or ask for it."
     ),
@@ -66,6 +69,9 @@ CRDS = {
     ),
 }
 """Where kinds of an operator are -> who brings them."""
+
+MOST_WAIT_S = 60.0
+"""Seconds that a busy server may ask for; whoever wants more is asked sooner, and then given up."""
 
 
 class ApiError(XtransferError):
@@ -157,6 +163,24 @@ def unreachable(method: str, path: str, error: Exception) -> Unreachable:
     return Unreachable("kubernetes", what, "Check the context, and that the cluster is up.")
 
 
+def foreign(method: str, path: str) -> ApiError:
+    """Return the error to raise where what came is nothing that an API server says: a proxy's page, say."""
+    return ApiError(
+        "kubernetes",
+        f"the answer to {method} {path} is not that of an API server",
+        "Check the context; something in between, such as a proxy, may ask for a login.",
+    )
+
+
+def unsendable() -> ApiError:
+    """Return the error to raise where a header would hold what none may: the token is the only one of the user's."""
+    return ApiError(
+        "kubernetes",
+        "the kubeconfig's token holds a character that no header may",
+        "Renew your credentials: kubectl auth whoami",
+    )
+
+
 def insecure(method: str, path: str, error: Any) -> ApiError:
     """Return the error to raise where TLS fails: a certificate that is not trusted, or a line that broke in between."""
     said = " ".join(str(error.reason).split())
@@ -185,6 +209,6 @@ def may_be_starting(error: ApiError) -> bool:
 
 
 def wait_s(error: ApiError, attempt: int) -> float:
-    """Return the seconds to wait: the server's own word, or 0.5, 1, 2, ..."""
+    """Return the seconds to wait: the server's own word, up to MOST_WAIT_S, or 0.5, 1, 2, ..."""
     asked = str(error.__dict__.get("retry_after") or "")
-    return float(asked) if asked.isdigit() else 0.5 * 2 ** (attempt - 1)
+    return min(float(asked), MOST_WAIT_S) if asked.isdecimal() else 0.5 * 2 ** (attempt - 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +37,28 @@ def connect(context: str | None, namespace: str | None) -> Api:
         if context is None and os.environ.get("KUBERNETES_SERVICE_HOST"):
             config.load_incluster_config(client_configuration=settings)
             return Api(client.ApiClient(settings), namespace or _pod_namespace())
-        raise _unusable(context, str(error).splitlines()[0]) from None
+        # An entry that lacks a key is quoted whole, with the token that stands in the wrong place.
+        said = re.sub(r"\{.*\}", "{...}", str(error).splitlines()[0])
+        raise _unusable(context, said) from None
     except (OSError, yaml.YAMLError) as error:
         raise _unusable(None, f"cannot be read: {' '.join(str(error).split())}") from None
+    except (AttributeError, KeyError, TypeError, ValueError):  # a list for a mapping; wrong base64
+        raise _unusable(None, "holds a value of another kind than belongs there") from None
+    _trim_token(settings)
     return Api(client.ApiClient(settings), found)
+
+
+def _trim_token(settings: Any) -> None:
+    """Cut off the newline with which a file that holds a token ends (`tokenFile`), as kubectl does."""
+    read = settings.refresh_api_key_hook
+
+    def trimmed(given: Any) -> None:  # before each request, since tokens are renewed
+        if read is not None:
+            read(given)  # which puts itself into this one's place
+        given.api_key = {name: value.strip() for name, value in given.api_key.items()}
+        given.refresh_api_key_hook = trimmed
+
+    settings.refresh_api_key_hook = trimmed
 
 
 def _context_namespace(file: str | None, context: str | None) -> str:

@@ -19,6 +19,7 @@ from xtransfer.execution.watchdog import watched
 from xtransfer.execution.work import WORK
 from xtransfer.execution.workbench import Workbench
 from xtransfer.folders import temporary_folder
+from xtransfer.identity import source_digest
 from xtransfer.plan import INLINE, VERSIONS, Step
 from xtransfer.records.checkpoints import drop_checkpoints
 from xtransfer.records.leases import Lease, holding
@@ -80,9 +81,10 @@ def sound_record(store: Store, step: Step) -> Record | None:
 
 
 def environment(*more: str) -> dict[str, str]:
-    """Return the versions that results depend on; `more`: further packages."""
+    """Return the versions that results depend on, and which source of this one; `more`: further packages."""
     packages = ("torch", "transformers", "tokenizers", "deepspeed", "ray", "numpy", *more)
     own = {"python": platform.python_version(), "xtransfer": __version__}
+    own["source"] = source_digest()
     return own | {name: version(name) for name in packages}
 
 
@@ -94,6 +96,9 @@ def _do(step: Step, bench: Workbench, lease: Lease) -> Record:
             lease.check()
         bench.tell(facts)
 
+    made_with = environment(
+        *(["peft"] if step.spec.get("lora") else [])
+    )  # files may change meanwhile
     started = time.time()
     with (
         enough_space(bench.scratch),
@@ -115,7 +120,7 @@ def _do(step: Step, bench: Workbench, lease: Lease) -> Record:
                 inputs=dict(step.inputs),
                 files=(),
                 result=done.result,
-                environment=environment(*(["peft"] if step.spec.get("lora") else [])),
+                environment=made_with,
                 placement={
                     **placement_of(step, bench.plan.steps, bench.placement),
                     "encoder": step.where.get("encoder", {}).get("name", ""),

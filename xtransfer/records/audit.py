@@ -23,10 +23,12 @@ from xtransfer.records.checkpoints import read_manifest
 from xtransfer.records.layout import LEASES, NAMES, RESUME
 from xtransfer.records.leases import Clock, holder
 from xtransfer.records.outputs import OutputFile
-from xtransfer.records.record import Record, key_in, parse_record
+from xtransfer.records.record import Record, key_in, parse_record, record_name
 from xtransfer.store import Store
 
-Fault = Literal["missing", "truncated", "grown", "altered", "swapped", "unnamed", "unreadable"]
+Fault = Literal[
+    "missing", "truncated", "grown", "altered", "swapped", "unnamed", "unreadable", "orphaned"
+]
 
 THREADS = 8
 
@@ -86,6 +88,7 @@ def audit(store: Store) -> Audit:
         Finding(fault="unreadable", object=name, step="", what=shown(what))
         for name, what in journal.faults(store, contents.sizes)
     ]
+    findings += _orphans(store, contents)
     checkpoints, named = _check_checkpoints(store, contents.sizes)
     findings += checkpoints
     return Audit(
@@ -142,6 +145,26 @@ def read_contents(store: Store, clock: Clock = time.time) -> Contents:
         recorded={record.key for record in records},
         busy=busy,
     )
+
+
+def _orphans(store: Store, contents: Contents) -> list[Finding]:
+    """Return the records whose parents have none: sound, and nobody can look up what they were made of."""
+    inputs = {key for record in contents.records for key in record.inputs.values()}
+    if not inputs - contents.recorded:
+        return []
+    # Listed anew: parents may have come since their kind was listed, or be there and unreadable.
+    known = {key_in(info.name) for info in store.list("")} | contents.busy
+    return [
+        Finding(
+            fault="orphaned",
+            object=record_name(record.folder),
+            step="",
+            what=f"its {role}, {key}, has no record; a run of its plan makes it again",
+        )
+        for record in contents.records
+        for role, key in record.inputs.items()
+        if key not in known
+    ]
 
 
 def _is_other(name: str) -> bool:

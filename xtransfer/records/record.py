@@ -66,7 +66,7 @@ class Record(BaseModel):
     result: dict[str, Any] = Field(default_factory=dict)
     """Scores and whatever else is small enough to be read without fetching a file."""
     environment: dict[str, str] = Field(default_factory=dict)
-    """Versions of the software that computed it."""
+    """Versions of the software that computed it, and as `source` the digest of this package's files."""
     placement: dict[str, Any] = Field(default_factory=dict)
     """Where it was computed; no part of its identity."""
     timing: dict[str, float] = Field(default_factory=dict)

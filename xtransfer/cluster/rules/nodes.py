@@ -1,4 +1,4 @@
-"""Rules of what Ray announces and takes of a node: nothing that a step could use of the head, and memory."""
+"""Rules of what Ray announces and takes of a node, and of what containers ask for: on the head nothing for steps."""
 
 from __future__ import annotations
 
@@ -74,6 +74,22 @@ def _shm(manifest: Manifest) -> Found:
             )
 
 
+def _requests(manifest: Manifest) -> Found:
+    """Find what no pod may ask for: more than its limit, and of devices less."""
+    for each_ in pod_templates(manifest.body):
+        for path, container in each_.containers():
+            asked: Mapping[str, Any] = at(container, "resources", "requests") or {}
+            most: Mapping[str, Any] = at(container, "resources", "limits") or {}
+            for name, value in asked.items():
+                device = "/" in name and not name.startswith("kubernetes.io/")
+                request, limit = quantity(value), quantity(most.get(name))
+                if request is None or (limit is None and not device):
+                    continue
+                if limit is None or request > limit or (device and request < limit):
+                    has = f"limit {most[name]}" if name in most else "no limit"
+                    yield f"{path}.resources", f"asks for {value} of {name}, with {has}"
+
+
 def _object_store(group: Mapping[str, Any]) -> Fraction | None:
     """Return the bytes of a node's object store, None where nothing says how much memory it has."""
     given = at(group, "rayStartParams", "object-store-memory")
@@ -102,5 +118,10 @@ RULES = (
         look=each(_shm, *RAY),
         remedy="Mount one of 30 % of the memory limit or more: Ray's object store is there, and the default"
         " has 64 MB.",
+    ),
+    Rule(
+        name="requests",
+        look=each(_requests),
+        remedy="Change both together, and make those of GPUs equal: no such pod can be made, and the job waits for it.",
     ),
 )

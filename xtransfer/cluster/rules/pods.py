@@ -61,11 +61,18 @@ def _context(each_: PodTemplate, container: Mapping[str, Any], field: str) -> An
 
 def _non_root(manifest: Manifest) -> Found:
     for each_ in pod_templates(manifest.body):
+        found: list[tuple[str, str]] = []
         for path, container in each_.containers():
             if _context(each_, container, "runAsNonRoot") is not True:
-                yield f"{path}.securityContext.runAsNonRoot", "is not true"
+                found.append((f"{path}.securityContext.runAsNonRoot", "is not true"))
             elif _context(each_, container, "runAsUser") == 0:
-                yield f"{path}.securityContext.runAsUser", "is 0"
+                found.append((f"{path}.securityContext.runAsUser", "is 0"))
+        pod = at(each_.spec, "securityContext") or {}
+        if not found and (pod.get("runAsNonRoot") is False or pod.get("runAsUser") == 0):
+            found.append(
+                (f"{each_.path}.spec.securityContext", "is root's, whatever its containers say")
+            )
+        yield from found
 
 
 def _seccomp(manifest: Manifest) -> Found:
@@ -219,7 +226,11 @@ def _secret_objects(manifest: Manifest) -> Found:
 
 RESTRICTED = "Pod Security 'restricted' refuses the pod otherwise."
 RULES = (
-    Rule(name="pod-non-root", look=each(_non_root), remedy=f"Set it to true. {RESTRICTED}"),
+    Rule(
+        name="pod-non-root",
+        look=each(_non_root),
+        remedy=f"Set runAsNonRoot: true, and no runAsUser of 0. {RESTRICTED}",
+    ),
     Rule(name="pod-seccomp", look=each(_seccomp), remedy=f"Set type RuntimeDefault. {RESTRICTED}"),
     Rule(name="pod-escalation", look=each(_escalation), remedy=f"Set it to false. {RESTRICTED}"),
     Rule(

@@ -60,7 +60,7 @@ def _head_eviction(manifest: Manifest) -> Found:
 
 def _prestop(manifest: Manifest) -> Found:
     for each_ in pod_templates(manifest.body):
-        if each_.role == "worker" and not at(
+        if each_.role in ("head", "worker") and not at(
             each_.spec, "containers", 0, "lifecycle", "preStop", "exec", "command"
         ):
             yield f"{each_.path}.spec.containers[0].lifecycle.preStop", "is absent"
@@ -69,8 +69,15 @@ def _prestop(manifest: Manifest) -> Found:
 def _grace(manifest: Manifest) -> Found:
     for each_ in pod_templates(manifest.body):
         grace = each_.spec.get("terminationGracePeriodSeconds") or 30
-        if each_.role == "worker" and grace < GRACE_S:
+        if each_.role in ("head", "worker") and grace < GRACE_S:
             yield f"{each_.path}.spec.terminationGracePeriodSeconds", f"is {grace}"
+
+
+def _replicas(manifest: Manifest) -> Found:
+    for path, group in worker_groups(manifest.body):
+        fewest, most = int(group.get("minReplicas", 0)), group.get("maxReplicas")
+        if fewest < 0 or (most is not None and int(most) < fewest):
+            yield path, f"has minReplicas {fewest} and maxReplicas {most}"
 
 
 def _scale_to_zero(manifest: Manifest) -> Found:
@@ -148,12 +155,17 @@ RULES = (
     Rule(
         name="pre-stop",
         look=each(_prestop, *RAY),
-        remedy="Run /opt/xtransfer/prestop there: it lets the trial reach its next checkpoint.",
+        remedy="Run /opt/xtransfer/prestop there: it lets trials save their state before the pod goes.",
     ),
     Rule(
         name="grace",
         look=each(_grace, *RAY),
         remedy=f"Give {GRACE_S} s or more: less cuts preStop short of a checkpoint.",
+    ),
+    Rule(
+        name="replicas",
+        look=each(_replicas, *RAY),
+        remedy="Let none be below 0, nor the least above the most: the operator refuses the job (ValidationFailed).",
     ),
     Rule(
         name="scale-to-zero",

@@ -14,6 +14,8 @@ from xtransfer.documents import parse_yaml
 from xtransfer.errors import ConfigError
 
 _SMALL = 1e-9
+_MOST_REPLICAS = 2**31 - 1
+"""Workers of a group that names no `maxReplicas`: the default of the CRD."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +73,7 @@ def _group(group: Mapping[str, Any]) -> Group:
     cpus = -(-(quantity(asked.get("cpu", 0)) or 0) // 1)
     return Group(
         name=str(group.get("groupName", "")),
-        most=int(group.get("maxReplicas", 0)),
+        most=int(group.get("maxReplicas", _MOST_REPLICAS)) * int(group.get("numOfHosts", 1)),
         cpus=float(given.get("num-cpus", cpus)),
         gpus=float(given.get("num-gpus", quantity(gpus) or 0)),
     )
