@@ -86,13 +86,14 @@ class SweepSteps:
         """
         settings = self._settings(branch)
         more = {**more, **self._rivals(lesson, branch, seed)}
+        data = self._data(lesson)
         keys = [
-            self._train(lesson, branch, seed, rate, head=head, more=more)
+            self._train(lesson, data, branch, seed, rate, head=head, more=more)
             for rate in settings.rates(lesson.learning_rate)
         ]
         for about, known in settings.search.suggested(len(keys)):
             suggested = _Suggested(about=about, earlier=keys[:known])
-            keys.append(self._train(lesson, branch, seed, suggested, head=head, more=more))
+            keys.append(self._train(lesson, data, branch, seed, suggested, head=head, more=more))
         return keys
 
     def further_trial(self, lesson: Lesson, branch: Branch, seed: int) -> str:
@@ -100,7 +101,8 @@ class SweepSteps:
 
         It keeps its last weights.
         """
-        return self._train(lesson, branch, seed, lesson.learning_rate, head="kept", weights="last")
+        data, rate = self._data(lesson), lesson.learning_rate
+        return self._train(lesson, data, branch, seed, rate, head="kept", weights="last")
 
     def select(
         self,
@@ -162,6 +164,7 @@ class SweepSteps:
     def _train(
         self,
         lesson: Lesson,
+        data: Mapping[str, str],
         branch: Branch,
         seed: int,
         rate: float | _Suggested,
@@ -170,7 +173,7 @@ class SweepSteps:
         weights: Literal["best", "last"] = "best",
         more: Mapping[str, Any] = MappingProxyType({}),
     ) -> str:
-        inputs = self._data(lesson)
+        inputs = dict(data)
         parent = branch.start or self.inputs.encoder
         if parent is not None:
             inputs["start"] = parent
