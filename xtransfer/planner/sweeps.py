@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from xtransfer.config.experiment import Experiment
 from xtransfer.config.phases import Phase
-from xtransfer.plan import BASELINE, PhaseName, Step
+from xtransfer.plan import BASELINE, EARLIER, PhaseName, Step
 from xtransfer.planner.draft import Draft
 from xtransfer.planner.inputs import InputSteps
 from xtransfer.planner.lessons import Lesson
@@ -92,6 +92,8 @@ class SweepSteps:
             for rate in settings.rates(lesson.learning_rate)
         ]
         for about, known in settings.search.suggested(len(keys)):
+            if settings.incomplete != "refuse":
+                about["incomplete"] = settings.incomplete
             suggested = _Suggested(about=about, earlier=keys[:known])
             keys.append(self._train(lesson, data, branch, seed, suggested, head=head, more=more))
         return keys
@@ -195,7 +197,7 @@ class SweepSteps:
         name = f"{lesson.name}{branch.tail}"
         if isinstance(rate, _Suggested):
             spec["tpe"] = rate.about
-            inputs |= {f"earlier-{index:03d}": key for index, key in enumerate(rate.earlier)}
+            inputs |= {f"{EARLIER}{index:03d}": key for index, key in enumerate(rate.earlier)}
             name += f"-tpe{rate.about['number']}-seed{seed}"
         else:
             name += f"-lr{rate:g}-seed{seed}"
