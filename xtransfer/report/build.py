@@ -151,9 +151,9 @@ def _encoder_name(experiment: Experiment) -> str:
 
 def _missing(plan: Plan, records: Mapping[str, Record], failures: Mapping[str, str]) -> list[str]:
     missing = [
-        f"{plan.steps[key].folder} failed: {text}"
-        for key, text in failures.items()
-        if key in plan.steps and key not in records
+        f"{step.folder} failed: {failures[key]}"
+        for key, step in plan.steps.items()
+        if key in failures and key not in records
     ]
     missing += [
         f"{_place(cell)}{'' if cell.seed is None else f', seed {cell.seed}'}: not scored yet"
