@@ -177,3 +177,13 @@ def test_results_are_json_rows(plan: Plan) -> None:
         "selected_on": "mnli dev en",
         "key": plan.cells[0].key,
     }
+
+
+def test_a_selection_that_was_made_without_failed_trials_is_named(plan: Plan) -> None:
+    done = {key: record_of(step) for key, step in plan.steps.items()}
+    key, step = next((k, s) for k, s in plan.steps.items() if s.kind == "select")
+    says = f"{step.name}: selected without 1 of 2 trials, which had failed"
+    assert says not in describe_run(experiment(), plan, done).notes
+    result = {**done[key].result, "lacking": [step.inputs["trial-001"]]}
+    done[key] = done[key].model_copy(update={"result": result})
+    assert says in describe_run(experiment(), plan, done).notes
