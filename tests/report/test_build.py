@@ -121,7 +121,7 @@ def test_failures_are_named_with_their_reason(plan: Plan) -> None:
     done = records(plan, "evaluate")
     info = describe_run(experiment(), plan, done, {key: "out of memory", "0" * 12: "not ours"})
     assert info.missing == [f"{step.folder} failed: out of memory"]
-    several = {key: "so" for key in reversed(plan.steps) if key not in done}
+    several = {key: "so" for key in reversed(list(plan.steps)) if key not in done}
     told = describe_run(experiment(), plan, done, several).missing
     assert [each.partition(" ")[0] for each in told] == [
         step.folder for key, step in plan.steps.items() if key not in done
