@@ -16,6 +16,8 @@ from xtransfer.config.experiment import Experiment, load_experiment
 from xtransfer.errors import ConfigError
 from xtransfer.plan import VERSIONS, Plan, Step
 from xtransfer.planner.fingerprints import Fingerprints
+from xtransfer.planner.inputs import InputSteps
+from xtransfer.planner.lessons import LessonPart
 from xtransfer.planner.planner import build_plan
 from xtransfer.settings import read_settings
 
@@ -611,3 +613,20 @@ def test_the_arms_of_the_typology_study_are_of_one_size() -> None:
     assert len(plan.cells) == 6 * (5 * 5 + 1)
     assert {cell.intermediate for cell in plan.cells} == {"baseline", *arms}
     assert [claim.name for claim in experiment.claims] == ["C7", "C7-every", "C7-english"]
+
+
+def test_the_data_of_a_sweep_are_planned_once_however_many_trials_it_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned: list[str] = []
+    part_data = InputSteps.part_data
+
+    def counting(self: InputSteps, part: LessonPart) -> dict[str, str]:
+        planned.append(part.task.name)
+        return part_data(self, part)
+
+    monkeypatch.setattr(InputSteps, "part_data", counting)
+    plan_of(tmp_path, "intermediate.learning_rates=[1e-5]")
+    few = len(planned)
+    plan_of(tmp_path, "intermediate.learning_rates=[1e-5, 2e-5, 3e-5]")
+    assert len(planned) == 2 * few

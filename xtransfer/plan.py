@@ -39,6 +39,8 @@ INLINE: tuple[Kind, ...] = ("select", "prune")
 """Kinds of step that only choose: they take no time and no resources, and the driver does them itself."""
 
 BASELINE = "baseline"
+EARLIER = "earlier-"
+"""How the roles of the trials begin from which a trial's learning rate is suggested."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,11 +84,14 @@ class Step:
 
 
 def alternatives(step: Step) -> list[set[str]]:
-    """Return the trials of a selection that takes a grid as it is, of which any one will do; else nothing.
+    """Return the trials of which any one will do for a step that takes a sweep as it is; else nothing.
 
-    Each is the keys of the trial and of the step that judges it, which is the trial itself unless an evaluation
-    on the target's dev sets does.
+    Such a step is a selection, or a trial whose learning rate is suggested from earlier ones. Each of the trials
+    is its key and that of the step that judges it, which is the trial itself unless an evaluation on the target's
+    dev sets does.
     """
+    if step.kind == "train" and step.spec.get("tpe", {}).get("incomplete") == "allow":
+        return [{key} for role, key in step.inputs.items() if role.startswith(EARLIER)]
     if step.kind != "select" or step.spec.get("incomplete") != "allow":
         return []
     return [
@@ -104,10 +109,13 @@ def lost_need(step: Step, needs: Iterable[str], lost: Container[str]) -> str | N
         needs: keys of the steps that it waits for.
         lost: keys of the steps that have failed or are blocked.
     """
+    gone_needs = [need for need in needs if need in lost]
+    if not gone_needs:
+        return None
     trials = alternatives(step)
     spared = set[str]().union(*trials)
-    for need in needs:
-        if need in lost and need not in spared:
+    for need in gone_needs:
+        if need not in spared:
             return need
     gone = [next((key for key in sorted(each) if key in lost), None) for each in trials]
     return gone[0] if gone and all(gone) else None

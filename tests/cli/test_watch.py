@@ -73,6 +73,28 @@ def test_no_number_is_cut_however_narrow_it_is(
     assert f"{plan.counts()['prepare']}" in " ".join(drawn).split()
 
 
+@pytest.mark.parametrize("height", [12, 24, 60])
+def test_what_goes_on_is_seen_on_a_terminal_with_fewer_lines_than_sweeps(
+    folder: Store, height: int
+) -> None:
+    paper = Path(__file__).parents[2] / "configs" / "paper.yaml"
+    plan, _ = make_plan(load_experiment(paper), paper, lenient=True)
+    first, *_, last = (step for step in plan.steps.values() if step.kind == "train")
+    claim(folder, last.key, seconds=600)
+    note_failure(folder, first, "no luck " * 50, "")
+    sight = look(plan, folder, {}, Placement())
+    assert len(sight.sweeps) > height
+    console = Console(
+        width=100, height=height, file=io.StringIO(), force_terminal=True, color_system=None
+    )
+    console.print(_drawn(sight, height=height))
+    assert isinstance(console.file, io.StringIO)
+    lines = console.file.getvalue().splitlines()
+    assert len(lines) < height
+    for begin in (first.sweep, last.sweep, "at work  ", "failed  ", "and "):
+        assert any(line.startswith(begin) for line in lines), begin
+
+
 def test_a_record_is_read_once_however_often_the_page_is(
     folder: Store, plan: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:

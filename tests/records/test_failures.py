@@ -33,7 +33,7 @@ from xtransfer.store import Store, open_store
 OVERRIDES = (
     "name=small",
     "encoder=encoder",
-    "intermediate={tasks: [mnli]}",
+    "intermediate={tasks: [mnli], learning_rates: [1e-5, 2e-5]}",
     "target={tasks: [xnli, tatoeba], languages: {xnli: [en], tatoeba: [de]}}",
 )
 
@@ -103,7 +103,26 @@ def test_a_failure_says_how_often_and_where(plan: Plan, folder: Store) -> None:
     assert lines[0] == f"failed {trial.folder}: broke: at once"
     assert lines[1] == f"  tried 2 times; log: {found.log}"
     assert len([line for line in lines if line.startswith("  blocked ")]) == 2
-    assert lines[-1] == f"  and {len(found.blocked) - 2} more are blocked"
+    assert lines[-2] == f"  and {len(found.blocked) - 2} more are blocked"
+
+
+def test_how_to_select_without_failed_trials_is_said_where_others_are_left(
+    plan: Plan, folder: Store
+) -> None:
+    one, other = [
+        step
+        for step in plan.steps.values()
+        if step.kind == "train" and step.phase == "intermediate"
+    ]
+
+    def said(*failed: Step) -> list[str]:
+        notes = {step.key: "broke" for step in failed}
+        lines = failure_lines(failures(plan, folder, notes, recorded=()))
+        return [line for line in lines if "incomplete" in line]
+
+    assert said(one) == ["To select among the other trials: --set intermediate.incomplete=allow"]
+    assert said(one, other) == []
+    assert said(step_of(plan, "prepare")) == []
 
 
 def test_a_note_stands_until_it_is_dropped(plan: Plan, folder: Store) -> None:

@@ -121,6 +121,11 @@ def test_failures_are_named_with_their_reason(plan: Plan) -> None:
     done = records(plan, "evaluate")
     info = describe_run(experiment(), plan, done, {key: "out of memory", "0" * 12: "not ours"})
     assert info.missing == [f"{step.folder} failed: out of memory"]
+    several = {key: "so" for key in reversed(list(plan.steps)) if key not in done}
+    told = describe_run(experiment(), plan, done, several).missing
+    assert [each.partition(" ")[0] for each in told] == [
+        step.folder for key, step in plan.steps.items() if key not in done
+    ]
     recorded = {**done, key: record_of(step)}
     assert describe_run(experiment(), plan, recorded, {key: "later mended"}).missing == []
 
@@ -172,3 +177,13 @@ def test_results_are_json_rows(plan: Plan) -> None:
         "selected_on": "mnli dev en",
         "key": plan.cells[0].key,
     }
+
+
+def test_a_selection_that_was_made_without_failed_trials_is_named(plan: Plan) -> None:
+    done = {key: record_of(step) for key, step in plan.steps.items()}
+    key, step = next((k, s) for k, s in plan.steps.items() if s.kind == "select")
+    says = f"{step.name}: selected without 1 of 2 trials, which had failed"
+    assert says not in describe_run(experiment(), plan, done).notes
+    result = {**done[key].result, "lacking": [step.inputs["trial-001"]]}
+    done[key] = done[key].model_copy(update={"result": result})
+    assert says in describe_run(experiment(), plan, done).notes

@@ -13,10 +13,12 @@ import pytest
 from tests.small import small_bench
 from tests.sweeps.test_settings import plan_of, trials
 from xtransfer import card
+from xtransfer.driver.frontier import Frontier
 from xtransfer.execution.execute import run_step
 from xtransfer.execution.workbench import Workbench
 from xtransfer.plan import Step
 from xtransfer.records.audit import audit
+from xtransfer.records.failures import blocked_by
 from xtransfer.records.layout import SUGGESTIONS
 from xtransfer.records.results import learning_rate_of
 from xtransfer.sweeps.suggestion import suggest, suggestion_of
@@ -112,6 +114,41 @@ def test_suggestions_come_close_to_what_scores_best() -> None:
     for seed in range(3):
         rates = search(bowl, trials=16, seed=seed)
         assert fmean(map(bowl, rates[8:])) > by_chance + 5
+
+
+def test_a_failed_trial_ends_a_search_unless_its_sweep_is_taken_as_it_is() -> None:
+    blocked: dict[str, int] = {}
+    for incomplete in ("refuse", "allow"):
+        plan = plan_of(TPE % "", f"intermediate.incomplete={incomplete}")
+        found = Frontier(plan, done=(), changed=lambda key, state, text: None)
+        sweep = [step.key for step in trials(plan)]
+        for key in sweep[:3]:
+            found.finish(key)
+        found.fail(sweep[3], "the loss is not finite")
+        blocked[incomplete] = len(found.blocked.keys() & set(sweep))
+        assert (found.waits(sweep[4])) == (incomplete == "allow")
+        reported = blocked_by(plan, {sweep[3]}, recorded=sweep[:3])[sweep[3]]
+        assert set(reported) == set(found.blocked)
+    assert blocked == {"refuse": 2, "allow": 0}
+
+
+def test_what_is_suggested_without_failed_trials_says_so_in_its_key() -> None:
+    plans = [plan_of(TPE % "", f"intermediate.incomplete={each}") for each in ("refuse", "allow")]
+    refused, allowed = ([step.key for step in trials(plan)] for plan in plans)
+    assert refused[:3] == allowed[:3]
+    assert not set(refused[3:]) & set(allowed[3:])
+
+
+def test_a_suggestion_does_without_a_trial_that_has_failed(tmp_path: Path) -> None:
+    tpe = {"kind": "tpe", "low": 1e-4, "high": 1e-2, "trials": 4, "startup": 3}
+    search = {"learning_rates": [], "search": tpe, "incomplete": "allow"}
+    bench, _ = small_bench(tmp_path, {}, target=search)
+    steps = [step for step in bench.plan.steps.values() if step.kind == "train"]
+    run_step(steps[0], bench)
+    run_step(steps[2], bench)
+    found = suggestion_of(steps[3], bench)
+    assert found is not None
+    assert [key for key, _, _ in found.earlier] == [steps[0].key, steps[2].key]
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from xtransfer.errors import LONGEST_LINE, shown
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from xtransfer.config.experiment import Experiment
     from xtransfer.config.placement import Placement
     from xtransfer.costs.estimate import Estimate
-    from xtransfer.plan import Plan
+    from xtransfer.plan import Plan, Step
     from xtransfer.records.failures import Failure
 
 
@@ -64,12 +64,13 @@ def print_resolved(experiment: Experiment, placement: Placement) -> None:
 
 
 def failure_lines(failures: Iterable[Failure], *, most: int = 10) -> Iterator[str]:
-    """Yield what there is to say of failed steps: cause, tries, log, and what waits for them.
+    """Yield what there is to say of failed steps: cause, tries, log, what waits for them, and how to do without.
 
     Args:
         failures: of one plan.
         most: steps that are named of those that wait for one step.
     """
+    failures = list(failures)
     for failure in failures:
         tries = "once" if failure.tries == 1 else f"{failure.tries} times"
         yield f"failed {failure.step.folder}: {shown(failure.error, most=LONGEST_LINE)}"
@@ -78,6 +79,18 @@ def failure_lines(failures: Iterable[Failure], *, most: int = 10) -> Iterator[st
             yield f"  blocked {step.folder}"
         if len(failure.blocked) > most:
             yield f"  and {len(failure.blocked) - most} more are blocked"
+    lost = {step.key for failure in failures for step in (failure.step, *failure.blocked)}
+    waiting = [step for failure in failures for step in failure.blocked if _could_do(step, lost)]
+    for phase in dict.fromkeys(step.phase for step in waiting):
+        yield f"To select among the other trials: --set {phase}.incomplete=allow"
+
+
+def _could_do(step: Step, lost: Container[str]) -> bool:
+    """Say whether a step is a selection that refuses what is left of its sweep once `lost` is out of it."""
+    if step.kind != "select" or step.spec.get("incomplete") == "allow":
+        return False
+    trials = [key for role, key in step.inputs.items() if role.startswith("trial-")]
+    return any(key in lost for key in trials) and any(key not in lost for key in trials)
 
 
 def tell(text: str) -> None:

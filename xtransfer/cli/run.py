@@ -54,7 +54,7 @@ def run(
 
     Example: xtransfer run configs/quickstart.yaml --store file://runs/demo
     """
-    from xtransfer.costs.shortfalls import shortfall_lines, shortfalls
+    from xtransfer.costs.shortfalls import shortfall_lines
     from xtransfer.driver.progress import screen
     from xtransfer.planner.idle import idle_lines
     from xtransfer.planner.subplan import part_named
@@ -74,7 +74,7 @@ def run(
             print(line)
         return
     _check_inputs(made, missing, recorded, str(config))
-    for line in (*shortfall_lines(shortfalls(made, records)), *idle):
+    for line in (*shortfall_lines(made, records), *idle):
         tell(line)
     console = screen()
     summary = _work_off(made, opened, places, console)

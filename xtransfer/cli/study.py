@@ -125,7 +125,7 @@ def plan(
     """
     from xtransfer.costs.document import to_json
     from xtransfer.costs.estimate import Question, estimate
-    from xtransfer.costs.shortfalls import shortfall_lines, shortfalls
+    from xtransfer.costs.shortfalls import shortfall_lines, shortfalls, unreached_rungs
     from xtransfer.costs.tables import SpeedTable, load_prices, load_speeds
     from xtransfer.planner.idle import idle_lines
     from xtransfer.pruning.pairs import without_pruned
@@ -154,7 +154,7 @@ def plan(
     whole, made = made, without_pruned(made, records)
     done = set(records) & set(made.steps)
     found = estimate(made, records, places, question)
-    short, idle = shortfalls(made, records), idle_lines(experiment, whole, places)
+    idle = idle_lines(experiment, whole, places)
     if as_json:
         print_json(
             {
@@ -163,7 +163,8 @@ def plan(
                 "counts": made.counts(),
                 "recorded": sorted(done),
                 "missing": missing,
-                "few_checkpoints": short,
+                "few_checkpoints": shortfalls(made, records),
+                "unreached_rungs": unreached_rungs(made, records),
                 "idle_settings": idle,
                 "cost": to_json(found),
             }
@@ -171,7 +172,7 @@ def plan(
         return
     print_plan(made, done, missing, opened.url, key=whole.key)
     print_estimate(found, made)
-    for line in (*shortfall_lines(short), *idle):
+    for line in (*shortfall_lines(made, records), *idle):
         print(line)
     if steps:
         print()

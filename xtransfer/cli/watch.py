@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
@@ -28,16 +28,19 @@ from xtransfer.cli.output import failure_lines
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+    from rich.text import Text
 
     from xtransfer.config.experiment import Experiment
     from xtransfer.config.placement import Placement
     from xtransfer.plan import Plan
     from xtransfer.records.record import Record
     from xtransfer.store import ObjectInfo, Store
-    from xtransfer.watching import Sight
+    from xtransfer.watching import Sight, SweepProgress
 
 SHOWN = 12
 """Steps at work, and failures, that are named at once."""
+_AROUND = 5
+"""Lines of what is drawn beside sweeps, steps and failures: the head, the bar, and the table's own; one stays free."""
 WIDEST = 10_000
 """Columns of what is printed where there is no terminal."""
 
@@ -83,11 +86,14 @@ def watch(
 
     sight = now()
     if console.is_terminal and not once:
-        with Live(_drawn(sight), console=console, auto_refresh=False) as live:
+        with Live(
+            _drawn(sight, height=console.height), console=console, auto_refresh=False
+        ) as live:
             while not sight.over:
                 time.sleep(pause)
                 sight = now()
-                live.update(_drawn(sight), refresh=True)
+                height = None if sight.over else console.height
+                live.update(_drawn(sight, height=height), refresh=True)
     else:
         shown = None
         while True:
@@ -146,7 +152,8 @@ def page_maker(
     return page
 
 
-def _drawn(sight: Sight, *, bar: bool = True) -> RenderableType:
+def _drawn(sight: Sight, *, bar: bool = True, height: int | None = None) -> RenderableType:
+    """Return a run as it is shown; beyond `height` lines, sweeps in which nothing goes on give way."""
     from rich.console import Group
     from rich.progress_bar import ProgressBar
     from rich.table import Table
@@ -165,18 +172,50 @@ def _drawn(sight: Sight, *, bar: bool = True) -> RenderableType:
         table.add_column(name)
     for name in ("steps", "recorded", "at work", "failed", "blocked"):
         table.add_column(name, justify="right", no_wrap=True)
-    for each in sight.sweeps:
+    lines = _steps_drawn(sight, height)
+    room = None if height is None else max(1, height - len(lines) - _AROUND)
+    sweeps, more = _shown_of(sight.sweeps, room)
+    for each in sweeps:
         counts = (each.steps, each.recorded, each.running, each.failed, each.blocked)
         table.add_row(Text(each.name), each.phase, *(str(count or "-") for count in counts))
-    lines = [
-        Text(f"at work  {each.step.folder}  {each.seconds:.0f} s  on {each.host}")
-        for each in sight.at_work[:SHOWN]
-    ]
-    lines += [
-        Text(f"failed   {each.step.folder}: {each.error}", style="red")
-        for each in sight.failures[:SHOWN]
-    ]
+    lines = [Text(more, no_wrap=True, overflow="ellipsis"), *lines] if more else lines
     if not bar:
         return Group(head, table, *lines)
     drawn = ProgressBar(total=max(1, all_.steps), completed=all_.recorded, width=60)
     return Group(head, drawn, table, *lines)
+
+
+def _steps_drawn(sight: Sight, height: int | None) -> list[Text]:
+    """Return a line for each step at work and each failure that is named; in a bounded height, of one row."""
+    from rich.text import Text
+
+    most = SHOWN if height is None else min(SHOWN, max(1, height // 5))
+    working = [
+        Text(f"at work  {each.step.folder}  {each.seconds:.0f} s  on {each.host}")
+        for each in sight.at_work[:most]
+    ]
+    failed = [
+        Text(f"failed   {each.step.folder}: {each.error}", style="red")
+        for each in sight.failures[:most]
+    ]
+    for line in (*working, *failed) if height is not None else ():
+        line.no_wrap, line.overflow = True, "ellipsis"
+    return [*working, *failed]
+
+
+def _shown_of(
+    sweeps: Sequence[SweepProgress], room: int | None
+) -> tuple[Sequence[SweepProgress], str]:
+    """Return the sweeps that are shown where there is room for so many, and what is said of the others."""
+    if room is None or len(sweeps) <= room:
+        return sweeps, ""
+    shown = [
+        each
+        for each in sweeps
+        if each.running or each.failed or 0 < each.recorded < each.steps  # something goes on in it
+    ][:room]
+    recorded = sum(each.recorded == each.steps for each in sweeps)
+    return (
+        shown,
+        f"and {len(sweeps) - len(shown)} more; of all {len(sweeps)}, {recorded} are recorded",
+    )

@@ -8,7 +8,7 @@ principles  a speed from parameters, tokens and a device's data sheet
 durations   the most trusted of these three for each step that is left
 remainder   the steps that are left, by phase, and as jobs
 schedule    critical path, and makespan on so many GPUs
-shortfalls  which trials will have fewer checkpoints than are to be averaged
+shortfalls  which trials score their dev set too seldom for an average of checkpoints, or for ASHA
 packing     several trials on one GPU: as many as its memory holds, by the model in `memory`
 estimate    all of it together; `document` has it as JSON, `words` in words
 """

@@ -49,6 +49,8 @@ class Amount:
     """Predicted in all dev evaluations together."""
     dev_tokens: float = 0.0
     evaluations: int = 0
+    steps: int = 0
+    """Optimizer steps."""
     counted: bool
     source: str
 
@@ -123,6 +125,7 @@ def _training(step: Node, sizes: Mapping[str, DataSize]) -> Amount | None:
         dev_rows=float(times * sum(size.rows for size in dev)),
         dev_tokens=times * sum(size.tokens for size in dev),
         evaluations=times,
+        steps=mixture.steps,
         counted=all(size.counted for size in sets.values()),
         source=_sources(list(sets.values())),
     )

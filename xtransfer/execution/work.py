@@ -12,7 +12,7 @@ from xtransfer.execution.workbench import Workbench
 from xtransfer.folders import temporary_folder
 from xtransfer.plan import Step
 from xtransfer.pruning.rule import best
-from xtransfer.records.record import Done, Record, record_name
+from xtransfer.records.record import Done, Record
 from xtransfer.records.results import learning_rate_of
 from xtransfer.selection import mean_scores, select
 from xtransfer.steps.encoder import encoder_place, load_tokenizer, longest_input, vocabulary_size
@@ -86,7 +86,8 @@ def _select(step: Step, bench: Workbench, _: Path) -> Done:
         if not role.startswith("trial-"):
             continue
         judge = step.inputs.get(role.replace("trial-", "dev-"))
-        if spec.get("incomplete") == "allow" and not _all_recorded(bench, key, judge):
+        spared = spec.get("incomplete") == "allow"
+        if spared and not all(bench.is_recorded(each) for each in (key, judge) if each):
             lacking.append(key)
         else:
             candidates.append(_candidate(bench, key, judge))
@@ -129,12 +130,6 @@ def _candidate(bench: Workbench, key: str, judge: str | None) -> dict[str, Any]:
         own = candidate["score"]
         candidate |= {"score": _mean_score(bench.record(judge)), "own_dev": own, "judge": judge}
     return candidate
-
-
-def _all_recorded(bench: Workbench, *keys: str | None) -> bool:
-    """Say whether each of these steps, where it is one, has a record, damaged or not."""
-    steps = [bench.plan.steps[key] for key in keys if key is not None]
-    return all(bench.store.exists(record_name(step.folder)) for step in steps)
 
 
 def _mean_score(record: Record) -> float:

@@ -13,7 +13,7 @@ from xtransfer.errors import InputLost, IntegrityError
 from xtransfer.plan import Plan
 from xtransfer.records.keeping import Holds, keep
 from xtransfer.records.leases import Clock
-from xtransfer.records.record import Record, read_record
+from xtransfer.records.record import Record, read_record, record_name
 from xtransfer.store import Store
 
 Telemetry = Callable[[Mapping[str, Any]], None]
@@ -68,6 +68,10 @@ class Workbench:
         if record is None:
             raise InputLost(step.folder, "has no record", "Its step must finish first.")
         return record
+
+    def is_recorded(self, key: str) -> bool:
+        """Say whether a step of the plan has a record, damaged or not."""
+        return self.store.exists(record_name(self.plan.steps[key].folder))
 
     def files(self, record: Record, names: list[str] | None = None) -> Path:
         """Fetch a record's files, verified, and return their folder, which stays until the step ends.

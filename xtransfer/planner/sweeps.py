@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from xtransfer.config.experiment import Experiment
 from xtransfer.config.phases import Phase
-from xtransfer.plan import BASELINE, PhaseName, Step
+from xtransfer.plan import BASELINE, EARLIER, PhaseName, Step
 from xtransfer.planner.draft import Draft
 from xtransfer.planner.inputs import InputSteps
 from xtransfer.planner.lessons import Lesson
@@ -86,13 +86,16 @@ class SweepSteps:
         """
         settings = self._settings(branch)
         more = {**more, **self._rivals(lesson, branch, seed)}
+        data = self._data(lesson)
         keys = [
-            self._train(lesson, branch, seed, rate, head=head, more=more)
+            self._train(lesson, data, branch, seed, rate, head=head, more=more)
             for rate in settings.rates(lesson.learning_rate)
         ]
         for about, known in settings.search.suggested(len(keys)):
+            if settings.incomplete != "refuse":
+                about["incomplete"] = settings.incomplete
             suggested = _Suggested(about=about, earlier=keys[:known])
-            keys.append(self._train(lesson, branch, seed, suggested, head=head, more=more))
+            keys.append(self._train(lesson, data, branch, seed, suggested, head=head, more=more))
         return keys
 
     def further_trial(self, lesson: Lesson, branch: Branch, seed: int) -> str:
@@ -100,7 +103,8 @@ class SweepSteps:
 
         It keeps its last weights.
         """
-        return self._train(lesson, branch, seed, lesson.learning_rate, head="kept", weights="last")
+        data, rate = self._data(lesson), lesson.learning_rate
+        return self._train(lesson, data, branch, seed, rate, head="kept", weights="last")
 
     def select(
         self,
@@ -162,6 +166,7 @@ class SweepSteps:
     def _train(
         self,
         lesson: Lesson,
+        data: Mapping[str, str],
         branch: Branch,
         seed: int,
         rate: float | _Suggested,
@@ -170,7 +175,7 @@ class SweepSteps:
         weights: Literal["best", "last"] = "best",
         more: Mapping[str, Any] = MappingProxyType({}),
     ) -> str:
-        inputs = self._data(lesson)
+        inputs = dict(data)
         parent = branch.start or self.inputs.encoder
         if parent is not None:
             inputs["start"] = parent
@@ -192,7 +197,7 @@ class SweepSteps:
         name = f"{lesson.name}{branch.tail}"
         if isinstance(rate, _Suggested):
             spec["tpe"] = rate.about
-            inputs |= {f"earlier-{index:03d}": key for index, key in enumerate(rate.earlier)}
+            inputs |= {f"{EARLIER}{index:03d}": key for index, key in enumerate(rate.earlier)}
             name += f"-tpe{rate.about['number']}-seed{seed}"
         else:
             name += f"-lr{rate:g}-seed{seed}"

@@ -20,6 +20,7 @@ from xtransfer.report.remarks import (
     adapter_notes,
     average_notes,
     cut_notes,
+    lacking_notes,
     mixture_notes,
     retrieval_notes,
     seed_notes,
@@ -81,6 +82,7 @@ def describe_run(
             *adapter_notes(experiment, records),
             *average_notes(experiment, records),
             *search_notes(experiment, whole, records),
+            *lacking_notes(plan, records),
             *mixture_notes(plan, records),
             *truncation_notes(plan, records),
             *retrieval_notes(records),
@@ -151,9 +153,9 @@ def _encoder_name(experiment: Experiment) -> str:
 
 def _missing(plan: Plan, records: Mapping[str, Record], failures: Mapping[str, str]) -> list[str]:
     missing = [
-        f"{plan.steps[key].folder} failed: {text}"
-        for key, text in failures.items()
-        if key in plan.steps and key not in records
+        f"{step.folder} failed: {failures[key]}"
+        for key, step in plan.steps.items()
+        if key in failures and key not in records
     ]
     missing += [
         f"{_place(cell)}{'' if cell.seed is None else f', seed {cell.seed}'}: not scored yet"

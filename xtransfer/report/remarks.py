@@ -177,5 +177,20 @@ def retrieval_notes(records: Mapping[str, Record]) -> list[str]:
     return []
 
 
+def lacking_notes(plan: Plan, records: Mapping[str, Record]) -> list[str]:
+    """Return which selections were made without trials that had failed, though these may be recorded by now."""
+    notes: list[str] = []
+    for key, step in plan.steps.items():
+        if step.kind != "select" or key not in records:
+            continue
+        lacking: list[str] = records[key].result.get("lacking", [])
+        trials = sum(role.startswith("trial-") for role in step.inputs)
+        if lacking:
+            notes.append(
+                f"{step.name}: selected without {len(lacking)} of {trials} trials, which had failed"
+            )
+    return notes
+
+
 def _prepared(plan: Plan) -> list[Step]:
     return [step for step in plan.steps.values() if step.kind == "prepare"]

@@ -8,6 +8,7 @@ machine, in any order, and after any crash. The price is that the trials wait fo
 how many of them may run at once, and so how many of the latest results a trial does without.
 
 The first trials of a sweep know nothing. They are drawn as a random search draws them, when the plan is made.
+With `incomplete: allow`, which is hashed too, a trial does without earlier ones that have failed.
 
 The suggestion is asked of Ray Tune's OptunaSearch once, and written down before the trial begins:
 
@@ -27,7 +28,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from xtransfer.errors import ConfigError, NotFound
-from xtransfer.plan import Step
+from xtransfer.plan import EARLIER, Step, alternatives
 from xtransfer.records.layout import SUGGESTIONS
 from xtransfer.records.results import learning_rate_of
 from xtransfer.sweeps.settings import rounded
@@ -35,9 +36,6 @@ from xtransfer.sweeps.settings import rounded
 if TYPE_CHECKING:
     from xtransfer.execution.workbench import Workbench
     from xtransfer.store import Store
-
-EARLIER = "earlier-"
-"""How the roles of a trial's earlier trials begin."""
 
 
 class Suggestion(BaseModel):
@@ -65,8 +63,9 @@ def suggestion_of(step: Step, bench: Workbench) -> Suggestion | None:
     if found is not None:
         return found
     earlier: list[tuple[str, float, float]] = []
+    spared = set[str]().union(*alternatives(step))
     for role, key in sorted(step.inputs.items()):
-        if role.startswith(EARLIER):
+        if role.startswith(EARLIER) and (key not in spared or bench.is_recorded(key)):
             record = bench.record(key)
             earlier.append((key, learning_rate_of(record), record.result["score"]))
     known = [(rate, score) for _, rate, score in earlier]
