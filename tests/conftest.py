@@ -55,6 +55,7 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     wanted = bool(config.getoption("--slowest"))
     left_out = [item for item in items if ("slowest" in item.keywords) != wanted]
@@ -68,7 +69,7 @@ def _deal_out(items: list[pytest.Item]) -> None:
     """Have one of several processes run all tests that start Ray, from the first moment, and others file by file."""
     items.sort(key=lambda item: "ray" not in item.keywords)
     for item in items:
-        group = "ray" if "ray" in item.keywords else item.path.as_posix()
+        group = "ray" if "ray" in item.keywords else item.nodeid.partition("::")[0]
         item.add_marker(pytest.mark.xdist_group(group))
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import signal
 import subprocess
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -105,6 +107,7 @@ def test_sigterm_has_trials_save_and_the_same_command_goes_on(tmp_path: Path) ->
 
 
 @pytest.fixture
-def short_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder whose name leaves room for Ray's sockets, which may have 107 characters."""
-    return tmp_path_factory.mktemp("el")
+def short_folder() -> Iterator[Path]:
+    """Yield a folder whose name leaves room for Ray's sockets, which may have 107 characters."""
+    with tempfile.TemporaryDirectory(prefix="el", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
