@@ -8,6 +8,7 @@ import secrets
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -18,6 +19,8 @@ from tests.s3_server import S3Server, find_weed, s3_server
 from xtransfer.store import Store, open_store
 
 CHECKOUT = Path(__file__).resolve().parents[1]
+RAY = ("tests/integration/", "tests/faults/test_elastic.py", "tests/driver/test_ray_security.py")
+"""How the names begin of tests that start clusters of Ray."""
 
 # A busy machine is no failure.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -55,22 +58,25 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     wanted = bool(config.getoption("--slowest"))
     left_out = [item for item in items if ("slowest" in item.keywords) != wanted]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if ("slowest" in item.keywords) == wanted]
     if hasattr(config, "workerinput"):
-        _deal_out(items)
+        items.sort(key=lambda item: not item.nodeid.startswith(RAY))  # they take the longest
 
 
-def _deal_out(items: list[pytest.Item]) -> None:
-    """Have one of several processes run all tests that start Ray, from the first moment, and others file by file."""
-    items.sort(key=lambda item: "ray" not in item.keywords)
-    for item in items:
-        group = "ray" if "ray" in item.keywords else item.nodeid.partition("::")[0]
-        item.add_marker(pytest.mark.xdist_group(group))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With -n, have one process run all tests that start Ray, one after the other, and deal out the rest by file."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return "ray" if nodeid.startswith(RAY) else nodeid.partition("::")[0]
+
+    return Scheduling(config, log)
 
 
 @pytest.fixture(scope="session")

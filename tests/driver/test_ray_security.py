@@ -14,7 +14,6 @@ from tests.listening import Listener, listeners
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.ray,
     pytest.mark.skipif(sys.platform != "linux", reason="reads /proc"),
 ]
 

@@ -25,7 +25,7 @@ from xtransfer.records.leases import attempts
 from xtransfer.records.record import Record, load_records
 from xtransfer.store import open_store
 
-pytestmark = [pytest.mark.slow, pytest.mark.ray]
+pytestmark = pytest.mark.slow
 
 EPOCHS = 80
 SET = f"target.overrides.all.epochs={EPOCHS}"

@@ -9,7 +9,7 @@ import pytest
 
 from tests.integration.test_pipeline import CONFIG, records_of, report_of, xtransfer
 
-pytestmark = [pytest.mark.slow, pytest.mark.ray]
+pytestmark = pytest.mark.slow
 
 
 def flip(path: Path) -> None:

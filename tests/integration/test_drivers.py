@@ -12,7 +12,7 @@ from tests.integration.test_pipeline import CONFIG, command, records_of, report_
 from xtransfer.records.leases import attempts
 from xtransfer.store import open_store
 
-pytestmark = [pytest.mark.slow, pytest.mark.ray]
+pytestmark = pytest.mark.slow
 
 
 def test_three_drivers_train_no_step_twice(finished: str, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from tests.integration.test_pipeline import CONFIG, command
 
-pytestmark = [pytest.mark.slow, pytest.mark.ray]
+pytestmark = pytest.mark.slow
 
 LONGEST_S = 600
 

@@ -18,7 +18,7 @@ from xtransfer.steps.assembly import WEIGHTS
 from xtransfer.store import open_store
 from xtransfer.train.model import read_weights
 
-pytestmark = [pytest.mark.slow, pytest.mark.ray]
+pytestmark = pytest.mark.slow
 
 SITE = Path(__file__).parent / "site"
 CHECKOUT = Path(__file__).parents[2]

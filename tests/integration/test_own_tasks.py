@@ -12,7 +12,7 @@ from tests.integration.test_pipeline import records_of, xtransfer
 from tests.test_documentation import blocks
 from tests.tiny import tiny_encoder, tiny_tokenizer
 
-pytestmark = [pytest.mark.slow, pytest.mark.ray]
+pytestmark = pytest.mark.slow
 
 GOOD, BAD, PLACES = ("cat", "dog", "bird"), ("old", "under", "near"), ("tree", "river", "mat")
 

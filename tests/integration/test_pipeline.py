@@ -23,7 +23,7 @@ CONFIG = Path(__file__).parent / "tiny.yaml"
 LONGEST_S = 600
 """What is waited for by an event, or a process, has come long before."""
 
-pytestmark = [pytest.mark.slow, pytest.mark.ray]
+pytestmark = pytest.mark.slow
 
 
 def command(*args: str) -> list[str]:

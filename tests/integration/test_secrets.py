@@ -10,7 +10,7 @@ from tests.integration.conftest import PLANTED, Failed
 from tests.s3_server import S3Server
 from xtransfer.store import open_store
 
-pytestmark = [pytest.mark.slow, pytest.mark.ray]
+pytestmark = pytest.mark.slow
 
 
 @pytest.mark.usefixtures("s3_url")  # the variables that point to it

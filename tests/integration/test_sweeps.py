@@ -23,7 +23,7 @@ SEARCH = (
     "target.languages={tatoeba: [qa]}",
 )
 
-pytestmark = [pytest.mark.slow, pytest.mark.ray]
+pytestmark = pytest.mark.slow
 
 
 PRUNED = (
