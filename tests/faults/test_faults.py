@@ -32,7 +32,7 @@ def test_no_corruption_goes_unnoticed(tmp_path: Path) -> None:
         for name, data in FILES.items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(data + bytes([number]))
-        commit(store, draft(spec={"n": number}, name=f"n{number}"), folder)
+        commit(store, draft(spec={"n": number}, name=f"n{number}", inputs={}), folder)
         shutil.rmtree(folder)
     rows = corrupt_and_look(tmp_path / "store", count=70, seed=1)
     assert sum(row.tried for row in rows) == 70
