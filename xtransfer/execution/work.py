@@ -45,7 +45,7 @@ def _pretrain(step: Step, bench: Workbench, folder: Path) -> Done:
 
 
 def _prepare(step: Step, bench: Workbench, folder: Path) -> Done:
-    load_libraries(("torch", "transformers"))
+    load_libraries(models=False)
     from xtransfer.steps.prepared import prepare
 
     began = time.time()
