@@ -5,7 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
+from pathlib import Path
 from typing import Any
+
+import pytest
+
+from tests.small import small_bench
+from xtransfer.execution import work
+from xtransfer.execution.execute import run_step
 
 LOADING = """
 import gc, json, sys
@@ -46,3 +54,19 @@ def test_libraries_are_loaded_without_collections_and_left_to_the_collector_no_m
 
 def test_a_collector_that_was_off_stays_off() -> None:
     assert not loaded("off")["on"]
+
+
+def test_loading_them_is_a_part_of_a_steps_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench, step = small_bench(tmp_path, {})
+    asked: list[bool] = []
+
+    def load(*, models: bool = True) -> None:
+        asked.append(models)
+        time.sleep(0.3)
+
+    monkeypatch.setattr(work, "load_libraries", load)
+    timing = run_step(step, bench).timing
+    assert asked == [True]
+    assert 0.3 <= timing["start_s"] <= timing["seconds"] - timing["train_s"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,23 @@ from xtransfer.steps.encoder import encoder_place, load_tokenizer, longest_input
 Work = Callable[[Step, Workbench, Path], Done]
 
 
+def _with_libraries(work: Work) -> Work:
+    """Load what models are built of before a step's work, as a part of its start (`start_s`)."""
+
+    def loading(step: Step, bench: Workbench, folder: Path) -> Done:
+        began = time.time()
+        elsewhere = step.kind == "train" and bench.placement.train.most_workers > 1
+        load_libraries(models=not elsewhere)
+        loaded = time.time() - began
+        done = work(step, bench, folder)
+        started = loaded + done.timing.get("start_s", 0.0)
+        return replace(done, timing={**done.timing, "start_s": started})
+
+    return loading
+
+
+@_with_libraries
 def _pretrain(step: Step, bench: Workbench, folder: Path) -> Done:
-    load_libraries()
     from xtransfer.config.pretraining import PretrainSpec
     from xtransfer.steps.prepared import write_synthetic
     from xtransfer.train.pretrain import pretrain, read_corpus
@@ -45,10 +61,10 @@ def _pretrain(step: Step, bench: Workbench, folder: Path) -> Done:
 
 
 def _prepare(step: Step, bench: Workbench, folder: Path) -> Done:
-    load_libraries(models=False)
     from xtransfer.steps.prepared import prepare
 
     began = time.time()
+    load_libraries(models=False)
     place = encoder_place(step, bench)
     tokenizer = load_tokenizer(*place)
     ready = time.time()
@@ -70,9 +86,8 @@ def _prepare(step: Step, bench: Workbench, folder: Path) -> Done:
     return Done(result=result, timing={"start_s": ready - began})
 
 
+@_with_libraries
 def _train(step: Step, bench: Workbench, folder: Path) -> Done:
-    if bench.placement.train.most_workers == 1:  # else its workers do
-        load_libraries()
     from xtransfer.steps.training import train_step
 
     return train_step(step, bench, folder)
@@ -143,8 +158,8 @@ def _kept(result: Mapping[str, Any]) -> dict[str, Any]:
     return {name: result[name] for name in ("null_threshold",) if name in result}
 
 
+@_with_libraries
 def _estimate(step: Step, bench: Workbench, folder: Path) -> Done:
-    load_libraries()
     from xtransfer.steps.estimation import estimate_step
 
     return estimate_step(step, bench, folder)
@@ -155,15 +170,15 @@ def _prune(step: Step, bench: Workbench, _: Path) -> Done:
     return Done(result={"kept": best(estimates, step.spec["keep"]), "estimates": estimates})
 
 
+@_with_libraries
 def _evaluate(step: Step, bench: Workbench, folder: Path) -> Done:
-    load_libraries()
     from xtransfer.steps.evaluation import evaluate_step
 
     return evaluate_step(step, bench, folder)
 
 
+@_with_libraries
 def _average(step: Step, bench: Workbench, folder: Path) -> Done:
-    load_libraries()
     from xtransfer.steps.averaging import average_step
 
     return average_step(step, bench, folder)
