@@ -19,8 +19,8 @@ from tests.s3_server import S3Server, find_weed, s3_server
 from xtransfer.store import Store, open_store
 
 CHECKOUT = Path(__file__).resolve().parents[1]
-RAY = ("tests/integration/", "tests/faults/test_elastic.py", "tests/driver/test_ray_security.py")
-"""How the names begin of tests that start clusters of Ray."""
+RAY = ("tests/integration/", "tests/faults/test_elastic.py")
+"""How the names begin of tests that run trials in clusters of Ray."""
 
 # A busy machine is no failure.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -69,7 +69,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """With -n, have one process run all tests that start Ray, one after the other, and deal out the rest by file."""
+    """With -n, have one process run all tests with trials in Ray, one after the other, and deal out the rest by file."""
     from xdist.scheduler import LoadScopeScheduling
 
     class Scheduling(LoadScopeScheduling):
