@@ -4,7 +4,7 @@ trial       as Ray Tune runs it, in a process that Tune keeps warm
 execute     from its parents' records to its own
 work        what each kind of step does; those that load a model are in `xtransfer.steps`
 workbench   what a step needs of its surroundings
-libraries   torch and transformers, loaded in two thirds of the time
+libraries   torch and transformers, loaded without collecting garbage meanwhile
 leaving     when it must save its state and go
 watchdog    a step that has told nothing for too long is ended
 allocation  how the C library hands out memory to it
