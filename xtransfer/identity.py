@@ -51,9 +51,7 @@ def source_digest() -> str:
     changed, may have the same version.
     """
     root = Path(__file__).parent
-    files = [
-        path for path in root.rglob("*.py") if path.is_file()
-    ]  # an editor's locks are no files
+    files = filter(Path.is_file, root.rglob("*.py"))  # an editor's locks are none
     return key_of({path.relative_to(root).as_posix(): file_digest(path) for path in files})
 
 

@@ -305,6 +305,7 @@ UNSPACED = TOKEN.map(lambda token: token.replace(" ", "_"))
 SQUAD_TEXTS = (
     ("data", "*", "paragraphs", "*", "context"),
     ("data", "*", "paragraphs", "*", "qas", "*", "question"),
+    ("data", "*", "paragraphs", "*", "qas", "*", "id"),
     ("data", "*", "paragraphs", "*", "qas", "*", "answers", "*", "text"),
 )
 
@@ -426,7 +427,7 @@ CASES: tuple[Case, ...] = (
         examples=questions(impossible=True),
         write=_squad,
         numbered=False,
-        texts=SQUAD_TEXTS[:2],
+        texts=SQUAD_TEXTS[:3],
     ),
     Case(
         name="squad as flat rows (hub)",

@@ -42,7 +42,7 @@ def read_squad(path: Path, *, split: Split) -> list[SpanExample]:
 
 def read_question(item: Any, context: str, path: str, *, split: Split) -> SpanExample:
     """Return one entry of `qas`, checked against its context; see `read_squad`."""
-    name = _id(item, path)
+    name = json_text(item, "id", path)
     where = f"{path}: question '{shown(name)}'"
     impossible = item.get("is_impossible", False)
     if not isinstance(impossible, bool):
@@ -78,12 +78,6 @@ def json_text(value: Any, name: str, where: str) -> str:
     if not isinstance(text, str):
         raise DataError(where, f"'{name}' is not text")
     return text
-
-
-def _id(value: Any, where: str) -> str:
-    """Return the id of a question, which some publishers write as a number (GermanQuAD)."""
-    name = _field(value, "id", where)
-    return str(name) if type(name) is int else json_text(value, "id", where)
 
 
 def _start(value: Any, where: str) -> int:

@@ -96,9 +96,8 @@ def _do(step: Step, bench: Workbench, lease: Lease) -> Record:
             lease.check()
         bench.tell(facts)
 
-    made_with = environment(
-        *(["peft"] if step.spec.get("lora") else [])
-    )  # files may change meanwhile
+    # Before the work: files may change meanwhile.
+    made_with = environment(*(["peft"] if step.spec.get("lora") else []))
     started = time.time()
     with (
         enough_space(bench.scratch),

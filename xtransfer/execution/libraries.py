@@ -9,7 +9,7 @@ import sys
 def load_libraries(*, models: bool = True) -> None:
     """Import torch, transformers and, for `models`, what all of its models share; leave a process that has them alone.
 
-    They make about a million objects that live as long as the process. Python's collector of cycles would go
+    They make some 600,000 objects that live as long as the process. Python's collector of cycles would go
     through all of them again and again as they come into being, at every later collection, and when the
     process ends; they are left to it no more (`gc.freeze`). On two cores of an AMD EPYC a process that imports
     BERT's module and ends took 8.5 s with the collector at work and 5.5 to 6 s without.
