@@ -76,7 +76,7 @@ def test_the_oracle_gives_the_gold_answers() -> None:
 
 def test_the_loss_compares_the_answers_of_one_example() -> None:
     gold = choice.gold_tensors(rows_of(encode()), [1, 0])
-    assert gold["choices"].tolist() == [2, 3]
+    assert gold["choices"].tolist() == [[0, 1, -1], [2, 3, 4]]
     logits = torch.tensor([[1.0], [2.0], [0.5], [0.0], [-1.0]])
     expected = -(
         torch.tensor([1.0, 2.0]).log_softmax(0)[0]

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from xtransfer.data.examples import ChoiceExample
 from xtransfer.forms.classification import Head
-from xtransfer.forms.encoding import Encoded, Rows, encode_texts, ints, lists
+from xtransfer.forms.encoding import Encoded, Rows, encode_texts, ints, lists, pad
 
 JsonDict = dict[str, Any]
 
@@ -65,22 +65,22 @@ def encode(
 
 
 def gold_tensors(rows: Rows, chosen: Sequence[int]) -> dict[str, Tensor]:
-    """Return `label` [batch] and `choices` [batch], the number of answers of each example."""
+    """Return `label` [batch], and `choices` [batch, most answers]: which logit an answer has, -1 where there is none."""
     counts = [len(lengths) for lengths in lists(rows[SEQUENCE_LENGTHS], chosen)]
+    ends = np.cumsum([0, *counts])
+    places = [np.arange(start, end, dtype=np.int32) for start, end in pairwise(ends)]
     return {
         "label": torch.from_numpy(ints(rows["label"], chosen)),
-        "choices": torch.tensor(counts),
+        "choices": torch.from_numpy(pad(places, -1)),
     }
 
 
 def loss(logits: Tensor, batch: dict[str, Tensor]) -> Tensor:
     """Return the summed cross-entropy over each example's answers; logits are [answers, 1]."""
-    scores = logits.float().squeeze(-1).split(batch["choices"].tolist())
-    parts = [
-        functional.cross_entropy(score[None], label[None], reduction="sum")
-        for score, label in zip(scores, batch["label"], strict=True)
-    ]
-    return torch.stack(parts).sum()
+    places = batch["choices"]
+    scores = logits.float().squeeze(-1)[places.clamp(min=0)]
+    scores = scores.masked_fill(places < 0, float("-inf"))
+    return functional.cross_entropy(scores, batch["label"], reduction="none").sum()
 
 
 def decode(

@@ -32,4 +32,4 @@ def stored(tensor: Any) -> Tensor:
 
 def step_count(steps: int, parameter: Tensor) -> Tensor:
     """Return the count of steps as fused AdamW keeps it: beside the weights."""
-    return torch.tensor(float(steps), device=parameter.device)
+    return torch.full((), float(steps), device=parameter.device)
