@@ -13,6 +13,6 @@ from xtransfer.steps.training import ensure_process_group
 @pytest.fixture(scope="session")
 def process_group() -> Iterator[None]:
     """Make a process group of one. DeepSpeed keeps the first that it sees, so there is one for all tests."""
-    ensure_process_group()
+    ensure_process_group("cpu")
     yield
     torch.distributed.destroy_process_group()

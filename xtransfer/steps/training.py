@@ -150,7 +150,7 @@ def _train(
         resume=kept.newest,
     )
     if context.engine == "deepspeed":
-        ensure_process_group()
+        ensure_process_group(context.device)
     if bites:
         context = replace(context, prediction_tokens=tokens_at_once(context) // 2)
     ready = time.time()
@@ -249,12 +249,11 @@ def trial_spec(spec: Mapping[str, Any]) -> TrialSpec:
     return TrialSpec(**{**values, "adam_betas": tuple(spec["adam_betas"])})
 
 
-def ensure_process_group() -> None:
-    """Make a process group of one, for DeepSpeed in a trial without other workers."""
+def ensure_process_group(device: str) -> None:
+    """Make a process group of one, for DeepSpeed in a trial without other workers on this device."""
     if torch.distributed.is_available() and not torch.distributed.is_initialized():
-        backend = "nccl" if torch.cuda.is_available() else "gloo"
         torch.distributed.init_process_group(
-            backend,
+            "nccl" if device == "cuda" else "gloo",
             store=torch.distributed.HashStore(),  # pyright: ignore[reportPrivateImportUsage]
             rank=0,
             world_size=1,
