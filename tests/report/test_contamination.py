@@ -108,6 +108,23 @@ def test_an_oracle_that_looked_at_the_test_data_is_found(tmp_path: Path) -> None
     assert selected_on_test(build_plan(other, FilePrints(tmp_path))) == {}
 
 
+def test_a_threshold_that_was_chosen_on_the_test_data_is_found(tmp_path: Path) -> None:
+    (tmp_path / "bucc2018").mkdir()
+    for split in ("dev", "test"):
+        for ending in ("zh", "en", "gold"):
+            path = tmp_path / f"bucc2018/zh-en.{split}.{ending}"
+            path.write_text(f"{split} {ending}", encoding="utf-8")
+    own = experiment(tmp_path, "target={tasks: [bucc2018], languages: {bucc2018: [zh]}}")
+    assert selected_on_test(build_plan(own, FilePrints(tmp_path))) == {}
+    dev = [f"bucc2018/{{lang}}-en.dev.{ending}" for ending in ("{lang}", "en", "gold")]
+    alike = experiment(
+        tmp_path,
+        "target={tasks: [bucc2018], languages: {bucc2018: [zh]}}",
+        f"data.files={{bucc2018: {{test: {dev}}}}}",
+    )
+    assert selected_on_test(build_plan(alike, FilePrints(tmp_path))) == {"bucc2018": ("zh",)}
+
+
 DEV_AS_TEST = (
     "target={tasks: [panx], languages: {panx: [en, sw]}}",
     "data.files={panx: {test: ['panx/dev-{lang}.tsv']}}",

@@ -164,7 +164,7 @@ def _selection(plan: Plan, chosen: Chosen) -> Iterator[str]:
     """Say what chose the model, and whether that or its training is more than a zero-shot score allows."""
     cell = chosen.cell
     if cell.selected_on != "none":
-        yield f"{cell.target}: its model was selected on {cell.selected_on}"
+        yield f"{cell.target}: selected on: {cell.selected_on}"
     if "oracle" in cell.selected_on:
         yield (
             f"{cell.target}: oracle: zero-shot transfer has no dev sets in the target languages to select on, so "

@@ -12,8 +12,8 @@ from xtransfer.tasks import TASKS
 def selected_on_test(plan: Plan, cells: Iterable[Cell] | None = None) -> dict[str, tuple[str, ...]]:
     """Return target -> languages whose test data chose one of the trials that its zero-shot models come from.
 
-    TyDiQA has one labelled split, so its dev set in English is its test set in English. Only targets with any
-    are there. Of artificial languages nothing is told: each split is drawn by itself.
+    Or chose the threshold of mined pairs, where BUCC's dev sets stand in for its test sets. TyDiQA has one labelled
+    split, so its dev set in English is its test set in English. Only targets with any are there. Of artificial languages nothing is told: each split is drawn by itself.
 
     Args:
         plan: of the experiment.
@@ -54,8 +54,9 @@ def known_overlaps(plan: Plan, cells: Iterable[Cell] | None = None) -> dict[str,
 
 def contamination_text(target: str, languages: Sequence[str], *, how: str = "selected") -> str:
     """Return what a reader must know of such scores; `how` the models met the test data."""
+    what = "models or thresholds" if how == "selected" else "models"
     return (
-        f"models of {target} were {how} on its test data in {' '.join(languages)}. Scores and gains there, and the "
+        f"{what} of {target} were {how} on its test data in {' '.join(languages)}. Scores and gains there, and the "
         "means that hold them, are contaminated; those of the other languages are not."
     )
 
@@ -91,7 +92,9 @@ def _tested_by(
 
 
 def _dev_sets(plan: Plan, scored: Step) -> Iterator[str]:
-    """Yield the keys of the data that trials which a score descends from were stopped or selected on."""
+    """Yield the keys of the data that a score's trials were stopped or selected on, or that its threshold was."""
+    if "dev" in scored.inputs:
+        yield scored.inputs["dev"]
     for step in _ancestors(plan, scored):
         if step.kind == "train":
             yield from (key for role, key in step.inputs.items() if role.startswith("dev "))
