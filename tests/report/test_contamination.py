@@ -197,6 +197,14 @@ def test_known_overlaps_are_named(
     assert all(text.startswith(start) for text, start in zip(texts, expected, strict=True))
 
 
+def test_lareqa_is_selected_on_the_paragraphs_that_it_asks_about(tmp_path: Path) -> None:
+    found = experiment(tmp_path, "intermediate.tasks=[]", "target={tasks: [lareqa]}")
+    (text,) = known_overlaps(build_plan(found, FakePrints()))["lareqa"]
+    assert text.startswith("selected on squad_sentences dev: LAReQA asks XQuAD's questions")
+    held = experiment(tmp_path, "target={tasks: [lareqa]}", "data.holdout={squad_sentences: 100}")
+    assert known_overlaps(build_plan(held, FakePrints())) == {}
+
+
 def test_the_report_says_so() -> None:
     info = ReportInfo(
         name="x",
