@@ -22,12 +22,7 @@ from xtransfer.errors import DataError, UserError
 from xtransfer.plan import Plan
 from xtransfer.records.predictions import read_gold, read_predictions
 from xtransfer.records.record import Record
-from xtransfer.report.contamination import (
-    contamination_text,
-    known_overlaps,
-    selected_on_test,
-    trained_on_test,
-)
+from xtransfer.report.contamination import selection_notes
 from xtransfer.store import Store
 from xtransfer.store.folder import disk_errors
 from xtransfer.tasks.task import Task
@@ -77,7 +72,8 @@ def collect_submission(
             notes.append(f"{task.name} is left out: it is a task of neither benchmark")
             continue
         prepared = records.get(record.inputs["test"])
-        notes += [*_selection(plan, each), *_shortfalls(task, record, prepared)]
+        notes += [f"{task.name}: {note}" for note in selection_notes(plan, each.cell)]
+        notes += _shortfalls(task, record, prepared)
         for language in record.spec["languages"]:
             rows = read_predictions(store, record, language)
             ids = _official_order(plan, task, record, language) or list(rows)
@@ -158,23 +154,6 @@ def _official_order(plan: Plan, task: Task, record: Record, language: str) -> li
     found = read_again(plan.steps[record.inputs["test"]], task, language)
     english = [each for each in cast("Any", found.examples) if each.side == "english"]
     return [each.id for each in sorted(english, key=lambda each: each.text.strip())]
-
-
-def _selection(plan: Plan, chosen: Chosen) -> Iterator[str]:
-    """Say what chose the model, and whether that or its training is more than a zero-shot score allows."""
-    cell = chosen.cell
-    if cell.selected_on != "none":
-        yield f"{cell.target}: selected on: {cell.selected_on}"
-    if "oracle" in cell.selected_on:
-        yield (
-            f"{cell.target}: oracle: zero-shot transfer has no dev sets in the target languages to select on, so "
-            "its scores are no zero-shot scores"
-        )
-    for how, find in (("selected", selected_on_test), ("trained", trained_on_test)):
-        for target, languages in find(plan, [cell]).items():
-            yield f"{target}: {how} on test data: {contamination_text(target, languages, how=how)}"
-    for target, whys in known_overlaps(plan, [cell]).items():
-        yield from (f"{target}: {why}" for why in whys)
 
 
 def _shortfalls(task: Task, record: Record, prepared: Record | None) -> Iterator[str]:

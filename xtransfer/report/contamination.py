@@ -61,6 +61,23 @@ def contamination_text(target: str, languages: Sequence[str], *, how: str = "sel
     )
 
 
+ORACLE = "oracle: zero-shot transfer has no dev sets in the target languages to select on, so these are no zero-shot scores"
+"""What a reader must know of scores whose models the rule `target_dev` chose."""
+
+
+def selection_notes(plan: Plan, cell: Cell) -> Iterator[str]:
+    """Yield what chose the model of a score, and how that, or its training, met the test data."""
+    if cell.selected_on != "none":
+        yield f"selected on: {cell.selected_on}"
+    if "oracle" in cell.selected_on:
+        yield ORACLE
+    for how, find in (("selected", selected_on_test), ("trained", trained_on_test)):
+        for target, languages in find(plan, [cell]).items():
+            yield f"{how} on test data: {contamination_text(target, languages, how=how)}"
+    for whys in known_overlaps(plan, [cell]).values():
+        yield from whys
+
+
 def _published(step: Step) -> bool:
     """Say whether a prepared data set is of its built-in task's own files, or of the hub's."""
     task, split = TASKS.get(step.spec["task"]), step.spec["split"]
