@@ -21,7 +21,7 @@ from tests.recorded import record_steps
 from tests.small import write_small
 from tests.steps.test_averaging import run_small
 from xtransfer import identity
-from xtransfer.card import Card, model_card
+from xtransfer.card import Card, Provenance, model_card
 from xtransfer.config.experiment import load_experiment
 from xtransfer.config.placement import Placement
 from xtransfer.execution.execute import run_step
@@ -232,3 +232,20 @@ def test_the_card_has_the_languages_of_unlabelled_text(
     card = model_card(Card(record=trial, records=records))
     assert f"language: {json.dumps(languages)}" in card
     assert shown in card
+
+
+@pytest.mark.parametrize(("rule", "oracle"), [("best_dev", False), ("target_dev", True)])
+def test_the_card_says_what_chose_the_model(
+    store: Store, tmp_path: Path, rule: str, oracle: bool
+) -> None:
+    target = {"tasks": ["xnli"], "languages": {"xnli": ["de"]}, "rule": rule}
+    plan = plan_of(tmp_path, "mnli", target=target)
+    records = record_steps(store, plan, "prepare", "train", "select", "evaluate")
+    cell = next(cell for cell in plan.cells if cell.intermediate == "mnli")
+    trial = records[records[plan.steps[cell.key].inputs["model"]].result["chosen"]]
+    trial = trial.model_copy(update={"result": {**trial.result, "parts": []}})
+    card = model_card(Card(record=trial, records=records, provenance=Provenance(plan=plan)))
+    assert f"- xnli: selected on: {cell.selected_on}\n" in card
+    assert ("oracle: zero-shot transfer has no dev sets" in card) == oracle
+    bare = model_card(Card(record=trial, records=records))
+    assert ("oracle: zero-shot transfer has no dev sets" in bare) == oracle

@@ -17,6 +17,7 @@ from xtransfer.config.adapters import Lora
 from xtransfer.plan import Plan
 from xtransfer.records.record import Record
 from xtransfer.records.results import learning_rate_of
+from xtransfer.report.contamination import ORACLE, selection_notes
 from xtransfer.report.markdown.grid import grid, plain
 from xtransfer.report.numbers import NONE, number
 from xtransfer.tasks import TASKS
@@ -145,17 +146,8 @@ def _stages(history: list[Record]) -> str:
                 f"`{record.folder}`",
             ]
         )  # fmt: skip
-    head = [
-        "task",
-        "languages",
-        "examples",
-        "epochs",
-        "batch",
-        "learning rate",
-        "seed",
-        "dev",
-        "step",
-    ]
+    numbers = ["examples", "epochs", "batch", "learning rate", "seed", "dev"]
+    head = ["task", "languages", *numbers, "step"]
     table = grid(head, rows, text={"task", "languages", "step"})
     used = [
         Lora.model_validate(each.spec["lora"], strict=False)
@@ -214,6 +206,19 @@ def _scores(card: Card) -> Iterator[str]:
     head = ["data", "split", "metric", "language", "score", "n", "over seeds", "evaluate step"]
     text = {"data", "split", "metric", "language", "evaluate step"}
     yield "\n".join(grid(head, rows, text=text))
+    if notes := _selection(card):
+        yield "\n".join(f"- {plain(note)}" for note in notes)
+
+
+def _selection(card: Card) -> list[str]:
+    """Return what chose the model, for each score; without the experiment, whether an oracle did."""
+    plan, keys = card.provenance.plan, {each.key for each in _evaluations(card)}
+    if plan is not None:
+        cells = [cell for cell in plan.cells if cell.key in keys]
+        return [f"{cell.target}: {note}" for cell in cells for note in selection_notes(plan, cell)]
+    selects = (each for each in card.records.values() if each.kind == "select")
+    rules = [each.spec["rule"] for each in selects if each.result["chosen"] == card.record.key]
+    return [ORACLE] if "target_dev" in rules else []
 
 
 def _over_seeds(card: Card, evaluation: Record) -> str:

@@ -129,6 +129,21 @@ def test_what_the_benchmark_misses_is_said(run: Run) -> None:
     assert any(n.startswith("xnli: a sample of the test set only, in 2 languages") for n in notes)
 
 
+def test_what_chose_a_model_is_said(run: Run) -> None:
+    notes = run.submission().notes
+    assert "xnli: selected on: squad_v1 dev en, then mnli dev en" in notes
+    assert any(n.startswith("xquad: selected on squad_v1 dev: XQuAD translates") for n in notes)
+    assert not any("oracle" in note for note in notes)
+    (chosen,) = (
+        c for c in choose_runs(run.plan, run.records, after=["squad_v1"]) if of(c) == "xnli"
+    )
+    oracle = replace(chosen, cell=replace(chosen.cell, selected_on="oracle: xnli dev de en"))
+    found = collect_submission(run.plan, run.records, run.store, [oracle], with_labels=False)
+    assert any(
+        n.startswith("xnli: oracle: ") and "are no zero-shot scores" in n for n in found.notes
+    )
+
+
 def test_a_task_of_neither_benchmark_is_left_out(tmp_path: Path) -> None:
     own = (
         "tasks=[{name: own, form: classification, metric: accuracy, labels: [a, b], "

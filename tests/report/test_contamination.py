@@ -10,7 +10,12 @@ from tests.report.results import result
 from tests.report.studies import make_study
 from xtransfer.config.experiment import Experiment
 from xtransfer.planner.planner import build_plan
-from xtransfer.report.contamination import contamination_text, known_overlaps, selected_on_test
+from xtransfer.report.contamination import (
+    contamination_text,
+    known_overlaps,
+    selected_on_test,
+    trained_on_test,
+)
 from xtransfer.report.page import render_page
 from xtransfer.report.results import ReportInfo
 from xtransfer.report.tables import render
@@ -20,6 +25,7 @@ from xtransfer.tasks.task import Stage
 
 FILES = "tydiqa/tydiqa-goldp-v1.1-{split}/tydiqa.goldp.{lang}.{split}.json"
 TEXT = contamination_text("xnli", ("de", "sw"))
+TRAINED = contamination_text("xnli", ("de", "sw"), how="trained")
 
 
 def experiment(root: Path, *overrides: str) -> Experiment:
@@ -102,8 +108,65 @@ def test_an_oracle_that_looked_at_the_test_data_is_found(tmp_path: Path) -> None
     assert selected_on_test(build_plan(other, FilePrints(tmp_path))) == {}
 
 
+def test_a_threshold_that_was_chosen_on_the_test_data_is_found(tmp_path: Path) -> None:
+    (tmp_path / "bucc2018").mkdir()
+    for split in ("dev", "test"):
+        for ending in ("zh", "en", "gold"):
+            path = tmp_path / f"bucc2018/zh-en.{split}.{ending}"
+            path.write_text(f"{split} {ending}", encoding="utf-8")
+    own = experiment(tmp_path, "target={tasks: [bucc2018], languages: {bucc2018: [zh]}}")
+    assert selected_on_test(build_plan(own, FilePrints(tmp_path))) == {}
+    dev = [f"bucc2018/{{lang}}-en.dev.{ending}" for ending in ("{lang}", "en", "gold")]
+    alike = experiment(
+        tmp_path,
+        "target={tasks: [bucc2018], languages: {bucc2018: [zh]}}",
+        f"data.files={{bucc2018: {{test: {dev}}}}}",
+    )
+    assert selected_on_test(build_plan(alike, FilePrints(tmp_path))) == {"bucc2018": ("zh",)}
+
+
+DEV_AS_TEST = (
+    "target={tasks: [panx], languages: {panx: [en, sw]}}",
+    "data.files={panx: {test: ['panx/dev-{lang}.tsv']}}",
+    "data.holdout={panx: 100}",
+)
+"""PAN-X as its note has it: measured on dev, since XTREME's own test files carry no labels."""
+
+
+def panx_files(root: Path) -> None:
+    folder = root / "panx"
+    folder.mkdir()
+    for name in ("train-en", "dev-en", "dev-sw"):
+        (folder / f"{name}.tsv").write_text(name, encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        ((), {}),
+        (("target.few_shot={panx: {examples: [5], languages: [sw]}}",), {"panx": ("sw",)}),
+        (("data.files.panx.train=[panx/dev-en.tsv]",), {"panx": ("en",)}),
+    ],
+)
+def test_a_training_set_that_is_a_test_set_is_found(
+    tmp_path: Path, overrides: tuple[str, ...], expected: dict[str, tuple[str, ...]]
+) -> None:
+    panx_files(tmp_path)
+    found = experiment(tmp_path, *DEV_AS_TEST, *overrides)
+    assert trained_on_test(build_plan(found, FilePrints(tmp_path))) == expected
+
+
+def test_only_the_scores_that_are_asked_for_are_looked_at(tmp_path: Path) -> None:
+    panx_files(tmp_path)
+    shots = "target.few_shot={panx: {examples: [5], languages: [sw]}}"
+    plan = build_plan(experiment(tmp_path, *DEV_AS_TEST, shots), FilePrints(tmp_path))
+    zero_shot = [cell for cell in plan.cells if not cell.few_shot]
+    assert trained_on_test(plan, zero_shot) == {}
+
+
 def test_sets_of_their_own_are_not(tmp_path: Path) -> None:
-    assert selected_on_test(build_plan(experiment(tmp_path), FakePrints())) == {}
+    plan = build_plan(experiment(tmp_path), FakePrints())
+    assert selected_on_test(plan) == trained_on_test(plan) == {}
 
 
 @pytest.mark.parametrize(
@@ -134,15 +197,25 @@ def test_known_overlaps_are_named(
     assert all(text.startswith(start) for text, start in zip(texts, expected, strict=True))
 
 
+def test_lareqa_is_selected_on_the_paragraphs_that_it_asks_about(tmp_path: Path) -> None:
+    found = experiment(tmp_path, "intermediate.tasks=[]", "target={tasks: [lareqa]}")
+    (text,) = known_overlaps(build_plan(found, FakePrints()))["lareqa"]
+    assert text.startswith("selected on squad_sentences dev: LAReQA asks XQuAD's questions")
+    held = experiment(tmp_path, "target={tasks: [lareqa]}", "data.holdout={squad_sentences: 100}")
+    assert known_overlaps(build_plan(held, FakePrints())) == {}
+
+
 def test_the_report_says_so() -> None:
     info = ReportInfo(
         name="x",
         encoder="e",
         selected_on_test={"xnli": ("de", "sw"), "gone": ("de",)},
+        trained_on_test={"xnli": ("de", "sw"), "gone": ("de",)},
         known_overlaps={"xnli": ("selected on a: b",), "gone": ("selected on c: d",)},
     )
     page = render([result()], experiment=info)["report.md"]
     assert f"**Caution:** Selected on test data: {TEXT}\n" in page
+    assert f"**Caution:** Trained on test data: {TRAINED}\n" in page
     assert "**Caution:** models of xnli were selected on a: b.\n" in page
     assert "gone" not in page
     clean = render([result()], experiment=replace(info, selected_on_test={}))["report.md"]
@@ -155,4 +228,6 @@ def test_the_page_says_so() -> None:
     info = replace(made.info, selected_on_test={"xnli": ("de", "sw")}, known_overlaps=overlaps)
     assert "Models of xnli were selected on a: b." in render_page(made.answer, made.study, info)
     assert f"Selected on test data: {TEXT}" in render_page(made.answer, made.study, info)
+    trained = replace(made.info, trained_on_test={"xnli": ("de", "sw")})
+    assert f"Trained on test data: {TRAINED}" in render_page(made.answer, made.study, trained)
     assert "Selected on test data" not in render_page(made.answer, made.study, made.info)

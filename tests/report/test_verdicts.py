@@ -113,6 +113,66 @@ def test_parts_are_joined(parts: tuple[str, ...], all_: str, any_: str) -> None:
     assert asked(f"{{any: [{', '.join(parts)}]}}").verdict == any_
 
 
+# Gains that one comparison decides at 95 %, and the third part of the level does not: 2.1 standard errors.
+EDGES = {
+    ("xnli", "baseline"): [50.0],
+    ("xnli", "clear"): [55.0],
+    ("xnli", "up"): [50.62],
+    ("xnli", "down"): [49.38],
+    ("xnli", "open"): [50.0],
+}
+
+
+@pytest.mark.parametrize(
+    ("holds", "verdict"),
+    [
+        ("any: [{gain: {after: up}, greater_than: 0}]", "supported"),
+        ("any: [{up}, {open}, {open}]", "not decidable"),
+        ("any: [{clear}, {open}, {open}]", "supported"),
+        ("all: [{clear}, {up}, {up}]", "supported"),  # all must hold: nothing is divided
+        ("all: [{down}, {clear}, {clear}]", "not decidable"),
+        ("any: [{down}, {down}, {down}]", "refuted"),
+        ("any: [{all: [{down}, {clear}, {clear}]}, {down}]", "not decidable"),
+        ("{best: {after: clear}}", "supported"),
+        ("{best: {after: up, among: [down]}}", "supported"),
+        ("{best: {after: baseline, among: [up, down, open]}}", "not decidable"),
+        ("{arms_that_gain: {among: [up, open, down]}, at_least: 1}", "not decidable"),
+        ("{arms_that_gain: {among: [up, open, down]}, greater_than: 0}", "not decidable"),
+        ("{arms_that_gain: {among: [up, up-too, clear]}, at_least: 3}", "supported"),
+        ("{arms_that_gain: {among: [clear, up, down]}, at_least: 3}", "not decidable"),
+        ("{arms_that_gain: {among: [clear, up, down]}, less_than: 3}", "not decidable"),
+        ("{arms_that_gain: {among: [down, down-too, open]}, at_least: 1}", "not decidable"),
+        ("{arms_that_gain: {among: [down, down-too, down-more]}, less_than: 1}", "supported"),
+    ],
+)
+def test_where_one_of_several_comparisons_is_enough_the_level_is_divided(
+    holds: str, verdict: str
+) -> None:
+    for arm in ("clear", "up", "down", "open"):
+        holds = holds.replace(f"{{{arm}}}", f"{{gain: {{after: {arm}}}, greater_than: 0}}")
+    more = {"up-too": "up", "down-too": "down", "down-more": "down"}
+    scores = {**EDGES, **{("xnli", name): EDGES["xnli", like] for name, like in more.items()}}
+    found = asked(holds, evidence(scores), targets=("xnli",))
+    assert found.verdict == verdict
+
+
+def test_a_comparison_that_decides_only_by_itself_says_so() -> None:
+    parts = ", ".join([YES.replace("clear", "up"), OPEN, OPEN])
+    found = asked(f"any: [{parts}]", evidence(EDGES), targets=("xnli",))
+    one = found.comparisons[0]
+    assert one.low is not None
+    assert one.low > 0
+    assert "; at 98.3333 %, as one of several: -" in one.reason
+    few = evidence(EDGES)
+    samples = {
+        place: replace(each, draws=None if each.draws is None else each.draws[:, :100])
+        for place, each in few.samples.items()
+    }
+    found = asked(f"any: [{parts}]", replace(few, samples=samples), targets=("xnli",))
+    assert found.verdict == "not decidable"
+    assert "100 resamples are too few for one of 98.3333 %" in found.comparisons[0].reason
+
+
 def test_the_numbers_and_what_they_are_from_stand_beside_it() -> None:
     (comparison,) = asked(YES).comparisons
     assert comparison.text == "gain of clear greater than 0"

@@ -22,6 +22,7 @@ from xtransfer.errors import DataError, UserError
 from xtransfer.plan import Plan
 from xtransfer.records.predictions import read_gold, read_predictions
 from xtransfer.records.record import Record
+from xtransfer.report.contamination import selection_notes
 from xtransfer.store import Store
 from xtransfer.store.folder import disk_errors
 from xtransfer.tasks.task import Task
@@ -71,6 +72,7 @@ def collect_submission(
             notes.append(f"{task.name} is left out: it is a task of neither benchmark")
             continue
         prepared = records.get(record.inputs["test"])
+        notes += [f"{task.name}: {note}" for note in selection_notes(plan, each.cell)]
         notes += _shortfalls(task, record, prepared)
         for language in record.spec["languages"]:
             rows = read_predictions(store, record, language)

@@ -33,6 +33,11 @@ KNOWN = (
         why="LAReQA asks XQuAD's questions (Roy et al. 2020), which are of SQuAD v1.1 dev",
     ),
     Known(
+        seen="squad_sentences dev",
+        scored="lareqa test",
+        why="LAReQA asks XQuAD's questions (Roy et al. 2020), which are of SQuAD v1.1 dev",
+    ),
+    Known(
         seen="squad_v2 dev",
         scored="lareqa test",
         why="LAReQA asks XQuAD's questions (Roy et al. 2020), which are of SQuAD v1.1 dev",

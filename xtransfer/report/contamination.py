@@ -2,45 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from xtransfer.doctor.known import why_known
-from xtransfer.plan import Plan, Step
+from xtransfer.plan import Cell, Plan, Step
 from xtransfer.tasks import TASKS
 
 
-def selected_on_test(plan: Plan) -> dict[str, tuple[str, ...]]:
+def selected_on_test(plan: Plan, cells: Iterable[Cell] | None = None) -> dict[str, tuple[str, ...]]:
     """Return target -> languages whose test data chose one of the trials that its zero-shot models come from.
 
-    TyDiQA has one labelled split, so its dev set in English is its test set in English. Only targets with any
-    are there. Of artificial languages nothing is told: each split is drawn by itself.
+    Or chose the threshold of mined pairs, where BUCC's dev sets stand in for its test sets. TyDiQA has one labelled
+    split, so its dev set in English is its test set in English. Only targets with any are there. Of artificial languages nothing is told: each split is drawn by itself.
+
+    Args:
+        plan: of the experiment.
+        cells: the scores that are asked for; None: all of the plan.
     """
-    found: dict[str, dict[str, None]] = {}
-    for cell in plan.cells:
-        if cell.few_shot:
-            continue
-        scored = plan.steps[cell.key]
-        tested = plan.steps[scored.inputs["test"]]
-        seen = [
-            file
-            for key in _dev_sets(plan, scored)
-            for identity in plan.steps[key].spec["data"].values()
-            for file in _files(identity)
-        ]
-        for language in scored.spec["languages"]:
-            if any(file in seen for file in _files(tested.spec["data"][language])):
-                found.setdefault(cell.target, {})[language] = None
-    return {target: tuple(sorted(languages)) for target, languages in found.items()}
+    zero_shot = (cell for cell in cells or plan.cells if not cell.few_shot)
+    return _tested_by(plan, zero_shot, _dev_sets)
 
 
-def known_overlaps(plan: Plan) -> dict[str, tuple[str, ...]]:
+def trained_on_test(plan: Plan, cells: Iterable[Cell] | None = None) -> dict[str, tuple[str, ...]]:
+    """Return target -> languages whose test data its models were trained on, by few-shot stages too.
+
+    So it is where a test set stands in for labels that are not published: PAN-X measured on its dev sets, from
+    which few-shot examples are drawn unless the experiment says otherwise. Arguments are those of
+    `selected_on_test`.
+    """
+    return _tested_by(plan, cells or plan.cells, _training_sets)
+
+
+def known_overlaps(plan: Plan, cells: Iterable[Cell] | None = None) -> dict[str, tuple[str, ...]]:
     """Return target -> why the data that chose its zero-shot models are known to overlap its test data.
 
     As published: of files of one's own nothing is known, nor of dev sets held out of a training file. What
-    `selected_on_test` finds is the same data, and not here.
+    `selected_on_test` finds is the same data, and not here. Arguments are those of `selected_on_test`.
     """
     found: dict[str, dict[str, None]] = {}
-    for cell in plan.cells:
+    for cell in cells or plan.cells:
         scored = plan.steps[cell.key]
         if cell.few_shot or not _published(plan.steps[scored.inputs["test"]]):
             continue
@@ -52,12 +52,30 @@ def known_overlaps(plan: Plan) -> dict[str, tuple[str, ...]]:
     return {target: tuple(sorted(texts)) for target, texts in found.items()}
 
 
-def contamination_text(target: str, languages: Sequence[str]) -> str:
-    """Return what a reader must know of such scores."""
+def contamination_text(target: str, languages: Sequence[str], *, how: str = "selected") -> str:
+    """Return what a reader must know of such scores; `how` the models met the test data."""
+    what = "models or thresholds" if how == "selected" else "models"
     return (
-        f"models of {target} were selected on its test data in {' '.join(languages)}. Scores and gains there, and the "
+        f"{what} of {target} were {how} on its test data in {' '.join(languages)}. Scores and gains there, and the "
         "means that hold them, are contaminated; those of the other languages are not."
     )
+
+
+ORACLE = "oracle: zero-shot transfer has no dev sets in the target languages to select on, so these are no zero-shot scores"
+"""What a reader must know of scores whose models the rule `target_dev` chose."""
+
+
+def selection_notes(plan: Plan, cell: Cell) -> Iterator[str]:
+    """Yield what chose the model of a score, and how that, or its training, met the test data."""
+    if cell.selected_on != "none":
+        yield f"selected on: {cell.selected_on}"
+    if "oracle" in cell.selected_on:
+        yield ORACLE
+    for how, find in (("selected", selected_on_test), ("trained", trained_on_test)):
+        for target, languages in find(plan, [cell]).items():
+            yield f"{how} on test data: {contamination_text(target, languages, how=how)}"
+    for whys in known_overlaps(plan, [cell]).values():
+        yield from whys
 
 
 def _published(step: Step) -> bool:
@@ -70,15 +88,50 @@ def _published(step: Step) -> bool:
     return bool(step.where["hub"]) or step.where["files"] == files
 
 
+def _tested_by(
+    plan: Plan, cells: Iterable[Cell], read: Callable[[Plan, Step], Iterator[str]]
+) -> dict[str, tuple[str, ...]]:
+    """Return target -> languages whose test set is among the data that `read` names of a score's models."""
+    found: dict[str, dict[str, None]] = {}
+    for cell in cells:
+        scored = plan.steps[cell.key]
+        tested = plan.steps[scored.inputs["test"]]
+        seen = [
+            file
+            for key in read(plan, scored)
+            for identity in plan.steps[key].spec["data"].values()
+            for file in _files(identity)
+        ]
+        for language in scored.spec["languages"]:
+            if any(file in seen for file in _files(tested.spec["data"][language])):
+                found.setdefault(cell.target, {})[language] = None
+    return {target: tuple(sorted(languages)) for target, languages in found.items()}
+
+
 def _dev_sets(plan: Plan, scored: Step) -> Iterator[str]:
-    """Yield the keys of the data that trials which a score descends from were stopped or selected on."""
+    """Yield the keys of the data that a score's trials were stopped or selected on, or that its threshold was."""
+    if "dev" in scored.inputs:
+        yield scored.inputs["dev"]
+    for step in _ancestors(plan, scored):
+        if step.kind == "train":
+            yield from (key for role, key in step.inputs.items() if role.startswith("dev "))
+        if step.kind == "evaluate":
+            yield step.inputs["test"]  # by the oracle
+
+
+def _training_sets(plan: Plan, scored: Step) -> Iterator[str]:
+    """Yield the keys of the data that trials which a score descends from were trained on."""
+    for step in _ancestors(plan, scored):
+        if step.kind == "train":
+            yield from (key for role, key in step.inputs.items() if role.startswith("train "))
+
+
+def _ancestors(plan: Plan, scored: Step) -> Iterator[Step]:
     waiting, known = [scored], set[str]()
     while waiting:
         at = waiting.pop()
-        if at.kind == "train":
-            yield from (key for role, key in at.inputs.items() if role.startswith("dev "))
-        if at.kind == "evaluate" and at is not scored:
-            yield at.inputs["test"]  # by the oracle
+        if at is not scored:
+            yield at
         parents = [key for key in at.inputs.values() if key in plan.steps and key not in known]
         known.update(parents)
         waiting += [plan.steps[key] for key in parents]

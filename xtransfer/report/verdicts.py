@@ -1,7 +1,17 @@
-"""What the evidence says of a claim: supported, refuted, or not decidable with these data."""
+"""What the evidence says of a claim: supported, refuted, or not decidable with these data.
+
+A claim that is to be wrong with a chance of 1 - confidence at most cannot ask several comparisons at that level
+where one of them is enough: to support an `any`, to refute an `all` or a `best`, and either way where arms are
+counted. The level is divided there (Bonferroni). Nothing is divided where all must hold.
+
+Sources: R. L. Berger, "Multiparameter hypothesis testing and acceptance sampling", Technometrics 24 (1982), for what
+needs all (intersection-union tests); Y. Benjamini and R. Heller, "Screening for partial conjunction hypotheses",
+Biometrics 64 (2008), for "at least u of n", whose divisor is n - u + 1.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -59,7 +69,7 @@ class ClaimResult:
 def judge(claim: Claim, question: Question) -> ClaimResult:
     """Return the verdict on a claim, with every comparison that it rests on."""
     judged = _Judge(claim, question)
-    verdict, reason = judged.predicate(claim.holds)
+    verdict, reason = judged.predicate(claim.holds, _Divisors())
     return ClaimResult(
         name=claim.name,
         says=claim.says,
@@ -74,24 +84,42 @@ def judge(claim: Claim, question: Question) -> ClaimResult:
     )
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Divisors:
+    """What the level of a comparison is divided by, for either verdict on it."""
+
+    support: int = 1
+    refute: int = 1
+
+    def times(self, *, support: int = 1, refute: int = 1) -> _Divisors:
+        """Return the divisors of a part, of which several may be decisive."""
+        return _Divisors(support=self.support * support, refute=self.refute * refute)
+
+    def swapped(self) -> _Divisors:
+        """Return those of a part whose refutation supports the whole."""
+        return _Divisors(support=self.refute, refute=self.support)
+
+
 class _Judge:
     def __init__(self, claim: Claim, question: Question) -> None:
         self.claim = claim
         self.figures = Figures(question)
         self.comparisons: list[Comparison] = []
 
-    def predicate(self, predicate: Predicate) -> tuple[Verdict, str]:
+    def predicate(self, predicate: Predicate, level: _Divisors) -> tuple[Verdict, str]:
         """Return the verdict on a predicate and the reason; comparisons are kept on the way."""
         if predicate.all is not None:
-            return self._joined(predicate.all, "refuted", "supported")
+            divided = level.times(refute=len(predicate.all))
+            return self._joined(predicate.all, divided, "refuted", "supported")
         if predicate.any is not None:
-            return self._joined(predicate.any, "supported", "refuted")
+            divided = level.times(support=len(predicate.any))
+            return self._joined(predicate.any, divided, "supported", "refuted")
         if predicate.best is not None:
-            return self._best(predicate.best)
+            return self._best(predicate.best, level)
         how = next(name for name in COMPARISONS if getattr(predicate, name) is not None)
         other = getattr(predicate, how)
         if predicate.arms_that_gain is not None:
-            return self._count(predicate.arms_that_gain, predicate.by, how, other)
+            return self._count(predicate.arms_that_gain, predicate.by, how, other, level)
         own = Quantity(gain=predicate.gain, score=predicate.score, best_gain=predicate.best_gain)
         threshold = 0.0 if isinstance(other, Quantity) else other
         versus = words(other) if isinstance(other, Quantity) else f"{other:g}"
@@ -104,13 +132,13 @@ class _Judge:
                 figure = self.figures.of(own)
         except Absent as error:
             return self._keep(Comparison(text=text, verdict="not decidable", reason=str(error)))
-        return self._compare(text, figure, how, threshold)
+        return self._compare(text, figure, how, threshold, level)
 
     def _joined(
-        self, parts: Sequence[Predicate], decisive: Verdict, otherwise: Verdict
+        self, parts: Sequence[Predicate], level: _Divisors, decisive: Verdict, otherwise: Verdict
     ) -> tuple[Verdict, str]:
         """Return `decisive` if any part has it, `otherwise` if all parts have that."""
-        found = [self.predicate(part) for part in parts]
+        found = [self.predicate(part, level) for part in parts]
         for verdict, reason in found:
             if verdict == decisive:
                 return decisive, reason
@@ -119,11 +147,12 @@ class _Judge:
             return "not decidable", "; ".join(dict.fromkeys(open_))
         return otherwise, "; ".join(dict.fromkeys(reason for _, reason in found))
 
-    def _best(self, best: Best) -> tuple[Verdict, str]:
-        """Compare an arm with every other; no correction, since all must hold (intersection-union)."""
+    def _best(self, best: Best, level: _Divisors) -> tuple[Verdict, str]:
+        """Compare an arm with every other: all must hold, and one is enough to refute it."""
         others = [name for name in (*self.figures.arms(best.among), BASELINE) if name != best.after]
         if not others:
             return "not decidable", "no arm has a score"
+        divided = level.times(refute=len(others))
         parts: list[tuple[Verdict, str]] = []
         for other in others:
             gain = Gain(
@@ -136,7 +165,7 @@ class _Judge:
                 found = Comparison(text=text, verdict="not decidable", reason=str(error))
                 parts.append(self._keep(found))
                 continue
-            parts.append(self._compare(text, figure, "greater_than", 0.0))
+            parts.append(self._compare(text, figure, "greater_than", 0.0, divided))
         verdicts = [verdict for verdict, _ in parts]
         for wanted in ("refuted", "not decidable"):
             if wanted in verdicts:
@@ -145,10 +174,11 @@ class _Judge:
         return "supported", f"{best.after} is above {', '.join(others)}"
 
     def _count(
-        self, each: EachArm, by: float, how: str, wanted: float | Quantity
+        self, each: EachArm, by: float, how: str, wanted: float | Quantity, level: _Divisors
     ) -> tuple[Verdict, str]:
         assert isinstance(wanted, float)
         arms = self.figures.arms(each.among)
+        divided = _divided_by_count(level, how, wanted, len(arms))
         verdicts: list[Verdict] = []
         for arm in arms:
             gain = Gain(after=arm, over=each.over, targets=each.targets, languages=each.languages)
@@ -159,7 +189,7 @@ class _Judge:
                 found = Comparison(text=text, verdict="not decidable", reason=str(error))
                 verdicts.append(self._keep(found)[0])
                 continue
-            verdicts.append(self._compare(text, figure, "greater_than", by)[0])
+            verdicts.append(self._compare(text, figure, "greater_than", by, divided)[0])
         least = verdicts.count("supported")
         most = least + verdicts.count("not decidable")
         holds = _HOLDS[how]
@@ -175,35 +205,24 @@ class _Judge:
         return "not decidable", reason
 
     def _compare(
-        self, text: str, figure: Figure, how: str, threshold: float
+        self, text: str, figure: Figure, how: str, threshold: float, level: _Divisors
     ) -> tuple[Verdict, str]:
-        low, high = figure.value, figure.value
-        found, why = None, "without an interval"
-        draws = 0 if figure.draws is None else figure.draws.size
-        if figure.draws is not None and draws >= fewest_draws(self.claim.confidence):
-            found = interval(figure.draws, self.claim.confidence)
-        elif draws:
-            percent = f"{100 * self.claim.confidence:g} %"
-            why += f": {draws:,} resamples are too few for one of {percent} (statistics.bootstrap)"
-        if self.claim.decided_by == "interval":
-            if found is None:
-                return self._keep(
-                    Comparison(
-                        text=text,
-                        verdict="not decidable",
-                        reason=f"{text}: {figure.value:+.2f}, {why}",
-                        value=figure.value,
-                        keys=figure.keys,
-                    )
-                )
-            low, high = found
         holds = _HOLDS[how]
-        both = (holds(low, threshold), holds(high, threshold))
-        verdict: Verdict = "supported" if all(both) else "not decidable" if any(both) else "refuted"
-        numbers = f"{figure.value:+.2f}"
+        strict = max(level.support, level.refute)
+        found, stricter = self._interval(figure, 1), self._interval(figure, strict)
+        numbers, verdict = f"{figure.value:+.2f}", "not decidable"
         if found is not None:
             only = "" if figure.seeds == "all" else f"; {WITH[figure.seeds]}"
             numbers += f" ({found[0]:+.2f} to {found[1]:+.2f}{only})"
+        if self.claim.decided_by == "value":
+            verdict = "supported" if holds(figure.value, threshold) else "refuted"
+        elif stricter is None:
+            numbers = f"{figure.value:+.2f}, without an interval{self._too_few(figure, strict)}"
+        else:
+            verdict = self._decided(figure, lambda bound: holds(bound, threshold), level)
+            plain = self._decided(figure, lambda bound: holds(bound, threshold), _Divisors())
+            if verdict != plain:
+                numbers += f"; at {self._percent(strict)}, as one of several: {stricter[0]:+.2f} to {stricter[1]:+.2f}"
         return self._keep(
             Comparison(
                 text=text,
@@ -217,9 +236,51 @@ class _Judge:
             )
         )
 
+    def _decided(self, figure: Figure, holds: Callable[[float], bool], level: _Divisors) -> Verdict:
+        """Return the verdict by the intervals of either level, both of which there are."""
+        supporting = self._interval(figure, level.support)
+        refuting = self._interval(figure, level.refute)
+        assert supporting is not None
+        assert refuting is not None
+        if all(map(holds, supporting)):
+            return "supported"
+        return "not decidable" if any(map(holds, refuting)) else "refuted"
+
+    def _interval(self, figure: Figure, divisor: int) -> tuple[float, float] | None:
+        """Return the interval whose level is divided; None where there are too few draws for one, or none."""
+        coverage = self._coverage(divisor)
+        if figure.draws is None or figure.draws.size < fewest_draws(coverage):
+            return None
+        return interval(figure.draws, coverage)
+
+    def _too_few(self, figure: Figure, divisor: int) -> str:
+        if figure.draws is None or not figure.draws.size:
+            return ""
+        few = f"{figure.draws.size:,} resamples are too few for one of {self._percent(divisor)}"
+        return f": {few} (statistics.bootstrap)"
+
+    def _percent(self, divisor: int) -> str:
+        return f"{100 * self._coverage(divisor):g} %"
+
+    def _coverage(self, divisor: int) -> float:
+        confidence = self.claim.confidence
+        return confidence if divisor == 1 else 1 - (1 - confidence) / divisor
+
     def _keep(self, comparison: Comparison) -> tuple[Verdict, str]:
         self.comparisons.append(comparison)
         return comparison.verdict, comparison.reason
+
+
+def _divided_by_count(level: _Divisors, how: str, wanted: float, arms: int) -> _Divisors:
+    """Return the divisors of each arm where it is counted how many of them gain.
+
+    "At least u of n gain" needs n - u + 1 for u arms that gain, and u for n - u + 1 that do not.
+    """
+    least = math.floor(wanted) + 1 if how in ("greater_than", "at_most") else math.ceil(wanted)
+    least = min(max(least, 1), max(arms, 1))
+    upward = how in ("greater_than", "at_least")
+    own = level if upward else level.swapped()
+    return own.times(support=max(arms, 1) - least + 1, refute=least)
 
 
 _HOLDS: Mapping[str, Callable[[float, float], bool]] = {

@@ -108,6 +108,11 @@ def _targets(table: Table, info: ReportInfo, answer: Answer | None) -> str:
         if target in table.targets
     ]
     text += [
+        f"\n**Caution:** Trained on test data: {contamination_text(target, languages, how='trained')}"
+        for target, languages in sorted(info.trained_on_test.items())
+        if target in table.targets
+    ]
+    text += [
         f"\n**Caution:** models of {target} were {why}."
         for target, whys in sorted(info.known_overlaps.items())
         for why in whys

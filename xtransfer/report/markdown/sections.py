@@ -100,8 +100,8 @@ def claims_section(answer: Answer) -> str:
         (
             "Supported or refuted only where the whole interval is on one side, unless a claim says "
             "otherwise; else not decidable with these data. An interval of examples alone is of single "
-            "runs: another seed may say otherwise. Where a claim asks for any of several comparisons, they "
-            "are not corrected for their number."
+            "runs: another seed may say otherwise. Where one of several comparisons is enough, such as any part of an "
+            "`any`, the level is divided by their number (Bonferroni); intervals are shown undivided."
         ),
         "",
         *grid(
