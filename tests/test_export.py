@@ -188,7 +188,10 @@ def test_the_cards_code_loads_the_encoder(
 ) -> None:
     """Of a class with a pooling layer, and of one that knows no such option."""
     path = write_small(tmp_path)
-    size = len(AutoTokenizer.from_pretrained(tmp_path / "encoder"))
+    base = AutoTokenizer.from_pretrained(tmp_path / "encoder")
+    base.model_max_length = 40
+    base.save_pretrained(tmp_path / "encoder")
+    size = len(base)
     config = getattr(transformers, f"{family}Config")(vocab_size=size, pad_token_id=1, **settings)
     getattr(transformers, f"{family}Model")(config).save_pretrained(tmp_path / "encoder")
     experiment = load_experiment(path)
@@ -210,6 +213,8 @@ def test_the_cards_code_loads_the_encoder(
     assert loaded.keys() == weights.keys()
     assert all(torch.equal(loaded[name], value) for name, value in weights.items())
     assert names["tokenizer"]("the cat")["input_ids"]
+    # Cut where the base encoder's tokenizer cuts: no encoder has positions without end.
+    assert len(names["tokenizer"]("the cat " * 99, truncation=True)["input_ids"]) == 40
 
 
 @pytest.mark.parametrize(

@@ -107,7 +107,7 @@ def _write(
     from safetensors.torch import save_file
 
     from xtransfer.steps.assembly import WEIGHTS
-    from xtransfer.steps.encoder import load_tokenizer
+    from xtransfer.steps.encoder import load_tokenizer, save_tokenizer
     from xtransfer.train.model import apply_weights, load_encoder, read_weights
 
     base, revision = _base(store, record, encoder, scratch)
@@ -141,7 +141,7 @@ def _write(
     text = json.dumps(about, indent=1, sort_keys=True, ensure_ascii=False)
     with _whole(out) as folder, redirect_stdout(sys.stderr):
         model.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
+        save_tokenizer(tokenizer, folder)
         if head:
             save_file(head, folder / "head.safetensors", metadata={"format": "pt"})
         (folder / "xtransfer.json").write_text(text + "\n", encoding="utf-8")

@@ -163,6 +163,14 @@ def test_a_trial_stops_when_dev_scores_no_longer_rise() -> None:
     )
 
 
+@pytest.mark.parametrize(("scores", "stopped"), [(9, True), (10, False)])
+def test_a_trial_that_took_its_last_step_was_not_stopped(scores: int, stopped: bool) -> None:
+    spec = replace(SPEC, eval_every=1, patience=scores - 1)
+    outcome = train_tiny(spec, Context(pad_id=1), score=Script(*range(scores, 0, -1)))
+    assert (outcome.steps, outcome.total_steps) == (scores, STEPS)
+    assert outcome.stopped_early == stopped
+
+
 def test_a_stop_is_remembered_over_a_resumption() -> None:
     spec = replace(SPEC, eval_every=1, patience=3)
     kept: list[Checkpoint] = []

@@ -278,6 +278,15 @@ def test_a_compact_embedding_is_of_the_kind_that_it_was(tmp_path: Path) -> None:
     assert word_embeddings(whole).num_embeddings == VOCABULARY
 
 
+def test_a_head_fits_an_encoder_whose_embedding_is_none_of_pytorchs() -> None:
+    """As I-BERT's, which knows no `embedding_dim`."""
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = AutoConfig.for_model("ibert", vocab_size=60, intermediate_size=24, **sizes)
+    encoder = AutoModel.from_config(config)
+    assert make_head(encoder, "classification", 3).dense.weight.shape == (16, 16)
+    assert make_head(encoder, "mlm", 60).dense.weight.shape == (16, 16)
+
+
 @pytest.mark.parametrize("kind", ["distilbert", "modernbert", "xlm-roberta"])
 def test_dropout_that_is_asked_for_is_that_of_encoder_and_head(kind: str, tmp_path: Path) -> None:
     sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}

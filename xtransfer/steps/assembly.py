@@ -213,7 +213,7 @@ def make_head(
         dropout=usual if dropout is None else dropout,
         seed=seed,
         number=number,
-        width=word_embeddings(encoder).embedding_dim,
+        width=word_embeddings(encoder).weight.shape[1],
     )
 
 

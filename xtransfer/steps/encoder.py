@@ -102,6 +102,19 @@ def load_tokenizer(name: str, revision: str | None) -> Any:
     return tokenizer
 
 
+def save_tokenizer(tokenizer: Any, folder: Path) -> None:
+    """Save what `load_tokenizer` returned, with the longest input that its publishers gave it.
+
+    Whoever loads it then has texts cut there by `truncation=True`, as with the base encoder's own tokenizer.
+    """
+    lifted = tokenizer.model_max_length
+    tokenizer.model_max_length = tokenizer.init_kwargs.get("model_max_length", lifted)
+    try:
+        tokenizer.save_pretrained(folder)
+    finally:
+        tokenizer.model_max_length = lifted
+
+
 def mask_token(tokenizer: Any, where: str) -> int:
     """Return the id of the token that hides others in training on text.
 

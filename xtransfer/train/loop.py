@@ -244,7 +244,8 @@ class _Run:
             }
         )
         state.loss_sum, state.loss_steps = 0.0, 0
-        if not self.course.note(value, self.engine.weights):
+        better = self.course.note(value, self.engine.weights)
+        if not better and state.step < self.total:  # the last step stops nothing
             state.stopped_early = state.evaluations_since_best >= self.spec.patience
         self._report(state.history[-1]["loss"], dev=value)
 
