@@ -111,17 +111,18 @@ def states(
     while True:
         try:
             body, version = _job_in_list(api, name)
-            heard, refused = clock(), None
+            heard = clock()
             state = state_of(body)
             yield state
             for newer in _changes(api, name, state, version, _left(limit_s, began, clock)):
-                heard, state = clock(), newer
+                heard, refused, state = clock(), None, newer
                 yield state
                 if state.outcome != "going":
                     return
-            silent = False
+            # Not before: who may list and not watch is refused at every turn.
+            silent, refused = False, None
         except Gone:
-            silent = False
+            silent, refused = False, None
         except ApiError as error:
             over = limit_s is not None and clock() - began >= limit_s
             starting = state is not None and may_be_starting(error)
