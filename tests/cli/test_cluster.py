@@ -296,10 +296,10 @@ def test_a_job_is_found_by_its_file_and_the_settings_that_it_was_submitted_with(
 ) -> None:
     assert kubeconfig.exists()
     assert manifests
-    setting = ("--set", "target.seeds=[7]")
+    setting = ("--set", f"encoder.revision={'b' * 40}")
     name = run("submit", config, *setting, "--overlay", KIND).out.strip()
     server.log(f"{server.start(name)}-submitter", "line")
-    without = run("wait", config)
+    without = run("wait", config, "--timeout", "1")
     assert without.status == 5
     assert "submitted with --set is found by its file with the same" in without.err
     assert run("logs", config, *setting).out == "line\n"
