@@ -291,6 +291,24 @@ def test_waiting_statuses(run: Run, server: FakeApi, submitted: str, config: Pat
     assert run("wait", "xt-none-0123456789ab").status == 5
 
 
+def test_a_job_is_found_by_its_file_and_the_settings_that_it_was_submitted_with(
+    run: Run, server: FakeApi, config: Path, kubeconfig: Path, manifests: list[Manifest]
+) -> None:
+    assert kubeconfig.exists()
+    assert manifests
+    setting = ("--set", f"encoder.revision={'b' * 40}")
+    name = run("submit", config, *setting, "--overlay", KIND).out.strip()
+    server.log(f"{server.start(name)}-submitter", "line")
+    without = run("wait", config, "--timeout", "1")
+    assert without.status == 5
+    assert "submitted with --set is found by its file with the same" in without.err
+    assert run("logs", config, *setting).out == "line\n"
+    assert run("k8s", "status", config, *setting).status == 0
+    server.set_status(name, jobDeploymentStatus="Complete", jobStatus="SUCCEEDED")
+    assert run("wait", config, *setting).status == 0
+    assert run("cancel", config, *setting).out == f"{name}: cancelled\n"
+
+
 def test_status_tells_what_is_in_the_way(run: Run, server: FakeApi, submitted: str) -> None:
     labels = {"xtransfer/job": submitted, "xtransfer/role": "head"}
     refused = {"type": "PodScheduled", "status": "False", "message": "no nodes"}
@@ -420,7 +438,7 @@ def test_a_server_that_is_not_there_is_a_failure(
     monkeypatch.setattr(apis, "TRIES", 1)
     done = run("k8s", "status")
     assert done.status == 1
-    assert "no answer to GET" in done.err
+    assert "no answer to GET http://127.0.0.1:9/apis/ray.io/v1/" in done.err
 
 
 def test_without_the_package_the_remedy_is_named(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -60,6 +60,18 @@ IDLE = {
         ("watch", "small.yaml", "--once", "--every", "3"),
         "--every: no use beside --once",
     ),
+    "settings of a job's name": (
+        ("wait", "xt-small-0123", "--set", "a=b"),
+        "--set: no use beside a job's name, which says its plan",
+    ),
+    "settings of all jobs": (
+        ("k8s", "status", "--set", "a=b"),
+        "--set: no use without an experiment's file",
+    ),
+    "settings of a step": (
+        ("logs", "a.yaml", "--set", "a=b", "--store", "file://store", "--step", "0123"),
+        "--set: no use beside --step, which names a step by its key",
+    ),
     "following a dry run": (
         ("submit", "small.yaml", "--overlay", "o", "--dry-run", "--follow"),
         "--follow: no use beside --dry-run",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -427,7 +428,8 @@ def test_a_server_that_hangs_up_is_asked_again(
 
 def test_no_server_is_said_so(server: FakeApi, api: Api) -> None:
     server.fail(99, Answer(drop=True))
-    with pytest.raises(Unreachable, match=r"no answer to GET .*Check the context"):
+    asked = rf"no answer to GET {re.escape(server.url)}/apis/ray\.io/v1/.*Check the context"
+    with pytest.raises(Unreachable, match=asked):
         api.get("RayJob", NAME)
 
 
@@ -606,6 +608,36 @@ def test_setting_up_applies_all_but_the_job(server: FakeApi, api: Api, manifests
     assert server.all("rayjobs") == server.all("poddisruptionbudgets") == []
     assert len(server.all("networkpolicies")) > 5
     assert {r.method for r in server.requests} == {"PATCH"}
+
+
+def test_an_overlays_limits_are_set_up_before_what_they_limit(server: FakeApi, api: Api) -> None:
+    from xtransfer.cluster.jobs import surroundings
+
+    kinds = ("ConfigMap", "ServiceAccount", "LimitRange", "ResourceQuota", "Namespace")
+    bodies = [{"apiVersion": "v1", "kind": k, "metadata": {"name": "xtransfer"}} for k in kinds]
+    for body in bodies[:-1]:
+        body["metadata"]["namespace"] = "xtransfer"
+    sent = surroundings([Manifest(file="f", body=body) for body in bodies])
+    assert [label.split("/")[0] for label in client.set_up(api, sent)] == [
+        *("Namespace", "ResourceQuota", "LimitRange", "ServiceAccount")
+    ]
+    assert server.one("resourcequotas")
+
+
+def test_a_kind_that_is_not_applied_is_refused_before_anything_is_sent(
+    server: FakeApi, api: Api
+) -> None:
+    bodies = [
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "more"}},
+        {
+            "apiVersion": "external-secrets.io/v1",
+            "kind": "ExternalSecret",
+            "metadata": {"name": "a"},
+        },
+    ]
+    with pytest.raises(ConfigError, match=r"ExternalSecret: is a kind .* Leave it out"):
+        list(client.set_up(api, bodies))
+    assert server.requests == []
 
 
 def test_a_field_that_somebody_else_owns_is_not_taken(

@@ -171,3 +171,24 @@ def test_a_refusal_that_lasts_ends_following(
     with pytest.raises(ApiError):
         list(states(api, NAME, clock=lambda: now[0]))
     assert now[0] == before
+
+
+def test_who_may_list_and_not_watch_is_told_so_after_a_while(
+    server: FakeApi, api: Api, objects: JobObjects
+) -> None:
+    submit(api, objects)
+    server.start(NAME)
+    said = 'User "me" cannot watch resource "rayjobs" in API group "ray.io"'
+    server.faults.append(
+        lambda request: Answer(code=403, message=said) if "watch" in request.query else None
+    )
+    now = [0.0]
+
+    def pause(seconds: float) -> None:
+        now[0] += seconds
+        assert now[0] < 3 * client.STARTING_S
+
+    api.pause = pause
+    with pytest.raises(ApiError, match=r"cannot watch.*Bind yourself to the role"):
+        list(states(api, NAME, clock=lambda: now[0]))
+    assert now[0] > client.STARTING_S

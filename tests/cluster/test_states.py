@@ -33,6 +33,10 @@ def test_the_outcome_follows_both_statuses(deployment: str, ray: str, outcome: s
     assert state_of(job(jobDeploymentStatus=deployment, jobStatus=ray)).outcome == outcome
 
 
+def test_a_cluster_without_a_submitter_of_its_own_says_what_it_waits_for() -> None:
+    assert "for somebody to submit to it" in state_of(job(jobDeploymentStatus="Waiting")).words
+
+
 @pytest.mark.parametrize("reason", REASONS)
 def test_a_reason_is_told_with_what_to_do(reason: str) -> None:
     state = state_of(job(jobDeploymentStatus="Failed", reason=reason, message="because\n of  it"))

@@ -75,6 +75,21 @@ def worker_group(manifests: list[Manifest]) -> Body:
     return cluster(manifests)["workerGroupSpecs"][1]
 
 
+def binding(kind: str, role: str, group: str) -> Callable[[list[Manifest]], None]:
+    body = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": kind,
+        "metadata": {"name": "more"},
+        "roleRef": {
+            "apiGroup": "rbac.authorization.k8s.io",
+            "kind": "ClusterRole",
+            "name": role,
+        },
+        "subjects": [{"kind": "Group", "name": group}],
+    }
+    return lambda manifests: add(manifests, body)
+
+
 def role_rule(**rule: Any) -> Callable[[list[Manifest]], None]:
     def change(manifests: list[Manifest]) -> None:
         find(manifests, "Role")["rules"].append({"apiGroups": [""], **rule})
@@ -570,6 +585,42 @@ CASES: list[tuple[str, str, str, Callable[[list[Manifest]], None], str]] = [
     ("role", "pods", "kind", role_rule(resources=["pods"], verbs=["create"]), "rules[7]"),
     ("role", "exec", "kind", role_rule(resources=["pods/exec"], verbs=["create"]), "rules[7]"),
     ("role", "all", "kind", role_rule(resources=["*"], verbs=["get"]), "rules[7]"),
+    ("role", "all verbs", "kind", role_rule(resources=["events"], verbs=["*"]), "rules[7]"),
+    ("role", "all URLs", "kind", role_rule(nonResourceURLs=["*"], verbs=["get"]), "rules[7]"),
+    ("role", "jobs", "kind", role_rule(resources=["jobs"], verbs=["create"]), "rules[7]"),
+    ("role", "escalate", "kind", role_rule(resources=["roles"], verbs=["escalate"]), "rules[7]"),
+    *(
+        ("binding", f"{kind} to {role}", "kind", binding(kind, role, "researchers"), "roleRef.name")
+        for kind in ("RoleBinding", "ClusterRoleBinding")
+        for role in ("cluster-admin", "admin", "edit")
+    ),
+    *(
+        ("binding", f"of {who}", "kind", binding("RoleBinding", "view", who), "subjects[0].name")
+        for who in ("system:authenticated", "system:serviceaccounts:xtransfer")
+    ),
+    (
+        "binding",
+        "of the default account",
+        "kind",
+        lambda m: find(m, "RoleBinding")["subjects"][0].update(name="default"),
+        "subjects[0].name",
+    ),
+    (
+        "binding-subject",
+        "an account that is elsewhere, of a ClusterRoleBinding",
+        "kind",
+        lambda m: add(
+            m,
+            {
+                **find(m, "RoleBinding"),
+                "kind": "ClusterRoleBinding",
+                "subjects": [
+                    {"kind": "ServiceAccount", "name": "xtransfer-submitter", "namespace": "mine"}
+                ],
+            },
+        ),
+        "subjects[0].namespace",
+    ),
     (
         "config-reference",
         "without the hash",
@@ -900,4 +951,11 @@ def test_a_group_of_several_hosts_has_that_many_workers(overlay: Overlay) -> Non
     manifests = overlay("kind")
     placed("train: {cpus: 1", "train: {cpus: 1, workers: 4")(manifests)
     cluster(manifests)["workerGroupSpecs"][0]["numOfHosts"] = 2
+    assert check(manifests) == []
+
+
+def test_a_group_that_reads_all_or_submits_may_be_bound(overlay: Overlay) -> None:
+    manifests = overlay("kind")
+    binding("ClusterRoleBinding", "view", "auditors")(manifests)
+    binding("RoleBinding", "xtransfer-submitter", "researchers")(manifests)
     assert check(manifests) == []

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xtransfer.cli.options import AsJson, Context, Namespace, make_plan, refuse_idle
+from xtransfer.cli.options import AsJson, Context, Namespace, Sets, make_plan, refuse_idle
 from xtransfer.cli.output import harmless, print_json, print_table, tell
 from xtransfer.errors import ConfigError, XtransferError
 
@@ -25,12 +25,17 @@ POD = "submitter"
 """Whose log is shown where nothing else is asked for."""
 
 Job = Annotated[
-    str, typer.Argument(help="A job's name, or the experiment's YAML file.", show_default=False)
+    str,
+    typer.Argument(
+        help="A job's name, or the experiment's YAML file with the --set of its submit.",
+        show_default=False,
+    ),
 ]
 
 
 def logs(
     job: Job,
+    sets: Sets = None,
     pod: Annotated[
         str,
         typer.Option(
@@ -74,13 +79,17 @@ def logs(
             "--namespace": namespace is not None,
         }
         refuse_idle(elsewhere, "no use beside --store, which shows what is kept there")
-        _print_kept(store, step or _job_name(job).rpartition("-")[2], tail)
+        if step is not None:
+            refuse_idle(
+                {"--set": bool(sets)}, "no use beside --step, which names a step by its key"
+            )
+        _print_kept(store, step or _job_name(job, sets).rpartition("-")[2], tail)
         return
     if follow and pod == POD:
         why = "no use beside --follow, which shows a driver's log from its beginning"
         refuse_idle({"--tail": tail is not None}, why)
     api = connect(context, namespace)
-    name = _job_name(job)
+    name = _job_name(job, sets)
     found = client.job_named(api, name)
     if follow and pod == POD:
         end_as(client.follow(api, name, say=print, tell=tell))
@@ -105,6 +114,7 @@ def logs(
 
 def wait(
     job: Job,
+    sets: Sets = None,
     timeout: Annotated[
         float | None, typer.Option("--timeout", help="Seconds; default: no limit.", min=0)
     ] = None,
@@ -121,7 +131,7 @@ def wait(
     from xtransfer.cluster.connection import connect
 
     api = connect(context, namespace)
-    name = _job_name(job)
+    name = _job_name(job, sets)
     last: JobState | None = None
     for state in client.states(api, name, limit_s=timeout, tell=tell):
         if last is None or last.words != state.words:
@@ -133,7 +143,9 @@ def wait(
     end_as(last)
 
 
-def cancel(job: Job, context: Context = None, namespace: Namespace = None) -> None:
+def cancel(
+    job: Job, sets: Sets = None, context: Context = None, namespace: Namespace = None
+) -> None:
     """Delete a job and its cluster. Records and checkpoints stay: a submit goes on from them.
 
     Example: xtransfer cancel configs/paper.yaml -n xtransfer
@@ -142,19 +154,20 @@ def cancel(job: Job, context: Context = None, namespace: Namespace = None) -> No
     from xtransfer.cluster.connection import connect
 
     api = connect(context, namespace)
-    name = _job_name(job)
+    name = _job_name(job, sets)
     if not client.cancel(api, name):
-        raise client.JobNotFound(
-            f"namespace {api.namespace}", f"no RayJob '{name}'", "See: xtransfer k8s status"
-        )
+        raise client.no_job(api, name)
     print(f"{name}: cancelled")
 
 
 def status(
     job: Annotated[
         str | None,
-        typer.Argument(help="A job's name, or the experiment's YAML file; default: all."),
+        typer.Argument(
+            help="A job's name, or the experiment's YAML file with the --set of its submit; default: all."
+        ),
     ] = None,
+    sets: Sets = None,
     context: Context = None,
     namespace: Namespace = None,
     as_json: AsJson = False,
@@ -169,8 +182,10 @@ def status(
     from xtransfer.cluster.connection import connect
     from xtransfer.cluster.states import state_of, trouble_of
 
+    if job is None:
+        refuse_idle({"--set": bool(sets)}, "no use without an experiment's file")
     api = connect(context, namespace)
-    bodies = client.jobs(api) if job is None else [client.job_named(api, _job_name(job))]
+    bodies = client.jobs(api) if job is None else [client.job_named(api, _job_name(job, sets))]
     rows: list[tuple[JobState, list[Body], list[str]]] = []
     for body in bodies:
         state = state_of(body)
@@ -235,12 +250,13 @@ def _print_kept(url: str, key: str, tail: int | None) -> None:
         print("\n".join(map(harmless, lines if tail is None else lines[-tail:])))
 
 
-def _job_name(job: str) -> str:
-    """Return the name of a job that is named itself, or by its experiment."""
+def _job_name(job: str, sets: list[str] | None) -> str:
+    """Return the name of a job that is named itself, or by its experiment and what `submit` set in it."""
     if not job.endswith((".yaml", ".yml")):
+        refuse_idle({"--set": bool(sets)}, "no use beside a job's name, which says its plan")
         return job
     from xtransfer.cluster.jobs import job_name
     from xtransfer.config.experiment import load_experiment
 
-    experiment = load_experiment(Path(job))
+    experiment = load_experiment(Path(job), sets or ())
     return job_name(experiment.name, make_plan(experiment, Path(job), lenient=True)[0].key)

@@ -143,8 +143,8 @@ class Api:
         }
         path = path_of(kind, self.namespace)
         with self._answer("GET", path, query=query, read_s=seconds + READ_S) as response:
-            for line in _lines(response, path):
-                event = _parsed(line, "type", "GET", path)
+            for line in _lines(response, self._url(path)):
+                event = _parsed(line, "type", "GET", self._url(path))
                 if event["type"] == "ERROR":
                     raise failure("GET", path, event["object"]["code"], event["object"])
                 yield event["type"], event["object"]
@@ -169,7 +169,7 @@ class Api:
         path = f"{path_of('Pod', self.namespace, name=pod)}/log"
         read_s = None if follow else READ_S
         with self._answer("GET", path, query=query, read_s=read_s) as response:
-            for line in _lines(response, path):
+            for line in _lines(response, self._url(path)):
                 stamp, _, text = line.partition(" ")
                 # A node that has lost the log answers with a sentence of its own.
                 yield (stamp, text) if STAMP.fullmatch(stamp) else ("", line)
@@ -193,7 +193,7 @@ class Api:
                 with self._answer(
                     method, path, query=query or {}, body=body, content=content
                 ) as got:
-                    return _parsed(got.read(), "kind", method, path)
+                    return _parsed(got.read(), "kind", method, self._url(path))
             except ApiError as error:
                 if attempt == TRIES or not passes(error):
                     raise
@@ -228,18 +228,22 @@ class Api:
             )
         except ApiException as error:
             if not error.status:  # so the client package raises what TLS says
-                raise insecure(method, path, error) from None
+                raise insecure(method, self._url(path), error) from None
             raise failure(method, path, error.status or 0, status_of(error)) from None
         except (HTTPError, OSError) as error:
-            raise unreachable(method, path, error) from None
+            raise unreachable(method, self._url(path), error) from None
         except ValueError:  # of http.client, which would quote the header, token and all
             raise unsendable() from None
         try:
             yield response
         except (HTTPError, OSError) as error:
-            raise unreachable(method, path, error) from None
+            raise unreachable(method, self._url(path), error) from None
         finally:
             response.close()
+
+    def _url(self, path: str) -> str:
+        """Return a path with the server that was asked: which of several clusters does not answer, and where."""
+        return f"{str(self.client.configuration.host).rstrip('/')}{path}"
 
 
 def _writing(*, dry_run: bool) -> dict[str, str]:
@@ -247,18 +251,18 @@ def _writing(*, dry_run: bool) -> dict[str, str]:
     return {**query, "dryRun": "All"} if dry_run else query
 
 
-def _parsed(data: bytes | str, field: str, method: str, path: str) -> Body:
+def _parsed(data: bytes | str, field: str, method: str, url: str) -> Body:
     """Return the object that an answer holds; every one has this field."""
     try:
         found = json.loads(data)
     except ValueError:
         found = None
     if not isinstance(found, dict) or field not in found:
-        raise foreign(method, path)
+        raise foreign(method, url)
     return cast("Body", found)
 
 
-def _lines(response: Any, path: str) -> Iterator[str]:
+def _lines(response: Any, url: str) -> Iterator[str]:
     """Yield the lines of an answer that comes in pieces; a cut-off last line is not one."""
     from urllib3.exceptions import HTTPError
 
@@ -270,4 +274,4 @@ def _lines(response: Any, path: str) -> Iterator[str]:
                 if line.strip():
                     yield line.decode("utf-8", "replace")
     except (HTTPError, OSError) as error:
-        raise unreachable("GET", path, error) from None
+        raise unreachable("GET", url, error) from None

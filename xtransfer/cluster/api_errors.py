@@ -157,17 +157,17 @@ def status_of(error: Any) -> Mapping[str, Any]:
     return status
 
 
-def unreachable(method: str, path: str, error: Exception) -> Unreachable:
+def unreachable(method: str, url: str, error: Exception) -> Unreachable:
     """Return the error to raise where no answer came."""
-    what = f"no answer to {method} {path}: {type(error).__name__}"
+    what = f"no answer to {method} {url}: {type(error).__name__}"
     return Unreachable("kubernetes", what, "Check the context, and that the cluster is up.")
 
 
-def foreign(method: str, path: str) -> ApiError:
+def foreign(method: str, url: str) -> ApiError:
     """Return the error to raise where what came is nothing that an API server says: a proxy's page, say."""
     return ApiError(
         "kubernetes",
-        f"the answer to {method} {path} is not that of an API server",
+        f"the answer to {method} {url} is not that of an API server",
         "Check the context; something in between, such as a proxy, may ask for a login.",
     )
 
@@ -181,10 +181,10 @@ def unsendable() -> ApiError:
     )
 
 
-def insecure(method: str, path: str, error: Any) -> ApiError:
+def insecure(method: str, url: str, error: Any) -> ApiError:
     """Return the error to raise where TLS fails: a certificate that is not trusted, or a line that broke in between."""
     said = " ".join(str(error.reason).split())
-    what = f"no secure connection for {method} {path}: {said}"
+    what = f"no secure connection for {method} {url}: {said}"
     if "CERTIFICATE_VERIFY_FAILED" in said:
         next_ = "Check the context, and certificate-authority in the kubeconfig."
         return ApiError("kubernetes", what, next_)

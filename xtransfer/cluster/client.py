@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from xtransfer.cluster.api import STAMP, Api
 from xtransfer.cluster.api_errors import ApiError, Gone, may_be_starting, no_namespace, passes
 from xtransfer.cluster.jobs import JOB_LABEL, PLAN_LABEL
+from xtransfer.cluster.kinds import path_of_body
 from xtransfer.cluster.manifests import Body, at
 from xtransfer.cluster.states import JobState, state_of
 from xtransfer.errors import XtransferError
@@ -29,7 +30,13 @@ Instant = tuple[datetime, str]
 
 
 def set_up(api: Api, bodies: Sequence[Body], *, dry_run: bool = False) -> Iterator[str]:
-    """Apply what has to be there before the first job, and yield what each is called."""
+    """Apply what has to be there before the first job, and yield what each is called.
+
+    Raises:
+        ConfigError: an object of a kind that is not applied here; nothing was sent.
+    """
+    for body in bodies:
+        path_of_body(body, api.namespace, named=True)
     for body in bodies:
         label = f"{body['kind']}/{body['metadata']['name']}"
         try:
@@ -51,7 +58,7 @@ def job_named(api: Api, name: str) -> Body:
     """
     found = api.get("RayJob", name)
     if found is None:
-        raise _no_job(api, name)
+        raise no_job(api, name)
     return found
 
 
@@ -59,6 +66,12 @@ class JobNotFound(XtransferError):
     """No job of that name in the namespace."""
 
     exit_status = 5
+
+
+def no_job(api: Api, name: str) -> JobNotFound:
+    """Return the error to raise where there is no job of that name."""
+    next_ = "See: xtransfer k8s status. A job that was submitted with --set is found by its file with the same."
+    return JobNotFound(f"namespace {api.namespace}", f"no RayJob '{name}'", next_)
 
 
 def jobs(api: Api) -> list[Body]:
@@ -98,17 +111,18 @@ def states(
     while True:
         try:
             body, version = _job_in_list(api, name)
-            heard, refused = clock(), None
+            heard = clock()
             state = state_of(body)
             yield state
             for newer in _changes(api, name, state, version, _left(limit_s, began, clock)):
-                heard, state = clock(), newer
+                heard, refused, state = clock(), None, newer
                 yield state
                 if state.outcome != "going":
                     return
-            silent = False
+            # Not before: who may list and not watch is refused at every turn.
+            silent, refused = False, None
         except Gone:
-            silent = False
+            silent, refused = False, None
         except ApiError as error:
             over = limit_s is not None and clock() - began >= limit_s
             starting = state is not None and may_be_starting(error)
@@ -205,14 +219,8 @@ def _job_in_list(api: Api, name: str) -> tuple[Body, str]:
     """
     found, version = api.named("RayJob", name)
     if found is None:
-        raise _no_job(api, name)
+        raise no_job(api, name)
     return found, version
-
-
-def _no_job(api: Api, name: str) -> JobNotFound:
-    return JobNotFound(
-        f"namespace {api.namespace}", f"no RayJob '{name}'", "See: xtransfer k8s status"
-    )
 
 
 def _instant(stamp: str) -> Instant | None:

@@ -140,12 +140,19 @@ def owned(body: Body, job: Body) -> Body:
 def surroundings(manifests: Sequence[Manifest]) -> list[Body]:
     """Return what has to be there before the first job: all but jobs and what belongs to one.
 
-    What closes the namespace comes right after it, and what needs somebody else's CRDs last: where those are
+    What closes and limits the namespace comes right after it, and what needs somebody else's CRDs last: where those are
     missing, nothing is left open.
     """
     first = (
-        *("Namespace", "NetworkPolicy", "PriorityClass", "ServiceAccount", "Role", "RoleBinding"),
-        *("PersistentVolumeClaim", "ConfigMap", "ResourceFlavor"),
+        *("Namespace", "NetworkPolicy", "ResourceQuota", "LimitRange", "PriorityClass"),
+        *(
+            "ServiceAccount",
+            "Role",
+            "RoleBinding",
+            "PersistentVolumeClaim",
+            "ConfigMap",
+            "ResourceFlavor",
+        ),
     )
     kept = [m.body for m in manifests if m.kind not in OF_A_JOB or _is_dashboard(m)]
     return sorted(

@@ -9,6 +9,7 @@ from xtransfer.errors import ConfigError
 
 _NAMESPACED = {
     "ConfigMap": "configmaps",
+    "LimitRange": "limitranges",
     "LocalQueue": "localqueues",
     "NetworkPolicy": "networkpolicies",
     "PersistentVolumeClaim": "persistentvolumeclaims",
@@ -18,6 +19,7 @@ _NAMESPACED = {
     "PrometheusRule": "prometheusrules",
     "RayCluster": "rayclusters",
     "RayJob": "rayjobs",
+    "ResourceQuota": "resourcequotas",
     "Role": "roles",
     "RoleBinding": "rolebindings",
     "Service": "services",
@@ -57,7 +59,7 @@ def path_of(kind: str, namespace: str, *, version: str = "", name: str = "") -> 
         raise ConfigError(
             kind,
             "is a kind that xtransfer does not apply",
-            "Apply it yourself: kubectl apply --server-side -f FILE",
+            "Leave it out, and apply it yourself: kubectl apply --server-side -f FILE",
         )
     version = version or VERSIONS[kind]
     prefix = f"/apis/{version}" if "/" in version else f"/api/{version}"

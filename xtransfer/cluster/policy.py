@@ -11,7 +11,19 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from xtransfer.cluster.manifests import Manifest
-from xtransfer.cluster.rules import Hit, Rule, jobs, kueue, nodes, placement, pods, ray, room, space
+from xtransfer.cluster.rules import (
+    Hit,
+    Rule,
+    access,
+    jobs,
+    kueue,
+    nodes,
+    placement,
+    pods,
+    ray,
+    room,
+    space,
+)
 
 RULES: tuple[Rule, ...] = (
     *jobs.RULES,
@@ -20,6 +32,7 @@ RULES: tuple[Rule, ...] = (
     *pods.RULES,
     *kueue.RULES,
     *space.RULES,
+    *access.RULES,
     *room.RULES,
     *placement.RULES,
 )

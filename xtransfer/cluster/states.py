@@ -14,7 +14,7 @@ Outcome = Literal["going", "succeeded", "failed"]
 DEPLOYMENT: Mapping[str, str] = {
     "": "accepted; the operator has not looked at it yet",
     "Initializing": "its cluster is being made",
-    "Waiting": "waits for its cluster",
+    "Waiting": "its cluster waits for somebody to submit to it (InteractiveMode)",
     "Running": "runs",
     "Complete": "complete",
     "Failed": "failed",

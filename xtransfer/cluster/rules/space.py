@@ -1,4 +1,4 @@
-"""Rules of what surrounds a job: namespace, disruption budgets, roles, network, configuration."""
+"""Rules of what surrounds a job: namespace, disruption budgets, network, configuration."""
 
 from __future__ import annotations
 
@@ -93,42 +93,6 @@ def _closed(manifests: Sequence[Manifest]) -> Iterator[Hit]:
             yield space, "metadata.name", "no NetworkPolicy closes the namespace by default"
 
 
-def _role(manifest: Manifest) -> Found:
-    for index, rule in enumerate(manifest.body.get("rules") or ()):
-        resources, verbs = set(rule.get("resources") or ()), set(rule.get("verbs") or ())
-        groups = set(rule.get("apiGroups") or ())
-        path = f"rules[{index}]"
-        if "*" in resources | verbs | groups:
-            yield path, "grants everything by '*'"
-        elif "secrets" in resources:
-            yield path, "grants secrets"
-        elif "pods" in resources and verbs & {"create", "update", "patch"}:
-            yield path, "grants making pods, and so every secret that a pod can mount"
-        elif resources & {"pods/exec", "pods/attach"}:
-            yield path, "grants running commands in pods"
-
-
-def _subjects(manifests: Sequence[Manifest]) -> Iterator[Hit]:
-    """Find accounts that a binding names in another namespace than these manifests make them in."""
-    accounts: dict[str, set[str]] = {}
-    for manifest in _of(manifests, "ServiceAccount"):
-        accounts.setdefault(manifest.name, set()).add(_space(manifest))
-    for binding in _of(manifests, "RoleBinding"):
-        for index, subject in enumerate(binding.body.get("subjects") or ()):
-            made = accounts.get(subject.get("name"), set())
-            named = str(subject.get("namespace") or "")
-            if subject.get("kind") == "ServiceAccount" and made and named not in made:
-                yield (
-                    binding,
-                    f"subjects[{index}].namespace",
-                    f"is '{named}', and the account is made in '{min(made)}'",
-                )
-
-
-def _space(manifest: Manifest) -> str:
-    return str(at(manifest.body, "metadata", "namespace") or "")
-
-
 def _references(manifests: Sequence[Manifest]) -> Iterator[Hit]:
     """Find ConfigMaps that a job names by what they are called before the hash suffix."""
     names = {manifest.name for manifest in _of(manifests, "ConfigMap")}
@@ -186,16 +150,6 @@ RULES = (
         name="network-closed",
         look=_closed,
         remedy="Add one with an empty podSelector, both policyTypes and no rules.",
-    ),
-    Rule(
-        name="role",
-        look=each(_role, "Role", "ClusterRole"),
-        remedy="Grant what submitting needs: see base/rbac.yaml.",
-    ),
-    Rule(
-        name="binding-subject",
-        look=_subjects,
-        remedy="Leave it out where kustomize's `namespace` fills it in: else nobody has the role.",
     ),
     Rule(
         name="config-reference",
