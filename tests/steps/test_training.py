@@ -233,6 +233,20 @@ def test_every_worker_finds_the_note_that_one_has_left(
     assert max(count for _, count in small.rows) == 4
 
 
+def test_a_note_of_smaller_bites_that_was_altered_is_not_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench, trial = small_bench(tmp_path, {"micro_batch": 8})
+    with monkeypatch.context() as patched:
+        Small(patched, 4)
+        with pytest.raises(OutOfMemory):
+            run_worker(trial, bench, tmp_path, rank=0, world_size=1)
+    name = f"resume/{trial.key}/memory.json"
+    for spoiled in (bench.store.read(name).replace(b'_batch": 4', b'_batch": 0'), b"[" * 100_000):
+        bench.store.write(name, spoiled)
+        assert memory.read_bites(bench.store, trial, 8) is None
+
+
 @pytest.mark.parametrize("share", [1, 2])
 def test_a_share_of_the_batch_is_what_is_halved(tmp_path: Path, share: int) -> None:
     bench, trial = small_bench(tmp_path, {})

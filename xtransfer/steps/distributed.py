@@ -184,7 +184,7 @@ def _fetch_outcome(store: Store, key: str, folder: Path) -> bool:
                 raise ValueError(f"{name} is damaged")
     except NotFound:
         return False
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         log.warning("step %s: what its workers left is of no use: %s", key, error)
         store.delete(_object(key, DIGESTS))
         return False
