@@ -50,6 +50,24 @@ def starting_processes() -> Iterator[None]:
 
 
 @contextmanager
+def undisturbed() -> Iterator[None]:
+    """Ignore signals to end while a block of some seconds clears up, which must not be left half done.
+
+    Ray's shutdown that Ctrl-C has interrupted crashes the process at its end.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
 def ending_on_signal(leave: Callable[[], None], *, seconds: float) -> Iterator[None]:
     """Have SIGTERM, SIGHUP or Ctrl-C call `leave`, and interrupt the block if it has not ended `seconds` later.
 
