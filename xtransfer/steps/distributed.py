@@ -137,6 +137,7 @@ def _work(config: Mapping[str, Any]) -> None:
     with temporary_folder(bench.scratch) as folder:
         try:
             run_worker(step, bench, folder, rank=rank, world_size=world_size)
+            bench.refuse_altered_files()
         except StepLeft as left:
             log.warning("%s", left)
             return
