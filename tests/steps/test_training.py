@@ -351,7 +351,7 @@ def test_a_trial_does_not_go_on_from_what_it_learnt_of_altered_rows(
                 file.write(bytes(4))
 
     spoiled: list[Path] = []
-    with pytest.raises(StoreError, match="rows.arrow: was altered while the step used it"):
+    with pytest.raises(StoreError, match=r"rows\.arrow: was altered while the step used it"):
         run_step(trial, replace(bench, tell=spoil))
     record = run_step(trial, bench)
     mine, theirs = weights_of(bench, record), weights_of(undisturbed, expected)

@@ -579,3 +579,20 @@ def test_a_part_of_a_folder_that_was_moved_and_linked_is_listed(tmp_path: Path) 
     assert [info.name for info in store.list("train/")] == names[1:]
     store.delete(names[0])
     assert [info.name for info in store.list("")] == names[1:]
+
+
+def test_a_folder_that_may_not_be_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store(f"file://{tmp_path}/store")
+    store.write("train/a-1/record.json", b"data")
+    scandir = os.scandir
+
+    def refuse(path: Path) -> Any:
+        if Path(path).name == "a-1":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(StoreError, match="/store/train/a-1: permission denied"):
+        list(store.list(""))

@@ -1,6 +1,6 @@
 """Small JSON objects that vouch for themselves: what a damaged or misplaced one says is not believed.
 
-    {"name": the object's own, …, "seal": SHA-256 of the text without it}
+{"name": the object's own, …, "seal": SHA-256 of the text without it}
 """
 
 from __future__ import annotations

@@ -148,10 +148,11 @@ class FolderStore:
         Links to folders are followed, as `read` does: somebody may have moved a part of the store to another disk.
         One to a folder of `above`, the real paths of those that lead here, is not.
         """
-        try:
-            entries = list(os.scandir(self.root / folder))
-        except (FileNotFoundError, NotADirectoryError):
-            return
+        with disk_errors(self.root / folder, but=errno.ESTALE):
+            try:
+                entries = list(os.scandir(self.root / folder))
+            except (FileNotFoundError, NotADirectoryError):
+                return
         for entry in entries:
             name = f"{folder}/{entry.name}" if folder else entry.name
             if entry.name.startswith((TEMPORARY, _REMOVED)):
