@@ -58,7 +58,7 @@ def test_damage_ends_with_status_1_and_changes_nothing(
     done = run("store", "verify", "--store", folder)
     assert done.status == 1
     assert f"altered    {record.files[0].object}: has SHA-256" in done.out
-    assert "wrong: 1 altered" in done.out
+    assert "wrong: 1 altered\nnext: store verify --set-aside" in done.out
     again = run("store", "verify", "--store", folder, "--json")
     assert again.status == 1
     (finding,) = json.loads(again.out)["findings"]

@@ -47,6 +47,31 @@ def test_a_folder_whose_name_is_too_long_for_sockets_is_an_error_in_words(
 
 
 @pytest.mark.slow  # it imports Ray
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_does_not_interrupt_the_shutdown_of_ray(
+    monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    import ray
+
+    ended: list[int] = []
+
+    def shutdown() -> None:
+        os.kill(os.getpid(), number)
+        ended.append(number)
+
+    monkeypatch.setattr(ray, "init", lambda **_: None)
+    monkeypatch.setattr(ray, "shutdown", shutdown)
+    before = signal.signal(number, signal.default_int_handler)
+    try:
+        with ray_session.ray_session(Placement.model_validate({"ray": {"address": "auto"}})):
+            pass
+        assert ended == [number]
+        assert signal.getsignal(number) == signal.default_int_handler
+    finally:
+        signal.signal(number, before)
+
+
+@pytest.mark.slow  # it imports Ray
 def test_a_ray_that_takes_sigterm_for_itself_gives_it_back(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -90,6 +90,14 @@ def test_a_hang_up_that_is_ignored_stays_so() -> None:
             signal.signal(number, handler)
 
 
+def test_processes_that_are_started_block_sigterm_which_may_be_sent_to_all_at_once() -> None:
+    code = "import signal; print(signal.SIGTERM in signal.pthread_sigmask(signal.SIG_BLOCK, []))"
+    with starting_processes():
+        said = subprocess.check_output([sys.executable, "-c", code], text=True)
+    assert said == "True\n"
+    assert signal.SIGTERM not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
 def test_processes_that_are_started_block_the_hang_up_and_the_driver_hears_of_it() -> None:
     """The signal is sent to the thread that blocks it: others of this process, if any, would take it at once."""
     main = threading.main_thread().ident

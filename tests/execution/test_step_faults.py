@@ -345,3 +345,28 @@ def test_a_parents_file_that_is_damaged_only_on_the_way_is_fetched_again(
     assert {*flips.names} == {file.object for file in record.files}
     for file in record.files:
         assert file_digest(folder / file.name) == file.sha256
+
+
+def test_what_was_made_with_files_that_were_altered_meanwhile_is_not_recorded(
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = Worked()
+    spoiled: list[Path] = []
+
+    def spoil(step: Step, bench: Workbench, folder: Path) -> Done:
+        done = work(step, bench, folder)
+        if step.kind == "train" and not spoiled:
+            path = bench.files(bench.record(next(iter(step.inputs.values())))) / "weights"
+            data = bytearray(path.read_bytes())
+            data[7] ^= 4
+            path.write_bytes(bytes(data))
+            spoiled.append(path)
+        return done
+
+    monkeypatch.setattr(execute, "WORK", dict.fromkeys(execute.WORK, spoil))
+    step = first(bench, "train")
+    parents_of(bench, step)
+    with pytest.raises(StoreError, match="weights: was altered while the step used it"):
+        run_step(step, bench)
+    assert run_step(step, bench).key == step.key
+    assert work.keys.count(step.key) == 2

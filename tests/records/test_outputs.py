@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from tests.drafts import FILES, contents, draft, object_of, write_files
 from xtransfer.errors import IntegrityError, NotFound
 from xtransfer.records.outputs import OutputFile, damage, fetch, read_file
-from xtransfer.records.record import Record, commit
+from xtransfer.records.record import Record, commit, load_records
 from xtransfer.store import Store, open_store
 
 
@@ -64,6 +64,18 @@ def test_damage_is_detected_and_named(store: Store, output: Path, tmp_path: Path
         read_file(store, record, "model.safetensors")
     assert "model.safetensors" not in contents(tmp_path / "got")
     assert all(name in FILES for name in contents(tmp_path / "got"))  # nothing half-fetched
+
+
+def test_damage_that_a_run_does_not_look_for_is_to_be_set_aside_first(
+    store: Store, output: Path
+) -> None:
+    record = commit(store, draft(), output)
+    target = object_of(record, "model.safetensors")
+    store.write(target, _flip(store.read(target)))
+    # As a run looks at its steps when it begins: at names and sizes.
+    assert record.key in load_records(store, (record.kind,), damaged=lambda error: None)
+    with pytest.raises(IntegrityError, match="again after: xtransfer store verify --set-aside"):
+        read_file(store, record, "model.safetensors")
 
 
 def test_every_damaged_object_is_found_by_reading_all(store: Store, output: Path) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tests.prints import FilePrints
+from tests.small import small_bench
 from tests.tiny import rows_of, tiny_tokenizer
 from xtransfer.config.experiment import Experiment
 from xtransfer.errors import DataError, StepError
@@ -232,3 +233,15 @@ def test_text_is_not_prepared_for_an_encoder_that_cannot_hide_words(tmp_path: Pa
             report=lambda language, share: None,
         )
     assert not list((tmp_path / "out").iterdir())
+
+
+def test_rows_are_not_kept_beyond_a_file_that_was_damaged_and_fetched_again(tmp_path: Path) -> None:
+    bench, trial = small_bench(tmp_path, {})
+    data = bench.record(trial.inputs["train reviews"])
+    folder = bench.files(data)
+    before = read_data_set(folder, "en").rows["label"].copy()
+    path = folder / "en.rows.arrow"
+    with path.open("r+b") as file:  # in place: what is mapped changes with it
+        file.write(bytes(path.stat().st_size))
+    assert bench.files(data) == folder
+    assert (read_data_set(folder, "en").rows["label"] == before).all()

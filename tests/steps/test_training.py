@@ -16,7 +16,7 @@ from tests.small import small_bench, write_small
 from tests.train.faults import astray
 from xtransfer.config.experiment import load_experiment
 from xtransfer.config.placement import Placement
-from xtransfer.errors import DataError, Diverged, OutOfMemory, StepError, StepLeft
+from xtransfer.errors import DataError, Diverged, OutOfMemory, StepError, StepLeft, StoreError
 from xtransfer.execution.execute import run_step
 from xtransfer.execution.workbench import Workbench
 from xtransfer.plan import Step
@@ -233,6 +233,20 @@ def test_every_worker_finds_the_note_that_one_has_left(
     assert max(count for _, count in small.rows) == 4
 
 
+def test_a_note_of_smaller_bites_that_was_altered_is_not_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench, trial = small_bench(tmp_path, {"micro_batch": 8})
+    with monkeypatch.context() as patched:
+        Small(patched, 4)
+        with pytest.raises(OutOfMemory):
+            run_worker(trial, bench, tmp_path, rank=0, world_size=1)
+    name = f"resume/{trial.key}/memory.json"
+    for spoiled in (bench.store.read(name).replace(b'_batch": 4', b'_batch": 0'), b"[" * 100_000):
+        bench.store.write(name, spoiled)
+        assert memory.read_bites(bench.store, trial, 8) is None
+
+
 @pytest.mark.parametrize("share", [1, 2])
 def test_a_share_of_the_batch_is_what_is_halved(tmp_path: Path, share: int) -> None:
     bench, trial = small_bench(tmp_path, {})
@@ -315,3 +329,30 @@ def test_a_task_that_no_step_draws_from_is_told(
         draws = {each["name"]: each["draws"] for each in run_step(trial, bench).result["parts"]}
     told = "none of 8 steps draws from rare (share 0.032)" in caplog.text
     assert told is (draws["rare"] == 0) is (sampling == "proportional")
+
+
+def test_a_trial_does_not_go_on_from_what_it_learnt_of_altered_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody writes to the fetched rows while they are mapped; the next try is as if nobody had."""
+    undisturbed, trial = small_bench(tmp_path / "a", {})
+    expected = run_step(trial, undisturbed)
+    bench, trial = small_bench(tmp_path / "b", SAVE)
+    saved_every_time(monkeypatch)
+
+    def spoil(facts: Any) -> None:
+        if facts.get("step") == 3 and not spoiled:
+            (path,) = bench.scratch.glob("prepare/reviews-train-*/en.rows.arrow")
+            data = bytearray(path.read_bytes())
+            at = data.index(bytes([1, 0, 0, 0]))
+            spoiled.append(path)
+            with path.open("r+b") as file:
+                file.seek(at)
+                file.write(bytes(4))
+
+    spoiled: list[Path] = []
+    with pytest.raises(StoreError, match=r"rows\.arrow: was altered while the step used it"):
+        run_step(trial, replace(bench, tell=spoil))
+    record = run_step(trial, bench)
+    mine, theirs = weights_of(bench, record), weights_of(undisturbed, expected)
+    assert all(torch.equal(mine[name], theirs[name]) for name in theirs)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import pickle
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -165,3 +167,44 @@ def test_an_endpoint_that_is_none_is_refused_for_every_store(
     with pytest.raises(ConfigError, match=f"^s3.endpoint_url: {what}") as caught:
         open_store(store, options=StoreOptions(endpoint_url=endpoint))
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["AWS_ACCESS_KEY_ID", "AWS_SESSION_TOKEN"])
+def test_credentials_that_no_request_can_carry_are_said_and_not_shown(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: Any, name: str
+) -> None:
+    """As a Kubernetes Secret has them that was made with `echo`."""
+    for each in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.setenv(each, "hidden0hidden")
+    monkeypatch.setenv(name, "hidden0\nhidden")
+    options = replace(OPTIONS, attempts=9, base_pause_s=0, endpoint_url="http://127.0.0.1:1")
+    for error in failures(open_store("s3://bucket/run", options=options), tmp_path):
+        assert "credentials hold a line end, or another character" in error.what
+        assert "hidden" not in str(error)
+    assert "hidden" not in caplog.text
+
+
+def test_a_proxy_that_is_away_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "first")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("HTTP_PROXY", "http://me:hidden@127.0.0.1:1")
+    monkeypatch.setenv("http_proxy", "http://me:hidden@127.0.0.1:1")
+    for each in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(each, raising=False)
+    options = replace(OPTIONS, endpoint_url="http://s3.invalid:1")
+    for error in failures(open_store("s3://bucket/run", options=options), tmp_path):
+        assert (
+            "the proxy http://127.0.0.1:1 on the way to the S3 service at http://s3" in error.what
+        )
+        assert "HTTPS_PROXY, HTTP_PROXY and NO_PROXY" in error.next
+        assert "hidden" not in str(error)
+
+
+def test_an_odd_setting_of_the_chain_is_said_with_where_to_look(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("AWS_REQUEST_CHECKSUM_CALCULATION", "junk")
+    options = replace(OPTIONS, endpoint_url="http://127.0.0.1:1")
+    for error in failures(open_store("s3://bucket/run", options=options), tmp_path):
+        assert "but got junk" in error.what
+        assert "AWS configuration file" in error.next

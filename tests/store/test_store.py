@@ -561,3 +561,38 @@ def test_a_body_that_breaks_off_is_read_again(s3_url: str) -> None:
     client = meddle(store, get_object=get)
     assert store.read("a") == b"whole"
     assert len(calls) == 3
+
+
+def test_a_part_of_a_folder_that_was_moved_and_linked_is_listed(tmp_path: Path) -> None:
+    store = open_store(f"file://{tmp_path}/store")
+    names = ["select/a-1/record.json", "train/a-2/3/weights", "train/a-2/record.json"]
+    for name in names:
+        store.write(name, b"data")
+    for part in ("select", "train/a-2"):
+        moved = tmp_path / part.replace("/", "-")
+        (tmp_path / "store" / part).rename(moved)
+        (tmp_path / "store" / part).symlink_to(moved)
+    # Links that lead back, to a folder above them and to each other, end there.
+    (tmp_path / "train-a-2" / "up").symlink_to(tmp_path / "store")
+    (tmp_path / "train-a-2" / "again").symlink_to(tmp_path / "train-a-2")
+    assert [info.name for info in store.list("")] == names
+    assert [info.name for info in store.list("train/")] == names[1:]
+    store.delete(names[0])
+    assert [info.name for info in store.list("")] == names[1:]
+
+
+def test_a_folder_that_may_not_be_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store(f"file://{tmp_path}/store")
+    store.write("train/a-1/record.json", b"data")
+    scandir = os.scandir
+
+    def refuse(path: Path) -> Any:
+        if Path(path).name == "a-1":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(StoreError, match="/store/train/a-1: permission denied"):
+        list(store.list(""))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,9 +14,10 @@ from ray.tune.schedulers import ASHAScheduler
 
 from tests.sweeps.test_settings import plan_of, trials
 from xtransfer.plan import Plan
+from xtransfer.records.audit import audit
 from xtransfer.records.layout import RUNGS
 from xtransfer.store import Store, open_store
-from xtransfer.sweeps.rungs import read_ruling, read_rulings, rungs_of, sweep_key
+from xtransfer.sweeps.rungs import Ruling, read_ruling, read_rulings, rungs_of, sweep_key
 from xtransfer.sweeps.scheduler import goes_on, rule
 
 SCORES = st.lists(st.integers(0, 9).map(float), min_size=1, max_size=12)
@@ -88,3 +90,24 @@ def test_a_ruling_that_nobody_can_read_is_made_anew(plan: Plan, store: Store) ->
     store.write(name, b'{"key": 1}')
     assert rule(store, step, rung=25, score=50.0).goes_on
     assert read_ruling(store, step, 25) is not None
+
+
+def test_a_ruling_is_believed_only_as_it_was_written_and_where(plan: Plan, store: Store) -> None:
+    one, other, *_ = trials(plan)
+    names = [f"{RUNGS}/{sweep_key(step)}/{step.key}-25.json" for step in (one, other)]
+    rule(store, one, rung=25, score=50.0)
+    assert not rule(store, other, rung=25, score=40.0).goes_on
+    before = [store.read(name) for name in names]
+    store.write(names[0], before[0].replace(b"50.0", b"30.0"))  # a bit or two
+    assert read_ruling(store, one, 25) is None
+    store.write(names[0], before[1])  # another trial's, which says to stop
+    assert read_ruling(store, one, 25) is None
+    assert [(each.fault, each.object) for each in audit(store).findings] == [
+        ("unreadable", names[0])
+    ]
+    assert rule(store, one, rung=25, score=50.0).goes_on
+    assert audit(store).findings == ()
+    # Those of before there were seals have none.
+    bare = {k: v for k, v in json.loads(before[1]).items() if k not in ("name", "seal")}
+    store.write(names[1], json.dumps(bare).encode())
+    assert read_ruling(store, other, 25) == Ruling(**bare)

@@ -199,3 +199,20 @@ def test_a_trial_that_is_started_again_takes_what_was_suggested(
     assert again.learning_rate == 0.5
     assert suggestion_of(steps[2], bench) == again
     assert suggestion_of(steps[0], bench) is None
+
+
+def test_a_suggestion_is_believed_only_as_it_was_written_and_where(
+    ready: tuple[Workbench, list[Step]],
+) -> None:
+    bench, steps = ready
+    for step in steps[:3]:
+        run_step(step, bench)
+    made = [suggestion_of(step, bench) for step in steps[2:]]
+    names = [f"{SUGGESTIONS}/{step.key}.json" for step in steps[2:]]
+    data = [bench.store.read(name) for name in names]
+    for spoiled in (data[0].replace(b'"learning_rate": 0.00', b'"learning_rate": 0.01'), data[1]):
+        assert spoiled != data[0]
+        bench.store.write(names[0], spoiled)
+        assert [each.object for each in audit(bench.store).findings] == [names[0]]
+        assert suggestion_of(steps[2], bench) == made[0]
+        assert bench.store.read(names[0]) == data[0]

@@ -85,6 +85,10 @@ def verify(
         counts = Counter(finding.fault for finding in found.findings)
         told = ", ".join(f"{count} {fault}" for fault, count in counts.items())
         print(f"wrong: {told}" if told else "nothing is wrong")
+        if found.damaged_steps and not set_aside:
+            print(
+                "next: store verify --set-aside moves damaged steps away; a run of their plan does them again"
+            )
     if found.findings:
         raise typer.Exit(1)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from xtransfer.config.placement import Placement
-from xtransfer.driver.termination import starting_processes
+from xtransfer.driver.termination import starting_processes, undisturbed
 from xtransfer.errors import XtransferError, shown
 from xtransfer.folders import private_folder
 
@@ -63,7 +63,8 @@ def ray_session(placement: Placement) -> Iterator[None]:
         try:
             yield
         finally:
-            ray.shutdown()
+            with undisturbed():
+                ray.shutdown()
 
 
 @contextmanager
@@ -79,7 +80,8 @@ def _ray_folder() -> Iterator[Path]:
     try:
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        with undisturbed():
+            shutil.rmtree(folder, ignore_errors=True)
         if before is None:
             del os.environ["TMPDIR"]
         else:

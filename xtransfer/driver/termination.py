@@ -29,24 +29,48 @@ def on_terminate() -> None:
 def starting_processes() -> Iterator[None]:
     """Keep signals to the driver past a block that starts processes for it, as `ray.init` does.
 
-    SIGTERM does the same afterwards: `ray.init` sets a handler that exits. And those processes block SIGHUP,
-    which a terminal that closes sends to them as well: trials must live on to save their state.
+    SIGTERM does the same afterwards: `ray.init` sets a handler that exits. And those processes block SIGHUP and
+    SIGTERM: a terminal that closes, `timeout`, systemd and Slurm send them to all at once, and trials must live
+    on to save their state. The driver ends them with SIGKILL.
 
     Raises:
-        KeyboardInterrupt: when that handler has ended the block, or SIGHUP has come meanwhile.
+        KeyboardInterrupt: when one of both has come meanwhile.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     before = signal.getsignal(signal.SIGTERM)
-    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP, signal.SIGTERM})
+    told = False
     try:
         yield
-    except SystemExit as end:
+    except SystemExit as end:  # that handler: another thread has taken the signal
         raise KeyboardInterrupt from end
     finally:
+        if signal.SIGTERM in signal.sigpending():
+            told = signal.sigwait({signal.SIGTERM}) == signal.SIGTERM
         signal.signal(signal.SIGTERM, before)
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+    if told:
+        raise KeyboardInterrupt
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Ignore signals to end while a block of some seconds clears up, which must not be left half done.
+
+    Ray's shutdown that Ctrl-C has interrupted crashes the process at its end.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager

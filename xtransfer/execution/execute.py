@@ -17,7 +17,7 @@ from xtransfer.costs.packing import placement_of
 from xtransfer.errors import InputLost, IntegrityError, StepBusy, StepLeft, StoreError, shown
 from xtransfer.execution.watchdog import watched
 from xtransfer.execution.work import WORK
-from xtransfer.execution.workbench import Workbench
+from xtransfer.execution.workbench import Workbench, spoiled_file
 from xtransfer.folders import temporary_folder
 from xtransfer.identity import source_digest
 from xtransfer.plan import INLINE, VERSIONS, Step
@@ -137,6 +137,7 @@ def _fetched_files_blamed(bench: Workbench) -> Iterator[None]:
     """Turn what fails while fetched files are deleted or altered into a StoreError, by which it is tried again.
 
     Libraries that read them have errors of their own, or take what they read for an encoder without weights.
+    What comes to an end with altered files is not believed either.
     """
     try:
         yield
@@ -147,11 +148,9 @@ def _fetched_files_blamed(bench: Workbench) -> Iterator[None]:
         if not spoiled:
             raise
         cause = shown(f"{type(error).__name__}: {error}", most=300)
-        raise StoreError(
-            str(spoiled[0]),
-            f"was deleted or altered while the step used it: {cause}",
-            "The next try fetches it again. Leave the folder to the runs that use it.",
-        ) from error
+        what = f"was deleted or altered while the step used it: {cause}"
+        raise spoiled_file(spoiled[0], what) from error
+    bench.refuse_altered_files()
 
 
 def _work(step: Step, bench: Workbench, folder: Path) -> Done:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from xtransfer.config.placement import Placement
-from xtransfer.errors import InputLost, IntegrityError
+from xtransfer.errors import InputLost, IntegrityError, StoreError
 from xtransfer.plan import Plan
 from xtransfer.records.keeping import Holds, keep
 from xtransfer.records.leases import Clock
@@ -93,7 +93,22 @@ class Workbench:
         finally:
             self.alive()
 
+    def refuse_altered_files(self) -> None:
+        """Raise StoreError where a fetched file was written to while the step used it.
+
+        What was learnt or scored since then may be wrong, and must not be kept.
+        """
+        altered = self.holds.altered()
+        if altered:
+            raise spoiled_file(altered[0], "was altered while the step used it")
+
     def trained(self, key: str) -> Record:
         """Return the record of the trial that a select step chose; a trial's own key also does."""
         record = self.record(key)
         return self.record(record.result["chosen"]) if record.kind == "select" else record
+
+
+def spoiled_file(path: Path, what: str) -> StoreError:
+    """Return the error, by which a step is tried again, to raise where a fetched file is not what it was."""
+    next_ = "The next try fetches it again. Leave the folder to the runs that use it."
+    return StoreError(str(path), what, next_)

@@ -6,6 +6,7 @@ outputs      its files: uploaded, fetched, verified; `predictions`: read back be
 checkpoints  resume state of a trial that still runs
 leases       who is at work on a step: one holder at a time
 journal      plans and attempts; `failures`, `logs`: what went wrong, and what was said
+notes        small JSON objects that vouch for themselves
 keeping      which fetched files a node keeps
 quarantine, audit, leftovers    damaged steps set aside, a whole store examined, and cleared
 """

@@ -9,8 +9,6 @@ a damaged one is passed over for the one before it.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +18,7 @@ from xtransfer.errors import NotFound
 from xtransfer.folders import temporary_folder
 from xtransfer.identity import file_digest
 from xtransfer.records.layout import RESUME
+from xtransfer.records.notes import parse_object, sealed
 from xtransfer.store import Store
 from xtransfer.store.folder import enough_space
 
@@ -67,7 +66,7 @@ def save_checkpoint(
             **({"rows": rows} if rows else {}),
         }
         store.upload(name, path)
-    store.write(f"{prefix}/manifest.json", _sealed(manifest))
+    store.write(f"{prefix}/manifest.json", sealed(manifest))
     found, own = _manifests(store, key), f"{prefix}/manifest.json"
     later, others = [n for n in found if n > own], [n for n in found if n <= own]
     for gone in later + others[kept:]:
@@ -126,11 +125,8 @@ def read_manifest(store: Store, name: str) -> dict[str, Any]:
         NotFound: when it is gone.
     """
     data = store.read(name)
-    try:
-        manifest = json.loads(data)
-    except RecursionError:
-        raise ValueError("the manifest is nested too deeply") from None
-    if not isinstance(manifest, dict) or _sealed(manifest) != data:
+    manifest = parse_object(data)
+    if sealed(manifest) != data:
         raise ValueError("the manifest was altered")
     if not str(manifest["object"]).startswith(f"{name.rsplit('/', 2)[0]}/"):
         raise ValueError("names an object of another trial")
@@ -140,13 +136,6 @@ def read_manifest(store: Store, name: str) -> dict[str, Any]:
 def drop_checkpoints(store: Store, key: str) -> None:
     """Delete every checkpoint of trial `key`."""
     _delete(store, f"{RESUME}/{key}")
-
-
-def _sealed(manifest: Mapping[str, Any]) -> bytes:
-    """Return the text of a manifest with the digest of the rest of it as its `seal`."""
-    bare = {name: value for name, value in manifest.items() if name != "seal"}
-    seal = hashlib.sha256(json.dumps(bare, sort_keys=True).encode()).hexdigest()
-    return json.dumps({**bare, "seal": seal}, sort_keys=True).encode()
 
 
 def _manifests(store: Store, key: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""What a store holds beside records and resume state: plans and attempts, each read by its own rules.
+"""What a store holds beside records and resume state: plans, attempts, rulings and suggestions, each by its rules.
 
     plans/{experiment}-{key of the plan}-{digest of its text}.json
 
@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from xtransfer.errors import IntegrityError, NotFound
 from xtransfer.plan import Plan
-from xtransfer.records.layout import LEASES, PLANS
+from xtransfer.records.layout import LEASES, PLANS, RUNGS, SUGGESTIONS
 from xtransfer.records.leases import parse_attempt
+from xtransfer.records.notes import parse_note
 from xtransfer.store import Store
 
 
@@ -43,9 +44,10 @@ def read_plan(store: Store, name: str) -> Plan:
 
 
 def faults(store: Store, names: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Yield (object, what is wrong) of the plans and attempts among the objects `names`.
+    """Yield (object, what is wrong) of the plans, attempts, rulings and suggestions among the objects `names`.
 
-    Nothing is lost with one of them: a run writes its plan anew, and a damaged attempt holds no step.
+    Nothing is lost with one of them: a run writes its plan anew, a damaged attempt holds no step, and what was
+    ruled or suggested is in the record of its trial, or is found anew.
     """
     for name in names:
         check = _CHECKS.get(name.partition("/")[0])
@@ -74,11 +76,9 @@ def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:12]
 
 
-def _check_attempt(data: bytes, name: str) -> None:
-    parse_attempt(data, name)
-
-
-_CHECKS: Mapping[str, Callable[[bytes, str], None]] = {
+_CHECKS: Mapping[str, Callable[[bytes, str], object]] = {
     PLANS: _check_plan,
-    LEASES: _check_attempt,
+    LEASES: parse_attempt,
+    RUNGS: parse_note,
+    SUGGESTIONS: parse_note,
 }

@@ -22,7 +22,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from xtransfer.plan import VERSIONS
 from xtransfer.records.outputs import OutputFile, fetch, files_of, is_there
@@ -43,8 +43,8 @@ class Holds:
 
     def __init__(self) -> None:
         self._held: dict[Path, int] = {}
-        self._files: dict[Path, OutputFile] = {}
-        """What was fetched."""
+        self._files: dict[Path, tuple[OutputFile, FileState | None]] = {}
+        """What was fetched, and the state of each file then."""
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the locks out: they are this process's."""
@@ -69,11 +69,25 @@ class Holds:
 
     def note(self, folder: Path, files: Iterable[OutputFile]) -> None:
         """Take note of files that were fetched into `folder`."""
-        self._files |= {folder / file.name: file for file in files}
+        paths = {folder / file.name: file for file in files}
+        self._files |= {path: (file, file_state(path)) for path, file in paths.items()}
 
     def spoiled(self) -> list[Path]:
         """Return the fetched files that are no more what they were, as when somebody cleared the folder."""
-        return [path for path, file in self._files.items() if not _is_sound(path, file)]
+        return [path for path, (file, _) in self._files.items() if not _is_sound(path, file)]
+
+    def altered(self) -> list[Path]:
+        """Return the fetched files that are there and were written to: what was read of them may be wrong.
+
+        Only where a file's time or size says so are its bytes read. One that is gone has harmed nobody who could
+        read it.
+        """
+        now = {path: file_state(path) for path in self._files}
+        return [
+            path
+            for path, (file, before) in self._files.items()
+            if now[path] not in (before, None) and not _is_sound(path, file)
+        ]
 
     def release(self) -> None:
         """Let everything go."""
@@ -81,6 +95,23 @@ class Holds:
         for descriptor in self._held.values():
             os.close(descriptor)
         self._held.clear()
+
+
+class FileState(NamedTuple):
+    """What tells a file from one that was put in its place, or that was written to since."""
+
+    inode: int
+    size: int
+    modified_ns: int
+
+
+def file_state(path: Path) -> FileState | None:
+    """Return the state of a file, None where it is not there."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return FileState(found.st_ino, found.st_size, found.st_mtime_ns)
 
 
 def keep(

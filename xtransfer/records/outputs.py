@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 _THREADS = 8
 """Files in flight at once: what takes time with small ones is the way to the store."""
 _REDO = "Run its plan again: the step is set aside and done anew."
+_SET_ASIDE = "Run its plan again after: xtransfer store verify --set-aside."
+"""A run reads no files but those that its steps need, so that alone it may not notice."""
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -192,7 +194,7 @@ def _verify(store: Store, file: OutputFile, size: int, sha256: str) -> None:
     if sha256 != file.sha256:
         where = f"{store.url}/{file.object}"
         raise IntegrityError(
-            where, f"its bytes have SHA-256 {sha256}, its record says {file.sha256}", _REDO
+            where, f"its bytes have SHA-256 {sha256}, its record says {file.sha256}", _SET_ASIDE
         )
 
 

@@ -30,7 +30,11 @@ class StepCheckpoints:
         self.rows = _digest(tokens)
 
     def save(self, checkpoint: Checkpoint) -> None:
-        """Save a checkpoint; older ones than the placement keeps go."""
+        """Save a checkpoint; older ones than the placement keeps go.
+
+        Not one that was learnt from files that somebody has altered: the trial would go on from it.
+        """
+        self.bench.refuse_altered_files()
         save_checkpoint(
             self.bench.store,
             self.step.key,

@@ -137,6 +137,7 @@ def _work(config: Mapping[str, Any]) -> None:
     with temporary_folder(bench.scratch) as folder:
         try:
             run_worker(step, bench, folder, rank=rank, world_size=world_size)
+            bench.refuse_altered_files()
         except StepLeft as left:
             log.warning("%s", left)
             return
@@ -184,7 +185,7 @@ def _fetch_outcome(store: Store, key: str, folder: Path) -> bool:
                 raise ValueError(f"{name} is damaged")
     except NotFound:
         return False
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         log.warning("step %s: what its workers left is of no use: %s", key, error)
         store.delete(_object(key, DIGESTS))
         return False

@@ -11,7 +11,6 @@ with the trial's checkpoints.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -23,6 +22,7 @@ from xtransfer.errors import NotFound, OutOfMemory, StepError, shown
 from xtransfer.forms import FORMS
 from xtransfer.plan import Step
 from xtransfer.records.layout import RESUME
+from xtransfer.records.notes import note_text, parse_note
 from xtransfer.store import Store
 
 
@@ -53,7 +53,7 @@ def ran_out(error: BaseException) -> bool:
 def read_bites(store: Store, step: Step, asked: int | None) -> SmallerBites | None:
     """Return what an earlier attempt at a trial has noted, None where it did not run out of memory."""
     try:
-        found = SmallerBites(**json.loads(store.read(_note(step))))
+        found = SmallerBites(**parse_note(store.read(_note(step)), _note(step)))
     except (NotFound, ValueError, TypeError):  # damaged: it is found out again
         return None
     return found if found.asked == asked else None
@@ -87,7 +87,7 @@ def out_of_memory(
     what = f"out of memory with micro-batches of {used} ({said})"
     if now is None and used > 1 and not _indivisible(step.spec):
         bites = SmallerBites(asked=asked, micro_batch=used // 2, why=what)
-        store.write(_note(step), json.dumps(asdict(bites)).encode())
+        store.write(_note(step), note_text(_note(step), asdict(bites)))
         return OutOfMemory(step.folder, what, f"It goes on with micro-batches of {used // 2}.")
     smaller = f"Set train.micro_batch below {used}, or g" if used > 1 else "G"
     if _indivisible(step.spec):

@@ -20,6 +20,7 @@ from xtransfer.data.samples import cut, hold_out, spread
 from xtransfer.errors import DataError, StepError
 from xtransfer.folders import temporary_folder
 from xtransfer.plan import Step
+from xtransfer.records.keeping import FileState, file_state
 from xtransfer.steps.encoder import mask_token
 from xtransfer.tasks.task import Hub, Source, Task
 
@@ -172,15 +173,24 @@ def task_of(step: Step, task: Task) -> Task:
     )
 
 
-@lru_cache(maxsize=64)
 def read_data_set(folder: Path, language: str) -> DataSet:
-    """Return the rows and examples of one language; kept, since trials of a sweep share them."""
+    """Return the rows and examples of one language; kept, since trials of a sweep share them.
+
+    Not beyond the files that they were read from: rows are pages of theirs, and a file that was damaged on the
+    node is fetched again.
+    """
+    paths = folder / f"{language}.rows.arrow", folder / f"{language}.examples.jsonl"
+    return _read_data_set(*paths, tuple(map(file_state, paths)))
+
+
+@lru_cache(maxsize=64)
+def _read_data_set(rows: Path, examples: Path, _: tuple[FileState | None, ...]) -> DataSet:
     from xtransfer.forms.files import read_rows
     from xtransfer.train.prediction import DataSet
 
-    with (folder / f"{language}.examples.jsonl").open(encoding="utf-8") as file:
-        examples = [json.loads(line) for line in file]
-    return DataSet(rows=read_rows(folder / f"{language}.rows.arrow"), examples=examples)
+    with examples.open(encoding="utf-8") as file:
+        read = [json.loads(line) for line in file]
+    return DataSet(rows=read_rows(rows), examples=read)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -142,24 +142,34 @@ class FolderStore:
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
             raise NotFound(f"{self.url}/{name}", "no such object") from None
 
-    def _walk(self, folder: str) -> Iterator[ObjectInfo]:
-        try:
-            entries = list(os.scandir(self.root / folder))
-        except (FileNotFoundError, NotADirectoryError):
-            return
+    def _walk(self, folder: str, above: tuple[str, ...] = ()) -> Iterator[ObjectInfo]:
+        """Yield the objects below a folder, in no order.
+
+        Links to folders are followed, as `read` does: somebody may have moved a part of the store to another disk.
+        One to a folder of `above`, the real paths of those that lead here, is not.
+        """
+        with disk_errors(self.root / folder, but=errno.ESTALE):
+            try:
+                entries = list(os.scandir(self.root / folder))
+            except (FileNotFoundError, NotADirectoryError):
+                return
         for entry in entries:
             name = f"{folder}/{entry.name}" if folder else entry.name
             if entry.name.startswith((TEMPORARY, _REMOVED)):
                 continue
-            if entry.is_dir(follow_symlinks=False):
-                yield from self._walk(name)
-                continue
             with disk_errors(Path(entry.path), but=errno.ESTALE):
                 try:
-                    size = entry.stat().st_size
+                    size = None if entry.is_dir() else entry.stat().st_size
                 except FileNotFoundError:  # deleted since the folder was read
                     continue
-            yield ObjectInfo(name, size)
+            if size is not None:
+                yield ObjectInfo(name, size)
+                continue
+            place = os.path.realpath(entry.path) if entry.is_symlink() else ""
+            if not place:
+                yield from self._walk(name, above)
+            elif not f"{self.root / folder}/".startswith(f"{place}/") and place not in above:
+                yield from self._walk(name, (*above, place))
 
 
 def temporary_beside(path: Path) -> Path:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from xtransfer.store.interface import FIRST_TRIES, StoreOptions
-from xtransfer.store.s3_errors import NO_SPACE, plain, status_of
+from xtransfer.store.s3_errors import NO_SPACE, plain, status_of, unsendable
 
 T = TypeVar("T")
 
@@ -81,6 +81,8 @@ def passing(error: Any) -> bool:
         if code in LASTING or status in (501, 507):
             return False
         return status == 429 or status >= 500 or code in PASSING
+    if unsendable(error):
+        return False
     if isinstance(error, boto.SSLError):
         return "CERTIFICATE" not in str(error).upper()
     cut_short = (

@@ -32,13 +32,24 @@ def explained(
         return StoreError(where, f"no usable AWS credentials: {plain(error)}", _CREDENTIALS)
     if isinstance(error, boto.ClientError):
         return _refusal(error, store, where, service)
+    if unsendable(error):  # whose text repeats them
+        what = "the AWS credentials hold a line end, or another character that no request can carry"
+        return StoreError(
+            where, what, "Write them anew: `echo` ends a file with one, `printf %s` does not."
+        )
+    if isinstance(error, boto.ProxyConnectionError):
+        proxy = _redacted(str(error.kwargs.get("proxy_url", "")))
+        what = f"the proxy {proxy or 'of this machine'} on the way to {service} cannot be reached"
+        return StoreError(where, what, "Check HTTPS_PROXY, HTTP_PROXY and NO_PROXY.")
     if isinstance(error, boto.SSLError):
         what = f"no trusted TLS connection to {service}"
         return StoreError(where, what, "Check the address (http or https?) and AWS_CA_BUNDLE.")
     if isinstance(error, boto.HTTPClientError | boto.ConnectionError):
         often = f"attempt {attempts} of {attempts}" if attempts else "for all of s3.give_up_after_s"
         asked = urlsplit(str(error.kwargs.get("endpoint_url", "")))
-        if not asked.netloc.endswith(urlsplit(endpoint).netloc):  # a bucket's own address does
+        if asked.netloc and not asked.netloc.endswith(
+            urlsplit(endpoint).netloc
+        ):  # a bucket's own address does
             # STS, for a role's credentials, or a bucket's region.
             service = f"{_redacted(f'{asked.scheme}://{asked.netloc}')}, which is not {service},"
         what = f"{service} cannot be reached ({type(error).__name__}, {often})"
@@ -51,7 +62,7 @@ def explained(
             f"what answers as {service} gives no reply of S3: {shown(plain(error), most=300)}",
             "Check s3.endpoint_url or AWS_ENDPOINT_URL, and proxies on the way there.",
         )
-    return StoreError(where, f"S3 failed: {plain(error)}")
+    return StoreError(where, f"S3 failed: {plain(error)}", _SETTINGS)
 
 
 def about_credentials(error: Any) -> bool:
@@ -65,6 +76,14 @@ def about_credentials(error: Any) -> bool:
         return error.operation_name in _GIVING_CREDENTIALS
     # What has to do with credentials is raised under many names, all with one of these words.
     return re.search("Credential|Token|SSO|Login|Profile", type(error).__name__) is not None
+
+
+def unsendable(error: Any) -> bool:
+    """Say whether a boto exception says that a request's headers, which hold the credentials, are no text."""
+    inner = getattr(error, "kwargs", {}).get("error")
+    return isinstance(inner, ValueError) and (
+        isinstance(inner, UnicodeEncodeError) or "header" in str(inner)
+    )
 
 
 def status_of(error: Any) -> int:
@@ -122,6 +141,7 @@ _POLICY = (
     "default encryption do it."
 )
 _NO_CHECKSUMS = "If it is a service that knows no checksums, set AWS_REQUEST_CHECKSUM_CALCULATION=when_required."
+_SETTINGS = "Check the variables that begin with AWS_, and the AWS configuration file."
 _GIVING_CREDENTIALS = (
     *("AssumeRole", "AssumeRoleWithWebIdentity", "GetRoleCredentials", "CreateToken"),
     "CreateOAuth2Token",

@@ -23,6 +23,7 @@ from xtransfer.errors import NotFound
 from xtransfer.identity import key_of
 from xtransfer.plan import VERSIONS, Step
 from xtransfer.records.layout import RUNGS
+from xtransfer.records.notes import note_text, parse_note
 from xtransfer.store import Store
 
 TOP = 100
@@ -111,7 +112,7 @@ def rulings_of(store: Store, step: Step) -> list[Ruling]:
 def leave_ruling(store: Store, step: Step, ruling: Ruling) -> Ruling:
     """Write a ruling down, and return the one that holds: another driver's, if it was there before."""
     name = _name(step, ruling.rung)
-    data = json.dumps(ruling.model_dump(), sort_keys=True).encode()
+    data = note_text(name, ruling.model_dump())
     if store.create(name, data):
         return ruling
     found = _read(store, name)
@@ -123,11 +124,14 @@ def leave_ruling(store: Store, step: Step, ruling: Ruling) -> Ruling:
 
 def _read(store: Store, name: str) -> Ruling | None:
     try:
-        return Ruling.model_validate_json(store.read(name))
+        return Ruling.model_validate_json(json.dumps(parse_note(store.read(name), name)))
     except NotFound:
         return None
     except ValidationError as error:
         log.warning("%s cannot be read: %s", name, error.errors(include_url=False)[0]["msg"])
+        return None
+    except ValueError as error:
+        log.warning("%s is not believed: it %s", name, error)
         return None
 
 

@@ -25,11 +25,12 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from xtransfer.errors import ConfigError, NotFound
 from xtransfer.plan import EARLIER, Step, alternatives
 from xtransfer.records.layout import SUGGESTIONS
+from xtransfer.records.notes import note_text, parse_note
 from xtransfer.records.results import learning_rate_of
 from xtransfer.sweeps.settings import rounded
 
@@ -74,7 +75,7 @@ def suggestion_of(step: Step, bench: Workbench) -> Suggestion | None:
         earlier=earlier,
         optuna=version("optuna"),
     )
-    data = json.dumps(made.model_dump(), sort_keys=True).encode()
+    data = note_text(_name(step.key), made.model_dump())
     if bench.store.create(_name(step.key), data):
         return made
     other = _read(bench.store, step.key)
@@ -121,8 +122,11 @@ def suggest(
 
 def _read(store: Store, key: str) -> Suggestion | None:
     try:
-        return Suggestion.model_validate_json(store.read(_name(key)))
-    except (NotFound, ValidationError):
+        value = parse_note(store.read(_name(key)), _name(key))
+        return Suggestion.model_validate_json(json.dumps(value))
+    except NotFound:
+        return None
+    except ValueError:  # damaged: the same is suggested again
         return None
 
 
