@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -89,3 +93,55 @@ def test_a_ray_that_takes_sigterm_for_itself_gives_it_back(
             assert os.environ["TUNE_DISABLE_SIGINT_HANDLER"] == "1"
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+# Ray keeps one cluster a process. The worker stands in a call that lets no other thread of Python's run.
+STUCK = """
+import json, os
+os.environ["RAY_raylet_start_wait_time_s"] = "240"  # a busy machine is no failure
+from xtransfer.config.placement import Placement
+from xtransfer.driver.ray_session import ray_session
+with ray_session(Placement.model_validate({"ray": {"cpus": 1}})):
+    import ray
+    @ray.remote
+    class Worker:
+        def pid(self):
+            return os.getpid()
+        def stand_still(self):
+            import ctypes
+            ctypes.PyDLL(None).sleep(1000)
+    worker = Worker.remote()
+    pid = ray.get(worker.pid.remote())
+    worker.stand_still.remote()
+    node = ray._private.worker._global_node
+    ours = [each.pid for _, each in node.live_processes()]
+print(json.dumps([pid, *ours]))
+"""
+
+
+@pytest.mark.slow
+def test_nothing_of_a_private_ray_is_left_though_it_blocks_sigterm() -> None:
+    environment = {name: value for name, value in os.environ.items() if name[:4] != "RAY_"}
+    done = subprocess.run(
+        [sys.executable, "-c", STUCK], capture_output=True, text=True, check=False, env=environment
+    )
+    assert done.returncode == 0, done.stderr
+    pids = json.loads(done.stdout.splitlines()[-1])
+    assert len(pids) > 3
+    until(lambda: not any(map(lives, pids)))
+
+
+def until(holds: Callable[[], bool], *, within_s: float = 60.0) -> None:
+    """Wait until something holds, and fail if it does not for so long."""
+    end = time.monotonic() + within_s
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def lives(pid: int) -> bool:
+    """Say whether a process is there that has not ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
