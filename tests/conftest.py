@@ -19,8 +19,10 @@ from tests.s3_server import S3Server, find_weed, s3_server
 from xtransfer.store import Store, open_store
 
 CHECKOUT = Path(__file__).resolve().parents[1]
-RAY = ("tests/integration/", "tests/faults/test_elastic.py")
-"""How the names begin of tests that run trials in clusters of Ray."""
+RAY = ("tests/integration/",)
+"""How the names begin of tests that run up to two trials at once in clusters of Ray, one after the other."""
+LONG = (*RAY, "tests/faults/test_elastic.py")
+"""Those that begin first, since they take the longest. A test of elastic trials runs one, beside the others."""
 
 # A busy machine is no failure.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -64,12 +66,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if ("slowest" in item.keywords) == wanted]
     if hasattr(config, "workerinput"):
-        items.sort(key=lambda item: not item.nodeid.startswith(RAY))  # they take the longest
+        items.sort(key=lambda item: not item.nodeid.startswith(LONG))
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """With -n, have one process run all tests with trials in Ray, one after the other, and deal out the rest by file."""
+    """With -n, have one process run the tests of `RAY`, and deal out the others by file."""
     from xdist.scheduler import LoadScopeScheduling
 
     class Scheduling(LoadScopeScheduling):
