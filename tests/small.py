@@ -12,10 +12,10 @@ from tests.tiny import tiny_encoder, tiny_tokenizer
 from xtransfer.config.experiment import Experiment, load_experiment
 from xtransfer.config.placement import Placement
 from xtransfer.execution.execute import run_step
-from xtransfer.execution.workbench import Workbench
 from xtransfer.plan import Step
 from xtransfer.planner.fingerprints import Fingerprints
 from xtransfer.planner.planner import build_plan
+from xtransfer.process.workbench import Workbench
 from xtransfer.store import open_store
 
 GOOD, BAD = ("cat", "dog", "bird"), ("old", "under", "near")

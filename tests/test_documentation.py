@@ -206,6 +206,7 @@ MAPPED = (
     "driver",
     "execution",
     "planner",
+    "process",
     "records",
     "report",
     "steps",
@@ -215,14 +216,14 @@ MAPPED = (
 
 
 @pytest.mark.parametrize("room", MAPPED)
-def test_a_room_of_many_modules_says_what_each_holds(room: str) -> None:
+def test_a_room_says_what_each_holds(room: str) -> None:
     folder = CHECKOUT / "xtransfer" / room
     described = re.findall(
         r"\w+", ast.get_docstring(ast.parse((folder / "__init__.py").read_text()))
     )
     here = [p.stem for p in folder.glob("*.py") if p.name != "__init__.py"]
     here += [p.parent.name for p in folder.glob("*/__init__.py")]
-    assert len(here) > 5
+    assert len(here) > 2
     assert [name for name in here if name not in described] == []
 
 

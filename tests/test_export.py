@@ -25,12 +25,12 @@ from xtransfer.card import Card, Provenance, model_card
 from xtransfer.config.experiment import load_experiment
 from xtransfer.config.placement import Placement
 from xtransfer.execution.execute import run_step
-from xtransfer.execution.workbench import Workbench
 from xtransfer.export import export_model
 from xtransfer.forms import classification
 from xtransfer.identity import file_digest
 from xtransfer.planner.fingerprints import Fingerprints
 from xtransfer.planner.planner import build_plan
+from xtransfer.process.workbench import Workbench
 from xtransfer.records.predictions import read_predictions
 from xtransfer.records.record import Record
 from xtransfer.report.build import collect_results

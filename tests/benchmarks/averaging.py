@@ -27,9 +27,9 @@ from xtransfer.config.averaging import Average, averages_of
 from xtransfer.config.experiment import load_experiment
 from xtransfer.config.placement import Placement
 from xtransfer.execution.execute import run_step
-from xtransfer.execution.workbench import Workbench
 from xtransfer.planner.fingerprints import Fingerprints
 from xtransfer.planner.planner import build_plan
+from xtransfer.process.workbench import Workbench
 from xtransfer.records.record import Record
 from xtransfer.store import open_store
 

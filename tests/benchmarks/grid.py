@@ -115,9 +115,9 @@ class Study:
         from xtransfer.config.experiment import load_experiment
         from xtransfer.config.placement import Placement
         from xtransfer.execution.execute import run_step
-        from xtransfer.execution.workbench import Workbench
         from xtransfer.planner.fingerprints import Fingerprints
         from xtransfer.planner.planner import build_plan
+        from xtransfer.process.workbench import Workbench
         from xtransfer.store import open_store
 
         self.experiment.write_text(json.dumps(self._settings()), encoding="utf-8")

@@ -39,7 +39,7 @@ LEVERS = {
     "attention": "xtransfer.train.model.use_cpu_attention",
     "feed forward": "xtransfer.train.model.use_lean_feed_forward",
     "first token": "xtransfer.train.model.first_token_alone",
-    "allocation": "xtransfer.execution.allocation.keep_freed_memory",
+    "allocation": "xtransfer.process.allocation.keep_freed_memory",
     "vocabulary": "",
     "engine": "",
 }

@@ -211,8 +211,8 @@ def train_ours(
     The model keeps the vocabulary of all rows; trained is on `steps` batches of them. `ready` is called
     before the clock starts.
     """
-    from xtransfer.execution.allocation import keep_freed_memory
     from xtransfer.forms.files import read_rows, write_rows
+    from xtransfer.process.allocation import keep_freed_memory
     from xtransfer.steps.assembly import Inputs, make_model, renumbered
     from xtransfer.train.context import Context, Progress
     from xtransfer.train.loop import train

@@ -116,7 +116,7 @@ import ctypes, json, sys
 from pathlib import Path
 import torch
 from tests.costs.test_memory import model_of, shape, step_loss, text_loss
-from xtransfer.execution.allocation import M_MMAP_THRESHOLD
+from xtransfer.process.allocation import M_MMAP_THRESHOLD
 from xtransfer.train.engine import make_engine
 from xtransfer.train.kernels.products import training_products
 

@@ -16,9 +16,9 @@ from xtransfer.config.placement import Placement
 from xtransfer.errors import StepError
 from xtransfer.execution import execute
 from xtransfer.execution.execute import run_step
-from xtransfer.execution.workbench import Workbench
 from xtransfer.planner.fingerprints import Fingerprints
 from xtransfer.planner.planner import build_plan
+from xtransfer.process.workbench import Workbench
 from xtransfer.records.record import Done, Record
 from xtransfer.store import open_store
 

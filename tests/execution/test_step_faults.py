@@ -16,10 +16,10 @@ from xtransfer.config.placement import Placement
 from xtransfer.errors import DataError, InputLost, StepBusy, StoreError
 from xtransfer.execution import execute
 from xtransfer.execution.execute import run_step
-from xtransfer.execution.workbench import Workbench
 from xtransfer.identity import file_digest, source_digest
 from xtransfer.plan import Plan, Step
 from xtransfer.planner.planner import build_plan
+from xtransfer.process.workbench import Workbench
 from xtransfer.records import leases
 from xtransfer.records.leases import attempts
 from xtransfer.records.record import Done, Record

@@ -10,9 +10,9 @@ import pytest
 from tests.small import small_bench
 from xtransfer.execution import trial
 from xtransfer.execution.execute import run_step
-from xtransfer.execution.leaving import Notice
-from xtransfer.execution.workbench import Workbench
 from xtransfer.plan import Step
+from xtransfer.process.leaving import Notice
+from xtransfer.process.workbench import Workbench
 from xtransfer.records.journal import leave_plan
 from xtransfer.records.leases import attempts
 from xtransfer.steps import evaluation

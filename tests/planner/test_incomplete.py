@@ -12,10 +12,10 @@ from xtransfer.config.experiment import Experiment
 from xtransfer.config.placement import Placement
 from xtransfer.errors import InputLost, StepError
 from xtransfer.execution.execute import run_step
-from xtransfer.execution.workbench import Workbench
 from xtransfer.export import _base
 from xtransfer.plan import Step
 from xtransfer.planner.planner import build_plan
+from xtransfer.process.workbench import Workbench
 from xtransfer.records.record import commit
 from xtransfer.settings import read_settings
 from xtransfer.store import open_store

@@ -10,8 +10,8 @@ from pathlib import Path
 from tests.small import BAD, GOOD, TASK, bench_of, write_small
 from xtransfer.config.experiment import Experiment, load_experiment
 from xtransfer.execution.execute import run_step
-from xtransfer.execution.workbench import Workbench
 from xtransfer.plan import Plan
+from xtransfer.process.workbench import Workbench
 from xtransfer.records.record import Record
 from xtransfer.report.analyses import Analysed, analyse
 

@@ -11,8 +11,8 @@ from tests.prints import FakePrints
 from xtransfer.config.experiment import load_experiment
 from xtransfer.config.placement import Placement
 from xtransfer.execution.execute import run_step
-from xtransfer.execution.workbench import Workbench
 from xtransfer.planner.planner import build_plan
+from xtransfer.process.workbench import Workbench
 from xtransfer.store import open_store
 
 EXPERIMENT = """

@@ -18,7 +18,7 @@ from tests.train.workers import SPEC, train_tiny
 from xtransfer.config.experiment import Experiment, load_experiment
 from xtransfer.errors import StepError
 from xtransfer.execution.execute import run_step
-from xtransfer.execution.workbench import Workbench
+from xtransfer.process.workbench import Workbench
 from xtransfer.records.checkpoints import load_checkpoint, save_checkpoint
 from xtransfer.records.record import Record
 from xtransfer.report.build import answer_of, collect_results, describe_run

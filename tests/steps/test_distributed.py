@@ -11,8 +11,8 @@ from ray.train import TrainingFailedError
 
 from tests.small import small_bench
 from xtransfer.errors import Diverged, StepError
-from xtransfer.execution.workbench import Workbench
 from xtransfer.plan import Step
+from xtransfer.process.workbench import Workbench
 from xtransfer.records.checkpoints import save_checkpoint
 from xtransfer.steps import distributed
 from xtransfer.steps.distributed import train_on_workers

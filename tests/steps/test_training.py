@@ -18,10 +18,10 @@ from xtransfer.config.experiment import load_experiment
 from xtransfer.config.placement import Placement
 from xtransfer.errors import DataError, Diverged, OutOfMemory, StepError, StepLeft, StoreError
 from xtransfer.execution.execute import run_step
-from xtransfer.execution.workbench import Workbench
 from xtransfer.plan import Step
 from xtransfer.planner.fingerprints import Fingerprints
 from xtransfer.planner.planner import build_plan
+from xtransfer.process.workbench import Workbench
 from xtransfer.records.checkpoints import newest_checkpoint
 from xtransfer.records.record import Record
 from xtransfer.steps import memory

@@ -19,9 +19,9 @@ from tests.small import small_bench
 from xtransfer.errors import StoreError
 from xtransfer.execution import execute
 from xtransfer.execution.execute import run_step
-from xtransfer.execution.workbench import Workbench
 from xtransfer.forms.files import write_rows
 from xtransfer.plan import Step
+from xtransfer.process.workbench import Workbench
 from xtransfer.records.checkpoints import load_checkpoint, save_checkpoint
 from xtransfer.records.record import Done, read_record
 from xtransfer.store import open_store

@@ -15,8 +15,8 @@ from tests.sweeps.test_settings import plan_of, trials
 from xtransfer import card
 from xtransfer.driver.frontier import Frontier
 from xtransfer.execution.execute import run_step
-from xtransfer.execution.workbench import Workbench
 from xtransfer.plan import Step
+from xtransfer.process.workbench import Workbench
 from xtransfer.records.audit import audit
 from xtransfer.records.failures import blocked_by
 from xtransfer.records.layout import SUGGESTIONS

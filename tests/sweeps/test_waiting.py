@@ -8,8 +8,8 @@ import pytest
 
 from tests.small import small_bench
 from xtransfer.execution.execute import run_step
-from xtransfer.execution.workbench import Workbench
 from xtransfer.plan import Step
+from xtransfer.process.workbench import Workbench
 from xtransfer.sweeps import waiting
 from xtransfer.sweeps.rungs import Ruling, leave_ruling, read_ruling, rulings_of
 from xtransfer.sweeps.waiting import ruled

@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from xtransfer.costs.packing import Packing
 from xtransfer.settings import Settings, read_settings, refuse_foreign
 
 
@@ -25,6 +24,19 @@ class Resources(Settings):
 
     cpus: float = Field(default=1.0, gt=0)
     gpus: float = Field(default=0.0, ge=0)
+
+
+class Packing(Settings):
+    """How trials share a GPU. The model behind it is checked on CPUs; on GPUs it is unverified."""
+
+    gpu_memory_gb: float = Field(gt=0)
+    """Of each GPU, 10^9 bytes."""
+    most: int = Field(default=8, ge=1)
+    """Trials on one GPU, however small they are."""
+    beside_gb: float = Field(default=1.5, ge=0)
+    """What each trial's process takes beside tensors: the device's context and its libraries' buffers."""
+    free: float = Field(default=0.3, ge=0, lt=1)
+    """Share of the memory left free, for what allocators cannot use: up to 31 % of glibc's heap, as seen."""
 
 
 class TrainResources(Resources):

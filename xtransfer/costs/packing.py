@@ -10,37 +10,20 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field
-
 from xtransfer.costs.memory import peak_bytes
 from xtransfer.costs.principles import shape_of
-from xtransfer.settings import Settings
+from xtransfer.train.batching import PREDICTION_TOKENS
 
 if TYPE_CHECKING:
-    from xtransfer.config.placement import Placement, TrainResources
+    from xtransfer.config.placement import Packing, Placement, TrainResources
     from xtransfer.plan import Step
 
 SEQUENCES = {"choice": 5, "retrieval": 2}
 """Form -> most inputs of one example in the study's tasks, where not 1."""
 UNCUT = ("retrieval",)
 """Forms whose batches are not cut into micro-batches (`WHOLE_BATCH` of the form, which loads torch)."""
-GPU_TOKENS = 32_768
-"""Tokens in one prediction batch on a GPU."""
 GRAIN = 10_000
 """Ray counts shares of a GPU to four digits."""
-
-
-class Packing(Settings):
-    """How trials share a GPU. The model behind it is checked on CPUs; on GPUs it is unverified."""
-
-    gpu_memory_gb: float = Field(gt=0)
-    """Of each GPU, 10^9 bytes."""
-    most: int = Field(default=8, ge=1)
-    """Trials on one GPU, however small they are."""
-    beside_gb: float = Field(default=1.5, ge=0)
-    """What each trial's process takes beside tensors: the device's context and its libraries' buffers."""
-    free: float = Field(default=0.3, ge=0, lt=1)
-    """Share of the memory left free, for what allocators cannot use: up to 31 % of glibc's heap, as seen."""
 
 
 def gpus_of(step: Step, steps: Mapping[str, Step], placement: Placement) -> float:
@@ -107,6 +90,6 @@ def bytes_of(step: Step, steps: Mapping[str, Step], train: TrainResources) -> in
         sequences=int(sequences),
         length=length,
         precision=step.spec["precision"],
-        predicted=GPU_TOKENS,
+        predicted=PREDICTION_TOKENS["cuda"],
         masked=0.0 if step.spec["text"] is None else step.spec["text"]["mask"],
     )

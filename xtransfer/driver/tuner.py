@@ -17,8 +17,8 @@ from xtransfer.driver.room import Room, bundle_of, check_room, has_workers, ray_
 from xtransfer.driver.termination import ending_on_signal
 from xtransfer.errors import StoreError, XtransferError, shown
 from xtransfer.execution.execute import run_step
-from xtransfer.execution.workbench import Workbench
 from xtransfer.plan import Plan, Step
+from xtransfer.process.workbench import Workbench
 from xtransfer.records.failures import DIED, forget, note_failure, note_of, reason
 from xtransfer.records.journal import leave_plan
 from xtransfer.records.leases import holder
@@ -60,7 +60,7 @@ class Driver:
         """
         from ray.tune.error import TuneError
 
-        from xtransfer.execution.leaving import ask_to_leave
+        from xtransfer.process.leaving import ask_to_leave
 
         searcher = self._searcher(done, suspect)
         frontier = searcher.frontier

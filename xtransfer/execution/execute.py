@@ -15,12 +15,12 @@ from typing import Any
 from xtransfer import __version__
 from xtransfer.costs.packing import placement_of
 from xtransfer.errors import InputLost, IntegrityError, StepBusy, StepLeft, StoreError, shown
-from xtransfer.execution.watchdog import watched
 from xtransfer.execution.work import WORK
-from xtransfer.execution.workbench import Workbench, spoiled_file
 from xtransfer.folders import temporary_folder
 from xtransfer.identity import source_digest
 from xtransfer.plan import INLINE, VERSIONS, Step
+from xtransfer.process.watchdog import watched
+from xtransfer.process.workbench import Workbench, spoiled_file
 from xtransfer.records.checkpoints import drop_checkpoints
 from xtransfer.records.leases import Lease, holding
 from xtransfer.records.outputs import damage

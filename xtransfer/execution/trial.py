@@ -23,11 +23,11 @@ from xtransfer.errors import (
     UserError,
     XtransferError,
 )
-from xtransfer.execution.allocation import keep_freed_memory, release_memory
 from xtransfer.execution.execute import run_step
-from xtransfer.execution.leaving import Notice
-from xtransfer.execution.workbench import Workbench
 from xtransfer.plan import Plan, Step
+from xtransfer.process.allocation import keep_freed_memory, release_memory
+from xtransfer.process.leaving import Notice
+from xtransfer.process.workbench import Workbench
 from xtransfer.records.failures import note_failure
 from xtransfer.records.journal import read_plan
 from xtransfer.records.logs import StoreLog

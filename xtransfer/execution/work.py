@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from xtransfer.execution.libraries import load_libraries
-from xtransfer.execution.workbench import Workbench
 from xtransfer.folders import temporary_folder
 from xtransfer.plan import Step
+from xtransfer.process.libraries import load_libraries
+from xtransfer.process.workbench import Workbench
 from xtransfer.pruning.rule import best
 from xtransfer.records.record import Done, Record
 from xtransfer.records.results import learning_rate_of

@@ -37,7 +37,7 @@ from xtransfer.train.specification import TrialSpec
 from xtransfer.train.text_head import load_text_head
 
 if TYPE_CHECKING:
-    from xtransfer.execution.workbench import Workbench
+    from xtransfer.process.workbench import Workbench
 
 WEIGHTS = "weights.safetensors"
 """A trial's exported weights."""

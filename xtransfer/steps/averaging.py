@@ -21,7 +21,7 @@ from xtransfer.train.model import load_encoder, word_embeddings
 from xtransfer.train.snapshots import is_snapshot
 
 if TYPE_CHECKING:
-    from xtransfer.execution.workbench import Workbench
+    from xtransfer.process.workbench import Workbench
     from xtransfer.records.record import Record
 
 log = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from xtransfer.records.checkpoints import load_checkpoint, save_checkpoint
 from xtransfer.train.context import Checkpoint
 
 if TYPE_CHECKING:
-    from xtransfer.execution.workbench import Workbench
+    from xtransfer.process.workbench import Workbench
 
 
 class StepCheckpoints:

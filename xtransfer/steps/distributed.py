@@ -36,12 +36,12 @@ from xtransfer.errors import (
     StoreError,
     shown,
 )
-from xtransfer.execution.leaving import Notice
-from xtransfer.execution.libraries import load_libraries
-from xtransfer.execution.workbench import Workbench
 from xtransfer.folders import temporary_folder
 from xtransfer.identity import file_digest
 from xtransfer.plan import Step
+from xtransfer.process.leaving import Notice
+from xtransfer.process.libraries import load_libraries
+from xtransfer.process.workbench import Workbench
 from xtransfer.records.checkpoints import newest_checkpoint
 from xtransfer.records.layout import RESUME
 from xtransfer.steps.assembly import WEIGHTS

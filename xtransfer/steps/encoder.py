@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from xtransfer.errors import KNOWN_ENCODER, DataError, StepError
-from xtransfer.execution.workbench import Workbench
 from xtransfer.identity import digest_once
 from xtransfer.plan import Plan, Step
+from xtransfer.process.workbench import Workbench
 
 _POSITIONS = ("position_embeddings", "embed_positions")
 """Names that the embedding of positions has in encoders."""

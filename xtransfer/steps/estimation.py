@@ -26,7 +26,7 @@ from xtransfer.train.model import apply_weights, head_weights, load_encoder, rea
 from xtransfer.train.prediction import DataSet, make_inputs, tokens_at_once
 
 if TYPE_CHECKING:
-    from xtransfer.execution.workbench import Workbench
+    from xtransfer.process.workbench import Workbench
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]

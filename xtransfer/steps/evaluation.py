@@ -28,7 +28,7 @@ from xtransfer.train.model import (
 )
 
 if TYPE_CHECKING:
-    from xtransfer.execution.workbench import Workbench
+    from xtransfer.process.workbench import Workbench
     from xtransfer.records.record import Record
 
 

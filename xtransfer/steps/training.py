@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from xtransfer.errors import DataError, Diverged, OutOfMemory
-from xtransfer.execution.watchdog import watched
 from xtransfer.plan import Step
 from xtransfer.planner.lessons import few_shot_data
+from xtransfer.process.watchdog import watched
 from xtransfer.records.checkpoints import newest_checkpoint
 from xtransfer.records.record import Done
 from xtransfer.steps.assembly import Start, gather_inputs, make_model, make_parts, renumbered
@@ -37,7 +37,7 @@ from xtransfer.train.saving import BackgroundSaver
 from xtransfer.train.specification import TrialSpec
 
 if TYPE_CHECKING:
-    from xtransfer.execution.workbench import Workbench
+    from xtransfer.process.workbench import Workbench
 
 log = logging.getLogger(__name__)
 

@@ -35,7 +35,7 @@ from xtransfer.records.results import learning_rate_of
 from xtransfer.sweeps.settings import rounded
 
 if TYPE_CHECKING:
-    from xtransfer.execution.workbench import Workbench
+    from xtransfer.process.workbench import Workbench
     from xtransfer.store import Store
 
 

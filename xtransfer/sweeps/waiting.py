@@ -10,7 +10,7 @@ from xtransfer.plan import Step
 from xtransfer.sweeps.rungs import Ruling, read_ruling
 
 if TYPE_CHECKING:
-    from xtransfer.execution.workbench import Workbench
+    from xtransfer.process.workbench import Workbench
 
 WAIT_S = 20.0
 """Seconds that a trial waits for its driver's ruling. With one worker it is there before the trial looks: Tune

@@ -11,16 +11,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from xtransfer.costs.packing import GPU_TOKENS
 from xtransfer.forms import FORMS, sequences, split_logits
 from xtransfer.forms.encoding import Ragged, Rows, pad
-from xtransfer.train.batching import prediction_batches
+from xtransfer.train.batching import PREDICTION_TOKENS, prediction_batches
 from xtransfer.train.context import Context
 from xtransfer.train.kernels.products import prediction_products
 
-PREDICTION_TOKENS = {"cpu": 1024, "cuda": GPU_TOKENS}
-"""Tokens, padding included, in one prediction batch of one worker, by kind of device. On a CPU larger
-batches fall out of the cache: half the speed at 8,192."""
 JOINED_ROWS = 2_000
 """Rows from which on data sets are predicted together, so that small ones, too, make full batches of rows of
 like length."""

@@ -36,7 +36,7 @@ def _first() -> bool:
 
 def _let_an_hour_pass() -> None:
     """Have the watchdog believe that nothing was told for long: a test need not wait for it."""
-    from xtransfer.execution import watchdog
+    from xtransfer.process import watchdog
 
     watchdog.time = SimpleNamespace(monotonic=lambda: time.monotonic() + 3600)  # type: ignore[assignment]
 

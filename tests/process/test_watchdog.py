@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from xtransfer.execution import watchdog
-from xtransfer.execution.watchdog import watched
 from xtransfer.plan import Step
+from xtransfer.process import watchdog
+from xtransfer.process.watchdog import watched
 from xtransfer.records.failures import note_of
 from xtransfer.store import Store, open_store
 
@@ -26,8 +26,8 @@ HANG = {
 PROCESS = """
 import ctypes, sys, threading
 from pathlib import Path
-from tests.execution.test_watchdog import STEP
-from xtransfer.execution import watchdog
+from tests.process.test_watchdog import STEP
+from xtransfer.process import watchdog
 from xtransfer.store import open_store
 
 watchdog.GRACE_S = {grace_s}

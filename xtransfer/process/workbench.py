@@ -31,7 +31,7 @@ class Workbench:
     """Folder for fetched files, shared by the processes of a node."""
     tell: Telemetry = lambda facts: None
     run: str = ""
-    """The driver's name for what it runs, of which its notice to end is given (`xtransfer.execution.leaving`)."""
+    """The driver's name for what it runs, of which its notice to end is given (`xtransfer.process.leaving`)."""
     leaving: Callable[[], str] = lambda: ""
     """Why this process must end soon; empty while it need not."""
     alive: Callable[[], None] = lambda: None

@@ -19,7 +19,7 @@ LOADING = """
 import gc, json, sys
 if sys.argv[1] == "off":
     gc.disable()
-from xtransfer.execution import libraries
+from xtransfer.process import libraries
 before = sum(each["collections"] for each in gc.get_stats())
 libraries.load_libraries()
 after = sum(each["collections"] for each in gc.get_stats())
