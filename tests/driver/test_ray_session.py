@@ -8,8 +8,9 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -50,29 +51,68 @@ def test_a_folder_whose_name_is_too_long_for_sockets_is_an_error_in_words(
     assert not list(long.iterdir())
 
 
+JOINED = {"ray": {"address": "auto"}}
+
+
+@pytest.fixture
+def interrupting() -> Iterator[None]:
+    """Have every signal to end raise KeyboardInterrupt, as in a driver."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, signal.default_int_handler) for number in numbers}
+    yield
+    assert {signal.getsignal(number) for number in numbers} == {signal.default_int_handler}
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 @pytest.mark.slow  # it imports Ray
+@pytest.mark.usefixtures("interrupting")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_does_not_interrupt_the_shutdown_of_ray(
+def test_a_signal_ends_a_run_once_ray_is_shut_down(
     monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     import ray
 
-    ended: list[int] = []
+    done: list[str] = []
 
     def shutdown() -> None:
-        os.kill(os.getpid(), number)
-        ended.append(number)
+        signal.pthread_kill(threading.get_ident(), number)
+        done.append("shutdown")
 
-    monkeypatch.setattr(ray, "init", lambda **_: None)
+    monkeypatch.setattr(ray, "init", lambda **_: done.append("init"))
     monkeypatch.setattr(ray, "shutdown", shutdown)
-    before = signal.signal(number, signal.default_int_handler)
-    try:
-        with ray_session.ray_session(Placement.model_validate({"ray": {"address": "auto"}})):
-            pass
-        assert ended == [number]
-        assert signal.getsignal(number) == signal.default_int_handler
-    finally:
-        signal.signal(number, before)
+    with (
+        pytest.raises(KeyboardInterrupt),
+        ray_session.ray_session(Placement.model_validate(JOINED)),
+    ):
+        done.append("work")
+    assert done == ["init", "work", "shutdown"]
+
+
+@pytest.mark.slow  # it imports Ray
+@pytest.mark.usefixtures("interrupting")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_signal_while_ray_starts_ends_the_run_and_ray(
+    monkeypatch: pytest.MonkeyPatch, number: int, fails: bool
+) -> None:
+    import ray
+
+    done: list[str] = []
+
+    def init(**_: Any) -> None:
+        signal.pthread_kill(threading.get_ident(), number)
+        done.append("init")
+        if fails:
+            raise ConnectionError("no room")
+
+    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN"):  # which it would set for good
+        monkeypatch.setenv(name, "token")
+    monkeypatch.setattr(ray, "init", init)
+    monkeypatch.setattr(ray, "shutdown", lambda: done.append("shutdown"))
+    with pytest.raises(KeyboardInterrupt), ray_session.ray_session(Placement()):
+        done.append("work")
+    assert done == ["init", "shutdown"]
 
 
 @pytest.mark.slow  # it imports Ray
@@ -88,7 +128,7 @@ def test_a_ray_that_takes_sigterm_for_itself_gives_it_back(
     monkeypatch.setattr(ray, "shutdown", lambda: None)
     before = signal.getsignal(signal.SIGTERM)
     try:
-        with ray_session.ray_session(Placement.model_validate({"ray": {"address": "auto"}})):
+        with ray_session.ray_session(Placement.model_validate(JOINED)):
             assert signal.getsignal(signal.SIGTERM) == before
             assert os.environ["TUNE_DISABLE_SIGINT_HANDLER"] == "1"
     finally:

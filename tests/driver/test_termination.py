@@ -12,7 +12,12 @@ from typing import Any
 
 import pytest
 
-from xtransfer.driver.termination import ending_on_signal, on_terminate, starting_processes
+from xtransfer.driver.termination import (
+    ending_on_signal,
+    on_terminate,
+    starting_processes,
+    undisturbed,
+)
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -139,7 +144,7 @@ def sets_a_handler_that_exits() -> None:
 
 def exits_by_sigterm() -> None:
     sets_a_handler_that_exits()
-    os.kill(os.getpid(), signal.SIGTERM)
+    signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
 
 
 def test_sigterm_does_the_same_after_somebody_else_has_taken_it() -> None:
@@ -149,8 +154,32 @@ def test_sigterm_does_the_same_after_somebody_else_has_taken_it() -> None:
     assert signal.getsignal(signal.SIGTERM) == before
 
 
-def test_sigterm_meanwhile_interrupts_and_does_not_exit_with_a_status_of_its_own() -> None:
+@pytest.mark.parametrize("shielded", [True, False])
+def test_sigterm_meanwhile_interrupts_and_does_not_exit_with_a_status_of_its_own(
+    shielded: bool,
+) -> None:
     before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(KeyboardInterrupt), starting_processes():
+    with pytest.raises(KeyboardInterrupt), starting_processes(shielded=shielded):
         exits_by_sigterm()
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_what_clears_up_is_interrupted_by_the_third_signal_alone(number: int) -> None:
+    before = {each: signal.signal(each, signal.default_int_handler) for each in SIGNALS}
+    done: list[int] = []
+
+    def block() -> None:
+        with undisturbed():
+            for at in range(3):
+                signal.pthread_kill(threading.get_ident(), number)
+                done.append(at)
+
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            block()
+        assert done == [0, 1]
+        assert {signal.getsignal(each) for each in SIGNALS} == {signal.default_int_handler}
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)

@@ -7,7 +7,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -49,18 +49,7 @@ def ray_session(placement: Placement) -> Iterator[None]:
                 "include_dashboard": False,
             }
         try:
-            with starting_processes():
-                ray.init(**options, log_to_driver=False, logging_level=logging.ERROR)
-        except Exception as error:
-            next_ = "Check ray.address."
-            if local:
-                next_ = "Start again, when the machine is less busy or TMPDIR is another folder."
-            raise XtransferError(
-                f"ray {placement.ray.address}",
-                f"no Ray cluster: {shown(str(error), most=300)}",
-                next_,
-            ) from error
-        try:
+            _start(options, shielded=local)
             yield
         finally:
             with undisturbed():
@@ -69,14 +58,29 @@ def ray_session(placement: Placement) -> Iterator[None]:
                 ray.shutdown()
 
 
+def _start(options: dict[str, Any], *, shielded: bool) -> None:
+    import ray
+
+    try:
+        with starting_processes(shielded=shielded):
+            ray.init(**options, log_to_driver=False, logging_level=logging.ERROR)
+    except Exception as error:
+        next_ = "Check ray.address."
+        if options["address"] == "local":
+            next_ = "Start again, when the machine is less busy or TMPDIR is another folder."
+        raise XtransferError(
+            f"ray {options['address']}", f"no Ray cluster: {shown(str(error), most=300)}", next_
+        ) from error
+
+
 def _kill_at_once() -> None:
     """Have Ray's shutdown end its processes by SIGKILL: they block the SIGTERM that it waits a second for, each.
 
     Its workers go by themselves when their raylet is gone.
     """
-    from ray._private.worker import _global_node
+    with suppress(ImportError, AttributeError):  # another Ray: its shutdown takes longer
+        from ray._private.worker import _global_node
 
-    if _global_node is not None:
         kill = _global_node.kill_all_processes
         _global_node.kill_all_processes = lambda **_: kill(check_alive=False, wait=True)
 

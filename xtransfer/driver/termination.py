@@ -12,6 +12,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from queue import SimpleQueue
 from types import FrameType
+from typing import Any
+
+MOST_PUT_OFF = 3
+"""Signals to end of which the last is put off no more."""
 
 log = logging.getLogger(__name__)
 
@@ -26,51 +30,70 @@ def on_terminate() -> None:
 
 
 @contextmanager
-def starting_processes() -> Iterator[None]:
+def starting_processes(*, shielded: bool = True) -> Iterator[None]:
     """Keep signals to the driver past a block that starts processes for it, as `ray.init` does.
 
-    SIGTERM does the same afterwards: `ray.init` sets a handler that exits. And those processes block SIGHUP and
-    SIGTERM: a terminal that closes, `timeout`, systemd and Slurm send them to all at once, and trials must live
-    on to save their state. The driver ends them with SIGKILL.
+    SIGTERM does the same afterwards: `ray.init` sets a handler that exits.
+
+    Args:
+        shielded: whether those processes block SIGHUP and SIGTERM. A terminal that closes, `timeout`, systemd and
+            Slurm send them to all at once, and trials must live on to save their state; the driver then ends
+            the processes with SIGKILL. The driver hears of both when the block has ended.
 
     Raises:
-        KeyboardInterrupt: when one of both has come meanwhile.
+        KeyboardInterrupt: when one of both has come meanwhile, whatever else went wrong in the block.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    numbers = {signal.SIGHUP, signal.SIGTERM} if shielded else set[signal.Signals]()
     before = signal.getsignal(signal.SIGTERM)
-    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP, signal.SIGTERM})
-    told = False
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
     try:
         yield
-    except SystemExit as end:  # that handler: another thread has taken the signal
+    except SystemExit as end:  # that handler: the signal came where it is not blocked
         raise KeyboardInterrupt from end
     finally:
-        if signal.SIGTERM in signal.sigpending():
-            told = signal.sigwait({signal.SIGTERM}) == signal.SIGTERM
+        told = signal.SIGTERM in signal.sigpending()
+        if told:
+            signal.sigwait({signal.SIGTERM})
         signal.signal(signal.SIGTERM, before)
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
-    if told:
-        raise KeyboardInterrupt
+        if told:
+            raise KeyboardInterrupt
 
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Ignore signals to end while a block of some seconds clears up, which must not be left half done.
+    """Put signals to end off until a block has cleared up, which takes seconds and must not be left half done.
 
-    Ray's shutdown that Ctrl-C has interrupted crashes the process at its end.
+    Ray's shutdown that Ctrl-C has interrupted crashes the process at its end. The third signal interrupts the
+    block all the same: it may hang.
+
+    Raises:
+        KeyboardInterrupt: after the block, when one has come.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
+    came: list[int] = []
+
+    def note(number: int, _: FrameType | None) -> None:
+        came.append(number)
+        if len(came) == MOST_PUT_OFF:
+            raise KeyboardInterrupt
+
+    before: dict[int, Any] = {}
     try:
+        for number in (signal.SIGINT, signal.SIGTERM, *_hang_up()):
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                before[number] = signal.signal(number, note)
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+    if came:
+        raise KeyboardInterrupt
 
 
 @contextmanager
