@@ -959,3 +959,19 @@ def test_a_group_that_reads_all_or_submits_may_be_bound(overlay: Overlay) -> Non
     binding("ClusterRoleBinding", "view", "auditors")(manifests)
     binding("RoleBinding", "xtransfer-submitter", "researchers")(manifests)
     assert check(manifests) == []
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        {"kind": "Group", "name": "system:serviceaccounts:monitoring"},
+        {"kind": "ServiceAccount", "name": "default", "namespace": "monitoring"},
+    ],
+)
+def test_accounts_of_another_namespace_may_be_bound(
+    overlay: Overlay, subject: dict[str, str]
+) -> None:
+    manifests = overlay("kind")
+    binding("ClusterRoleBinding", "view", "auditors")(manifests)
+    find(manifests, "ClusterRoleBinding")["subjects"] = [subject]
+    assert check(manifests) == []

@@ -192,7 +192,7 @@ def difference(work: Callable[[Context], Any]) -> float:
         work(Context(device=device, pad_id=1, prediction_tokens=100)) for device in (NAME, "cpu")
     )
     assert one.keys() == other.keys()
-    return max(float((one[name] - other[name]).abs().max()) for name in one)
+    return largest(one, other)
 
 
 def learn(form: str, context: Context) -> dict[str, Tensor]:
@@ -250,9 +250,12 @@ def resumption() -> float:
     context = Context(device=NAME, pad_id=1, prediction_tokens=100)
     whole = train_tiny(SPEC, replace(context, save=kept.append, save_every_s=0.0), dropout=0.2)
     again = train_tiny(SPEC, replace(context, resume=[kept[len(kept) // 2]].pop), dropout=0.2)
-    return max(
-        float((whole.weights[name] - again.weights[name]).abs().max()) for name in whole.weights
-    )
+    return largest(whole.weights, again.weights)
+
+
+def largest(one: dict[str, Tensor], other: dict[str, Tensor]) -> float:
+    """Return the largest difference between tensors of the same names; NaN where one of them has any."""
+    return float(torch.stack([(one[name] - other[name]).abs().max() for name in one]).max())
 
 
 def mixing() -> float:

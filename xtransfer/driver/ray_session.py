@@ -79,10 +79,11 @@ def _kill_at_once() -> None:
     Its workers go by themselves when their raylet is gone.
     """
     with suppress(ImportError, AttributeError):  # another Ray: its shutdown takes longer
-        from ray._private.worker import _global_node
+        from ray._private import worker
 
-        kill = _global_node.kill_all_processes
-        _global_node.kill_all_processes = lambda **_: kill(check_alive=False, wait=True)
+        node: Any = worker._global_node
+        kill = node.kill_all_processes
+        node.kill_all_processes = lambda **_: kill(check_alive=False, wait=True)
 
 
 @contextmanager

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any
 
 from xtransfer.cluster.manifests import Manifest, at
 from xtransfer.cluster.rules import Hit, Rule, each
@@ -49,18 +50,36 @@ def _role(manifest: Manifest) -> Found:
             yield path, "grants running commands in pods"
 
 
-def _bound(manifest: Manifest) -> Found:
-    role = at(manifest.body, "roleRef", "name")
-    if at(manifest.body, "roleRef", "kind") == "ClusterRole" and role in POWERFUL:
-        yield "roleRef.name", f"is {role}, which reads secrets and makes any pod"
-    for index, subject in enumerate(manifest.body.get("subjects") or ()):
-        kind, name = subject.get("kind"), str(subject.get("name"))
-        if kind in ("Group", "User") and (
-            name in EVERYBODY or name.startswith("system:serviceaccounts:")
-        ):
-            yield f"subjects[{index}].name", f"is {name}, so more than those who submit have it"
-        elif kind == "ServiceAccount" and name == "default":
-            yield f"subjects[{index}].name", "is the default account, so every pod has it"
+def _bound(manifests: Sequence[Manifest]) -> Iterator[Hit]:
+    """Find bindings of roles that give too much, and of any role to every pod here or to everybody."""
+    here = {_space(manifest) for manifest in manifests}
+    for binding in (manifest for manifest in manifests if manifest.kind in BINDINGS):
+        role = at(binding.body, "roleRef", "name")
+        if at(binding.body, "roleRef", "kind") == "ClusterRole" and role in POWERFUL:
+            yield binding, "roleRef.name", f"is {role}, which reads secrets and makes any pod"
+        for index, subject in enumerate(binding.body.get("subjects") or ()):
+            if wrong := _too_many(subject, here):
+                yield binding, f"subjects[{index}].name", wrong
+
+
+def _too_many(subject: Any, here: Collection[str]) -> str:
+    """Say what is wrong with a subject, of whom there are too many; nothing where nothing is.
+
+    Accounts of namespaces that these manifests do not fill, as a monitor's, are somebody's choice.
+    """
+    kind, name = subject.get("kind"), str(subject.get("name"))
+    group, _, space = name.rpartition(":")
+    if kind in ("Group", "User") and name in EVERYBODY:
+        return f"is {name}, so more than those who submit have it"
+    if kind == "Group" and group == "system:serviceaccounts" and space in here:
+        return f"is {name}, so every pod has it"
+    if (
+        kind == "ServiceAccount"
+        and name == "default"
+        and (subject.get("namespace") or "") in {*here, ""}
+    ):
+        return "is the default account, so every pod has it"
+    return ""
 
 
 def _subjects(manifests: Sequence[Manifest]) -> Iterator[Hit]:
@@ -93,7 +112,7 @@ RULES = (
     ),
     Rule(
         name="binding",
-        look=each(_bound, *BINDINGS),
+        look=_bound,
         remedy="Bind those who submit, by name or group, to the role xtransfer-submitter (base/rbac.yaml).",
     ),
     Rule(
