@@ -6,18 +6,24 @@ from pathlib import Path
 import pytest
 
 from tests.prints import FakePrints, FilePrints
+from tests.report.evidence import evidence
 from tests.report.results import result
 from tests.report.studies import make_study
 from xtransfer.config.experiment import Experiment
 from xtransfer.planner.planner import build_plan
+from xtransfer.report.analyses import Shots
+from xtransfer.report.build import describe_run
 from xtransfer.report.contamination import (
     contamination_text,
+    few_shot_trained_on_test,
     known_overlaps,
     selected_on_test,
+    selection_notes,
     trained_on_test,
 )
 from xtransfer.report.page import render_page
-from xtransfer.report.results import ReportInfo
+from xtransfer.report.results import ReportInfo, tabulate
+from xtransfer.report.scores import score_cells
 from xtransfer.report.tables import render
 from xtransfer.settings import read_settings
 from xtransfer.tasks import TASKS
@@ -26,6 +32,7 @@ from xtransfer.tasks.task import Stage
 FILES = "tydiqa/tydiqa-goldp-v1.1-{split}/tydiqa.goldp.{lang}.{split}.json"
 TEXT = contamination_text("xnli", ("de", "sw"))
 TRAINED = contamination_text("xnli", ("de", "sw"), how="trained")
+FEW_SHOT = contamination_text("xnli", ("de", "sw"), how="few-shot")
 
 
 def experiment(root: Path, *overrides: str) -> Experiment:
@@ -164,6 +171,75 @@ def test_only_the_scores_that_are_asked_for_are_looked_at(tmp_path: Path) -> Non
     assert trained_on_test(plan, zero_shot) == {}
 
 
+def test_asked_of_no_scores_nothing_is_found(tmp_path: Path) -> None:
+    panx_files(tmp_path)
+    settings = ("data.files.panx.train=[panx/dev-en.tsv]", "data.holdout={}")
+    found = experiment(tmp_path, *DEV_AS_TEST, *settings)
+    plan = build_plan(found, FilePrints(tmp_path))
+    for find in (selected_on_test, trained_on_test, few_shot_trained_on_test):
+        assert find(plan, []) == {}
+    assert trained_on_test(plan)
+    assert selected_on_test(plan)
+    overlapping = build_plan(experiment(tmp_path, "target={tasks: [xquad]}"), FakePrints())
+    assert known_overlaps(overlapping)
+    assert known_overlaps(overlapping, []) == {}
+
+
+SHOTS = "target.few_shot={panx: {examples: [5], languages: [en, sw]}}"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "zero_shot", "few_shot"),
+    [
+        ((), {}, {"panx": ("en", "sw")}),
+        (("data.files.panx.train=[panx/dev-en.tsv]",), {"panx": ("en",)}, {"panx": ("sw",)}),
+    ],
+)
+def test_few_shot_stages_leave_zero_shot_scores_clean(
+    tmp_path: Path,
+    overrides: tuple[str, ...],
+    zero_shot: dict[str, tuple[str, ...]],
+    few_shot: dict[str, tuple[str, ...]],
+) -> None:
+    panx_files(tmp_path)
+    found = experiment(tmp_path, *DEV_AS_TEST, SHOTS, *overrides)
+    plan = build_plan(found, FilePrints(tmp_path))
+    info = describe_run(found, plan, {})
+    assert info.trained_on_test == zero_shot
+    assert info.few_shot_trained_on_test == few_shot
+    for cell in plan.cells:
+        if not cell.few_shot:
+            continue
+        (language,) = plan.steps[cell.key].spec["languages"]
+        notes = list(selection_notes(plan, cell))
+        own = language in few_shot["panx"]
+        alone = contamination_text("panx", (language,), how="few-shot")
+        assert (f"trained on test data: {alone}" in notes) == own
+        trained = contamination_text("panx", (language,), how="trained")
+        assert (f"trained on test data: {trained}" in notes) == (not own)
+
+
+@pytest.mark.parametrize(
+    ("selected_on", "oracle"),
+    [
+        ("oracle: xnli dev de", True),
+        ("mnli dev en, then oracle: xnli dev de", True),
+        ("coracle dev en", False),
+        ("mnli dev en, then coracle dev en", False),
+        ("oracle dev en", False),
+    ],
+)
+def test_a_task_that_is_called_so_is_no_oracle(
+    tmp_path: Path, selected_on: str, oracle: bool
+) -> None:
+    plan = build_plan(experiment(tmp_path), FakePrints())
+    cell = replace(plan.cells[0], selected_on=selected_on)
+    assert any("no zero-shot scores" in note for note in selection_notes(plan, cell)) == oracle
+    samples = evidence({("xnli", "baseline"): [50.0]}, languages=("en",))
+    (scored,) = score_cells(samples, tabulate([result(selected_on=selected_on)], {}))
+    assert scored.oracle == oracle
+
+
 def test_sets_of_their_own_are_not(tmp_path: Path) -> None:
     plan = build_plan(experiment(tmp_path), FakePrints())
     assert selected_on_test(plan) == trained_on_test(plan) == {}
@@ -211,9 +287,14 @@ def test_the_report_says_so() -> None:
         encoder="e",
         selected_on_test={"xnli": ("de", "sw"), "gone": ("de",)},
         trained_on_test={"xnli": ("de", "sw"), "gone": ("de",)},
+        few_shot_trained_on_test={"xnli": ("de", "sw"), "gone": ("de",)},
         known_overlaps={"xnli": ("selected on a: b",), "gone": ("selected on c: d",)},
     )
+    shots = [result(), result(few_shot=5, key="1" * 12)]
+    _, _, few_shot = render(shots, experiment=info)["report.md"].partition("### xnli, few-shot")
+    assert f"**Caution:** Trained on test data: {FEW_SHOT}\n" in few_shot
     page = render([result()], experiment=info)["report.md"]
+    assert FEW_SHOT not in page
     assert f"**Caution:** Selected on test data: {TEXT}\n" in page
     assert f"**Caution:** Trained on test data: {TRAINED}\n" in page
     assert "**Caution:** models of xnli were selected on a: b.\n" in page
@@ -231,3 +312,16 @@ def test_the_page_says_so() -> None:
     trained = replace(made.info, trained_on_test={"xnli": ("de", "sw")})
     assert f"Trained on test data: {TRAINED}" in render_page(made.answer, made.study, trained)
     assert "Selected on test data" not in render_page(made.answer, made.study, made.info)
+
+
+def test_the_page_says_so_of_few_shot_models_beside_their_scores() -> None:
+    made = make_study(targets={"xnli": ("de", "en")}, arms=["mnli"])
+    info = replace(made.info, few_shot_trained_on_test={"xnli": ("de", "sw")})
+    shown = Shots(
+        after="mnli", target="xnli", language="de", metric="accuracy", values={0: 50.0, 5: 60.0},
+        spreads={0: None, 5: None}, keys=(),
+    )  # fmt: skip
+    answer = replace(made.answer, analysed=replace(made.answer.analysed, shots=(shown,)))
+    before, _, after = render_page(answer, made.study, info).partition('<section id="shots"')
+    assert FEW_SHOT not in before
+    assert f"Trained on test data: {FEW_SHOT}" in after

@@ -5,6 +5,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
@@ -171,6 +172,136 @@ def test_a_comparison_that_decides_only_by_itself_says_so() -> None:
     found = asked(f"any: [{parts}]", replace(few, samples=samples), targets=("xnli",))
     assert found.verdict == "not decidable"
     assert "100 resamples are too few for one of 98.3333 %" in found.comparisons[0].reason
+
+
+def test_the_interval_that_kept_it_open_is_shown() -> None:
+    clear = ", ".join([YES] * 5)
+    up = YES.replace("clear", "up")
+    found = asked(f"any: [{{all: [{up}, {clear}]}}, {OPEN}]", evidence(EDGES), targets=("xnli",))
+    assert found.verdict == "not decidable"
+    assert "; at 97.5 %, as one of several: -" in found.comparisons[0].reason
+    assert "99.1667" not in found.reason
+    down = YES.replace("clear", "down")
+    found = asked(f"any: [{{all: [{down}, {clear}]}}, {OPEN}]", evidence(EDGES), targets=("xnli",))
+    assert "; at 99.1667 %, as one of several: -" in found.comparisons[0].reason
+
+
+def many(score: float, count: int) -> Evidence:
+    """Return a thousand resamples of a baseline, two clear arms and `count` more arms of one score."""
+    scores = {
+        ("xnli", "baseline"): [50.0],
+        ("xnli", "clear"): [60.0],
+        ("xnli", "worse"): [40.0],
+        **{("xnli", f"arm-{at}"): [score] for at in range(count)},
+    }
+    return few_draws(evidence(scores), 1000)
+
+
+def few_draws(found: Evidence, count: int) -> Evidence:
+    samples = {
+        place: replace(each, draws=None if each.draws is None else each.draws[:, :count])
+        for place, each in found.samples.items()
+    }
+    return replace(found, samples=samples)
+
+
+@pytest.mark.parametrize("confidence", [0.95, 0.99])
+@pytest.mark.parametrize(
+    ("holds", "verdict"),
+    [
+        ("{best: {after: clear}}", "supported"),
+        (f"{{all: [{', '.join([YES] * 30)}]}}", "supported"),
+        (f"{{any: [{', '.join([NO] * 30)}]}}", "refuted"),
+        ("{arms_that_gain: {}, at_least: 32}", "not decidable"),
+    ],
+)
+def test_a_verdict_that_needs_no_divided_level_takes_no_more_resamples(
+    holds: str, verdict: str, confidence: float
+) -> None:
+    found = asked(holds, many(50.0, 30), targets=("xnli",), confidence=confidence)
+    assert found.verdict == verdict
+
+
+@pytest.mark.parametrize(
+    "holds",
+    [
+        "{best: {after: worse}}",
+        f"{{any: [{', '.join([YES] * 32)}]}}",
+        f"{{all: [{', '.join([NO] * 32)}]}}",
+        "{arms_that_gain: {}, at_least: 1}",
+        "{arms_that_gain: {}, less_than: 1}",
+    ],
+)
+def test_a_verdict_that_more_resamples_would_give_says_how_many(holds: str) -> None:
+    found = asked(holds, many(50.0, 30), targets=("xnli",))
+    assert found.verdict == "not decidable"
+    too_few = (
+        "1,000 resamples are too few for one of 99.8438 %, which takes 1,279 (statistics.bootstrap)"
+    )
+    assert too_few in found.reason
+    one = next(each for each in found.comparisons if "too few" in each.reason)
+    assert "without an interval" not in one.reason
+    assert one.low is not None
+    assert "too few" not in asked(holds, evidence(SCORES)).reason
+
+
+def test_resamples_that_would_not_decide_it_are_not_asked_for() -> None:
+    found = asked("{best: {after: arm-0}}", many(50.1, 30), targets=("xnli",))
+    for each in found.comparisons:
+        assert ("too few" in each.reason) == ("over clear" in each.text)
+
+
+# An arm that is the best of three by chance: 2.1 standard errors above zero, or two below a bound.
+@pytest.mark.parametrize(
+    ("holds", "verdict"),
+    [
+        ("{best_gain: {among: [up]}, greater_than: 0}", "supported"),
+        ("{best_gain: {among: [up, open, open-too]}, greater_than: 0}", "not decidable"),
+        ("{best_gain: {among: [up, open, open-too]}, at_most: 0}", "not decidable"),
+        ("{best_gain: {among: [up, far]}, greater_than: 0}", "supported"),
+        ("{best_gain: {among: [clear, open, up]}, greater_than: 4}", "supported"),
+        ("{best_gain: {among: [down]}, less_than: 0}", "supported"),
+        ("{best_gain: {among: [down, wide]}, less_than: 0}", "not decidable"),
+        ("{best_gain: {among: [down, far]}, less_than: 0}", "supported"),
+        (
+            "best_gain: {among: [up, open, open-too]}\ngreater_than: {gain: {after: none}}",
+            "not decidable",
+        ),
+        ("gain: {after: none}\nless_than: {best_gain: {among: [up]}}", "supported"),
+        ("gain: {after: none}\nless_than: {best_gain: {among: [up, open]}}", "not decidable"),
+    ],
+)
+def test_an_arm_that_is_the_best_by_chance_decides_nothing(holds: str, verdict: str) -> None:
+    more = {"open-too": [50.0], "far": [30.0], "wide": [49.3], "none": [50.0]}
+    scores = {**EDGES, **{("xnli", name): score for name, score in more.items()}}
+    found = evidence(scores)
+    samples = dict(found.samples)
+    wide, none = samples["xnli", "wide"], samples["xnli", "none"]
+    assert wide.draws is not None
+    samples["xnli", "wide"] = replace(wide, draws=49.3 + 9 * (wide.draws - 49.3))
+    samples["xnli", "none"] = replace(none, draws=samples["xnli", "baseline"].draws)
+    found = replace(found, samples=samples)
+    assert asked(holds, found, targets=("xnli",)).verdict == verdict
+
+
+def test_the_best_of_arms_without_any_effect_is_seldom_a_gain() -> None:
+    holds = "{best_gain: {among: [one, two, three]}, greater_than: 0}"
+    chance, wrong, trials = np.random.default_rng(0), 0, 200
+    for _ in range(trials):
+        scores = {
+            (target, arm): [50 + chance.normal(scale=0.3 / np.sqrt(2))]
+            for target in ("xnli", "tatoeba")
+            for arm in ("one", "two", "three")
+        }
+        scores |= {(target, "baseline"): [50.0] for target in ("xnli", "tatoeba")}
+        found = evidence(scores)
+        samples = {
+            place: replace(each, draws=np.full_like(each.draws, 50.0)) if place[1] == "baseline" else each
+            for place, each in found.samples.items()
+        }  # fmt: skip
+        wrong += asked(holds, replace(found, samples=samples)).verdict == "supported"
+    # 0.025 is meant; the best arm's own interval makes it one in eight.
+    assert wrong <= 0.05 * trials
 
 
 def test_the_numbers_and_what_they_are_from_stand_beside_it() -> None:

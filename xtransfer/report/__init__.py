@@ -2,7 +2,7 @@
 
 build        results and remarks, from a plan and its records; `results`, `remarks`: what they are
 draws, evidence    scores of every target after every arm, with draws of what else they might have been
-scores, quantities, verdicts    gains, and what is decided of each claim
+scores, quantities, verdicts    gains, and what is decided of each claim; `levels`: at which level
 typology, regressions    gains by resources and by distance
 answer       all of these, as data; `analyses`: what analyses found
 study        what was done for it; `costs`, `savings`: what it took, and what searching spared

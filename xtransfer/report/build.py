@@ -13,7 +13,12 @@ from xtransfer.pruning.pairs import without_pruned
 from xtransfer.records.record import Record
 from xtransfer.report.analyses import analyse
 from xtransfer.report.answer import Answer, build_answer
-from xtransfer.report.contamination import known_overlaps, selected_on_test, trained_on_test
+from xtransfer.report.contamination import (
+    few_shot_trained_on_test,
+    known_overlaps,
+    selected_on_test,
+    zero_shot_trained_on_test,
+)
 from xtransfer.report.draws import gather
 from xtransfer.report.evidence import train_languages
 from xtransfer.report.remarks import (
@@ -101,7 +106,8 @@ def describe_run(
             target for target in experiment.target.tasks if plan.tasks[target].single_labelled_split
         ],
         selected_on_test=selected_on_test(plan),
-        trained_on_test=trained_on_test(plan),
+        trained_on_test=zero_shot_trained_on_test(plan),
+        few_shot_trained_on_test=few_shot_trained_on_test(plan),
         known_overlaps=known_overlaps(plan),
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from xtransfer.doctor.known import why_known
 from xtransfer.plan import Cell, Plan, Step
@@ -19,18 +19,34 @@ def selected_on_test(plan: Plan, cells: Iterable[Cell] | None = None) -> dict[st
         plan: of the experiment.
         cells: the scores that are asked for; None: all of the plan.
     """
-    zero_shot = (cell for cell in cells or plan.cells if not cell.few_shot)
+    zero_shot = (cell for cell in _asked(plan, cells) if not cell.few_shot)
     return _tested_by(plan, zero_shot, _dev_sets)
 
 
 def trained_on_test(plan: Plan, cells: Iterable[Cell] | None = None) -> dict[str, tuple[str, ...]]:
     """Return target -> languages whose test data its models were trained on, by few-shot stages too.
 
-    So it is where a test set stands in for labels that are not published: PAN-X measured on its dev sets, from
-    which few-shot examples are drawn unless the experiment says otherwise. Arguments are those of
-    `selected_on_test`.
+    Arguments are those of `selected_on_test`.
     """
-    return _tested_by(plan, cells or plan.cells, _training_sets)
+    return _tested_by(plan, _asked(plan, cells), _training_sets)
+
+
+def zero_shot_trained_on_test(plan: Plan) -> dict[str, tuple[str, ...]]:
+    """Return the same of zero-shot scores alone, which no few-shot stage touches."""
+    return trained_on_test(plan, [cell for cell in plan.cells if not cell.few_shot])
+
+
+def few_shot_trained_on_test(
+    plan: Plan, cells: Iterable[Cell] | None = None
+) -> dict[str, tuple[str, ...]]:
+    """Return the same of few-shot scores, where the zero-shot scores of that target and language are clean.
+
+    So it is where a dev set stands in for a test set without published labels, as that of PAN-X, since few-shot
+    examples are drawn from dev sets unless the experiment says otherwise.
+    """
+    before = zero_shot_trained_on_test(plan)
+    found = trained_on_test(plan, [cell for cell in _asked(plan, cells) if cell.few_shot])
+    return _without(found, before)
 
 
 def known_overlaps(plan: Plan, cells: Iterable[Cell] | None = None) -> dict[str, tuple[str, ...]]:
@@ -40,7 +56,7 @@ def known_overlaps(plan: Plan, cells: Iterable[Cell] | None = None) -> dict[str,
     `selected_on_test` finds is the same data, and not here. Arguments are those of `selected_on_test`.
     """
     found: dict[str, dict[str, None]] = {}
-    for cell in cells or plan.cells:
+    for cell in _asked(plan, cells):
         scored = plan.steps[cell.key]
         if cell.few_shot or not _published(plan.steps[scored.inputs["test"]]):
             continue
@@ -53,7 +69,12 @@ def known_overlaps(plan: Plan, cells: Iterable[Cell] | None = None) -> dict[str,
 
 
 def contamination_text(target: str, languages: Sequence[str], *, how: str = "selected") -> str:
-    """Return what a reader must know of such scores; `how` the models met the test data."""
+    """Return what a reader must know of such scores; `how` the models met the test data: selected, trained, few-shot."""
+    if how == "few-shot":
+        return (
+            f"few-shot models of {target} were trained on its test data in {' '.join(languages)}. That "
+            "contaminates their scores there, and no zero-shot scores."
+        )
     what = "models or thresholds" if how == "selected" else "models"
     return (
         f"{what} of {target} were {how} on its test data in {' '.join(languages)}. Scores and gains there, and the "
@@ -65,17 +86,43 @@ ORACLE = "oracle: zero-shot transfer has no dev sets in the target languages to 
 """What a reader must know of scores whose models the rule `target_dev` chose."""
 
 
+def is_oracle(selected_on: str) -> bool:
+    """Say whether the rule `target_dev` chose any of the models that a cell's `selected_on` tells of."""
+    return any(part.startswith("oracle: ") for part in selected_on.split(", then "))
+
+
 def selection_notes(plan: Plan, cell: Cell) -> Iterator[str]:
     """Yield what chose the model of a score, and how that, or its training, met the test data."""
     if cell.selected_on != "none":
         yield f"selected on: {cell.selected_on}"
-    if "oracle" in cell.selected_on:
+    if is_oracle(cell.selected_on):
         yield ORACLE
-    for how, find in (("selected", selected_on_test), ("trained", trained_on_test)):
-        for target, languages in find(plan, [cell]).items():
-            yield f"{how} on test data: {contamination_text(target, languages, how=how)}"
+    few_shot = few_shot_trained_on_test(plan, [cell])
+    for how, found in (
+        ("selected", selected_on_test(plan, [cell])),
+        ("trained", _without(trained_on_test(plan, [cell]), few_shot)),
+        ("few-shot", few_shot),
+    ):
+        met = "selected" if how == "selected" else "trained"
+        for target, languages in found.items():
+            yield f"{met} on test data: {contamination_text(target, languages, how=how)}"
     for whys in known_overlaps(plan, [cell]).values():
         yield from whys
+
+
+def _asked(plan: Plan, cells: Iterable[Cell] | None) -> Iterable[Cell]:
+    return plan.cells if cells is None else cells
+
+
+def _without(
+    found: Mapping[str, Sequence[str]], others: Mapping[str, Sequence[str]]
+) -> dict[str, tuple[str, ...]]:
+    """Return target -> its languages that `others` does not have; only targets with any."""
+    left = {
+        target: tuple(name for name in languages if name not in others.get(target, ()))
+        for target, languages in found.items()
+    }
+    return {target: languages for target, languages in left.items() if languages}
 
 
 def _published(step: Step) -> bool:

@@ -8,7 +8,7 @@ draws that figure of their draws.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import Literal
 
@@ -42,27 +42,69 @@ class Figure:
     """Whether the spread over seeds is in the draws: of all scores, of some, or of none."""
     keys: tuple[str, ...]
     """Of the evaluate steps behind it."""
+    lower: Array | None = None
+    """[draws] for the lower end of an interval, where `draws` are for the upper end only; None: they are for both."""
 
     def minus(self, other: Figure) -> Figure:
         """Return the difference; of paired draws."""
-        both = self.draws is not None and other.draws is not None
+        own, others = self.ends(), other.ends()
+        draws = lower = None
+        if own is not None and others is not None:
+            draws = own[1] - others[0]
+            lower = own[0] - others[1] if _two_ended((self, other)) else None
         return Figure(
             value=self.value - other.value,
-            draws=self.draws - other.draws if both else None,  # type: ignore[operator]
+            draws=draws,
             seeds=_jointly((self, other)),
             keys=tuple(dict.fromkeys((*self.keys, *other.keys))),
+            lower=lower,
         )
+
+    def ends(self) -> tuple[Array, Array] | None:
+        """Return the draws for the lower end of an interval, and for the upper one; None where there are none."""
+        if self.draws is None:
+            return None
+        return self.draws if self.lower is None else self.lower, self.draws
 
 
 def mean_of(figures: Sequence[Figure]) -> Figure:
     """Return the unweighted mean of figures, at least one; their order does not matter."""
-    draws = [figure.draws for figure in figures if figure.draws is not None]
+    ends = [found for figure in figures if (found := figure.ends()) is not None]
+    draws = lower = None
+    if len(ends) == len(figures):
+        draws = np.mean([upper for _, upper in ends], axis=0)
+        lower = np.mean([lower for lower, _ in ends], axis=0) if _two_ended(figures) else None
     return Figure(
         value=fmean(figure.value for figure in figures),
-        draws=np.mean(draws, axis=0) if len(draws) == len(figures) else None,
+        draws=draws,
         seeds=_jointly(figures),
         keys=tuple(dict.fromkeys(key for figure in figures for key in figure.keys)),
+        lower=lower,
     )
+
+
+def best_of(figures: Sequence[Figure]) -> Figure:
+    """Return the figure of the highest value, at least one, with draws of the highest true value.
+
+    The highest of several is so by chance, too, so that its own draws would lie too high. Draw by draw, the highest
+    true value is at least the highest value with the least error of any, since the error of the one that chance
+    chose is not known to be another, and at most the highest draw of any. Those that are the highest in no draw
+    lend no errors: chance would not have chosen them. One figure is returned as it is; draws there are where all
+    have some.
+
+    Sources: H. White, "A reality check for data snooping", Econometrica 68 (2000); P. R. Hansen, "A test for superior
+    predictive ability", Journal of Business & Economic Statistics 23 (2005), for leaving out what is far below.
+    """
+    values = np.array([figure.value for figure in figures])
+    chosen = int(values.argmax())
+    best = figures[chosen]
+    drawn = [figure.draws for figure in figures if figure.draws is not None]
+    if len(figures) == 1 or len(drawn) < len(figures):
+        return best if len(figures) == 1 else replace(best, draws=None)
+    draws = np.stack(drawn)
+    near = np.unique([chosen, *draws.argmax(axis=0)])
+    errors = draws[near] - values[near, None]
+    return replace(best, draws=draws.max(axis=0), lower=best.value + errors.min(axis=0))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,6 +242,10 @@ def train_languages(plan: Plan) -> dict[str, tuple[str, ...]]:
 def _jointly(figures: Sequence[Figure]) -> Seeds:
     first = figures[0].seeds
     return first if all(figure.seeds == first for figure in figures) else "some"
+
+
+def _two_ended(figures: Sequence[Figure]) -> bool:
+    return any(figure.lower is not None for figure in figures)
 
 
 def _columns(sample: Sample, languages: Sequence[str] | None) -> list[int]:

@@ -18,7 +18,7 @@ from xtransfer.config.claims import (
     Targets,
 )
 from xtransfer.plan import BASELINE
-from xtransfer.report.evidence import Evidence, Figure, mean_of
+from xtransfer.report.evidence import Evidence, Figure, best_of, mean_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +109,7 @@ class Figures:
                     raise Absent(self._lacking(target, arm))
             if not gains:
                 raise Absent(f"{target} has no gain of any arm")
-            figures.append(max(gains, key=lambda gain: gain.value))
+            figures.append(best_of(gains))
         return mean_of(figures)
 
     def _places(

@@ -80,7 +80,11 @@ class ReportInfo:
     )
     """Target -> languages in which the test set is one that its models were selected on."""
     trained_on_test: Mapping[str, Sequence[str]] = field(default_factory=dict[str, "Sequence[str]"])
-    """Target -> languages in which the test set is one that its models were trained on, few-shot ones too."""
+    """Target -> languages in which the test set is one that its zero-shot models were trained on."""
+    few_shot_trained_on_test: Mapping[str, Sequence[str]] = field(
+        default_factory=dict[str, "Sequence[str]"]
+    )
+    """Target -> languages in which the test set is one that its few-shot models alone were trained on."""
     known_overlaps: Mapping[str, Sequence[str]] = field(default_factory=dict[str, "Sequence[str]"])
     """Target -> what its models were selected on that is known to overlap its test sets, and why."""
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from xtransfer.plan import BASELINE
+from xtransfer.report.contamination import is_oracle
 from xtransfer.report.evidence import Evidence, Figure, Seeds, mean_of
 from xtransfer.report.results import Table, plain_mean
 from xtransfer.statistics.corrections import holm
@@ -114,7 +115,7 @@ def score_cells(evidence: Evidence, table: Table) -> list[ScoreCell]:
                     group=entry.group,
                     metric=entry.metric,
                     selected_on=entry.selected_on,
-                    oracle=any("oracle" in split for split in entry.selected_on),
+                    oracle=any(map(is_oracle, entry.selected_on)),
                     mean=score.mean,
                     sd=score.sd,
                     runs=tuple(

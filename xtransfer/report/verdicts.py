@@ -1,20 +1,12 @@
 """What the evidence says of a claim: supported, refuted, or not decidable with these data.
 
-A claim that is to be wrong with a chance of 1 - confidence at most cannot ask several comparisons at that level
-where one of them is enough: to support an `any`, to refute an `all` or a `best`, and either way where arms are
-counted. The level is divided there (Bonferroni). Nothing is divided where all must hold.
-
-Sources: R. L. Berger, "Multiparameter hypothesis testing and acceptance sampling", Technometrics 24 (1982), for what
-needs all (intersection-union tests); Y. Benjamini and R. Heller, "Screening for partial conjunction hypotheses",
-Biometrics 64 (2008), for "at least u of n", whose divisor is n - u + 1.
+A claim is one comparison or several; at which level each is decided is for `xtransfer.report.levels` to say.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from xtransfer.config.claims import (
     COMPARISONS,
@@ -27,10 +19,16 @@ from xtransfer.config.claims import (
 )
 from xtransfer.plan import BASELINE
 from xtransfer.report.evidence import WITH, Figure, Seeds
+from xtransfer.report.levels import (
+    HOLDS,
+    Divisors,
+    Verdict,
+    decide,
+    divided_by_count,
+    interval_at,
+    too_few,
+)
 from xtransfer.report.quantities import Absent, Figures, Question, words
-from xtransfer.statistics.resampling import fewest_draws, interval
-
-Verdict = Literal["supported", "refuted", "not decidable"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,7 +67,7 @@ class ClaimResult:
 def judge(claim: Claim, question: Question) -> ClaimResult:
     """Return the verdict on a claim, with every comparison that it rests on."""
     judged = _Judge(claim, question)
-    verdict, reason = judged.predicate(claim.holds, _Divisors())
+    verdict, reason = judged.predicate(claim.holds, Divisors())
     return ClaimResult(
         name=claim.name,
         says=claim.says,
@@ -84,29 +82,15 @@ def judge(claim: Claim, question: Question) -> ClaimResult:
     )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Divisors:
-    """What the level of a comparison is divided by, for either verdict on it."""
-
-    support: int = 1
-    refute: int = 1
-
-    def times(self, *, support: int = 1, refute: int = 1) -> _Divisors:
-        """Return the divisors of a part, of which several may be decisive."""
-        return _Divisors(support=self.support * support, refute=self.refute * refute)
-
-    def swapped(self) -> _Divisors:
-        """Return those of a part whose refutation supports the whole."""
-        return _Divisors(support=self.refute, refute=self.support)
-
-
 class _Judge:
     def __init__(self, claim: Claim, question: Question) -> None:
         self.claim = claim
         self.figures = Figures(question)
         self.comparisons: list[Comparison] = []
+        self.shortages: list[str] = []
+        """What resamples were too few for, of comparisons that more of them might decide."""
 
-    def predicate(self, predicate: Predicate, level: _Divisors) -> tuple[Verdict, str]:
+    def predicate(self, predicate: Predicate, level: Divisors) -> tuple[Verdict, str]:
         """Return the verdict on a predicate and the reason; comparisons are kept on the way."""
         if predicate.all is not None:
             divided = level.times(refute=len(predicate.all))
@@ -135,7 +119,7 @@ class _Judge:
         return self._compare(text, figure, how, threshold, level)
 
     def _joined(
-        self, parts: Sequence[Predicate], level: _Divisors, decisive: Verdict, otherwise: Verdict
+        self, parts: Sequence[Predicate], level: Divisors, decisive: Verdict, otherwise: Verdict
     ) -> tuple[Verdict, str]:
         """Return `decisive` if any part has it, `otherwise` if all parts have that."""
         found = [self.predicate(part, level) for part in parts]
@@ -147,7 +131,7 @@ class _Judge:
             return "not decidable", "; ".join(dict.fromkeys(open_))
         return otherwise, "; ".join(dict.fromkeys(reason for _, reason in found))
 
-    def _best(self, best: Best, level: _Divisors) -> tuple[Verdict, str]:
+    def _best(self, best: Best, level: Divisors) -> tuple[Verdict, str]:
         """Compare an arm with every other: all must hold, and one is enough to refute it."""
         others = [name for name in (*self.figures.arms(best.among), BASELINE) if name != best.after]
         if not others:
@@ -174,11 +158,12 @@ class _Judge:
         return "supported", f"{best.after} is above {', '.join(others)}"
 
     def _count(
-        self, each: EachArm, by: float, how: str, wanted: float | Quantity, level: _Divisors
+        self, each: EachArm, by: float, how: str, wanted: float | Quantity, level: Divisors
     ) -> tuple[Verdict, str]:
         assert isinstance(wanted, float)
         arms = self.figures.arms(each.among)
-        divided = _divided_by_count(level, how, wanted, len(arms))
+        divided = divided_by_count(level, how, wanted, len(arms))
+        known = len(self.shortages)
         verdicts: list[Verdict] = []
         for arm in arms:
             gain = Gain(after=arm, over=each.over, targets=each.targets, languages=each.languages)
@@ -192,7 +177,7 @@ class _Judge:
             verdicts.append(self._compare(text, figure, "greater_than", by, divided)[0])
         least = verdicts.count("supported")
         most = least + verdicts.count("not decidable")
-        holds = _HOLDS[how]
+        holds = HOLDS[how]
         reason = f"{least} to {most} of {len(arms)} arms" if most > least else (
             f"{least} of {len(arms)} arms"
         )  # fmt: skip
@@ -202,27 +187,30 @@ class _Judge:
             return "supported", reason
         if not holds(least, wanted) and not holds(most, wanted):
             return "refuted", reason
-        return "not decidable", reason
+        return "not decidable", "; ".join(dict.fromkeys((reason, *self.shortages[known:])))
 
     def _compare(
-        self, text: str, figure: Figure, how: str, threshold: float, level: _Divisors
+        self, text: str, figure: Figure, how: str, threshold: float, level: Divisors
     ) -> tuple[Verdict, str]:
-        holds = _HOLDS[how]
-        strict = max(level.support, level.refute)
-        found, stricter = self._interval(figure, 1), self._interval(figure, strict)
-        numbers, verdict = f"{figure.value:+.2f}", "not decidable"
+        def holds(bound: float) -> bool:
+            return HOLDS[how](bound, threshold)
+
+        confidence = self.claim.confidence
+        found = interval_at(figure, confidence)
+        numbers = f"{figure.value:+.2f}"
         if found is not None:
             only = "" if figure.seeds == "all" else f"; {WITH[figure.seeds]}"
             numbers += f" ({found[0]:+.2f} to {found[1]:+.2f}{only})"
         if self.claim.decided_by == "value":
-            verdict = "supported" if holds(figure.value, threshold) else "refuted"
-        elif stricter is None:
-            numbers = f"{figure.value:+.2f}, without an interval{self._too_few(figure, strict)}"
+            verdict = "supported" if holds(figure.value) else "refuted"
+        elif found is None:
+            verdict, few = "not decidable", too_few(figure, confidence)
+            numbers += f", without an interval{few and f': {few} (statistics.bootstrap)'}"
         else:
-            verdict = self._decided(figure, lambda bound: holds(bound, threshold), level)
-            plain = self._decided(figure, lambda bound: holds(bound, threshold), _Divisors())
-            if verdict != plain:
-                numbers += f"; at {self._percent(strict)}, as one of several: {stricter[0]:+.2f} to {stricter[1]:+.2f}"
+            decision = decide(figure, holds, confidence, level)
+            verdict = decision.verdict
+            numbers += decision.remark
+            self.shortages += [decision.shortage] if decision.shortage else []
         return self._keep(
             Comparison(
                 text=text,
@@ -236,56 +224,6 @@ class _Judge:
             )
         )
 
-    def _decided(self, figure: Figure, holds: Callable[[float], bool], level: _Divisors) -> Verdict:
-        """Return the verdict by the intervals of either level, both of which there are."""
-        supporting = self._interval(figure, level.support)
-        refuting = self._interval(figure, level.refute)
-        assert supporting is not None
-        assert refuting is not None
-        if all(map(holds, supporting)):
-            return "supported"
-        return "not decidable" if any(map(holds, refuting)) else "refuted"
-
-    def _interval(self, figure: Figure, divisor: int) -> tuple[float, float] | None:
-        """Return the interval whose level is divided; None where there are too few draws for one, or none."""
-        coverage = self._coverage(divisor)
-        if figure.draws is None or figure.draws.size < fewest_draws(coverage):
-            return None
-        return interval(figure.draws, coverage)
-
-    def _too_few(self, figure: Figure, divisor: int) -> str:
-        if figure.draws is None or not figure.draws.size:
-            return ""
-        few = f"{figure.draws.size:,} resamples are too few for one of {self._percent(divisor)}"
-        return f": {few} (statistics.bootstrap)"
-
-    def _percent(self, divisor: int) -> str:
-        return f"{100 * self._coverage(divisor):g} %"
-
-    def _coverage(self, divisor: int) -> float:
-        confidence = self.claim.confidence
-        return confidence if divisor == 1 else 1 - (1 - confidence) / divisor
-
     def _keep(self, comparison: Comparison) -> tuple[Verdict, str]:
         self.comparisons.append(comparison)
         return comparison.verdict, comparison.reason
-
-
-def _divided_by_count(level: _Divisors, how: str, wanted: float, arms: int) -> _Divisors:
-    """Return the divisors of each arm where it is counted how many of them gain.
-
-    "At least u of n gain" needs n - u + 1 for u arms that gain, and u for n - u + 1 that do not.
-    """
-    least = math.floor(wanted) + 1 if how in ("greater_than", "at_most") else math.ceil(wanted)
-    least = min(max(least, 1), max(arms, 1))
-    upward = how in ("greater_than", "at_least")
-    own = level if upward else level.swapped()
-    return own.times(support=max(arms, 1) - least + 1, refute=least)
-
-
-_HOLDS: Mapping[str, Callable[[float, float], bool]] = {
-    "greater_than": lambda value, bound: value > bound,
-    "at_least": lambda value, bound: value >= bound,
-    "less_than": lambda value, bound: value < bound,
-    "at_most": lambda value, bound: value <= bound,
-}

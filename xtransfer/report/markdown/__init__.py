@@ -55,7 +55,7 @@ def report_page(
         ]
     for target in table.targets:
         parts.append(language_section(table, info, target))
-        parts.append(_few_shot(target, results))
+        parts.append(_few_shot(target, info, results))
     parts.append(_origin(results))
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -144,7 +144,7 @@ def _averages(table: Table) -> str:
     )
 
 
-def _few_shot(target: str, results: Sequence[Result]) -> str:
+def _few_shot(target: str, info: ReportInfo, results: Sequence[Result]) -> str:
     """Return zero-shot beside few-shot scores, by language; each the mean over seeds."""
     own = [each for each in results if each.target == target]
     shots = sorted({each.few_shot for each in own if each.few_shot})
@@ -155,6 +155,8 @@ def _few_shot(target: str, results: Sequence[Result]) -> str:
         [name, language, *(_mean(own, name, language, count) for count in (0, *shots))]
         for name, language in places
     ]
+    languages = info.few_shot_trained_on_test.get(target, ())
+    caution = contamination_text(target, languages, how="few-shot") if languages else ""
     return "\n".join(
         [
             f"### {target}, few-shot",
@@ -162,6 +164,7 @@ def _few_shot(target: str, results: Sequence[Result]) -> str:
             f"{own[0].metric}{FEW_SHOT_NOTE}",
             "",
             *grid(["after", "language", *map(str, (0, *shots))], rows, text={"after", "language"}),
+            *(["", f"**Caution:** Trained on test data: {caution}"] if caution else []),
         ]
     )
 

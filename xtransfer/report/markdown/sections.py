@@ -101,7 +101,8 @@ def claims_section(answer: Answer) -> str:
             "Supported or refuted only where the whole interval is on one side, unless a claim says "
             "otherwise; else not decidable with these data. An interval of examples alone is of single "
             "runs: another seed may say otherwise. Where one of several comparisons is enough, such as any part of an "
-            "`any`, the level is divided by their number (Bonferroni); intervals are shown undivided."
+            "`any`, the level is divided among them (Bonferroni); intervals are shown undivided. That of a best arm's "
+            "gain allows for the arm having been chosen by the same scores."
         ),
         "",
         *grid(
