@@ -9,6 +9,7 @@ import os
 import secrets
 import shutil
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from xtransfer.errors import NotFound, StoreError
 from xtransfer.store.interface import TEMPORARY, ObjectInfo, check_name, check_prefix, name_fault
 
 _COPY_BYTES = 1 << 20
-_REMOVED = ".nfs"
+_REMOVED = "/.nfs"
 """Begins the names of files that NFS keeps for who had them open when they were removed."""
 _STALE_TRIES = 5
 
@@ -104,10 +105,8 @@ class FolderStore:
             os.stat(self.root)  # noqa: PTH116 - raises where a parent is a file, is_dir() does not
         with disk_errors(self.root / folder):
             walked = _afresh(lambda: list(self._walk(folder)))
-        found = [
-            ObjectInfo(name, state.st_size) for name, state in walked if name.startswith(prefix)
-        ]
-        return iter(sorted(info for info in found if _is_object(info.name)))
+        found = sorted(ObjectInfo(n, at.st_size) for n, at in walked if n.startswith(prefix))
+        return (i for i in found if not name_fault(i.name) and _REMOVED not in f"/{i.name}")
 
     def exists(self, name: str) -> bool:
         path = self._path(name)
@@ -123,10 +122,9 @@ class FolderStore:
     def sweep(self, *, older_s: float, dry_run: bool) -> list[ObjectInfo]:
         began = time.time() - older_s
         with disk_errors(self.root):
-            walked = _afresh(lambda: list(self._walk("")))
             found = sorted(
                 ObjectInfo(name, state.st_size)
-                for name, state in walked
+                for name, state in _afresh(lambda: list(self._walk("")))
                 if name.rpartition("/")[2].startswith(TEMPORARY) and state.st_mtime < began
             )
             for info in () if dry_run else found:
@@ -152,22 +150,20 @@ class FolderStore:
         """
         top = self.root / folder
         followed = {os.path.realpath(each) for each in (top, *top.parents)}
-        level = [folder]
-        while level:
-            below: list[str] = []
-            for each in level:
-                for entry in self._entries(each):
-                    name = f"{each}/{entry.name}" if each else entry.name
-                    with disk_errors(Path(entry.path), but=errno.ESTALE):
-                        try:
-                            state = None if entry.is_dir() else entry.stat()
-                        except FileNotFoundError:  # deleted since the folder was read
-                            continue
-                    if state is not None:
-                        yield name, state
-                    elif not entry.is_symlink() or self._leads_on(each, entry, followed):
-                        below.append(name)
-            level = below
+        folders = deque([folder])
+        while folders:
+            each = folders.popleft()
+            for entry in self._entries(each):
+                name = f"{each}/{entry.name}" if each else entry.name
+                with disk_errors(Path(entry.path), but=errno.ESTALE):
+                    try:
+                        state = None if entry.is_dir() else entry.stat()
+                    except FileNotFoundError:  # deleted since the folder was read
+                        continue
+                if state is not None:
+                    yield name, state
+                elif not entry.is_symlink() or self._leads_on(each, entry, followed):
+                    folders.append(name)
 
     def _entries(self, folder: str) -> list[os.DirEntry[str]]:
         """Return what is in a folder, by name, and nothing where it is not there."""
@@ -186,11 +182,6 @@ class FolderStore:
             return False
         followed.add(place)
         return True
-
-
-def _is_object(name: str) -> bool:
-    """Say whether a file of this name is an object, and no unfinished or removed one."""
-    return not name_fault(name) and not any(part.startswith(_REMOVED) for part in name.split("/"))
 
 
 def temporary_beside(path: Path) -> Path:

@@ -53,8 +53,7 @@ def train(
         Diverged: when a loss or gradient is not finite and that step is not to be left out, or too many
             were; and when a dev score is not a number.
         StepLeft: when `context.leaving` gave a reason; the state is saved.
-        StepError: when workers were given checkpoints of different steps.
-        StoreError: on every worker, when `context.check_files` raised it on one.
+        StepError: when workers were given checkpoints of different steps. StoreError: as `context.check_files`.
     """
     torch.use_deterministic_algorithms(context.device == "cpu")
     # Filling every new tensor with NaN is a help in debugging only, and slow.
