@@ -10,6 +10,7 @@ from tests import drafts
 from tests.command import Run
 from xtransfer.records import audit
 from xtransfer.records.checkpoints import save_checkpoint
+from xtransfer.records.notes import note_text
 from xtransfer.records.record import Record, commit
 from xtransfer.store import Store, open_store
 
@@ -75,6 +76,45 @@ def test_damaged_steps_can_be_set_aside(
     assert f"set aside  {record.folder}: now in quarantine/" in done.out
     assert not store.exists(f"{record.folder}/record.json")
     assert run("store", "verify", "--store", folder).status == 0
+
+
+def test_a_damaged_ruling_of_a_recorded_trial_can_be_set_aside(
+    run: Run, folder: Path, store: Store, record: Record
+) -> None:
+    """No run would write it anew, so that the store were never sound again."""
+    ruling, sound = f"rungs/{'1' * 12}/{record.key}-25.json", f"suggestions/{record.key}.json"
+    attempt = f"leases/{record.key}/000007.json"
+    store.write(sound, note_text(sound, {}))
+    store.write(ruling, note_text(sound, {}))
+    store.write(attempt, b"[]")
+    done = run("store", "verify", "--store", folder)
+    assert f"unreadable {ruling}: ValueError: holds {sound}" in done.out
+    assert "next: store verify --set-aside moves what is unreadable away" in done.out
+    done = run("store", "verify", "--store", folder, "--set-aside")
+    assert f"set aside  {ruling}: now in quarantine/" in done.out
+    assert f"set aside  {attempt}" not in done.out  # its number is taken
+    assert [info.name for info in store.list("rungs/")] == []
+    assert store.exists(sound)
+    assert run("store", "gc", "--store", folder).status == 0
+    assert run("store", "verify", "--store", folder).status == 0
+
+
+def test_a_ruling_that_was_made_anew_after_it_was_found_is_not_set_aside(
+    run: Run, folder: Path, store: Store, record: Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ruling = f"rungs/{'1' * 12}/{record.key}-25.json"
+    store.write(ruling, b"[]")
+    look = audit.audit
+
+    def slow(store: Store) -> audit.Audit:
+        found = look(store)
+        store.write(ruling, note_text(ruling, {}))
+        return found
+
+    monkeypatch.setattr(audit, "audit", slow)
+    assert "set aside" not in run("store", "verify", "--store", folder, "--set-aside").out
+    assert store.exists(ruling)
+    assert not list(store.list("quarantine/"))
 
 
 def test_what_was_mended_after_it_was_found_is_not_set_aside(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 import time
@@ -15,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.drafts import draft
+from xtransfer.records import fetched as fetched_files
 from xtransfer.records import keeping
 from xtransfer.records.keeping import Holds, keep
 from xtransfer.records.record import Record, commit
@@ -188,3 +191,92 @@ def test_locks_do_not_go_to_another_process(
     fetched(store, records[0], scratch, holds)
     assert pickle.loads(pickle.dumps(holds))._held == {}
     assert holds._held
+
+
+class Reader:
+    """A step that maps the weights of a record."""
+
+    def __init__(self, store: Store, record: Record, scratch: Path, holds: Holds) -> None:
+        self.fetch = lambda: fetched(store, record, scratch, holds) / "weights"
+        self.path, self.holds = self.fetch(), holds
+
+    def damage(self) -> None:
+        with self.path.open("r+b") as file:
+            file.write(b"damage")
+
+    def altered(self) -> list[str]:
+        return [path.name for path in self.holds.fetched.altered()]
+
+
+@pytest.fixture
+def reader(store: Store, records: list[Record], scratch: Path, holds: Holds) -> Reader:
+    return Reader(store, records[0], scratch, holds)
+
+
+@pytest.mark.parametrize("by", ["another step", "the same step", "nobody"])
+def test_what_was_damaged_is_noticed_whoever_has_fetched_it_anew(
+    store: Store, records: list[Record], scratch: Path, reader: Reader, by: str
+) -> None:
+    """Who has mapped it still reads the damaged file."""
+    reader.damage()
+    if by == "another step":
+        fetched(store, records[0], scratch)
+    elif by == "the same step":
+        reader.fetch()
+    else:
+        reader.path.unlink()
+    assert reader.altered() == ["weights"]
+    assert reader.path in reader.holds.fetched.spoiled()
+    reader.holds.release()
+    reader.fetch()
+    assert reader.altered() == []
+
+
+def test_files_that_were_cleared_and_fetched_anew_harm_nobody(
+    store: Store, records: list[Record], scratch: Path, reader: Reader
+) -> None:
+    shutil.rmtree(scratch / records[0].folder)
+    assert reader.altered() == []
+    assert len(reader.holds.fetched.spoiled()) == 2
+    fetched(store, records[0], scratch)
+    assert reader.altered() == []
+    assert reader.holds.fetched.spoiled() == []
+    reader.damage()
+    assert reader.altered() == ["weights"]
+
+
+def test_beyond_the_files_that_are_kept_open_those_in_anothers_place_count_as_altered(
+    store: Store,
+    records: list[Record],
+    scratch: Path,
+    holds: Holds,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(fetched_files, "MOST_OPEN", 0)
+    reader = Reader(store, records[0], scratch, holds)
+    os.utime(reader.path)
+    assert reader.altered() == []
+    reader.damage()
+    fetched(store, records[0], scratch)
+    assert reader.altered() == ["weights"]
+
+
+def test_a_file_that_was_touched_is_read_once(
+    reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[object] = []
+    digest = hashlib.file_digest
+    monkeypatch.setattr(hashlib, "file_digest", lambda *a: read.append(a) or digest(*a))
+    for _ in range(3):
+        assert reader.altered() == []
+    assert not read
+    os.utime(reader.path, (1, 1))
+    for _ in range(3):
+        assert reader.altered() == []
+    assert len(read) == 1
+
+
+def test_files_are_kept_open_no_longer_than_they_are_held(reader: Reader) -> None:
+    open_before = len(list(Path("/proc/self/fd").iterdir()))
+    reader.holds.release()
+    assert len(list(Path("/proc/self/fd").iterdir())) == open_before - 3  # and the lock

@@ -10,7 +10,7 @@ import pytest
 from ray.train import TrainingFailedError
 
 from tests.small import small_bench
-from xtransfer.errors import Diverged, StepError
+from xtransfer.errors import Diverged, StepError, StoreError
 from xtransfer.plan import Step
 from xtransfer.process.workbench import Workbench
 from xtransfer.records.checkpoints import save_checkpoint
@@ -93,6 +93,22 @@ def test_what_is_an_error_of_the_trial_is_final(
     with pytest.raises(StepError, match="not finite"):
         run(trial, group, monkeypatch)
     assert group.fits == 1
+
+
+def test_a_store_that_refuses_workers_is_worth_another_try_of_the_trial(
+    trial: tuple[Workbench, Step], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where there is one worker: the driver tries a StoreError again."""
+
+    def lost(step: int | None) -> None:
+        if step is not None:
+            saves(trial, step)
+        fails(StoreError("rows.arrow", "was altered while the step used it"))
+
+    group = Group([lambda: lost(10), lambda: lost(None), lambda: None])
+    with pytest.raises(StoreError, match=r"rows\.arrow: was altered"):
+        run(trial, group, monkeypatch)
+    assert group.fits == 2
 
 
 def test_the_wait_for_the_first_workers_is_told(

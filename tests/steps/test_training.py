@@ -356,3 +356,25 @@ def test_a_trial_does_not_go_on_from_what_it_learnt_of_altered_rows(
     record = run_step(trial, bench)
     mine, theirs = weights_of(bench, record), weights_of(undisturbed, expected)
     assert all(torch.equal(mine[name], theirs[name]) for name in theirs)
+
+
+@pytest.mark.parametrize("leaves", [True, False])
+def test_altered_rows_end_a_trial_where_it_would_save_and_not_as_one_that_has_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, leaves: bool
+) -> None:
+    bench, trial = small_bench(tmp_path, {} if leaves else SAVE)
+    saved_every_time(monkeypatch)
+    steps: list[int] = []
+
+    def spoil(facts: Any) -> None:
+        if "step" in facts:
+            steps.append(facts["step"])
+            if steps[-1] == 3:
+                (path,) = bench.scratch.glob("prepare/reviews-train-*/en.rows.arrow")
+                with path.open("ab") as file:
+                    file.write(b"more")
+
+    asked = replace(bench, tell=spoil, leaving=lambda: "told" if leaves and 3 in steps else "")
+    with pytest.raises(StoreError, match=r"rows\.arrow: was altered while the step used it"):
+        run_step(trial, asked)
+    assert max(steps) == 3

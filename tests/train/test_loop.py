@@ -21,6 +21,7 @@ from tests.train.workers import (
     train_alone,
     train_and_leave,
     train_apart,
+    train_on_altered,
     train_tiny,
 )
 from xtransfer.errors import Diverged, StepLeft
@@ -424,6 +425,15 @@ def test_workers_with_different_checkpoints_do_not_train(tmp_path: Path) -> None
     run_two(tmp_path, 0, partial(train_apart, str(tmp_path)), "torch")
     for rank in (0, 1):
         assert "different optimizer steps: 7, 5" in (tmp_path / f"said-{rank}").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kept", ["checkpoint", "ruling", "leaving", "outcome"])
+def test_no_worker_keeps_what_one_has_learnt_from_altered_files(tmp_path: Path, kept: str) -> None:
+    run_two(tmp_path, 0, partial(train_on_altered, str(tmp_path), kept), "torch")
+    for rank in (0, 1):
+        assert (tmp_path / f"said-{rank}").read_text() == "rows.arrow: was altered"
+    assert list(tmp_path.glob("kept-*")) == []
 
 
 @pytest.mark.slow

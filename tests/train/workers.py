@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from tests.tiny import rows_of, tiny_encoder, tiny_model, tiny_pairs, tiny_part
-from xtransfer.errors import StepError, StepLeft
+from xtransfer.errors import StepError, StepLeft, StoreError
 from xtransfer.forms import scored_examples
 from xtransfer.forms.encoding import Encoded
 from xtransfer.metrics.retrieval import mrr20
@@ -206,6 +206,41 @@ def train_and_leave(folder: str, leave_at: int | None, context: Context) -> Outc
         return train_tiny(ELASTIC, context, model=model)
     except StepLeft:
         return None
+
+
+def train_on_altered(folder: str, kept: str, context: Context) -> None:
+    """Have the files that the second worker learns from be altered; note what each says, and rank 0's checkpoints.
+
+    Args:
+        folder: where the notes go.
+        kept: what would keep what is learnt: "checkpoint", "ruling", "leaving" or "outcome".
+        context: one of two workers.
+    """
+    told: list[Progress] = []
+    noted = Path(folder) / f"kept-{context.rank}"
+
+    def check_files() -> None:
+        if context.rank == 1 and len(told) >= 5:
+            raise StoreError("rows.arrow", "was altered")
+
+    def rule(rung: int, _: float) -> bool:
+        noted.write_text(f"ruled at {rung}")
+        return True
+
+    context = replace(
+        context,
+        report=told.append,
+        check_files=check_files,
+        save=lambda each: noted.write_text(f"saved {each.state['step']}"),
+        save_every_s=0.0 if kept == "checkpoint" else 1e9,
+        leaving=lambda: "told" if kept == "leaving" and len(told) >= 5 else "",
+        rungs=(50,) if kept == "ruling" else (),
+        goes_on=rule,
+    )
+    try:
+        train_tiny(ELASTIC, context)
+    except (StoreError, StepLeft) as error:
+        (Path(folder) / f"said-{context.rank}").write_text(str(error))
 
 
 def train_apart(folder: str, context: Context) -> None:

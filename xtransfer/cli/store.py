@@ -44,7 +44,8 @@ def verify(
     set_aside: Annotated[
         bool,
         typer.Option(
-            "--set-aside", help="Move damaged steps to quarantine/, so that `run` does them again."
+            "--set-aside",
+            help="Move damaged steps to quarantine/, so that `run` does them again, and damaged plans, rulings and suggestions.",
         ),
     ] = False,
     as_json: AsJson = False,
@@ -64,7 +65,11 @@ def verify(
     if not found.records and next(iter(opened.list("")), None) is None:
         # Most likely its URL is mistyped: that must not pass for a sound store.
         raise NotFound(opened.url, "holds nothing at all", "Check --store, or the placement's.")
-    moved = _set_aside(opened, found.damaged_steps) if set_aside else {}
+    moved: dict[str, str] = {}
+    if set_aside:
+        moved = _set_aside(opened, found.damaged_steps) | _set_notes_aside(
+            opened, found.damaged_notes
+        )
     if as_json:
         print_json(
             {
@@ -88,6 +93,10 @@ def verify(
         if found.damaged_steps and not set_aside:
             print(
                 "next: store verify --set-aside moves damaged steps away; a run of their plan does them again"
+            )
+        elif found.damaged_notes and not set_aside:
+            print(
+                "next: store verify --set-aside moves what is unreadable away; nothing is lost with it"
             )
     if found.findings:
         raise typer.Exit(1)
@@ -190,6 +199,14 @@ def _set_aside(store: Store, damaged: Iterable[str]) -> dict[str, str]:
         except StepBusy as error:
             print(f"xtransfer: {folder} is not set aside: {error}", file=sys.stderr)
     return moved
+
+
+def _set_notes_aside(store: Store, damaged: Iterable[str]) -> dict[str, str]:
+    """Set plans, rulings and suggestions aside that are damaged still; return object -> place."""
+    from xtransfer.records.quarantine import set_aside_note_if_damaged
+
+    moved = {name: set_aside_note_if_damaged(store, name) for name in damaged}
+    return {name: place for name, place in moved.items() if place}
 
 
 def _say(records: int, objects: int, size: int, url: str) -> None:

@@ -144,7 +144,7 @@ def _fetched_files_blamed(bench: Workbench) -> Iterator[None]:
     except (InputLost, StepBusy, StepLeft, StoreError):
         raise
     except Exception as error:
-        spoiled = bench.holds.spoiled()
+        spoiled = bench.holds.fetched.spoiled()
         if not spoiled:
             raise
         cause = shown(f"{type(error).__name__}: {error}", most=300)

@@ -98,7 +98,7 @@ class Workbench:
 
         What was learnt or scored since then may be wrong, and must not be kept.
         """
-        altered = self.holds.altered()
+        altered = self.holds.fetched.altered()
         if altered:
             raise spoiled_file(altered[0], "was altered while the step used it")
 

@@ -7,6 +7,6 @@ checkpoints  resume state of a trial that still runs
 leases       who is at work on a step: one holder at a time
 journal      plans and attempts; `failures`, `logs`: what went wrong, and what was said
 notes        small JSON objects that vouch for themselves
-keeping      which fetched files a node keeps
+keeping      which fetched files a node keeps; `fetched`: whether they are still what a step fetched
 quarantine, audit, leftovers    damaged steps set aside, a whole store examined, and cleared
 """

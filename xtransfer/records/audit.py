@@ -64,6 +64,15 @@ class Audit:
                 found.setdefault(finding.step, []).append(f"{finding.object}: {finding.what}")
         return found
 
+    @property
+    def damaged_notes(self) -> list[str]:
+        """Objects beside records that are damaged and with which nothing is lost: plans, rulings, suggestions."""
+        return [
+            finding.object
+            for finding in self.findings
+            if finding.fault == "unreadable" and journal.is_spare(finding.object)
+        ]
+
 
 def audit(store: Store) -> Audit:
     """Read every record and every object that records and checkpoints name, plans and attempts too.
@@ -80,13 +89,16 @@ def audit(store: Store) -> Audit:
 
     with ThreadPoolExecutor(THREADS) as pool:
         findings += [finding for finding in pool.map(check, files) if finding]
+        notes = [name for name in contents.sizes if journal.is_checked(name)]
+        wrong = list(pool.map(lambda name: _note_fault(store, name), notes))
     findings += [
         Finding(fault="unnamed", object=name, step="", what=why)
         for name, why in contents.unnamed.items()
     ]
     findings += [
         Finding(fault="unreadable", object=name, step="", what=shown(what))
-        for name, what in journal.faults(store, contents.sizes)
+        for name, what in zip(notes, wrong, strict=True)
+        if what
     ]
     findings += _orphans(store, contents)
     checkpoints, named = _check_checkpoints(store, contents.sizes)
@@ -145,6 +157,13 @@ def read_contents(store: Store, clock: Clock = time.time) -> Contents:
         recorded={record.key for record in records},
         busy=busy,
     )
+
+
+def _note_fault(store: Store, name: str) -> str:
+    try:
+        return journal.fault(store.read(name), name)
+    except NotFound:  # gone meanwhile
+        return ""
 
 
 def _orphans(store: Store, contents: Contents) -> list[Finding]:

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 
-from xtransfer.errors import IntegrityError, NotFound
+from xtransfer.errors import IntegrityError
 from xtransfer.plan import Plan
 from xtransfer.records.layout import LEASES, PLANS, RUNGS, SUGGESTIONS
 from xtransfer.records.leases import parse_attempt
@@ -43,22 +43,28 @@ def read_plan(store: Store, name: str) -> Plan:
     return Plan.from_json(json.loads(data))
 
 
-def faults(store: Store, names: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Yield (object, what is wrong) of the plans, attempts, rulings and suggestions among the objects `names`.
+def is_checked(name: str) -> bool:
+    """Say whether `fault` knows what an object of this name is to hold."""
+    return name.partition("/")[0] in _CHECKS
 
-    Nothing is lost with one of them: a run writes its plan anew, a damaged attempt holds no step, and what was
-    ruled or suggested is in the record of its trial, or is found anew.
+
+def is_spare(name: str) -> bool:
+    """Say whether nothing is lost with an object once it is damaged.
+
+    A run writes its plan anew, and what was ruled or suggested is in the record of its trial, or is found anew.
+    A damaged attempt holds no step, but its number is taken: it stays until `store gc` removes the attempts at a
+    step that is recorded.
     """
-    for name in names:
-        check = _CHECKS.get(name.partition("/")[0])
-        if check is None:
-            continue
-        try:
-            check(store.read(name), name)
-        except NotFound:  # gone meanwhile
-            continue
-        except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
-            yield name, f"{type(error).__name__}: {error}"
+    return name.partition("/")[0] in (PLANS, RUNGS, SUGGESTIONS)
+
+
+def fault(data: bytes, name: str) -> str:
+    """Return what is wrong with the data of a plan, attempt, ruling or suggestion, "" for nothing."""
+    try:
+        _CHECKS[name.partition("/")[0]](data, name)
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+        return f"{type(error).__name__}: {error}"
+    return ""
 
 
 def _check_plan(data: bytes, name: str) -> None:

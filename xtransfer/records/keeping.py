@@ -22,10 +22,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from xtransfer.plan import VERSIONS
-from xtransfer.records.outputs import OutputFile, fetch, files_of, is_there
+from xtransfer.records.fetched import FetchedFiles
+from xtransfer.records.outputs import OutputFile, fetch, files_of
 from xtransfer.records.record import Record
 from xtransfer.store import Store
 from xtransfer.store.folder import disk_errors
@@ -43,12 +44,11 @@ class Holds:
 
     def __init__(self) -> None:
         self._held: dict[Path, int] = {}
-        self._files: dict[Path, tuple[OutputFile, FileState | None]] = {}
-        """What was fetched, and the state of each file then."""
+        self.fetched = FetchedFiles()
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the locks out: they are this process's."""
-        return {"_held": {}, "_files": {}}
+        return {"_held": {}, "fetched": FetchedFiles()}
 
     def __enter__(self) -> Holds:
         """Begin the block at whose end everything is let go."""
@@ -67,51 +67,12 @@ class Holds:
             self._held[path] = descriptor
         os.utime(path)
 
-    def note(self, folder: Path, files: Iterable[OutputFile]) -> None:
-        """Take note of files that were fetched into `folder`."""
-        paths = {folder / file.name: file for file in files}
-        self._files |= {path: (file, file_state(path)) for path, file in paths.items()}
-
-    def spoiled(self) -> list[Path]:
-        """Return the fetched files that are no more what they were, as when somebody cleared the folder."""
-        return [path for path, (file, _) in self._files.items() if not _is_sound(path, file)]
-
-    def altered(self) -> list[Path]:
-        """Return the fetched files that are there and were written to: what was read of them may be wrong.
-
-        Only where a file's time or size says so are its bytes read. One that is gone has harmed nobody who could
-        read it.
-        """
-        now = {path: file_state(path) for path in self._files}
-        return [
-            path
-            for path, (file, before) in self._files.items()
-            if now[path] not in (before, None) and not _is_sound(path, file)
-        ]
-
     def release(self) -> None:
         """Let everything go."""
-        self._files.clear()
+        self.fetched.release()
         for descriptor in self._held.values():
             os.close(descriptor)
         self._held.clear()
-
-
-class FileState(NamedTuple):
-    """What tells a file from one that was put in its place, or that was written to since."""
-
-    inode: int
-    size: int
-    modified_ns: int
-
-
-def file_state(path: Path) -> FileState | None:
-    """Return the state of a file, None where it is not there."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return FileState(found.st_ino, found.st_size, found.st_mtime_ns)
 
 
 def keep(
@@ -150,7 +111,7 @@ def keep(
             with _locked(_lock_file(scratch, f"{record.folder}.fetch")):
                 _make_room(scratch, record.folder, _missing(folder, wanted), most_gb)
                 fetch(store, record, folder, names)
-    holds.note(folder, wanted)
+    holds.fetched.note(folder, wanted)
     return folder
 
 
@@ -244,13 +205,6 @@ def _missing(folder: Path, wanted: Iterable[OutputFile]) -> dict[str, int]:
         for file in wanted
         if not (folder / file.name).is_file() or (folder / file.name).stat().st_size != file.size
     }
-
-
-def _is_sound(path: Path, file: OutputFile) -> bool:
-    try:
-        return is_there(path, file)
-    except OSError:
-        return False
 
 
 def _used(scratch: Path, name: str) -> Path:

@@ -29,8 +29,8 @@ def parse_note(data: bytes, name: str) -> dict[str, Any]:
         return value
     if sealed(value) != data:
         raise ValueError("was altered after it was written")
-    if value["name"] != name:
-        raise ValueError(f"holds {value['name']}")
+    if value.get("name") != name:
+        raise ValueError(f"holds {value.get('name', 'no note')}")
     return {field: each for field, each in value.items() if field not in ("name", "seal")}
 
 

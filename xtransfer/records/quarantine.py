@@ -1,7 +1,8 @@
-"""Damaged steps set aside: out of every reader's way, and still there to be looked at.
+"""Damaged steps, plans and notes set aside: out of every reader's way, and still there to be looked at.
 
     quarantine/{time}-{random}/note.json          why, when and by which machine     first
     quarantine/{time}-{random}/{step's folder}/…  the record, then the files that it names
+    quarantine/{time}-{random}/{object}           or a plan, a ruling or a suggestion
 
 A move is interrupted without harm at any point: the record is copied before it is deleted, and deleted
 before any file of it is touched, so a step that is half set aside has no record and is simply not done.
@@ -14,11 +15,13 @@ import logging
 import secrets
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from xtransfer.errors import IntegrityError, NotFound
 from xtransfer.folders import temporary_folder
+from xtransfer.records import journal
 from xtransfer.records.layout import QUARANTINE
 from xtransfer.records.outputs import damage
 from xtransfer.records.record import parse_record, record_name
@@ -42,22 +45,9 @@ def set_aside(store: Store, folder: str, reasons: Sequence[str]) -> str:
         data = store.read(name)
     except NotFound:
         return ""
-    stamp = time.strftime(_STAMP, time.gmtime())
-    place = f"{QUARANTINE}/{stamp}-{secrets.token_hex(4)}"
-    note = {
-        "step": folder,
-        "reasons": list(reasons),
-        "time": time.time(),
-        "host": socket.gethostname(),
-    }
-    store.write(f"{place}/note.json", json.dumps(note, indent=1).encode())
-    store.write(f"{place}/{name}", data)
-    try:
-        if store.read(name) != data:
-            return ""
-    except NotFound:
+    place = _move_first(store, name, data, {"step": folder, "reasons": list(reasons)})
+    if not place:
         return ""
-    store.delete(name)
     for file in _objects(data, name):
         _move(store, file, f"{place}/{file}")
     log.warning("%s: set aside in %s: %s", folder, place, "; ".join(reasons))
@@ -79,6 +69,21 @@ def set_aside_if_damaged(store: Store, folder: str) -> str:
     return set_aside(store, folder, [str(fault) for fault in faults]) if faults else ""
 
 
+def set_aside_note_if_damaged(store: Store, name: str) -> str:
+    """Set a plan, ruling or suggestion aside where something is wrong with it now.
+
+    Returns the place in the quarantine; "" where it is sound, or gone.
+    """
+    try:
+        data = store.read(name)
+    except NotFound:
+        return ""
+    what = journal.fault(data, name)
+    if not what:
+        return ""
+    return _move_first(store, name, data, {"object": name, "reasons": [what]})
+
+
 def set_aside_at(name: str) -> float | None:
     """Return when (Unix time) the object `name` of the quarantine was set aside; None: not of ours."""
     parts = name.split("/")
@@ -88,6 +93,22 @@ def set_aside_at(name: str) -> float | None:
         return datetime.strptime(parts[1][:15], _STAMP).replace(tzinfo=UTC).timestamp()
     except ValueError:
         return None
+
+
+def _move_first(store: Store, name: str, data: bytes, why: Mapping[str, Any]) -> str:
+    """Move the object `name`, which holds `data`, to a new place; return that, "" where it holds others by now."""
+    stamp = time.strftime(_STAMP, time.gmtime())
+    place = f"{QUARANTINE}/{stamp}-{secrets.token_hex(4)}"
+    note = {**why, "time": time.time(), "host": socket.gethostname()}
+    store.write(f"{place}/note.json", json.dumps(note, indent=1).encode())
+    store.write(f"{place}/{name}", data)
+    try:
+        if store.read(name) != data:
+            return ""
+    except NotFound:
+        return ""
+    store.delete(name)
+    return place
 
 
 def _objects(data: bytes, name: str) -> list[str]:

@@ -56,6 +56,8 @@ START_WITHIN_S = 30
 DIGESTS = "digests.json"
 BEGAN = "began"
 """When the first workers of a trial's process began, Unix s."""
+_NAMED = (StepError, StoreError)
+"""Errors of workers that say what happened."""
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +72,7 @@ def train_on_workers(step: Step, bench: Workbench, folder: Path) -> float:
     Raises:
         StepError: when the workers failed and were not to be started again.
         InputLost: when they found what a parent left damaged.
+        StoreError: when the store refused, or fetched files were altered, so that another call may go on.
         StepLeft: when this process must go.
         OutOfMemory: when another call would go on in smaller micro-batches.
     """
@@ -86,7 +89,10 @@ def train_on_workers(step: Step, bench: Workbench, folder: Path) -> float:
             cause = _innermost(error)
             if isinstance(cause, InputLost | OutOfMemory):
                 raise cause from error
-            if isinstance(cause, StepError) or newest_checkpoint(bench.store, step.key) == before:
+            stuck = newest_checkpoint(bench.store, step.key) == before
+            if isinstance(cause, StoreError) and stuck:
+                raise cause from error
+            if isinstance(cause, StepError) or stuck:
                 raise StepError(step.folder, _first_line(cause)) from error
             log.warning(
                 "%s goes on from where it is: %s", step.folder, shown(_first_line(cause), most=300)
@@ -137,7 +143,8 @@ def _work(config: Mapping[str, Any]) -> None:
     with temporary_folder(bench.scratch) as folder:
         try:
             run_worker(step, bench, folder, rank=rank, world_size=world_size)
-            bench.refuse_altered_files()
+            if rank == 0:
+                bench.refuse_altered_files()  # the outcome has rows of theirs that were not learnt
         except StepLeft as left:
             log.warning("%s", left)
             return
@@ -211,11 +218,11 @@ def _innermost(error: Exception) -> BaseException:
     """
     failures = getattr(error, "worker_failures", None) or {}
     causes = [_cause(each) for each in failures.values()] or [_cause(error)]
-    return next((each for each in causes if isinstance(each, StepError)), causes[0])
+    return next((each for each in causes if isinstance(each, _NAMED)), causes[0])
 
 
 def _cause(error: BaseException) -> BaseException:
-    while error.__cause__ is not None and not isinstance(error, StepError):
+    while error.__cause__ is not None and not isinstance(error, _NAMED):
         error = error.__cause__
     return error
 

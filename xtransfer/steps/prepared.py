@@ -20,7 +20,7 @@ from xtransfer.data.samples import cut, hold_out, spread
 from xtransfer.errors import DataError, StepError
 from xtransfer.folders import temporary_folder
 from xtransfer.plan import Step
-from xtransfer.records.keeping import FileState, file_state
+from xtransfer.records.fetched import FileState, file_state
 from xtransfer.steps.encoder import mask_token
 from xtransfer.tasks.task import Hub, Source, Task
 

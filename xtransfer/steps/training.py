@@ -235,6 +235,7 @@ def _context(
         alive=bench.alive,
         save_every_s=placement.resume_every_s,
         leaving=bench.leaving,
+        check_files=bench.refuse_altered_files,
         skips_in_a_row=placement.skips_in_a_row,
         skips_in_all=placement.skips_in_all,
         rungs=rungs_of(step),

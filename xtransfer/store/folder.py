@@ -9,6 +9,7 @@ import os
 import secrets
 import shutil
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from xtransfer.errors import NotFound, StoreError
 from xtransfer.store.interface import TEMPORARY, ObjectInfo, check_name, check_prefix, name_fault
 
 _COPY_BYTES = 1 << 20
-_REMOVED = ".nfs"
+_REMOVED = "/.nfs"
 """Begins the names of files that NFS keeps for who had them open when they were removed."""
 _STALE_TRIES = 5
 
@@ -104,8 +105,8 @@ class FolderStore:
             os.stat(self.root)  # noqa: PTH116 - raises where a parent is a file, is_dir() does not
         with disk_errors(self.root / folder):
             walked = _afresh(lambda: list(self._walk(folder)))
-        found = [info for info in walked if info.name.startswith(prefix)]
-        return iter(sorted(info for info in found if not name_fault(info.name)))
+        found = sorted(ObjectInfo(n, at.st_size) for n, at in walked if n.startswith(prefix))
+        return (i for i in found if not name_fault(i.name) and _REMOVED not in f"/{i.name}")
 
     def exists(self, name: str) -> bool:
         path = self._path(name)
@@ -119,17 +120,15 @@ class FolderStore:
                 path.unlink(missing_ok=True)
 
     def sweep(self, *, older_s: float, dry_run: bool) -> list[ObjectInfo]:
-        found: list[ObjectInfo] = []
+        began = time.time() - older_s
         with disk_errors(self.root):
-            for path in sorted(self.root.rglob(f"{TEMPORARY}*")):
-                try:
-                    state = path.stat()
-                except FileNotFoundError:
-                    continue
-                if path.is_file() and time.time() - state.st_mtime > older_s:
-                    found.append(ObjectInfo(path.relative_to(self.root).as_posix(), state.st_size))
-                    if not dry_run:
-                        path.unlink(missing_ok=True)
+            found = sorted(
+                ObjectInfo(name, state.st_size)
+                for name, state in _afresh(lambda: list(self._walk("")))
+                if name.rpartition("/")[2].startswith(TEMPORARY) and state.st_mtime < began
+            )
+            for info in () if dry_run else found:
+                (self.root / info.name).unlink(missing_ok=True)
         return found
 
     def _path(self, name: str) -> Path:
@@ -142,34 +141,47 @@ class FolderStore:
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
             raise NotFound(f"{self.url}/{name}", "no such object") from None
 
-    def _walk(self, folder: str, above: tuple[str, ...] = ()) -> Iterator[ObjectInfo]:
-        """Yield the objects below a folder, in no order.
+    def _walk(self, folder: str) -> Iterator[tuple[str, os.stat_result]]:
+        """Yield name and state of the files below a folder, unfinished ones too, level by level.
 
         Links to folders are followed, as `read` does: somebody may have moved a part of the store to another disk.
-        One to a folder of `above`, the real paths of those that lead here, is not.
+        One to a folder above it is not, nor one to where another has led: links may form a circle. Of several to
+        one place that which is nearest to `folder` is.
         """
+        top = self.root / folder
+        followed = {os.path.realpath(each) for each in (top, *top.parents)}
+        folders = deque([folder])
+        while folders:
+            each = folders.popleft()
+            for entry in self._entries(each):
+                name = f"{each}/{entry.name}" if each else entry.name
+                with disk_errors(Path(entry.path), but=errno.ESTALE):
+                    try:
+                        state = None if entry.is_dir() else entry.stat()
+                    except FileNotFoundError:  # deleted since the folder was read
+                        continue
+                if state is not None:
+                    yield name, state
+                elif not entry.is_symlink() or self._leads_on(each, entry, followed):
+                    folders.append(name)
+
+    def _entries(self, folder: str) -> list[os.DirEntry[str]]:
+        """Return what is in a folder, by name, and nothing where it is not there."""
         with disk_errors(self.root / folder, but=errno.ESTALE):
             try:
-                entries = list(os.scandir(self.root / folder))
+                with os.scandir(self.root / folder) as entries:
+                    return sorted(entries, key=lambda entry: entry.name)
             except (FileNotFoundError, NotADirectoryError):
-                return
-        for entry in entries:
-            name = f"{folder}/{entry.name}" if folder else entry.name
-            if entry.name.startswith((TEMPORARY, _REMOVED)):
-                continue
-            with disk_errors(Path(entry.path), but=errno.ESTALE):
-                try:
-                    size = None if entry.is_dir() else entry.stat().st_size
-                except FileNotFoundError:  # deleted since the folder was read
-                    continue
-            if size is not None:
-                yield ObjectInfo(name, size)
-                continue
-            place = os.path.realpath(entry.path) if entry.is_symlink() else ""
-            if not place:
-                yield from self._walk(name, above)
-            elif not f"{self.root / folder}/".startswith(f"{place}/") and place not in above:
-                yield from self._walk(name, (*above, place))
+                return []
+
+    def _leads_on(self, folder: str, link: os.DirEntry[str], followed: set[str]) -> bool:
+        """Say whether a link in a folder leads to where none has led before; note that it does."""
+        place = os.path.realpath(link.path)
+        within = f"{Path(os.path.realpath(self.root)) / folder}/"
+        if within.startswith(f"{place}/") or place in followed:
+            return False
+        followed.add(place)
+        return True
 
 
 def temporary_beside(path: Path) -> Path:

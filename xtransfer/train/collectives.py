@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from xtransfer.errors import StepError
+from xtransfer.errors import StepError, StoreError
 from xtransfer.train.context import Context
 
 
@@ -34,6 +35,22 @@ def broadcast(value: Any, context: Context) -> Any:
     box = [value]
     torch.distributed.broadcast_object_list(box, src=0)
     return box[0]
+
+
+def check_everywhere(check: Callable[[], None], context: Context) -> None:
+    """Call `check` on all workers.
+
+    Raises:
+        StoreError: on all of them, where one of them raised it.
+    """
+    fault: StoreError | None = None
+    try:
+        check()
+    except StoreError as error:
+        fault = error
+    for found in gather(fault, context):
+        if found is not None:
+            raise found
 
 
 def check_same_step(step: int, context: Context) -> None:

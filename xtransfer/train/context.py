@@ -60,6 +60,9 @@ class Context:
     """Called as the work moves, more often than `report`, and by every rank for itself."""
     prediction_tokens: int | None = None
     """Tokens, padding included, in one prediction batch of one worker; None: as the device can take."""
+    check_files: Callable[[], None] = lambda: None
+    """Raises StoreError where the files that are learnt from were altered. Called on every rank before anything
+    that was learnt is kept, and before a rung is ruled."""
     save: Callable[[Checkpoint], None] = lambda checkpoint: None
     """Called on rank 0 with a checkpoint to keep; its tensors are copies that the loop does not touch again,
     so it may be written after the call."""

@@ -18,7 +18,7 @@ from torch import Tensor
 from xtransfer.forms import FORMS
 from xtransfer.forms.encoding import Rows
 from xtransfer.train.batching import Indices, own_shards
-from xtransfer.train.collectives import add_up, broadcast, check_same_step
+from xtransfer.train.collectives import add_up, broadcast, check_everywhere, check_same_step
 from xtransfer.train.context import Context, Progress
 from xtransfer.train.course import Course, Outcome
 from xtransfer.train.divergence import check_score, leave_out
@@ -53,7 +53,7 @@ def train(
         Diverged: when a loss or gradient is not finite and that step is not to be left out, or too many
             were; and when a dev score is not a number.
         StepLeft: when `context.leaving` gave a reason; the state is saved.
-        StepError: when workers were given checkpoints of different steps.
+        StepError: when workers were given checkpoints of different steps. StoreError: as `context.check_files`.
     """
     torch.use_deterministic_algorithms(context.device == "cpu")
     # Filling every new tensor with NaN is a help in debugging only, and slow.
@@ -123,6 +123,7 @@ class _Run:
                 self._climb()
             if not state.stopped_early:
                 self.saves.save_or_leave()
+        check_everywhere(self.context.check_files, self.context)
         if self.spec.keep == "last":
             self.course.best, state.best_step = self.engine.weights(), state.step
         draws = np.bincount(self.order[: state.step], minlength=len(self.parts))
@@ -261,6 +262,7 @@ class _Run:
         rung = max(reached, default=0)
         if rung <= state.rung:
             return
+        check_everywhere(context.check_files, context)
         self._report(state.history[-1]["loss"], rung=rung)
         ruled = context.goes_on(rung, state.best_score) if context.rank == 0 else True
         state.rung = rung

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from xtransfer.errors import StepLeft
-from xtransfer.train.collectives import gather
+from xtransfer.train.collectives import check_everywhere, gather
 from xtransfer.train.context import Context
 from xtransfer.train.course import Course
 from xtransfer.train.engine import Engine
@@ -37,6 +37,7 @@ class Saves:
 
         Raises:
             StepLeft: on all workers alike, after saving.
+            StoreError: as `save` does.
         """
         context, step = self.context, self.course.state.step
         if context.world_size > 1 and step % AGREE_EVERY:
@@ -56,7 +57,13 @@ class Saves:
             )
 
     def save(self) -> None:
-        """Gather the state and have rank 0 save it. Collective."""
+        """Gather the state and have rank 0 save it. Collective.
+
+        Raises:
+            StoreError: on all workers alike, where `context.check_files` raises it on one: a trial would go on
+                from what it learnt of altered files.
+        """
+        check_everywhere(self.context.check_files, self.context)
         tensors = {f"weights/{name}": value for name, value in self.engine.weights().items()}
         tensors |= self.engine.moments()
         self.context.alive()
