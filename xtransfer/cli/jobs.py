@@ -88,8 +88,8 @@ def logs(
     if follow and pod == POD:
         why = "no use beside --follow, which shows a driver's log from its beginning"
         refuse_idle({"--tail": tail is not None}, why)
-    api = connect(context, namespace)
     name = _job_name(job, sets)
+    api = connect(context, namespace)
     found = client.job_named(api, name)
     if follow and pod == POD:
         end_as(client.follow(api, name, say=print, tell=tell))
@@ -130,8 +130,8 @@ def wait(
     from xtransfer.cluster import client
     from xtransfer.cluster.connection import connect
 
-    api = connect(context, namespace)
     name = _job_name(job, sets)
+    api = connect(context, namespace)
     last: JobState | None = None
     for state in client.states(api, name, limit_s=timeout, tell=tell):
         if last is None or last.words != state.words:
@@ -153,8 +153,8 @@ def cancel(
     from xtransfer.cluster import client
     from xtransfer.cluster.connection import connect
 
-    api = connect(context, namespace)
     name = _job_name(job, sets)
+    api = connect(context, namespace)
     if not client.cancel(api, name):
         raise client.no_job(api, name)
     print(f"{name}: cancelled")
@@ -184,8 +184,9 @@ def status(
 
     if job is None:
         refuse_idle({"--set": bool(sets)}, "no use without an experiment's file")
+    name = None if job is None else _job_name(job, sets)
     api = connect(context, namespace)
-    bodies = client.jobs(api) if job is None else [client.job_named(api, _job_name(job, sets))]
+    bodies = client.jobs(api) if name is None else [client.job_named(api, name)]
     rows: list[tuple[JobState, list[Body], list[str]]] = []
     for body in bodies:
         state = state_of(body)
