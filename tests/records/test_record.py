@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 from concurrent.futures import ThreadPoolExecutor
@@ -12,11 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.disk import MIB
 from tests.drafts import FILES, KEY, contents, draft, object_of, write_files
 from xtransfer.errors import ConfigError, IdentityError, IntegrityError, NotFound, StoreError
 from xtransfer.records.outputs import fetch, read_file
 from xtransfer.records.record import Record, commit, find, load_records, read_record
 from xtransfer.store import ObjectInfo, Store, open_store
+from xtransfer.store.folder import disk_errors
 
 
 @pytest.fixture
@@ -128,6 +131,36 @@ def test_a_writer_that_died_before_its_record_is_no_hindrance(
     assert load_records(store, ["train"]) == {}
     record = commit(store, draft(), output)
     assert read_file(store, record, "z.json") == FILES["z.json"]
+
+
+@pytest.mark.parametrize(("number", "kept"), [(errno.ENOSPC, False), (errno.EIO, True)])
+def test_nothing_is_left_where_a_disk_without_space_had_no_room_for_the_record(
+    tmp_path: Path, output: Path, monkeypatch: pytest.MonkeyPatch, number: int, kept: bool
+) -> None:
+    """After another error there may be a record that names the files."""
+    store = open_store(f"file://{tmp_path}/store")
+
+    def create(*_: object) -> bool:
+        with disk_errors(tmp_path):
+            raise OSError(number, "no")
+
+    monkeypatch.setattr(type(store), "create", create)
+    with pytest.raises(StoreError):
+        commit(store, draft(), output)
+    assert bool(list(store.list(""))) == kept
+
+
+def test_nothing_is_left_where_a_disk_without_space_had_no_room_for_a_file(
+    tiny_disk: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "output"
+    folder.mkdir()
+    (folder / "a.small").write_bytes(b"1")
+    (folder / "b.large").write_bytes(bytes(5 * MIB))
+    store = open_store(f"file://{tiny_disk}/store")
+    with pytest.raises(StoreError, match="no space is left"):
+        commit(store, draft(), folder)
+    assert list(store.list("")) == []
 
 
 # --- damage --------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from xtransfer.errors import IntegrityError, NotFound, StoreError
 from xtransfer.folders import temporary_folder
 from xtransfer.identity import file_digest
 from xtransfer.store import Store, name_fault
-from xtransfer.store.folder import disk_errors, temporary_beside
+from xtransfer.store.folder import FULL, disk_errors, temporary_beside
 
 if TYPE_CHECKING:
     from xtransfer.records.record import Record
@@ -120,6 +120,17 @@ def upload_files(store: Store, folder: Path, target: str) -> tuple[OutputFile, .
 def delete_files(store: Store, files: Iterable[OutputFile]) -> None:
     """Delete the objects of these files."""
     _each(lambda file: store.delete(file.object), files)
+
+
+def found_no_room(error: StoreError) -> bool:
+    """Say whether a disk was full: what was to be written there is not."""
+    return isinstance(error.__cause__, OSError) and error.__cause__.errno in FULL
+
+
+def delete_all(store: Store, prefix: str) -> None:
+    """Delete every object whose name begins with `prefix`."""
+    for info in list(store.list(prefix)):
+        store.delete(info.name)
 
 
 def check_listed(store: Store, file: OutputFile, sizes: dict[str, int]) -> None:

@@ -16,6 +16,7 @@ import re
 import secrets
 from collections.abc import Callable, Container, Iterable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,9 @@ from xtransfer.identity import canonical_json, key_of
 from xtransfer.records.outputs import (
     OutputFile,
     check_listed,
+    delete_all,
     delete_files,
+    found_no_room,
     safe_name,
     upload_files,
 )
@@ -129,14 +132,21 @@ def commit(
     if first is not None:
         return first
     attempt = f"{draft.folder}/{secrets.token_hex(4)}"
-    files = upload_files(store, folder, attempt) if folder else ()
-    text = sealed(draft.model_copy(update={"files": files}))
     try:
-        fence()
-    except XtransferError:
-        delete_files(store, files)
+        files = upload_files(store, folder, attempt) if folder else ()
+        text = sealed(draft.model_copy(update={"files": files}))
+        try:
+            fence()
+        except XtransferError:
+            delete_files(store, files)
+            raise
+        created = store.create(f"{draft.folder}/{_RECORD}", text.encode())
+    except StoreError as error:
+        if found_no_room(error):  # so there is no record; after other errors there may be one
+            with suppress(StoreError):
+                delete_all(store, f"{attempt}/")
         raise
-    if store.create(f"{draft.folder}/{_RECORD}", text.encode()):
+    if created:
         return Record.model_validate_json(text)  # as every later reader will see it
     first = read_record(store, draft.kind, draft.name, draft.key)
     if first is not None and files and first.files == files:
