@@ -150,6 +150,26 @@ def test_nothing_is_left_where_a_disk_without_space_had_no_room_for_the_record(
     assert bool(list(store.list(""))) == kept
 
 
+def test_a_record_that_is_there_keeps_its_files_though_its_folder_had_no_room(
+    tmp_path: Path, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over NFS and under quotas, that may be found out when the folder is written back."""
+    store = open_store(f"file://{tmp_path}/store")
+    create = type(store).create
+
+    def create_and_fail(*arguments: Any) -> bool:
+        assert create(*arguments)
+        with disk_errors(tmp_path):
+            raise OSError(errno.EDQUOT, "no")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(store), "create", create_and_fail)
+        with pytest.raises(StoreError):
+            commit(store, draft(), output)
+    record = commit(store, draft(), output)
+    assert read_file(store, record, "z.json") == FILES["z.json"]
+
+
 def test_nothing_is_left_where_a_disk_without_space_had_no_room_for_a_file(
     tiny_disk: Path, tmp_path: Path
 ) -> None:

@@ -123,7 +123,7 @@ def delete_files(store: Store, files: Iterable[OutputFile]) -> None:
 
 
 def found_no_room(error: StoreError) -> bool:
-    """Say whether a disk was full: what was to be written there is not."""
+    """Say whether a disk was full: what is not there by now will not come."""
     return isinstance(error.__cause__, OSError) and error.__cause__.errno in FULL
 
 

@@ -142,8 +142,9 @@ def commit(
             raise
         created = store.create(f"{draft.folder}/{_RECORD}", text.encode())
     except StoreError as error:
-        if found_no_room(error):  # so there is no record; after other errors there may be one
-            with suppress(StoreError):
+        with suppress(StoreError):
+            # After other errors the record may come yet; after this one it is there if its folder alone had no room.
+            if found_no_room(error) and not store.exists(f"{draft.folder}/{_RECORD}"):
                 delete_all(store, f"{attempt}/")
         raise
     if created:
