@@ -1,11 +1,13 @@
 """Training on a GPU beside `transformers.Trainer`, one trial and several on the same card: bf16, random weights.
 
-    python -m tests.benchmarks.gpu --encoder FOLDER --data FOLDER [--size large] [--together 2 4 8]
+    python -m tests.benchmarks.gpu --encoder FOLDER --data FOLDER [--size large] [--together 2 4 8] [--no-graphs]
 
 The encoder has the shape of XLM-R Large (or Base) and random weights, since speed does not depend on them, and
 the tokenizer in FOLDER, whose weights are not read. MNLI in batches of 24 and SQuAD in batches of 8, as in
 training.py: the peer is a user's Trainer in bf16, with rows grouped by length and the same attention (PyTorch's),
 and the clock runs for whole rounds of it.
+
+Ours is measured without CUDA graphs and with them (`train.cuda_graphs`), once every shape has its graph.
 
 `together` is so many trials as processes on one GPU. Their clocks start when all of them are warm; counted are
 the optimizer steps that ended while all were training. Goals: 2.5 x the examples/s of Trainer with one trial, 4 x
@@ -20,6 +22,7 @@ Results: results/gpu.json.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import shutil
 import subprocess
@@ -32,6 +35,7 @@ from typing import Any
 
 from tests.benchmarks.measuring import arguments, in_turn, middle, run_side, write
 from tests.benchmarks.training import (
+    SKIPPED,
     WORKLOADS,
     quickly,
     rows_of,
@@ -49,6 +53,8 @@ SHAPES = {
 }
 LOADS = ("mnli", "squad")
 GOALS = {"one": 2.5, "together": 4.0}
+WARM_ROUNDS = 3
+"""Rounds before the clock starts with CUDA graphs: a shape is captured when it comes for the second time."""
 WAIT_S = 600
 """Seconds that a trial waits for the others to be warm."""
 
@@ -62,12 +68,16 @@ def main() -> None:
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     parser.add_argument("--together", type=int, nargs="*", default=[2, 4, 8], help="trials at once")
     parser.add_argument("--workload", choices=LOADS, nargs="+", default=list(LOADS))
+    parser.add_argument(
+        "--no-graphs", dest="graphs", action="store_false", help="ours without CUDA graphs alone"
+    )
     parser.add_argument("--meet", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--number", type=int, default=1, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.side:
         print(json.dumps(measure(options)))
         return
+    options.graphs &= options.device == "cuda"
     if options.device == "cuda" and not torch.cuda.is_available():
         sys.exit("PyTorch finds no GPU here; --device cpu --quick is a smoke test without one.")
     if options.quick:
@@ -115,9 +125,8 @@ def compare(options: argparse.Namespace, encoder: Path, name: str) -> list[dict[
             *(["--quick"] if options.quick else []),
         ]  # fmt: skip
 
-    found = in_turn(
-        ("ours", "trainer"), options.repeats, lambda side: run_side("gpu", *words(side))
-    )
+    own = ("ours", "ours by graphs") if options.graphs else ("ours",)
+    found = in_turn((*own, "trainer"), options.repeats, lambda side: run_side("gpu", *words(side)))
     peer = middle(found["trainer"], "rate")
     shape = shape_of(str(encoder))
     assert shape is not None
@@ -139,10 +148,10 @@ def compare(options: argparse.Namespace, encoder: Path, name: str) -> list[dict[
         row(side, *(middle(runs, each) for each in ("rate", "tokens", "peak_gb")))
         for side, runs in found.items()
     ]
-    for number in options.together:
-        runs = side_by_side(words("ours"), number)
+    for number, side in itertools.product(options.together, own):
+        runs = side_by_side(words(side), number)
         peak = sum(run["peak_gb"] for run in runs)
-        rows.append(row(f"{number} of ours", common_rate(runs), middle(runs, "tokens"), peak))
+        rows.append(row(f"{number} of {side}", common_rate(runs), middle(runs, "tokens"), peak))
     return rows
 
 
@@ -189,10 +198,11 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     load = quickly(load) if options.quick else load
     task, encoded, tokenizer = rows_of(load, options.encoder, options.data)
     steps = whole_round(encoded, load)
-    if options.side == "ours":
+    if options.side != "trainer":
+        graphs = options.side == "ours by graphs"
         found = train_ours(
-            options.encoder, load, task, encoded, "bf16",
-            steps=steps, device=options.device, ready=meeting(options.meet, options.number),
+            options.encoder, load, task, encoded, "bf16", steps=steps, device=options.device, graphs=graphs,
+            skipped=WARM_ROUNDS * steps if graphs else SKIPPED, ready=meeting(options.meet, options.number),
         )  # fmt: skip
     else:
         found = train_peer(

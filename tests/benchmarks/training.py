@@ -204,12 +204,14 @@ def train_ours(
     compacted: bool = True,
     engine: str = "torch",
     device: str = "cpu",
+    graphs: bool = False,
+    skipped: int = SKIPPED,
     ready: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
     """Train by the project's own loop, as a trial on one worker does.
 
     The model keeps the vocabulary of all rows; trained is on `steps` batches of them. `ready` is called
-    before the clock starts.
+    before the clock starts, after `skipped` steps.
     """
     from xtransfer.forms.files import read_rows, write_rows
     from xtransfer.process.allocation import keep_freed_memory
@@ -254,23 +256,24 @@ def train_ours(
     times: list[float] = []
 
     def note(progress: Progress) -> None:
-        if progress.step == SKIPPED:
+        if progress.step == skipped:
             ready()
         times.append(time.perf_counter())
 
     context = Context(
         device=device,
         engine=engine,
+        graphs=graphs,
         pad_id=start.model.encoder.config.pad_token_id or 0,
         report=note,
     )
-    mixture = Mixture(steps=SKIPPED + steps, shares=(1.0,))
+    mixture = Mixture(steps=skipped + steps, shares=(1.0,))
     train(spec, context, model=start.model, parts=[part], mixture=mixture)
     return {
-        "rate": _rate(times, load, steps),
+        "rate": _rate(times, load, steps, skipped),
         "tokens": float(part.train.lengths.mean()),
         "optimizer": OWN,
-        "times": times[SKIPPED - 1 :],
+        "times": times[skipped - 1 :],
     }
 
 
@@ -380,8 +383,8 @@ def _collator(task: Task, tokenizer: Any, length: int | None) -> Any:
     return make(tokenizer, padding=padding, max_length=length)
 
 
-def _rate(times: Sequence[float], load: Workload, steps: int) -> float:
-    timed = times[SKIPPED - 1 : SKIPPED + steps]
+def _rate(times: Sequence[float], load: Workload, steps: int, skipped: int = SKIPPED) -> float:
+    timed = times[skipped - 1 : skipped + steps]
     return load.batch_size * (len(timed) - 1) / (timed[-1] - timed[0])
 
 

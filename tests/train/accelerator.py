@@ -10,16 +10,17 @@ process of its own, and prints as JSON by how much the answers differ from the p
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils import _pytree as pytree
 
 from tests.tiny import rows_of, tiny_encoder, tiny_tokenizer
+from tests.train.simulated_graph import Refused, SimulatedGraph, mapped, tensors_of
 from tests.train.test_parts import mixed
 from tests.train.workers import RETRIEVAL, SPEC, train_mixed, train_retrieval, train_tiny
 from xtransfer.data.examples import ChoiceExample, PairExample, SpanExample, TaggingExample
@@ -79,8 +80,7 @@ def compute(func: Any, *args: Any, **kwargs: Any) -> Any:
     """Do what an operator does, on the processor, for tensors of the device or for a new one on it."""
     if func is torch.ops.aten._to_copy.default:
         return _moved(func, *args, **kwargs)
-    operands, _ = pytree.tree_flatten((args, kwargs))
-    tensors = [each for each in operands if isinstance(each, Tensor)]
+    tensors = tensors_of((args, kwargs))
     here = [each for each in tensors if not isinstance(each, Simulated) and each.dim()]
     if here and len(here) < len(tensors) and func not in MIXING:
         raise Misplaced(
@@ -91,23 +91,45 @@ def compute(func: Any, *args: Any, **kwargs: Any) -> Any:
     if func is torch.ops.aten._copy_from.default:
         _raw(args[1]).copy_(_raw(args[0]))
         return args[1]
-    raw_args, raw_kwargs = pytree.tree_map(_raw, (args, kwargs))
-    made = func(*raw_args, **raw_kwargs)
+    raw_args, raw_kwargs = mapped(_raw, (args, kwargs))
+    if SimulatedGraph.captured:
+        made = SimulatedGraph.captured[-1].note(
+            func, raw_args, raw_kwargs, own=all(isinstance(each, Simulated) for each in tensors)
+        )
+    else:
+        made = func(*raw_args, **raw_kwargs)
     # What works in place returns an operand.
     known = {id(each.raw): each for each in tensors if isinstance(each, Simulated)}
-    return pytree.tree_map_only(
-        Tensor, lambda each: known[id(each)] if id(each) in known else Simulated(each), made
+    return mapped(
+        lambda each: (
+            (known[id(each)] if id(each) in known else Simulated(each))
+            if isinstance(each, Tensor)
+            else each
+        ),
+        made,
     )
 
 
 def _moved(func: Any, values: Tensor, *, device: Any = None, **more: Any) -> Tensor:
     to = values.device if device is None else torch.device(device)
+    if SimulatedGraph.captured and to.type == values.device.type == NAME:
+        raw = SimulatedGraph.captured[-1].note(
+            func, [_raw(values)], {"device": torch.device("cpu"), **more}, own=True
+        )
+        return Simulated(raw)
+    if SimulatedGraph.captured:
+        raise Refused(f"{func}: a copy to or from the processor")
     made = func(_raw(values), device="cpu", **more)
     return Simulated(made) if to.type == NAME else made
 
 
 def _raw(value: Any) -> Any:
     return value.raw if isinstance(value, Simulated) else value
+
+
+class _Stream:
+    def wait_stream(self, other: _Stream) -> None:
+        """Do nothing: the device does one thing after the other."""
 
 
 class _Module:
@@ -133,6 +155,35 @@ class _Module:
 
     def manual_seed_all(self, seed: int) -> None:
         """Do nothing: what is drawn on the device is drawn on the processor."""
+
+    get_rng_state = staticmethod(torch.get_rng_state)
+    set_rng_state = staticmethod(torch.set_rng_state)
+    CUDAGraph = SimulatedGraph
+    Stream = current_stream = _Stream
+
+    def graph_pool_handle(self) -> tuple[int, int]:
+        return (0, 0)
+
+    @contextmanager
+    def stream(self, _: _Stream) -> Iterator[None]:
+        yield
+
+    @contextmanager
+    def graph(self, graph: SimulatedGraph, **_: Any) -> Iterator[None]:
+        """Capture; transformers is told, as it would be on a GPU."""
+        draws = torch.get_rng_state()
+        asked, torch.cuda.is_current_stream_capturing = (
+            torch.cuda.is_current_stream_capturing,
+            lambda: True,
+        )
+        SimulatedGraph.captured.append(graph)
+        try:
+            yield
+        finally:
+            SimulatedGraph.captured.pop()
+            torch.cuda.is_current_stream_capturing = asked
+            torch.set_rng_state(draws)
+            graph.put_back()
 
 
 def register() -> list[Any]:
@@ -195,7 +246,7 @@ def difference(work: Callable[[Context], Any]) -> float:
     return largest(one, other)
 
 
-def learn(form: str, context: Context) -> dict[str, Tensor]:
+def learn(form: str, context: Context, *, epochs: int = SPEC.epochs) -> dict[str, Tensor]:
     """Train on examples of a form, and return the weights and the logits of the same rows."""
     labels = ("a", "b") if form in ("classification", "tagging") else ()
     encoded = FORMS[form].encode(
@@ -217,7 +268,7 @@ def learn(form: str, context: Context) -> dict[str, Tensor]:
     encoder = tiny_encoder(vocabulary=len(tiny_tokenizer()))
     head = build_head(form, 16, 1 if form == "choice" else len(labels), dropout=0.0, seed=1)
     model = TransferModel(encoder, [head], bf16=False)
-    outcome = train_mixed(replace(SPEC, batch_size=4), context, model, [part])
+    outcome = train_mixed(replace(SPEC, batch_size=4, epochs=epochs), context, model, [part])
     logits = predict(model, form, data, context)
     assert logits is not None
     return outcome.weights | {f"logits {row}": each for row, each in enumerate(logits)}

@@ -8,6 +8,7 @@ SEQUENCE_LENGTHS    rows hold several token sequences, joined: the column with t
 WHOLE_BATCH         the loss cannot be summed over parts of a batch
 scored              which examples are scored, where not all are
 positions           which positions of a batch the head is asked for, where not all are
+TOKEN_GOLD          gold tensors of one value a token, and what each has where a row is padded
 """
 
 from __future__ import annotations

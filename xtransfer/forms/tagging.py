@@ -62,6 +62,9 @@ def encode(
     return Encoded(columns=columns, counts=counts)
 
 
+TOKEN_GOLD = {"labels": IGNORED}
+
+
 class Head(nn.Module):
     """Dropout and one linear layer on every position."""
 

@@ -224,9 +224,11 @@ def _context(
 ) -> Context:
     """Return what the placement and the node say of where a trial runs; it is that of a single worker."""
     placement = bench.placement.train
+    device = device_of(placement.gpus)
     return Context(
         shards=placement.most_workers,
-        device=device_of(placement.gpus),
+        device=device,
+        graphs=placement.cuda_graphs and device == "cuda",
         engine=placement.chosen_engine,
         zero_stage=placement.zero_stage,
         micro_batch=bites.micro_batch if bites else placement.micro_batch,

@@ -6,6 +6,7 @@ parts, mixture, batching    what optimizer steps draw from, and which rows form 
 model         encoder and heads, of which only used embedding rows are trained; `adapters`, `text_head`
 engine        what the loop asks of an optimizer: `torch_engine` or `deepspeed_engine`; `rates`: how far it steps
 resuming, saving, snapshots    when state is saved, how, and which checkpoints are kept to be averaged
+passes        forward and backward of micro-batches; `graphs`: as CUDA graphs, on a GPU
 randomness, collectives, parameters    draws that follow from the seed, and what workers tell each other
 prediction    logits of a model on prepared rows
 pretrain      a tiny encoder made from scratch

@@ -53,6 +53,9 @@ class Context:
     zero_stage: int = 0
     micro_batch: int | None = None
     """Most examples in one forward pass; None: a whole shard."""
+    graphs: bool = False
+    """Whether passes are captured as CUDA graphs and replayed; needs the engine `torch`. They pad rows to lengths of
+    their own, so that dropout draws other masks, which a trial's record says, too."""
     pad_id: int = 0
     report: Callable[[Progress], None] = lambda progress: None
     """Called on every rank after the same steps."""

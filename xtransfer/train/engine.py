@@ -68,13 +68,25 @@ def make_engine(
     betas: tuple[float, float],
     clip: float,
     zero_stage: int,
+    keeps_gradients: bool = False,
 ) -> Engine:
-    """Wrap a module, already on its device, into the engine named `kind`."""
+    """Wrap a module, already on its device, into the engine named `kind`.
+
+    With `keeps_gradients`, which plain torch alone can, a step sets them to zero and does not let go of them.
+    """
     optimizer = torch.optim.AdamW(
         parameter_groups(module, weight_decay), lr=0.0, betas=betas, eps=epsilon, fused=True
     )
     if kind == "torch":
-        return TorchEngine(module, optimizer, clip=clip, world_size=world_size)
+        return TorchEngine(
+            module,
+            optimizer,
+            clip=clip,
+            world_size=world_size,
+            keeps_gradients=keeps_gradients,
+        )
+    if keeps_gradients:
+        raise ValueError(f"{kind} lets go of gradients: CUDA graphs need engine torch")
     return DeepSpeedEngine(
         module, optimizer, clip=clip, world_size=world_size, zero_stage=zero_stage
     )

@@ -7,9 +7,9 @@ are the same run.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,11 +23,13 @@ from xtransfer.train.context import Context, Progress
 from xtransfer.train.course import Course, Outcome
 from xtransfer.train.divergence import check_score, leave_out
 from xtransfer.train.engine import Engine, make_engine
+from xtransfer.train.graphs import GraphedPasses, own_stream
 from xtransfer.train.kernels.products import training_products
 from xtransfer.train.mixture import Mixture, draw_numbers, schedule
 from xtransfer.train.model import TransferModel
 from xtransfer.train.parameters import trained_parameters
 from xtransfer.train.parts import Draw, Part, TextPart
+from xtransfer.train.passes import MicroBatch, Passes
 from xtransfer.train.prediction import make_inputs
 from xtransfer.train.randomness import stream
 from xtransfer.train.rates import learning_rate
@@ -71,6 +73,7 @@ def train(
         betas=spec.adam_betas,
         clip=spec.clip,
         zero_stage=context.zero_stage,
+        keeps_gradients=context.graphs,
     )
     course = Course(spec.snapshots)
     if resume is not None:
@@ -78,7 +81,7 @@ def train(
         engine.load_moments(resume.tensors, steps=course.state.steps_taken)
     del resume  # as large as weights, moments and best weights together
     try:
-        with training_products(engine.module):
+        with training_products(engine.module), own_stream(context):
             return _Run(spec, context, engine, parts, mixture, course).run()
     finally:
         engine.close()
@@ -100,6 +103,7 @@ class _Run:
         self.total = mixture.steps
         self.order = schedule(mixture.shares, mixture.steps, seed=spec.seed)
         self.numbers = draw_numbers(self.order)
+        self.passes = _passes(engine, context)
         self.saves = Saves(context, engine, course, total=mixture.steps)
         self.examples = 0
         self.seconds = 0.0
@@ -154,12 +158,12 @@ class _Run:
         number = int(self.order[state.step])
         draw = self.parts[number].draw(int(self.numbers[state.step]))
         self.engine.module.train()
-        losses = self._accumulate(number, draw)
+        self._accumulate(number, draw)
         rate = learning_rate(
             state.step, peak=self.spec.learning_rate, total=self.total, warmup=self.spec.warmup
         )
         taken = self.engine.step(rate)
-        loss_sum = add_up(losses, context)
+        loss_sum = add_up(self.passes.losses, context)
         if taken:
             state.loss_sum += loss_sum
             state.loss_steps += 1
@@ -170,33 +174,20 @@ class _Run:
         self.seconds += time.perf_counter() - began
         self._report(loss_sum)
 
-    def _accumulate(self, number: int, draw: Draw) -> Tensor:
-        """Add up the gradients of this worker's micro-batches.
-
-        Returns:
-            Their loss, a scalar, fp64. It stays on its device: reading it waits for that, and the
-            optimizer step need not.
-        """
+    def _accumulate(self, number: int, draw: Draw) -> None:
+        """Add up the losses and gradients of this worker's micro-batches, in `self.passes`."""
         context, part = self.context, self.parts[number]
         shards, whole = self._shares(part.form, draw)
-        losses = torch.zeros((), dtype=torch.float64, device=context.device)
+        self.passes.begin()
         left = sum(map(len, shards.values()))
         for shard, micro_batches in shards.items():
             torch.manual_seed(stream(self.spec.seed, self.state.step, "step", shard))
             for rows in micro_batches:
                 left -= 1
-                some = rows if len(rows) else draw.chosen[:1]
-                loss = self._loss(number, draw.rows, some) / whole * part.weight
-                if not len(rows):
-                    loss = loss * 0.0
-                losses += loss.detach()
-                if not left:
-                    # A loss may be infinite and its gradient finite. Gradients are summed over the
-                    # workers: one that is not a number keeps all of them from this step.
-                    loss = loss * torch.where(losses.isfinite(), 1.0, math.nan)
-                self.engine.backward(loss, last=not left)
+                batch = self._micro_batch(number, draw.rows, rows if len(rows) else draw.chosen[:1])
+                weight = part.weight if len(rows) else 0.0
+                self.passes.add(batch, whole=whole, weight=weight, last=not left)
                 context.alive()
-        return losses
 
     def _shares(self, form: str, draw: Draw) -> tuple[dict[int, list[Indices]], int]:
         """Return this worker's micro-batches by shard, and what the sum of their losses is divided by."""
@@ -215,14 +206,15 @@ class _Run:
         )
         return shards, whole
 
-    def _loss(self, number: int, rows: Rows, chosen: Indices) -> Tensor:
+    def _micro_batch(self, number: int, rows: Rows, chosen: Indices) -> MicroBatch:
         form = self.parts[number].form
-        inputs = make_inputs(form, rows, chosen, self.context)
-        gold = {
-            name: value.to(self.context.device)
-            for name, value in FORMS[form].gold_tensors(rows, chosen).items()
-        }
-        return FORMS[form].loss(self.engine.forward(head=number, **inputs), gold)
+        gold = FORMS[form].gold_tensors(rows, chosen)
+        return MicroBatch(
+            form=form,
+            head=number,
+            inputs=make_inputs(form, rows, chosen, self.context),
+            gold={name: value.to(self.context.device) for name, value in gold.items()},
+        )
 
     def _measure_text(self) -> None:
         """Note the loss on held-out text before the first step, to compare with."""
@@ -292,6 +284,14 @@ class _Run:
                 best=None if rung is None else self.state.best_score,
             )
         )
+
+
+def _passes(engine: Engine, context: Context) -> Passes:
+    if not context.graphs:
+        return Passes(engine, context.device)
+    encoder: Any = engine.module.encoder
+    longest = getattr(encoder.config, "max_position_embeddings", None)
+    return GraphedPasses(engine, context, longest=longest)
 
 
 def _load(model: TransferModel, tensors: Mapping[str, Tensor], prefix: str) -> None:

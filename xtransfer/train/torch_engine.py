@@ -14,12 +14,19 @@ class TorchEngine:
     """Plain torch: AdamW on every worker, gradients summed over workers."""
 
     def __init__(
-        self, module: nn.Module, optimizer: torch.optim.Optimizer, *, clip: float, world_size: int
+        self,
+        module: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        *,
+        clip: float,
+        world_size: int,
+        keeps_gradients: bool = False,
     ) -> None:
         self.module = module
         self.optimizer = optimizer
         self.clip = clip
         self.world_size = world_size
+        self.keeps_gradients = keeps_gradients
 
     def forward(self, **batch: Any) -> Tensor:
         """Run the model."""
@@ -43,7 +50,7 @@ class TorchEngine:
             for group in self.optimizer.param_groups:
                 group["lr"] = learning_rate
             self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad(set_to_none=not self.keeps_gradients)
         return finite
 
     def weights(self) -> dict[str, Tensor]:

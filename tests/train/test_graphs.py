@@ -1,0 +1,136 @@
+"""CUDA graphs on a simulated device: the same numbers as without, and a pass that cannot be one is noticed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from tests.conftest import CHECKOUT
+from tests.tiny import rows_of, tiny_encoder, tiny_tokenizer
+from tests.train.accelerator import EXAMPLES
+from xtransfer.config.placement import TrainResources
+from xtransfer.forms import FORMS
+from xtransfer.train.context import Context
+from xtransfer.train.engine import make_engine
+from xtransfer.train.graphs import MULTIPLE, padded, shape_of
+from xtransfer.train.model import TransferModel
+from xtransfer.train.passes import MicroBatch
+from xtransfer.train.prediction import make_inputs
+from xtransfer.train.randomness import build_head
+
+MAX_LENGTH = {"tagging": 6}
+"""Of rows; 22 for other forms: no multiple of 8, so that there is something to pad."""
+REFUSED = {"waits": "would have to wait", "mixes": "reads the memory", "stale": "instead of"}
+
+
+@pytest.fixture(scope="module")
+def found() -> dict[str, dict[str, Any]]:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.train.graphed"],
+        capture_output=True,
+        text=True,
+        cwd=CHECKOUT,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        *("classification", "choice", "tagging", "span", "retrieval", "mixture with text"),
+        *("dropout", "micro-batches", "resumption", "left out"),
+    ],
+)
+def test_replayed_passes_train_the_same_weights(work: str, found: dict[str, Any]) -> None:
+    assert found[work]["difference"] == 0.0
+    assert found[work]["replays"] >= 5
+    assert [said for said in found[work]["warned"] if "cuda_graphs" in said] == []
+
+
+@pytest.mark.parametrize(("work", "why"), REFUSED.items())
+def test_a_pass_that_cannot_be_a_graph_goes_on_without(
+    work: str, why: str, found: dict[str, Any]
+) -> None:
+    (said,) = found[work]["warned"]
+    assert "train.cuda_graphs" in said
+    assert why in said
+    assert found[work]["replays"] <= 1  # which was compared, and not used
+    assert found[work]["difference"] == 0.0
+
+
+def _micro_batch(form: str) -> MicroBatch:
+    labels = ("a", "b") if form in ("classification", "tagging") else ()
+    encoded = FORMS[form].encode(
+        EXAMPLES[form],
+        tiny_tokenizer(),
+        labels=labels,
+        max_length=MAX_LENGTH.get(form, 22),
+        stride=8,
+    )
+    rows = rows_of(encoded)
+    chosen = np.arange(len(encoded.columns["input_ids"]))
+    return MicroBatch(
+        form=form,
+        head=0,
+        inputs=make_inputs(form, rows, chosen, Context(pad_id=1)),
+        gold=FORMS[form].gold_tensors(rows, chosen),
+    )
+
+
+@pytest.mark.parametrize("form", EXAMPLES)
+def test_more_padding_changes_neither_loss_nor_gradient(form: str) -> None:
+    batch = _micro_batch(form)
+    wider = padded(batch, 1, longest=None)
+    length = wider.inputs["input_ids"].shape[1]
+    assert length % MULTIPLE == 0
+    assert 0 < length - batch.inputs["input_ids"].shape[1] < MULTIPLE
+    assert shape_of(batch) != shape_of(wider)
+    head = build_head(form, 16, 1 if form == "choice" else 2, dropout=0.0, seed=1)
+    encoder = tiny_encoder(vocabulary=len(tiny_tokenizer()))
+    model = TransferModel(encoder, [head], bf16=False).double()
+    gradients = []
+    for each in (batch, wider):
+        model.zero_grad()
+        FORMS[form].loss(model(**each.inputs), each.gold).backward()
+        gradients.append([p.grad for p in model.parameters() if p.grad is not None])
+    for one, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-7)
+
+
+def test_padding_stays_within_what_the_encoder_has_positions_for() -> None:
+    batch = _micro_batch("classification")
+    length = batch.inputs["input_ids"].shape[1]
+    assert padded(batch, 1, longest=length) is batch
+    assert padded(batch, 1, longest=length + 1).inputs["input_ids"].shape[1] == length + 1
+    assert padded(batch, 1, longest=length - 1) is batch  # it is the encoder's business then
+
+
+def test_they_need_an_engine_that_keeps_gradients() -> None:
+    with pytest.raises(ValueError, match="engine torch"):
+        TrainResources(cuda_graphs=True, workers=2)
+    with pytest.raises(ValueError, match="engine torch"):
+        TrainResources(cuda_graphs=True, engine="deepspeed")
+    assert TrainResources(cuda_graphs=True).chosen_engine == "torch"
+    settings = {
+        "world_size": 1, "weight_decay": 0.0, "epsilon": 1e-8, "betas": (0.9, 0.999), "clip": 1.0,
+        "zero_stage": 0, "keeps_gradients": True,
+    }  # fmt: skip
+    module = nn.Linear(2, 1)
+    with pytest.raises(ValueError, match="engine torch"):
+        make_engine(module, kind="deepspeed", **settings)  # type: ignore[arg-type]
+    engine = make_engine(module, kind="torch", **settings)  # type: ignore[arg-type]
+    engine.backward(module(torch.ones(1, 2)).sum(), last=True)
+    assert module.weight.grad is not None
+    place = module.weight.grad.data_ptr()
+    assert engine.step(0.1)
+    assert module.weight.grad.data_ptr() == place
+    assert not module.weight.grad.any()

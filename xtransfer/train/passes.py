@@ -1,0 +1,60 @@
+"""Forward and backward passes of micro-batches, whose losses and gradients add up to those of an optimizer step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from xtransfer.forms import FORMS
+from xtransfer.train.engine import Engine
+
+
+@dataclass(frozen=True, kw_only=True)
+class MicroBatch:
+    """Rows of one part of a trial as tensors, on the device of the model."""
+
+    form: str
+    head: int
+    inputs: dict[str, Tensor]
+    """As `make_inputs` has them."""
+    gold: dict[str, Tensor]
+    """As the form's `gold_tensors` has them."""
+
+
+class Passes:
+    """Runs one pass after the other."""
+
+    def __init__(self, engine: Engine, device: str) -> None:
+        self.engine = engine
+        self.losses = torch.zeros((), dtype=torch.float64, device=device)
+        """Sum of the losses since `begin`, a scalar. It stays on its device: reading it waits for that, and the
+        optimizer step need not."""
+
+    def begin(self) -> None:
+        """Begin with the passes of another optimizer step."""
+        self.losses = torch.zeros_like(self.losses)
+
+    def add(self, batch: MicroBatch, *, whole: int, weight: float, last: bool) -> None:
+        """Add the loss of a micro-batch, and its gradient.
+
+        Args:
+            batch: the rows.
+            whole: what the sum of their losses is divided by.
+            weight: what it is multiplied by; 0 for rows that only stand in where a worker has none.
+            last: whether it is the last of this worker's micro-batches in the step. Its gradient is not a number
+                where the sum of all losses is not finite: a loss may be infinite and its gradient finite, and
+                gradients are summed over the workers, so one that is not a number keeps all of them from the step.
+        """
+        self._run(batch, whole, weight, last=last)
+
+    def _run(
+        self, batch: MicroBatch, whole: int | Tensor, weight: float | Tensor, *, last: bool
+    ) -> None:
+        logits = self.engine.forward(head=batch.head, **batch.inputs)
+        loss = FORMS[batch.form].loss(logits, batch.gold) / whole * weight
+        self.losses += loss.detach()
+        if last:
+            loss = loss * (1.0 + (self.losses - self.losses).float())  # the difference is 0 or NaN
+        self.engine.backward(loss, last=last)
