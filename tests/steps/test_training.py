@@ -53,11 +53,12 @@ class Small:
         self.rows: list[tuple[int, int]] = []
         whole = loop._Run._loss
 
-        def loss(run: Any, number: int, rows: Any, chosen: Any) -> torch.Tensor:
-            self.rows.append((run.state.step, len(chosen)))
-            if len(chosen) > self.most and run.state.step >= self.after:
+        def loss(run: Any, batch: Any) -> torch.Tensor:
+            rows = len(batch.inputs["input_ids"])
+            self.rows.append((run.state.step, rows))
+            if rows > self.most and run.state.step >= self.after:
                 torch.empty(2**50)
-            return whole(run, number, rows, chosen)
+            return whole(run, batch)
 
         monkeypatch.setattr(loop._Run, "_loss", loss)
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -63,15 +63,23 @@ class GraphedPasses(Passes):
     Gradients keep their addresses from step to step, so the engine must clear and not drop them.
     """
 
-    def __init__(self, engine: Engine, context: Context, *, longest: int | None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        context: Context,
+        loss: Callable[[MicroBatch], Tensor],
+        *,
+        longest: int | None,
+    ) -> None:
         """Begin without graphs.
 
         Args:
             engine: that keeps gradients.
             context: on whose device they run.
+            loss: as `Passes` has it.
             longest: most tokens that the encoder has positions for; None: no bound.
         """
-        super().__init__(engine, context.device)
+        super().__init__(engine, context.device, loss)
         self.gpu: Any = torch.get_device_module(context.device)
         self.pool = self.gpu.graph_pool_handle()
         self.pad_id, self.longest = context.pad_id, longest

@@ -8,7 +8,7 @@ are the same run.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -103,7 +103,7 @@ class _Run:
         self.total = mixture.steps
         self.order = schedule(mixture.shares, mixture.steps, seed=spec.seed)
         self.numbers = draw_numbers(self.order)
-        self.passes = _passes(engine, context)
+        self.passes = _passes(engine, context, self._loss)
         self.saves = Saves(context, engine, course, total=mixture.steps)
         self.examples = 0
         self.seconds = 0.0
@@ -216,6 +216,10 @@ class _Run:
             gold={name: value.to(self.context.device) for name, value in gold.items()},
         )
 
+    def _loss(self, batch: MicroBatch) -> Tensor:
+        logits = self.engine.forward(head=batch.head, **batch.inputs)
+        return FORMS[batch.form].loss(logits, batch.gold)
+
     def _measure_text(self) -> None:
         """Note the loss on held-out text before the first step, to compare with."""
         scores = self._scores(
@@ -286,12 +290,12 @@ class _Run:
         )
 
 
-def _passes(engine: Engine, context: Context) -> Passes:
+def _passes(engine: Engine, context: Context, loss: Callable[[MicroBatch], Tensor]) -> Passes:
     if not context.graphs:
-        return Passes(engine, context.device)
+        return Passes(engine, context.device, loss)
     encoder: Any = engine.module.encoder
     longest = getattr(encoder.config, "max_position_embeddings", None)
-    return GraphedPasses(engine, context, longest=longest)
+    return GraphedPasses(engine, context, loss, longest=longest)
 
 
 def _load(model: TransferModel, tensors: Mapping[str, Tensor], prefix: str) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from xtransfer.forms import FORMS
 from xtransfer.train.engine import Engine
 
 
@@ -26,8 +26,16 @@ class MicroBatch:
 class Passes:
     """Runs one pass after the other."""
 
-    def __init__(self, engine: Engine, device: str) -> None:
+    def __init__(self, engine: Engine, device: str, loss: Callable[[MicroBatch], Tensor]) -> None:
+        """Begin.
+
+        Args:
+            engine: what adds up gradients.
+            device: where losses are.
+            loss: the loss of a micro-batch, summed over its rows.
+        """
         self.engine = engine
+        self.loss = loss
         self.losses = torch.zeros((), dtype=torch.float64, device=device)
         """Sum of the losses since `begin`, a scalar. It stays on its device: reading it waits for that, and the
         optimizer step need not."""
@@ -52,8 +60,7 @@ class Passes:
     def _run(
         self, batch: MicroBatch, whole: int | Tensor, weight: float | Tensor, *, last: bool
     ) -> None:
-        logits = self.engine.forward(head=batch.head, **batch.inputs)
-        loss = FORMS[batch.form].loss(logits, batch.gold) / whole * weight
+        loss = self.loss(batch) / whole * weight
         self.losses += loss.detach()
         if last:
             loss = loss * (1.0 + (self.losses - self.losses).float())  # the difference is 0 or NaN

@@ -53,10 +53,10 @@ def _spoil(loop: ModuleType) -> None:
             threading.Event().wait()
         step(self)
 
-    def spoiled_loss(self: Any, number: int, rows: Any, chosen: Any) -> Any:
-        if KIND == "oom" and len(chosen) > int(NUMBER):
+    def spoiled_loss(self: Any, batch: Any) -> Any:
+        if KIND == "oom" and len(batch.inputs["input_ids"]) > int(NUMBER):
             loop.torch.empty(2**50)  # type: ignore[attr-defined]
-        return loss(self, number, rows, chosen)
+        return loss(self, batch)
 
     run._step, run._loss = spoiled_step, spoiled_loss
 
