@@ -43,6 +43,15 @@ Shape = tuple[Any, ...]
 """What passes have in common that run the same kernels on tensors of the same sizes."""
 
 
+def make_passes(engine: Engine, context: Context, loss: Callable[[MicroBatch], Tensor]) -> Passes:
+    """Return passes as graphs where the context asks for them, else as they are. `loss` is as `Passes` has it."""
+    if not context.graphs:
+        return Passes(engine, context.device, loss)
+    encoder: Any = engine.module.encoder
+    longest = getattr(encoder.config, "max_position_embeddings", None)
+    return GraphedPasses(engine, context, loss, longest=longest)
+
+
 @contextmanager
 def own_stream(context: Context) -> Iterator[None]:
     """Have a GPU work in a stream that graphs may be captured from, if this context asks for graphs."""

@@ -8,7 +8,7 @@ are the same run.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,13 +23,13 @@ from xtransfer.train.context import Context, Progress
 from xtransfer.train.course import Course, Outcome
 from xtransfer.train.divergence import check_score, leave_out
 from xtransfer.train.engine import Engine, make_engine
-from xtransfer.train.graphs import GraphedPasses, own_stream
+from xtransfer.train.graphs import make_passes, own_stream
 from xtransfer.train.kernels.products import training_products
 from xtransfer.train.mixture import Mixture, draw_numbers, schedule
 from xtransfer.train.model import TransferModel
 from xtransfer.train.parameters import trained_parameters
 from xtransfer.train.parts import Draw, Part, TextPart
-from xtransfer.train.passes import MicroBatch, Passes
+from xtransfer.train.passes import MicroBatch
 from xtransfer.train.prediction import make_inputs
 from xtransfer.train.randomness import stream
 from xtransfer.train.rates import learning_rate
@@ -103,7 +103,7 @@ class _Run:
         self.total = mixture.steps
         self.order = schedule(mixture.shares, mixture.steps, seed=spec.seed)
         self.numbers = draw_numbers(self.order)
-        self.passes = _passes(engine, context, self._loss)
+        self.passes = make_passes(engine, context, self._loss)
         self.saves = Saves(context, engine, course, total=mixture.steps)
         self.examples = 0
         self.seconds = 0.0
@@ -288,14 +288,6 @@ class _Run:
                 best=None if rung is None else self.state.best_score,
             )
         )
-
-
-def _passes(engine: Engine, context: Context, loss: Callable[[MicroBatch], Tensor]) -> Passes:
-    if not context.graphs:
-        return Passes(engine, context.device, loss)
-    encoder: Any = engine.module.encoder
-    longest = getattr(encoder.config, "max_position_embeddings", None)
-    return GraphedPasses(engine, context, loss, longest=longest)
 
 
 def _load(model: TransferModel, tensors: Mapping[str, Tensor], prefix: str) -> None:
