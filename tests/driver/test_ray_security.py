@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.faults.processes import below
 from tests.listening import Listener, listeners
 
 pytestmark = [
@@ -62,6 +63,14 @@ def test_each_run_has_a_token_of_its_own(cluster: dict[str, Any]) -> None:
 def test_there_is_no_dashboard(cluster: dict[str, Any], open_ports: list[Listener]) -> None:
     assert not cluster["dashboard"]
     assert 8265 not in {each.port for each in open_ports}
+
+
+def test_only_what_a_run_needs_is_started(cluster: dict[str, Any]) -> None:
+    started = " ".join(process.title for process in below([cluster["pid"]]))
+    assert "/raylet" in started
+    assert "/dashboard/agent.py" in started
+    for unused in ("/dashboard/dashboard.py", "/log_monitor.py", "/autoscaler/_private/monitor.py"):
+        assert unused not in started
 
 
 def test_every_open_port_refuses_calls_or_only_counts(open_ports: list[Listener]) -> None:
