@@ -41,6 +41,7 @@ def ray_session(placement: Placement) -> Iterator[None]:
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(16))
     import ray
 
+    _count_no_callbacks()
     options: dict[str, Any] = {"address": placement.ray.address}
     with ExitStack() as stack:
         if local:
@@ -95,6 +96,14 @@ def _fewer_processes() -> Iterator[None]:
 
 def _start_nothing(node: Any, **_: object) -> None:
     node._webui_url = ""  # as it is without a dashboard
+
+
+def _count_no_callbacks() -> None:
+    """Have Tune not count its user's callbacks by class, for which it imports MLflow wherever that is installed."""
+    with suppress(ImportError):  # another Ray: a run begins a second later
+        from ray.air._internal import usage
+
+        usage.tag_callbacks = lambda callbacks: False
 
 
 def _kill_at_once() -> None:
