@@ -19,10 +19,23 @@ from tests.s3_server import S3Server, find_weed, s3_server
 from xtransfer.store import Store, open_store
 
 CHECKOUT = Path(__file__).resolve().parents[1]
-RAY = ("tests/integration/",)
-"""How the names begin of tests that run up to two trials at once in clusters of Ray, one after the other."""
-LONG = (*RAY, "tests/faults/test_elastic.py")
-"""Those that begin first, since they take the longest. A test of elastic trials runs one, beside the others."""
+SHARING = tuple(
+    f"tests/{name}.py"
+    for name in (
+        "faults/test_elastic",
+        "integration/test_damage",
+        "integration/test_drivers",
+        "integration/test_pipeline",
+        "integration/test_secrets",
+    )
+)
+"""Files of the first group of tests that run trials in Ray: those that look at runs which each process makes anew
+(`tests/integration/conftest.py`), and one that makes this group take as long as the second."""
+RAY = {"ray 1": SHARING, "ray 2": ("tests/integration/",)}
+"""Group -> how the names begin of its tests, those of earlier groups left out. A group is run by one process, one test
+after the other: there are no more runs in Ray at once than groups."""
+LONG = ("tests/train/", "tests/costs/")
+"""Those that begin next, since they take long."""
 
 # A busy machine is no failure.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -66,20 +79,31 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if ("slowest" in item.keywords) == wanted]
     if hasattr(config, "workerinput"):
-        items.sort(key=lambda item: not item.nodeid.startswith(LONG))
+        items.sort(key=lambda item: _order(item.nodeid))
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """With -n, have one process run the tests of `RAY`, and deal out the others by file."""
+    """With -n, have one process run each group of `RAY`, and deal out the others by file."""
     from xdist.scheduler import LoadScopeScheduling
 
     class Scheduling(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            return "ray" if nodeid.startswith(RAY) else nodeid.partition("::")[0]
+            return _group(nodeid) or nodeid.partition("::")[0]
 
     config.option.loadscopereorder = False  # the order is that of `pytest_collection_modifyitems`
     return Scheduling(config, log)
+
+
+def _group(nodeid: str) -> str:
+    """Return the test's group of those with Ray, empty if it is in none."""
+    return next((group for group, names in RAY.items() if nodeid.startswith(names)), "")
+
+
+def _order(nodeid: str) -> int:
+    """Return which tests begin before others: whole groups, the longest first, lest one process ends late."""
+    group = _group(nodeid)
+    return list(RAY).index(group) if group else len(RAY) + (not nodeid.startswith(LONG))
 
 
 @pytest.fixture(scope="session")

@@ -20,6 +20,7 @@ HEAVY = (
     "matplotlib",
     "mlflow",
     "ray",
+    "scipy.stats",  # a second, and few reports need it
     "tensorboardX",
     "torch",
     "transformers",

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.faults.processes import below
 from tests.listening import Listener, listeners
 
 pytestmark = [
@@ -19,7 +20,7 @@ pytestmark = [
 
 # Ray keeps one cluster a process, and its settings in the environment: this one has its own.
 HOLDER = """
-import json, os, sys
+import importlib, json, os, sys
 for name in [name for name in os.environ if name.startswith("RAY_")]:
     del os.environ[name]
 os.environ["RAY_raylet_start_wait_time_s"] = "240"  # a busy machine is no failure
@@ -28,10 +29,14 @@ from xtransfer.driver.ray_session import ray_session
 with ray_session(Placement.model_validate({"ray": {"cpus": 1}})):
     import ray
     node = ray._private.worker._global_node
+    # What Tune does with a run's callbacks.
+    tune = importlib.import_module("ray.tune.tune")
+    tune.air_usage.tag_callbacks([tune.Callback()])
     print(json.dumps({
         "session": node.get_session_dir_path(), "dashboard": node.webui_url,
         "gcs": node.gcs_address, "token": os.environ["RAY_AUTH_TOKEN"],
         "mode": os.environ["RAY_AUTH_MODE"], "pid": os.getpid(),
+        "loaded": [name for name in ("mlflow", "torch") if name in sys.modules],
     }), flush=True)
     sys.stdin.read()
 """
@@ -62,6 +67,15 @@ def test_each_run_has_a_token_of_its_own(cluster: dict[str, Any]) -> None:
 def test_there_is_no_dashboard(cluster: dict[str, Any], open_ports: list[Listener]) -> None:
     assert not cluster["dashboard"]
     assert 8265 not in {each.port for each in open_ports}
+
+
+def test_only_what_a_run_needs_is_started_and_loaded(cluster: dict[str, Any]) -> None:
+    started = " ".join(process.title for process in below([cluster["pid"]]))
+    assert "/raylet" in started
+    assert "/dashboard/agent.py" in started
+    assert cluster["loaded"] == []
+    for unused in ("/dashboard/dashboard.py", "/log_monitor.py", "/autoscaler/_private/monitor.py"):
+        assert unused not in started
 
 
 def test_every_open_port_refuses_calls_or_only_counts(open_ports: list[Listener]) -> None:

@@ -167,7 +167,7 @@ def test_nothing_of_a_private_ray_is_left_though_it_blocks_sigterm() -> None:
     )
     assert done.returncode == 0, done.stderr
     pids = json.loads(done.stdout.splitlines()[-1])
-    assert len(pids) > 3
+    assert len(pids) >= 3  # the worker, the control store and the raylet
     until(lambda: not any(map(lives, pids)))
 
 

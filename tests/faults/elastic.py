@@ -27,7 +27,7 @@ from xtransfer.records.record import Record, load_records
 from xtransfer.store import Store, open_store
 
 CONFIG = Path(__file__).with_name("elastic.yaml")
-WAIT_S = 240.0
+WAIT_S = 600.0
 
 
 @dataclass(frozen=True, kw_only=True)

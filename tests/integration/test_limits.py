@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 
 SITE = Path(__file__).parent / "site"
 CHECKOUT = Path(__file__).parents[2]
-WORKERS = {1: (), 2: ("--place", "train.workers=2")}
+WORKERS = {1: (), 2: ("--place", "train.workers=2", "--place", "ray.cpus=2")}
 EITHER = [1, pytest.param(2, marks=pytest.mark.slowest)]
 
 
@@ -40,7 +40,8 @@ class Runs:
             "XTRANSFER_TEST_FAULT": fault,
             "XTRANSFER_TEST_ONCE": str(self.folder / "happened") if once else "",
         }
-        place = ("--place", "train.engine=torch", "--place", "ray.cpus=2")
+        # The processes of two steps at once would load the libraries twice.
+        place = ("--place", "train.engine=torch", "--place", "ray.cpus=1")
         if command == "run":
             more = (*place, *more)
         return xtransfer(command, self.config, "--store", self.store, *more, env=env)

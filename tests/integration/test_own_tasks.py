@@ -57,7 +57,8 @@ def test_two_tasks_by_yaml_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert checked.returncode == 0, checked.stdout + checked.stderr
     store = f"file://{tmp_path}/store"
     rates = ("--set", "intermediate.learning_rates=[1e-2]", "--set", "target.learning_rates=[1e-2]")
-    run = xtransfer("run", str(config), "--store", store, *rates)
+    # The processes of two steps at once would load the libraries twice.
+    run = xtransfer("run", str(config), "--store", store, *rates, "--place", "ray.cpus=1")
     assert run.returncode == 0, run.stderr
     report = xtransfer("report", str(config), "--store", store, *rates, "--json")
     rows = json.loads(report.stdout)

@@ -92,7 +92,8 @@ def test_what_was_ruled_can_be_ruled_again_and_is_not(tmp_path: Path) -> None:
 @pytest.mark.parametrize("measure", MEASURES)
 def test_a_pruned_pair_is_not_trained_and_is_reported(measure: str, tmp_path: Path) -> None:
     store, settings = f"file://{tmp_path}/store", (*PRUNED, *MEASURES[measure])
-    said = command("run", store, settings)
+    # The processes of two steps at once would load the libraries twice.
+    said = command("run", store, settings, "--place", "ray.cpus=1")
     found = load_records(open_store(store), ("estimate", "prune", "train"))
     (prune,) = [record for record in found.values() if record.kind == "prune"]
     estimates = {key: record for key, record in found.items() if record.kind == "estimate"}

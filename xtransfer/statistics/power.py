@@ -5,10 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any, cast
 
-from scipy import stats  # pyright: ignore[reportMissingTypeStubs]
-
-_distributions = cast("Any", stats)
-
 MOST = 10_000
 """Seeds beyond which the answer is "more than that"."""
 _FAR = 6.0
@@ -28,12 +24,15 @@ def power_of(seeds: int, *, gain: float, sd: float, alpha: float = 0.05) -> floa
     the alternative, t has the noncentral distribution with 2n - 2 degrees of freedom and
     noncentrality gain / sd * sqrt(n / 2).
     """
+    from scipy import stats  # pyright: ignore[reportMissingTypeStubs]
+
+    distributions = cast("Any", stats)
     freedom = 2 * seeds - 2
     shift = gain / sd * math.sqrt(seeds / 2)
-    bound = float(_distributions.t.ppf(1 - alpha / 2, freedom))
-    power = float(_distributions.nct.sf(bound, freedom, shift))
+    bound = float(distributions.t.ppf(1 - alpha / 2, freedom))
+    power = float(distributions.nct.sf(bound, freedom, shift))
     if shift < _FAR:
-        power += float(_distributions.nct.cdf(-bound, freedom, shift))
+        power += float(distributions.nct.cdf(-bound, freedom, shift))
     return power
 
 

@@ -8,9 +8,6 @@ from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats  # pyright: ignore[reportMissingTypeStubs]
-
-_distributions = cast("Any", stats)
 
 Array = npt.NDArray[np.float64]
 
@@ -72,6 +69,9 @@ def fit(
     Journal of Human Resources 50 (2015), equations 7, 11 and 12 (no finite-sample factor for the
     fixed effects beyond their count in K).
     """
+    from scipy import stats  # pyright: ignore[reportMissingTypeStubs]
+
+    distributions = cast("Any", stats)
     names = list(predictors)
     rows, count = len(outcome), len(set(clusters))
     if count < LEAST_CLUSTERS:
@@ -96,7 +96,7 @@ def fit(
         meat += np.outer(part, part)
     factor = count / (count - 1) * (rows - 1) / (rows - used)
     errors = np.sqrt(np.diag(factor * bread @ meat @ bread))
-    bound = float(_distributions.t.ppf((1 + confidence) / 2, count - 1))
+    bound = float(distributions.t.ppf((1 + confidence) / 2, count - 1))
     return Fit(
         slopes=tuple(
             Slope(
@@ -104,7 +104,7 @@ def fit(
                 value=float(value),
                 low=float(value - bound * error),
                 high=float(value + bound * error),
-                p=float(2 * _distributions.t.sf(abs(value) / error, count - 1)) if error else 0.0,
+                p=float(2 * distributions.t.sf(abs(value) / error, count - 1)) if error else 0.0,
             )
             for name, value, error in zip(names, slopes, errors, strict=True)
         ),
