@@ -10,9 +10,11 @@ import pytest
 from tests.doctor.conftest import Patient
 from xtransfer.config.experiment import load_experiment
 from xtransfer.doctor import checkup, examine
+from xtransfer.tasks import TASKS
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-CONFIG = CHECKOUT / "configs" / "quickstart.yaml"
+CONFIGS = CHECKOUT / "configs"
+CONFIG = CONFIGS / "quickstart.yaml"
 
 
 def test_a_clean_experiment_has_nothing_to_say(patient: Patient) -> None:
@@ -259,3 +261,28 @@ def test_the_artificial_languages_leak_nothing() -> None:
     kinds = {each.kind for each in found.findings if each.level in ("error", "warning")}
     assert not {kind for kind in kinds if "overlap" in kind}
     assert found.count("error") == 0
+
+
+@pytest.mark.parametrize("name", ["typology", "xtreme_r"])
+def test_translations_of_mnli_are_read_as_the_authors_of_xnli_publish_them(
+    patient: Patient, name: str
+) -> None:
+    """Their first row names the columns; XTREME's dev files have no such row."""
+    rows = [("a", "b", "entailment"), ("c", "d", "neutral"), ("e", "f", "contradictory")]
+    for language in TASKS["xnli"].languages:
+        translated = [(f"{language} {one}", two, label) for one, two, label in rows * 5]
+        header = ("premise", "hypo", "label")
+        patient.pairs(f"xnli/multinli.train.{language}.tsv", [header, *translated])
+        patient.pairs(f"xnli/dev-{language}.tsv", patient.rows(f"{language} dev", 6))
+    patient.questions("squad/train-v1.1.json", ("A b.", [("q", "What?")]))
+    patient.questions("squad/dev-v1.1.json", ("C d.", [("r", "Who?")]))
+    overrides = (
+        f"data.root={patient.root}",
+        "target={tasks: [xnli], languages: {xnli: [en, de]}}",
+        "claims=[]",
+    )
+    found = examine(load_experiment(CONFIGS / f"{name}.yaml", overrides))
+    assert [each for each in found.findings if each.level == "error"] == []
+    counted = {str(each.data): (each.rows, dict(each.skipped)) for each in found.surveys}
+    assert counted["mnli train sw"] == (15, {"label 'label'": 1})
+    assert counted["mnli dev sw"] == (6, {})
