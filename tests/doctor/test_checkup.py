@@ -286,3 +286,11 @@ def test_translations_of_mnli_are_read_as_the_authors_of_xnli_publish_them(
     counted = {str(each.data): (each.rows, dict(each.skipped)) for each in found.surveys}
     assert counted["mnli train sw"] == (15, {"label 'label'": 1})
     assert counted["mnli dev sw"] == (6, {})
+
+
+def test_what_is_left_out_is_told_by_reason_and_language(patient: Patient) -> None:
+    rows = patient.rows("train", 9)
+    patient.pairs("mnli/multinli_1.0_train.jsonl", [*rows, ("a", "b", "-"), ("c", "d", "-")])
+    (finding,) = patient.examined().findings
+    assert str(finding) == "mnli train: left out, label '-': en 2"
+    assert finding.level == "note"

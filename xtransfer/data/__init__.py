@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, cast
@@ -31,8 +32,8 @@ __all__ = ["file_names", "read_examples", "read_first", "source_digests"]
 def read_examples(task: Task, *, split: Split, language: str, root: Path) -> Rows:
     """Return all examples of one split and language, in the order of the files.
 
-    Nothing is left out but what `Rows.skipped` counts: rows with one of the task's `skip_labels`, and what
-    the reader of a format names.
+    Nothing is left out but what `Rows.skipped` counts: rows with one of the task's `skip_labels`, rows that
+    `skip_short_rows` allows to be too short, and what the reader of a format names.
 
     Raises:
         DataError: naming file and line, where a file is missing, malformed or empty, or disagrees
@@ -81,20 +82,28 @@ def _read(task: Task, *, split: Split, language: str, root: Path, first: int | N
         return _BY_LINES[source.format](paths, first=first)
     if source.format in ("bitext", "mining"):
         return _read_sides(task, paths, where)
+    short: Counter[str] = Counter()
     tables = (
-        islice(with_labels(not_empty(_table(path, task), path), labels), first)
+        islice(with_labels(not_empty(_table(path, task, short), path), labels), first)
         for path, labels in _label_files(paths)
     )
     rows = build_examples(task, chain.from_iterable(tables), split=split)
+    rows = replace(rows, skipped={**rows.skipped, **short})
     return _answered(task, rows, split, whole=first is None)
 
 
 _BY_LINES = {"text": read_paragraphs, "ccg": read_ccg}
 
 
-def _table(path: Path, task: Task) -> Iterator[Row]:
-    format_ = _table_format(path, cast("TableFormat", task.source.format))
-    return read_table(path, format_=format_, header=task.source.header)
+def _table(path: Path, task: Task, short: Counter[str]) -> Iterator[Row]:
+    """Yield the rows of a table; those that the source allows to be too short are counted in `short`."""
+    source = task.source
+    return read_table(
+        path,
+        format_=_table_format(path, cast("TableFormat", source.format)),
+        header=source.header,
+        short=short if source.skip_short_rows else None,
+    )
 
 
 def source_digests(task: Task, *, split: Split, language: str, root: Path) -> list[dict[str, Any]]:

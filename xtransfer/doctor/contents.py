@@ -64,6 +64,14 @@ def _contents(where: str, role: str, group: list[Survey]) -> Iterator[Finding]:
             yield Finding(
                 level=level, kind=kind, where=where, what=f"{what}: {counts}", next=advice
             )
+    for reason in dict.fromkeys(reason for each in group for reason in each.skipped):
+        counts = [
+            (each.data.language, f"{each.skipped[reason]:,}")
+            for each in group
+            if reason in each.skipped
+        ]
+        what = f"left out, {reason}: {by_language(counts)}"
+        yield Finding(level="note", kind="left out", where=where, what=what)
     for each in group:
         yield from _labels(each, role)
         yield from _shape(each)

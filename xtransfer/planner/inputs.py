@@ -137,7 +137,7 @@ class InputSteps:
             "form": task.form,
             "split": split,
             "labels": list(task.labels),
-            "source": source.model_dump(exclude={"files", "hub"}),
+            "source": source.identity(),
             "data": {
                 language: self._data_identity(task, split, language) for language in languages
             },

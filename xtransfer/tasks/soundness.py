@@ -15,6 +15,8 @@ from xtransfer.metrics.qa import MLQA_LANGUAGES
 from xtransfer.tasks.task import NO_ANSWER, Format, FormName, Stage, Task, files_fault
 
 _TABLES: tuple[Format, ...] = ("tsv", "csv", "jsonl", "json", "hub")
+_OF_TABLES = ("columns", "header", "skip_short_rows")
+"""Fields of a source that say how tables are read."""
 FORMATS: Mapping[FormName, Collection[Format]] = {
     "classification": _TABLES,
     "choice": _TABLES,
@@ -100,9 +102,10 @@ def check_source(task: Task, place: str) -> None:
         )
     if source.format == "hub" and not source.hub:
         raise ConfigError(f"{place}.hub", "is empty, but the format is 'hub'", "Name a data set.")
-    if source.format not in _TABLES and not source.hub and (source.columns or source.header):
+    of_tables = [name for name in _OF_TABLES if getattr(source, name)]
+    if source.format not in _TABLES and not source.hub and of_tables:
         raise ConfigError(
-            f"{place}.{'columns' if source.columns else 'header'}",
+            f"{place}.{of_tables[0]}",
             f"is for tables: what is where in a '{source.format}' file is fixed",
             "Leave it out, or write the data as a table: tsv, csv, jsonl or json.",
         )
