@@ -217,6 +217,12 @@ def _check_used(task: Task, place: str) -> None:
     if task.labels and task.form not in (*_LABELLED, "span"):
         what = f"are given, and a {task.form} task has none"
         raise ConfigError(f"{place}.labels", what, "Leave them out.")
+    if task.form == "bitext" and task.metric != "f1" and task.source.files.get("dev"):
+        raise ConfigError(
+            f"{place}.source.files.dev",
+            "is for the threshold of mined pairs (metric f1), and pairs line by line have none",
+            "Leave it out.",
+        )
     if both := sorted({*task.languages} & {*task.more_languages}):
         what = f"has '{both[0]}', which `languages` has already"
         raise ConfigError(f"{place}.more_languages", what, "Leave it out of one of them.")
