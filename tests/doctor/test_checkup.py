@@ -9,6 +9,7 @@ import pytest
 
 from tests.doctor.conftest import Patient
 from xtransfer.config.experiment import load_experiment
+from xtransfer.data import read_examples
 from xtransfer.doctor import checkup, examine
 from xtransfer.tasks import TASKS
 
@@ -294,3 +295,31 @@ def test_what_is_left_out_is_told_by_reason_and_language(patient: Patient) -> No
     (finding,) = patient.examined().findings
     assert str(finding) == "mnli train: left out, label '-': en 2"
     assert finding.level == "note"
+
+
+PUBLISHED = """data.sources.xnli={files: {dev: [XNLI-1.0/xnli.dev.tsv], test: [XNLI-1.0/xnli.test.tsv]},
+header: true, columns: {text_a: sentence1, text_b: sentence2, label: gold_label}, rows: {language: '{lang}'}}"""
+
+
+def test_xnli_is_read_as_its_authors_publish_it(patient: Patient) -> None:
+    """All languages in one table with a header, 19 columns of which five are of use."""
+    names = ["language", "gold_label", "sentence1", "sentence2", "promptID"]
+    rows = [
+        "\t".join([language, label, f"{language} {premise}", claim, str(at)])
+        for language in ("ar", "de", "en")
+        for at, (premise, claim, label) in enumerate(patient.rows("xnli", 4))
+    ]
+    patient.text("XNLI-1.0/xnli.test.tsv", "\n".join(["\t".join(names), *rows, ""]))
+    found = patient.examined(PUBLISHED)
+    assert found.findings == ()
+    counted = {str(each.data): (each.rows, each.used) for each in found.surveys[:2]}
+    assert counted == {"xnli test de": (4, 4), "xnli test en": (4, 4)}
+    english = found.surveys[1].data
+    read = read_examples(english.task, split="test", language="en", root=english.root).examples
+    assert [each.text_a for each in read] == [f"en A xnli premise {at}." for at in range(4)]  # type: ignore[union-attr]
+    assert [each.id for each in read] == ["0", "1", "2", "3"]
+    away = patient.findings("unreadable", PUBLISHED, "target.languages.xnli=[en, fr]")
+    assert away[0].what == "has no row with 'language' beginning with 'fr'"
+    wrong = PUBLISHED.replace("language: '{lang}'", "lang: '{lang}'")
+    (finding, _) = patient.findings("unreadable", wrong)
+    assert "xnli.test.tsv:2: has no column 'lang' to choose rows by" in str(finding)

@@ -21,9 +21,10 @@ from xtransfer.data.mentions import read_mentions
 from xtransfer.data.mining import read_mining
 from xtransfer.data.passages import read_passages
 from xtransfer.data.squad import read_squad
-from xtransfer.data.table import Row, TableFormat, read_table, with_labels
+from xtransfer.data.table import Row, TableFormat, choose_rows, read_table, with_labels
 from xtransfer.data.text import read_paragraphs
 from xtransfer.errors import DataError
+from xtransfer.tasks.languages import put_language
 from xtransfer.tasks.task import NO_ANSWER, Split, Task
 
 __all__ = ["file_names", "read_examples", "read_first", "source_digests"]
@@ -84,7 +85,7 @@ def _read(task: Task, *, split: Split, language: str, root: Path, first: int | N
         return _read_sides(task, paths, where)
     short: Counter[str] = Counter()
     tables = (
-        islice(with_labels(not_empty(_table(path, task, short), path), labels), first)
+        islice(_rows(path, labels, task, language, short), first)
         for path, labels in _label_files(paths)
     )
     rows = build_examples(task, chain.from_iterable(tables), split=split)
@@ -95,15 +96,22 @@ def _read(task: Task, *, split: Split, language: str, root: Path, first: int | N
 _BY_LINES = {"text": read_paragraphs, "ccg": read_ccg}
 
 
-def _table(path: Path, task: Task, short: Counter[str]) -> Iterator[Row]:
-    """Yield the rows of a table; those that the source allows to be too short are counted in `short`."""
+def _rows(
+    path: Path, labels: Path | None, task: Task, language: str, short: Counter[str]
+) -> Iterator[Row]:
+    """Yield a table's rows of one language; those that the source allows to be too short are counted in `short`."""
     source = task.source
-    return read_table(
+    table = read_table(
         path,
         format_=_table_format(path, cast("TableFormat", source.format)),
         header=source.header,
         short=short if source.skip_short_rows else None,
     )
+    rows = with_labels(not_empty(table, path), labels)
+    if not source.rows:
+        return rows
+    begins = {column: put_language(text, language) for column, text in source.rows.items()}
+    return choose_rows(rows, begins, path)
 
 
 def source_digests(task: Task, *, split: Split, language: str, root: Path) -> list[dict[str, Any]]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import csv
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, cast
 
 from xtransfer.data.files import read_lines, read_text
-from xtransfer.errors import DataError
+from xtransfer.errors import DataError, shown
 
 TableFormat = Literal["tsv", "csv", "jsonl", "json"]
 
@@ -61,6 +61,27 @@ def with_labels(rows: Iterable[Row], path: Path | None) -> Iterator[Row]:
         yield where, {**row, "label": labels[count - 1]}
     if count != len(labels):
         raise DataError(str(path), f"has {len(labels)} labels for {count} rows")
+
+
+def choose_rows(rows: Iterable[Row], begins: Mapping[str, str], path: Path) -> Iterator[Row]:
+    """Yield the rows whose columns begin as `begins` says; it names no column where all are wanted.
+
+    Raises:
+        DataError: for a row without such a column, and where no row is chosen.
+    """
+    count = 0
+    for where, row in rows:
+        for column in begins:
+            if column not in row:
+                has = shown(", ".join(row), most=200)
+                message = f"has no column '{column}' to choose rows by"
+                raise DataError(where, message, f"Its columns: {has}.")
+        if all(str(row[column]).startswith(text) for column, text in begins.items()):
+            count += 1
+            yield where, row
+    if not count:
+        wanted = ", ".join(f"'{column}' beginning with '{text}'" for column, text in begins.items())
+        raise DataError(str(path), f"has no row with {wanted}")
 
 
 def _split_tsv(path: Path) -> Iterator[tuple[int, list[str]]]:

@@ -97,6 +97,8 @@ def _data(experiment: Experiment, prepared: Collection[Step]) -> _Idle:
                 yield f"data.files.{name}.{split}", "artificial languages are read from no files"
             elif (name, split, templates) not in read:
                 yield f"data.files.{name}.{split}", why
+    for name in data.sources.keys() - {step.spec["task"] for step in prepared}:
+        yield f"data.sources.{name}", f"no step reads data of '{name}'"
     for name in data.hub:
         if name != "all" and name not in hub:
             yield f"data.hub: {name}", f"no step reads data of '{name}'"

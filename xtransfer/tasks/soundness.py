@@ -15,7 +15,7 @@ from xtransfer.metrics.qa import MLQA_LANGUAGES
 from xtransfer.tasks.task import NO_ANSWER, Format, FormName, Stage, Task, files_fault
 
 _TABLES: tuple[Format, ...] = ("tsv", "csv", "jsonl", "json", "hub")
-_OF_TABLES = ("columns", "header", "skip_short_rows")
+_OF_TABLES = ("columns", "header", "rows", "skip_short_rows")
 """Fields of a source that say how tables are read."""
 FORMATS: Mapping[FormName, Collection[Format]] = {
     "classification": _TABLES,
@@ -108,6 +108,12 @@ def check_source(task: Task, place: str) -> None:
             f"{place}.{of_tables[0]}",
             f"is for tables: what is where in a '{source.format}' file is fixed",
             "Leave it out, or write the data as a table: tsv, csv, jsonl or json.",
+        )
+    if source.rows and source.hub:
+        raise ConfigError(
+            f"{place}.rows",
+            "is for files, and the source is on the hub",
+            "Say it of `hub`: hub[].rows.",
         )
     for split, templates in source.files.items():
         if fault := files_fault(templates):

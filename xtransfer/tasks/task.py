@@ -76,7 +76,7 @@ class Hub(Record):
         return value
 
 
-_LATER = ("skip_short_rows",)
+_LATER = ("rows", "skip_short_rows")
 """Fields of a source that are younger than the first step keys."""
 
 
@@ -101,6 +101,9 @@ class Source(Record):
     skip_labels: tuple[str, ...] = ()
     """Rows with one of these labels are left out and counted (MNLI's `-`: no gold label); "" stands
     for a row that has none. Of tagged sentences, it is the tokens with such a tag."""
+    rows: Mapping[str, str] = Field(default_factory=dict[str, str])
+    """Of tables with all languages in one file: column -> how its text must begin, with the names of languages
+    put in as in `Hub.name`: `{language: "{lang}"}`. Other rows are no part of the split."""
     skip_short_rows: bool = False
     """tsv, csv: rows with fewer columns than the first are left out and counted, as GLUE's own loaders do
     with questions of QQP that hold a tab or a line end; otherwise such a row is refused."""
