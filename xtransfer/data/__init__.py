@@ -13,7 +13,7 @@ from xtransfer.data.bitext import build_bitext, read_bitext
 from xtransfer.data.build import build_examples
 from xtransfer.data.ccg import read_ccg
 from xtransfer.data.checks import check_answered, unique_ids
-from xtransfer.data.conll import read_conll
+from xtransfer.data.conll import language_prefix, read_conll
 from xtransfer.data.examples import Rows, SpanExample
 from xtransfer.data.files import content_digest, file_names, not_empty, resolve_files
 from xtransfer.data.hub import hub_identity, read_hub
@@ -78,7 +78,7 @@ def _read(task: Task, *, split: Split, language: str, root: Path, first: int | N
         examples = unique_ids(tuple(found), split=split, where=where)
         return _answered(task, Rows(examples=examples), split)
     if source.format == "conll":
-        return read_conll(task, paths, split=split, first=first)
+        return read_conll(task, paths, split=split, language=language, first=first)
     if source.format in _BY_LINES:
         return _BY_LINES[source.format](paths, first=first)
     if source.format in ("bitext", "mining"):
@@ -118,17 +118,20 @@ def source_digests(task: Task, *, split: Split, language: str, root: Path) -> li
     """Return what identifies the data of one split and language, as JSON.
 
     A file is identified by its name without folder and `.gz`, and by the SHA-256 of its content when
-    unpacked: moving or compressing it changes nothing. A hub data set is its pinned place.
+    unpacked: moving or compressing it changes nothing; and by the prefix that is taken off its tokens. A
+    hub data set is its pinned place.
 
     Raises:
         DataError: where a file is missing or a hub data set is not pinned.
     """
     if task.source.hub:
         return hub_identity(task, split=split, language=language, root=root)
-    return [
-        {"file": path.name.removesuffix(".gz"), "sha256": content_digest(path)}
-        for path in resolve_files(task, split=split, language=language, root=root)
-    ]
+    found: list[dict[str, Any]] = []
+    for path in resolve_files(task, split=split, language=language, root=root):
+        found.append({"file": path.name.removesuffix(".gz"), "sha256": content_digest(path)})
+        if task.source.format == "conll" and (prefix := language_prefix(path, language)):
+            found[-1]["without"] = prefix
+    return found
 
 
 def _read_sides(task: Task, paths: Sequence[Path], where: str) -> Rows:
