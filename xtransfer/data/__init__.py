@@ -19,7 +19,7 @@ from xtransfer.data.files import content_digest, file_names, not_empty, resolve_
 from xtransfer.data.hub import hub_identity, read_hub
 from xtransfer.data.mentions import read_mentions
 from xtransfer.data.mining import read_mining
-from xtransfer.data.passages import read_passages
+from xtransfer.data.passages import read_passages, sentence_rules
 from xtransfer.data.squad import read_squad
 from xtransfer.data.table import Row, TableFormat, choose_rows, read_table, with_labels
 from xtransfer.data.text import read_paragraphs
@@ -118,8 +118,9 @@ def source_digests(task: Task, *, split: Split, language: str, root: Path) -> li
     """Return what identifies the data of one split and language, as JSON.
 
     A file is identified by its name without folder and `.gz`, and by the SHA-256 of its content when
-    unpacked: moving or compressing it changes nothing; and by the prefix that is taken off its tokens. A
-    hub data set is its pinned place.
+    unpacked: moving or compressing it changes nothing; and by the prefix that is taken off its tokens, and
+    the rules that its sentences are found by where they are not those for English. A hub data set is its
+    pinned place.
 
     Raises:
         DataError: where a file is missing or a hub data set is not pinned.
@@ -131,6 +132,8 @@ def source_digests(task: Task, *, split: Split, language: str, root: Path) -> li
         found.append({"file": path.name.removesuffix(".gz"), "sha256": content_digest(path)})
         if task.source.format == "conll" and (prefix := language_prefix(path, language)):
             found[-1]["without"] = prefix
+        if task.form == "retrieval" and task.source.format == "squad":
+            found[-1].update(sentence_rules(path, language))
     return found
 
 
