@@ -285,3 +285,17 @@ def test_rows_take_little_memory() -> None:
     tokens = sum(map(len, encoded.columns["input_ids"]))
     assert tokens > 200_000
     assert held / tokens < 16
+
+
+def test_a_span_may_come_from_a_window_with_less_context_around_it() -> None:
+    """Not as in run_squad, whose rule of most context lets a token begin an answer in one window alone."""
+    each = example(" ".join(["the", "cat"] * 90), "cat")
+    encoded = encode(each, max_length=100, stride=56)
+    before, after = encoded.columns["offsets"][:2]
+    shared = list(before[::2]).index(after[0])  # late in the first window, the second's first token
+    word = each.context[after[0] : after[1]].strip()
+    for window, place in ((0, shared), (1, 0)):
+        logits = [torch.zeros(len(ids), 2) for ids in encoded.columns["input_ids"]]
+        logits[window][encoded.columns["context"][window][0] + place] = 5.0
+        found = span.decode(logits, rows_of(encoded), [span.describe(each)], ())
+        assert found == [word]

@@ -1,4 +1,9 @@
-"""Extractive question answering: the first and last token of the answer in a paragraph."""
+"""Extractive question answering: the first and last token of the answer in a paragraph.
+
+Two things are not as in BERT's run_squad, nor in what derives from it (XTREME, jiant). Spans of all windows compete:
+there one begins only in the window in which its first token has most context around it ("max context"). And the
+softmax of training is over the paragraph's tokens and <s>: there it is over all positions, padding too.
+"""
 
 from __future__ import annotations
 
@@ -124,18 +129,14 @@ def _windows(
             offsets = encoded["offset_mapping"][row][first:last]
             if place not in places[row + 1 : row + 2]:  # the last window of its example
                 offsets = [*offsets, (len(examples[owners[place]].context),) * 2]
+            marked = _with_marks(offsets, examples[owners[place]].context)[: last - first]
             windows.append(
                 _Window(
                     owner=owners[place],
                     ids=array("i", encoded["input_ids"][row]),
                     types=array("i", () if types is None else types[row]),
                     first=first,
-                    offsets=array(
-                        "i",
-                        itertools.chain.from_iterable(
-                            _with_marks(offsets, examples[owners[place]].context)[: last - first]
-                        ),
-                    ),
+                    offsets=array("i", itertools.chain.from_iterable(marked)),
                 )
             )
     return sorted(windows, key=lambda window: window.owner)  # stable: windows stay in order
