@@ -31,5 +31,6 @@ def mean_with_interval(values: Sequence[float], confidence: float = 0.95) -> Mea
     if count == 1:
         return Mean(mean=mean, count=1, sd=None, low=None, high=None)
     sd = stdev(values)
-    half = float(stats.t.ppf((1 + confidence) / 2, count - 1)) * sd / math.sqrt(count)
+    quantile = float(stats.t.ppf((1 + confidence) / 2, count - 1))  # pyright: ignore[reportUnknownMemberType]
+    half = quantile * sd / math.sqrt(count)
     return Mean(mean=mean, count=count, sd=sd, low=mean - half, high=mean + half)
