@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xtransfer.errors import StepError
-from xtransfer.selection import RULES, mean_scores, select
+from xtransfer.selection import RULES, mean_scores, means_with_intervals, select
 
 
 def candidate(key: str, score: float, *, rate: float = 1e-5, seed: int = 1) -> dict[str, Any]:
@@ -80,7 +80,30 @@ def test_a_tie_of_means_goes_to_the_lower_rate() -> None:
     assert select("mean_over_seeds", pool)["key"] == "low"
 
 
-@pytest.mark.parametrize("rule", ["best_dev", "mean_over_seeds", "target_dev"])
+def test_rates_in_the_interval_of_the_best_are_tied() -> None:
+    """Of 76, 77 and 78 the mean is 77 with 74.52 to 79.48: Student's t with 2 degrees of freedom is 4.303."""
+    scores = {1e-5: (70.0, 78.0, 71.0), 2e-5: (74.5, 74.5, 74.6), 3e-5: (76.0, 77.0, 78.0)}
+    pool = [
+        candidate(f"{rate:g}-{seed}", score, rate=rate, seed=seed)
+        for rate, own in scores.items()
+        for seed, score in enumerate(own)
+    ]
+    found = means_with_intervals(pool)[3e-5]
+    assert (found.mean, found.count, found.sd) == (77.0, 3, 1.0)
+    assert (found.low, found.high) == pytest.approx((77 - 2.48414, 77 + 2.48414), abs=1e-4)
+    assert select("mean_over_seeds", pool)["key"] == "3e-05-2"
+    assert select("tied_over_seeds", pool)["key"] == "2e-05-2"
+    assert select("tied_over_seeds", pool, seed=1)["key"] == "2e-05-1"
+    assert select("tied_over_seeds", pool[::-1])["key"] == "2e-05-2"
+
+
+def test_with_one_seed_there_is_no_interval_to_be_tied_in() -> None:
+    pool = [candidate("low", 70.0, rate=1e-5), candidate("high", 70.1, rate=2e-5)]
+    assert means_with_intervals(pool)[2e-5].low is None
+    assert select("tied_over_seeds", pool)["key"] == "high"
+
+
+@pytest.mark.parametrize("rule", RULES)
 def test_an_incomplete_grid_is_refused_unless_told(rule: str) -> None:
     for pool in (GRID[:-1], [*GRID[:-1], {**GRID[-1], "score": None}]):
         with pytest.raises(StepError, match="no score of learning rate 2e-05 with seed 2"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from functools import lru_cache
 from typing import Any
 
@@ -51,7 +52,7 @@ def rows_of(encoded: Encoded) -> Rows:
 
 
 def _column(values: list[Any]) -> Any:
-    if not isinstance(values[0], list):
+    if not isinstance(values[0], list | array):
         return np.array(values, dtype=np.int32)
     offsets = np.cumsum([0, *(len(row) for row in values)])
     return Ragged(np.array([each for row in values for each in row], dtype=np.int32), offsets)

@@ -3,6 +3,9 @@
     best_dev         the highest score on the dev set of what was trained on (English, in the study)
     mean_over_seeds  the learning rate with the highest mean of that score over seeds; of its trials, that
                      of the seed that is asked for, or else the one with the highest score
+    tied_over_seeds  as mean_over_seeds, but of all learning rates whose mean lies in the 95 % interval
+                     (Student's t, over seeds) of the highest, the lowest: they are tied, as seeds alone may
+                     have put one before the other. With two seeds the interval is very wide
     target_dev       the highest mean score on the target's dev sets in its own languages: an oracle, which
                      zero-shot transfer does not have, and labelled so wherever its scores stand
 
@@ -16,12 +19,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from statistics import fmean
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from xtransfer.errors import StepError
 
-Rule = Literal["best_dev", "mean_over_seeds", "target_dev"]
+if TYPE_CHECKING:
+    from xtransfer.statistics.means import Mean
+
+Rule = Literal["best_dev", "mean_over_seeds", "tied_over_seeds", "target_dev"]
 RULES: tuple[Rule, ...] = get_args(Rule)
+OVER_SEEDS: tuple[Rule, ...] = ("mean_over_seeds", "tied_over_seeds")
+"""Rules that choose a learning rate by its trials with all seeds."""
 Candidate = Mapping[str, Any]
 WHOLE = 100
 """Percent of its training that a trial went which was not stopped."""
@@ -41,10 +49,10 @@ def select(
         candidates: each with `key`, `score` (None: the trial has none), `learning_rate` and `seed`; for
             `target_dev`, `score` is already that on the target's dev sets. One that was stopped has
             `rung`, the percent of its training at which it was.
-        seed: with `mean_over_seeds`, the seed of the trial that goes on; None: the best of its rate.
+        seed: with one of `OVER_SEEDS`, the seed of the trial that goes on; None: the best of its rate.
         incomplete: refuse: every trial must have a score, and but for trials whose learning rate was
             suggested (`suggested`), every learning rate must have a score with every seed. allow: trials without
-            a score are left out, and `mean_over_seeds` compares the rates that have most seeds.
+            a score are left out, and one of `OVER_SEEDS` compares the rates that have most seeds.
 
     Raises:
         StepError: for an unknown rule, no candidates, or an incomplete grid.
@@ -56,8 +64,8 @@ def select(
         _check_grid(candidates)
     if not scored:
         raise StepError("selection", "there is no candidate to choose from")
-    if rule == "mean_over_seeds":
-        scored = _of_best_rate(scored)
+    if rule in OVER_SEEDS:
+        scored = _of_best_rate(scored, tied=rule == "tied_over_seeds")
         own = [each for each in scored if seed is None or each["seed"] == seed]
         if not own:
             rate = scored[0]["learning_rate"]
@@ -68,18 +76,32 @@ def select(
 
 def mean_scores(candidates: Sequence[Candidate]) -> dict[float, tuple[float, int]]:
     """Return learning rate -> (mean score over its seeds, number of seeds), of those with a score."""
+    return {rate: (fmean(scores), len(scores)) for rate, scores in _by_rate(candidates).items()}
+
+
+def means_with_intervals(candidates: Sequence[Candidate]) -> dict[float, Mean]:
+    """Return learning rate -> mean score over its seeds with spread and interval, of those with a score."""
+    from xtransfer.statistics.means import mean_with_interval
+
+    return {rate: mean_with_interval(scores) for rate, scores in _by_rate(candidates).items()}
+
+
+def _by_rate(candidates: Sequence[Candidate]) -> dict[float, list[float]]:
     rates: dict[float, list[float]] = {}
     for each in sorted(candidates, key=lambda each: (each["learning_rate"], each["seed"])):
         if each["score"] is not None:
             rates.setdefault(each["learning_rate"], []).append(each["score"])
-    return {rate: (fmean(scores), len(scores)) for rate, scores in rates.items()}
+    return rates
 
 
-def _of_best_rate(candidates: Sequence[Candidate]) -> list[Candidate]:
+def _of_best_rate(candidates: Sequence[Candidate], *, tied: bool) -> list[Candidate]:
+    """Return the candidates of the rate with the best mean, or (`tied`) of the lowest that is in its interval."""
     means = mean_scores(candidates)
     most = max(count for _, count in means.values())
     full = {rate: mean for rate, (mean, count) in means.items() if count == most}
     best = min(full, key=lambda rate: (-full[rate], rate))
+    if tied and (low := means_with_intervals(candidates)[best].low) is not None:
+        best = min(rate for rate, mean in full.items() if mean >= min(low, full[best]))
     return [each for each in candidates if each["learning_rate"] == best]
 
 

@@ -447,6 +447,10 @@ STAGE = "as_intermediate: {epochs: 1, batch_size: 2, max_length: 16}"
             "tasks[0].labels: are given, and a bitext task has none",
         ),
         (
+            "tasks: [{name: own, like: tatoeba, source: {files: {dev: [a, b], test: [c, d]}}}]",
+            "tasks[0].source.files.dev: is for the threshold of mined pairs (metric f1), and pairs line",
+        ),
+        (
             "tasks: [{name: own, like: tatoeba, metric: f1}]",
             "tasks[0].metric: 'f1' is not scored on files of the format 'bitext'",
         ),

@@ -142,6 +142,27 @@ def test_the_placements_of_the_repository_are_good(path: Path) -> None:
         ("data.files.mnli.train=[]", "data.files: of mnli, the `train` files are none"),
         ("data.files.mnli.train=[a, a]", "data.files: of mnli, the `train` files have one twice"),
         ("data.files.mnli.train=['']", "data.files: of mnli, the `train` files have an empty name"),
+        ("data.sources.xnly.header=true", "data.sources: no task 'xnly'. Did you mean 'xnli'?"),
+        (
+            "data.sources.xnli.heder=true",
+            "data.sources.xnli.heder: unknown key 'heder'. Did you mean 'head",
+        ),
+        (
+            "data.sources.xnli={format: jsonl, header: true}",
+            "data.sources.xnli.header: is for tsv and csv: 'jsonl' names the fields of each row",
+        ),
+        (
+            "data.sources.panx.rows={language: en}",
+            "data.sources.panx.rows: is for tables: what is where in a 'conll' file is fixed",
+        ),
+        (
+            "data={hub: [xnli], sources: {xnli: {header: true}}}",
+            "data.hub[0]: 'xnli' has files in data.sources too",
+        ),
+        (
+            "data={synthetic: {}, sources: {xnli: {header: true}}}",
+            "data.sources: artificial languages are read from no files of yours",
+        ),
         ("data.hub=[xnli, xnli]", "data.hub: has a repeated entry: ['xnli', 'xnli']"),
         ("data.limits.seed=-1", "data.limits.seed: input should be greater than or equal to 0"),
         ("statistics.seed=-1", "statistics.seed: input should be greater than or equal to 0"),
@@ -361,6 +382,8 @@ def test_the_hub_stands_in_for_the_files_of_the_study(tmp_path: Path) -> None:
     # Files that the experiment names go before `true`.
     files = ("data.files.ccg.train=[a.auto]", "data.files.xnli.train=[x]")
     assert sources("data.hub=true", *files) == ["hub", "tsv", "ccg"]
+    sources_ = ("data.files.ccg.train=[a.auto]", "data.sources.xnli.format=csv")
+    assert sources("data.hub=true", *sources_) == ["hub", "csv", "ccg"]
     with pytest.raises(ConfigError, match=r"data\.hub: 'ccg' cannot be read from the hub"):
         sources("data.hub=true")
 

@@ -10,7 +10,7 @@ from xtransfer.data.columns import Absent, select
 from xtransfer.data.examples import ChoiceExample, PairExample, SpanExample, TaggingExample
 from xtransfer.errors import DataError
 from xtransfer.tasks import TASKS
-from xtransfer.tasks.task import Source, Split, Task
+from xtransfer.tasks.task import FormName, Source, Split, Task
 
 CSQA: dict[str, Any] = {
     "answerKey": "B",
@@ -271,3 +271,39 @@ def test_a_field_without_a_column_of_its_own_is_the_column_of_its_name(split: Sp
     )
     with pytest.raises(DataError, match=r"f:1: has no column 'label' \(for 'label' of task 'own'"):
         build(task, {"text_a": "one", "other": "two"})
+
+
+@pytest.mark.parametrize(
+    ("form", "row", "column"),
+    [
+        ("classification", {"text_a": "p", "text_b": "h", "label": "a"}, "text_b"),
+        ("choice", {"choices": ["x", "y"], "context": "c", "label": "a"}, "context"),
+        ("choice", {"choices": ["x", "y"], "question": "q", "label": "a"}, "question"),
+        (
+            "choice",
+            {"choices": ["x", "y"], "choice_labels": ["b", "a"], "label": "a"},
+            "choice_labels",
+        ),
+    ],
+)
+def test_a_column_that_an_example_may_lack_is_not_passed_over(
+    form: FormName, row: dict[str, Any], column: str
+) -> None:
+    """As `text_a` is found by its own name, who writes `text_b` believes that it is, too."""
+    task = Task(
+        name="own", form=form, metric="accuracy", labels=("a", "b"), source=Source(format="jsonl")
+    )
+    expected = (
+        f"f:1: has a column '{column}', which task 'own' does not name. Name it as source.columns"
+    )
+    with pytest.raises(DataError, match=f"^{expected}"):
+        build(task, row)
+    named = task.source.model_copy(update={"columns": {column: column}})
+    assert build(task.model_copy(update={"source": named}), row).examples
+
+
+def test_a_column_that_stands_in_another_field_is_not_passed_over() -> None:
+    source = Source(format="jsonl", columns={"context": "{question} Why?"})
+    task = Task(name="own", form="choice", metric="accuracy", labels=("a", "b"), source=source)
+    (example,) = build(task, {"choices": ["x", "y"], "question": "q", "label": "a"}).examples
+    assert (example.context, example.question) == ("q Why?", "")  # type: ignore[union-attr]

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from xtransfer.data import read_examples
+from xtransfer.data import read_examples, source_digests
 from xtransfer.data.conll import read_conll
 from xtransfer.data.examples import Rows, TaggingExample
 from xtransfer.errors import DataError
@@ -124,3 +124,31 @@ def test_ids_go_on_over_several_files(write, with_files, tmp_path) -> None:
     task = with_files("udpos", "train", "a.tsv", "b.tsv")
     rows = read_examples(task, split="train", language="en", root=tmp_path)
     assert [example.id for example in rows.examples] == ["0", "1"]
+
+
+def test_the_language_before_every_token_of_wikiann_is_taken_off(write, tmp_path) -> None:
+    """As its authors publish it; XTREME's preparation takes it off. It is part of what identifies the rows."""
+    write("panx/dev-de.tsv", "de:Das\tO\nde:Haus\tO\n\nde::\tO\nde:\tO\nde:de:b\tB-LOC\n")
+    task = TASKS["panx"]
+    rows = read_examples(task, split="dev", language="de", root=tmp_path)
+    tokens = [example.tokens for example in rows.examples]  # type: ignore[union-attr]
+    assert tokens == [("Das", "Haus"), (":", "de:", "de:b")]
+    assert rows.skipped == {"language prefix of a token": 5}
+    (identity,) = source_digests(task, split="dev", language="de", root=tmp_path)
+    assert identity["without"] == "de:"
+
+
+@pytest.mark.parametrize(
+    "text", ["de:Das\tO\n\nHaus\tO\n", "en:Das\tO\n", "\n", "de:a\tO\nde:b\tO\tO\n"]
+)
+def test_what_not_every_token_begins_with_stays(write, tmp_path, text: str) -> None:
+    write("panx/dev-de.tsv", text)
+    task = TASKS["panx"]
+    (identity,) = source_digests(task, split="dev", language="de", root=tmp_path)
+    assert identity.keys() == {"file", "sha256"}
+    try:
+        rows = read_examples(task, split="dev", language="de", root=tmp_path)
+    except DataError:
+        return
+    assert rows.skipped == {}
+    assert rows.examples[0].tokens[0] == text.split("\t", maxsplit=1)[0]  # type: ignore[union-attr]

@@ -5,10 +5,13 @@ from typing import Any
 
 import pytest
 
+from xtransfer.data import read_examples, source_digests
 from xtransfer.data.examples import RankingExample, Rows
 from xtransfer.data.passages import UNPLACED, read_passages
 from xtransfer.data.samples import cut, hold_out
 from xtransfer.errors import DataError
+from xtransfer.tasks import TASKS
+from xtransfer.tasks.task import Source
 
 TEXT = "The cat sat. Who saw it? The dog ran. Who saw it?"
 BREAKS = [[0, 12], [13, 24], [25, 37], [38, 49]]
@@ -125,3 +128,22 @@ def test_pairs_are_held_out_by_paragraphs(write: Any) -> None:
     dev, train = (hold_out(found, role, examples=1, seed=0) for role in ("dev", "train"))
     assert {e.id for e in dev.examples} in ({"q1", "q2"}, {"q3"})
     assert {e.id for e in dev.examples} | {e.id for e in train.examples} == {"q1", "q2", "q3"}
+
+
+def test_the_rules_for_sentences_are_part_of_what_identifies_a_file(write: Any, tmp_path) -> None:
+    """Where a file says where its sentences are, and in English, they are as they were, and so are keys."""
+    source = Source(format="squad", files={"test": ("{lang}.json",)})
+    task = TASKS["lareqa"].model_copy(update={"source": source})
+    for language, breaks in (("de", BREAKS), ("hi", None), ("en", None)):
+        text = TEXT.replace(".", "।") if language == "hi" else TEXT
+        write(f"{language}.json", document(("q1", 4), breaks=breaks, text=text))
+    found = {
+        language: source_digests(task, split="test", language=language, root=tmp_path)[0].keys()
+        for language in ("de", "en", "hi")
+    }
+    usual = {"file", "sha256"}
+    assert found == {"de": usual, "en": usual, "hi": usual | {"sentences"}}
+    rows = read_examples(task, split="test", language="hi", root=tmp_path)
+    assert [each.candidate for each in rows.examples[1:]] == [  # type: ignore[union-attr]
+        "The cat sat।", "Who saw it?", "The dog ran।", "Who saw it?",
+    ]  # fmt: skip

@@ -74,6 +74,29 @@ def test_bitext_is_cut_by_pairs() -> None:
     assert all(example in rows.examples for example in found.examples)
 
 
+def test_of_sentences_without_a_translation_the_same_share_is_taken() -> None:
+    """As in BUCC, where most sentences of either side have none: a cut must be no easier than the whole."""
+    foreign = tuple(
+        BitextExample(id=f"f{at}", side="foreign", text="f", match=(f"e{at}",) if at < 10 else ())
+        for at in range(50)
+    )
+    english = tuple(
+        BitextExample(id=f"e{at}", side="english", text="e", match=(f"f{at}",) if at < 10 else ())
+        for at in range(90)
+    )
+    found = cut(Rows(examples=(*foreign, *english)), 20, seed=3).examples
+    kept = {each.id for each in found if each.side == "foreign"}  # type: ignore[union-attr]
+    assert len(kept) == 20
+    paired = {each.id for each in found if each.side == "english" and each.match}  # type: ignore[union-attr]
+    assert paired == {f"e{name[1:]}" for name in kept if int(name[1:]) < 10}
+    lone = [each.id for each in found if each.side == "english" and not each.match]  # type: ignore[union-attr]
+    assert len(lone) == 32  # of 80, as 20 are of 50 foreign ones
+    assert lone != [f"e{at}" for at in range(10, 42)]  # drawn, not the first
+    assert [each.id for each in found] == [
+        each.id for each in (*foreign, *english) if each in found
+    ]
+
+
 def _numbered(count: int, tag: str) -> Rows:
     return Rows(
         examples=tuple(

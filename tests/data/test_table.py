@@ -164,3 +164,29 @@ def test_labels_need_a_file_of_rows_before_them(write, tmp_path: Path, with_file
     task = with_files("socialiqa", "dev", "dev-labels.lst")
     with pytest.raises(DataError, match="no file of rows stands before it"):
         read_examples(task, split="dev", language="en", root=tmp_path)
+
+
+QQP = "id\tqid1\tqid2\tquestion1\tquestion2\tis_duplicate\n"
+BROKEN = '1\t2\t3\t"What\tis\nit?"\tWhy?\t0\n'
+"""A question that holds a tab and a line end: two rows, of 5 columns and of 3."""
+
+
+def test_rows_of_qqp_that_are_broken_are_left_out_and_counted(write, tmp_path) -> None:
+    """As GLUE's own loaders do; the file was refused for them. Other rows are not left out."""
+    write("qqp/train.tsv", f"{QQP}0\t1\t2\tA?\tB?\t0\n{BROKEN}4\t5\t6\tC?\tD?\t1\n")
+    rows = read_examples(TASKS["qqp"], split="train", language="en", root=tmp_path)
+    found = [(each.text_a, each.text_b, each.label) for each in rows.examples]  # type: ignore[union-attr]
+    assert found == [("A?", "B?", "0"), ("C?", "D?", "1")]
+    assert rows.skipped == {"row with too few columns": 2}
+    write("qqp/train.tsv", f"{QQP}0\t1\t2\tA?\tB?\t0\t7\n")
+    with pytest.raises(DataError, match=r"train\.tsv:2: has 7 columns where the first row has 6"):
+        read_examples(TASKS["qqp"], split="train", language="en", root=tmp_path)
+
+
+def test_short_rows_are_left_out_only_where_the_source_says_so(write, with_files, tmp_path) -> None:
+    write("a.tsv", "p\th\tneutral\np\th\n")
+    with pytest.raises(DataError, match=r"a\.tsv:2: has 2 columns .*`skip_short_rows: true`"):
+        read_examples(with_files("xnli", "dev", "a.tsv"), split="dev", language="en", root=tmp_path)
+    task = with_files("xnli", "dev", "a.tsv", skip_short_rows=True)
+    rows = read_examples(task, split="dev", language="en", root=tmp_path)
+    assert (len(rows.examples), rows.skipped) == (1, {"row with too few columns": 1})

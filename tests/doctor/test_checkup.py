@@ -9,10 +9,13 @@ import pytest
 
 from tests.doctor.conftest import Patient
 from xtransfer.config.experiment import load_experiment
+from xtransfer.data import read_examples
 from xtransfer.doctor import checkup, examine
+from xtransfer.tasks import TASKS
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-CONFIG = CHECKOUT / "configs" / "quickstart.yaml"
+CONFIGS = CHECKOUT / "configs"
+CONFIG = CONFIGS / "quickstart.yaml"
 
 
 def test_a_clean_experiment_has_nothing_to_say(patient: Patient) -> None:
@@ -242,6 +245,8 @@ def test_words_with_the_prefix_of_wikiann(patient: Patient) -> None:
     patient.text("panx/test-de.tsv", "de:Das\tO\nde:Haus\tO\n\nde:Berlin\tB-LOC\n")
     found = patient.findings("language prefix", "target.tasks=[panx]")
     assert [each.where for each in found] == ["panx test de"]
+    assert found[0].what == "'de:' before every word, 3 in all, is taken off, as XTREME does"
+    assert patient.findings("left out", "target.tasks=[panx]") == []
 
 
 @pytest.mark.parametrize(("order", "count"), [(sorted, 1), (lambda lines: lines, 0)])
@@ -259,3 +264,64 @@ def test_the_artificial_languages_leak_nothing() -> None:
     kinds = {each.kind for each in found.findings if each.level in ("error", "warning")}
     assert not {kind for kind in kinds if "overlap" in kind}
     assert found.count("error") == 0
+
+
+@pytest.mark.parametrize("name", ["typology", "xtreme_r"])
+def test_translations_of_mnli_are_read_as_the_authors_of_xnli_publish_them(
+    patient: Patient, name: str
+) -> None:
+    """Their first row names the columns; XTREME's dev files have no such row."""
+    rows = [("a", "b", "entailment"), ("c", "d", "neutral"), ("e", "f", "contradictory")]
+    for language in TASKS["xnli"].languages:
+        translated = [(f"{language} {one}", two, label) for one, two, label in rows * 5]
+        header = ("premise", "hypo", "label")
+        patient.pairs(f"xnli/multinli.train.{language}.tsv", [header, *translated])
+        patient.pairs(f"xnli/dev-{language}.tsv", patient.rows(f"{language} dev", 6))
+    patient.questions("squad/train-v1.1.json", ("A b.", [("q", "What?")]))
+    patient.questions("squad/dev-v1.1.json", ("C d.", [("r", "Who?")]))
+    overrides = (
+        f"data.root={patient.root}",
+        "target={tasks: [xnli], languages: {xnli: [en, de]}}",
+        "claims=[]",
+    )
+    found = examine(load_experiment(CONFIGS / f"{name}.yaml", overrides))
+    assert [each for each in found.findings if each.level == "error"] == []
+    counted = {str(each.data): (each.rows, dict(each.skipped)) for each in found.surveys}
+    assert counted["mnli train sw"] == (15, {"label 'label'": 1})
+    assert counted["mnli dev sw"] == (6, {})
+
+
+def test_what_is_left_out_is_told_by_reason_and_language(patient: Patient) -> None:
+    rows = patient.rows("train", 9)
+    patient.pairs("mnli/multinli_1.0_train.jsonl", [*rows, ("a", "b", "-"), ("c", "d", "-")])
+    (finding,) = patient.examined().findings
+    assert str(finding) == "mnli train: left out, label '-': en 2"
+    assert finding.level == "note"
+
+
+PUBLISHED = """data.sources.xnli={files: {dev: [XNLI-1.0/xnli.dev.tsv], test: [XNLI-1.0/xnli.test.tsv]},
+header: true, columns: {text_a: sentence1, text_b: sentence2, label: gold_label}, rows: {language: '{lang}'}}"""
+
+
+def test_xnli_is_read_as_its_authors_publish_it(patient: Patient) -> None:
+    """All languages in one table with a header, 19 columns of which five are of use."""
+    names = ["language", "gold_label", "sentence1", "sentence2", "promptID"]
+    rows = [
+        "\t".join([language, label, f"{language} {premise}", claim, str(at)])
+        for language in ("ar", "de", "en")
+        for at, (premise, claim, label) in enumerate(patient.rows("xnli", 4))
+    ]
+    patient.text("XNLI-1.0/xnli.test.tsv", "\n".join(["\t".join(names), *rows, ""]))
+    found = patient.examined(PUBLISHED)
+    assert found.findings == ()
+    counted = {str(each.data): (each.rows, each.used) for each in found.surveys[:2]}
+    assert counted == {"xnli test de": (4, 4), "xnli test en": (4, 4)}
+    english = found.surveys[1].data
+    read = read_examples(english.task, split="test", language="en", root=english.root).examples
+    assert [each.text_a for each in read] == [f"en A xnli premise {at}." for at in range(4)]  # type: ignore[union-attr]
+    assert [each.id for each in read] == ["0", "1", "2", "3"]
+    away = patient.findings("unreadable", PUBLISHED, "target.languages.xnli=[en, fr]")
+    assert away[0].what == "has no row with 'language' beginning with 'fr'"
+    wrong = PUBLISHED.replace("language: '{lang}'", "lang: '{lang}'")
+    (finding, _) = patient.findings("unreadable", wrong)
+    assert "xnli.test.tsv:2: has no column 'lang' to choose rows by" in str(finding)

@@ -80,6 +80,10 @@ def test_what_does_something_is_not_told(tmp_path: Path, overrides: tuple[str, .
             "data.files.mnli.train=[a] & data.synthetic.seed=1",
             "data.files.mnli.train does nothing here: artificial languages",
         ),
+        (
+            "data.sources.pawsx.header=true",
+            "data.sources.pawsx does nothing here: no step reads data of 'pawsx'",
+        ),
         ("data.hub=[pawsx]", "data.hub: pawsx does nothing here: no step reads data of 'pawsx'"),
         (f"data.revisions={{facebook/xnli: {HASH}}}", "data.revisions.facebook/xnli does nothing"),
         (

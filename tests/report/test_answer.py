@@ -196,6 +196,26 @@ def test_too_few_resamples_for_any_significance_are_said(
     assert (max(least) > 0.05) == said
 
 
+@pytest.mark.parametrize(("bootstrap", "without"), [(10, True), (38, True), (39, False)])
+def test_too_few_resamples_for_an_interval_give_none(
+    run_: Finished, bootstrap: int, without: bool
+) -> None:
+    """95 % of 38 draws have no draw beyond either end: what stands there is narrower, and by chance."""
+    found = run_.answer(bootstrap=bootstrap)
+    cells = [
+        *found.scores,
+        *found.gains,
+        *(each for cell in found.scores for each in cell.languages),
+    ]
+    assert found.typology is not None
+    bounds = [(each.low, each.high) for each in (*cells, *found.typology.groups)]
+    assert bounds
+    assert all((low is None) == without and (high is None) == without for low, high in bounds)
+    note = "there is no interval of 95 %: it takes 39 (statistics.bootstrap)"
+    assert (note in found.resamples_note) == without
+    assert (note in statistics_section(found)) == without
+
+
 def test_claims_are_decided_with_numbers(answer: Answer) -> None:
     found = {claim.name: claim for claim in answer.claims}
     assert found["other"].verdict == "not decidable"

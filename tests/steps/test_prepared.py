@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from array import array
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -43,6 +44,14 @@ def test_rows_come_back_from_arrow_as_they_were(tmp_path: Path) -> None:
             ]
         else:
             assert np.array_equal(again, column)  # type: ignore[arg-type]
+
+
+def test_arrays_of_numbers_are_written_as_lists_are(tmp_path: Path) -> None:
+    lists = {"input_ids": [[0, 5, 2], [], [2**31 - 1, -7]], "label": [1, 2, 3]}
+    arrays = {**lists, "input_ids": [array("i", ids) for ids in lists["input_ids"]]}  # type: ignore[arg-type]
+    for name, columns in (("lists", lists), ("arrays", arrays)):
+        write_rows(tmp_path / name, Encoded(columns=columns))  # type: ignore[arg-type]
+    assert (tmp_path / "arrays").read_bytes() == (tmp_path / "lists").read_bytes()
 
 
 def step_of(root: Path, name: str, *overrides: str) -> Step:

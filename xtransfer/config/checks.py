@@ -31,7 +31,7 @@ def check_arms(phase: Intermediate, book: Book, where: str) -> None:
             if get_task(name, place, book).as_intermediate is None:
                 raise _unable(place, name, "an intermediate")
         if arm.source:
-            patched(book[arm.tasks[0]], arm.source, place)
+            patched(book[arm.tasks[0]], arm.source, f"{place}.source")
     arms = [arm.name for arm in phase.tasks]
     if "all" in phase.overrides and "all" in arms:
         raise ConfigError(
@@ -267,21 +267,23 @@ def check_hub(data: Data, book: Book, used: Set[str], where: str) -> None:
             "Leave one of them out.",
         )
     if "all" in data.hub:
-        for name in sorted(used & set(NOT_ON_HUB) - set(data.files)):
+        for name in sorted(used & set(NOT_ON_HUB) - {*data.files, *data.sources}):
             on_hub(book[name], revisions={}, where=f"{where}: data.hub")
     for index, name in enumerate(data.hub):
         if name == "all":
             continue
         place = f"{where}: data.hub[{index}]"
         on_hub(get_task(name, place, book), revisions=data.revisions, where=place)
-        if name in data.files:
-            raise ConfigError(
-                place, f"'{name}' has files in data.files too", "Leave one of them out."
-            )
+        section = "files" if name in data.files else "sources"
+        if name in getattr(data, section):
+            what = f"'{name}' has files in data.{section} too"
+            raise ConfigError(place, what, "Leave one of them out.")
 
 
 def _has_dev_by_language(task: Task) -> bool:
-    return any("{lang" in name for name in task.source.files.get("dev", ()))
+    files = task.source.files.get("dev", ())
+    names = (*files, *task.source.rows.values()) if files else ()
+    return any("{lang" in name.lower() for name in names)
 
 
 def _check_languages(
@@ -289,12 +291,10 @@ def _check_languages(
 ) -> None:
     for index, language in enumerate(languages):
         if language not in known:
-            raise ConfigError(
-                f"{place}[{index}]", f"{what} '{language}'", f"It has: {' '.join(known)}."
-            )
+            has = f"It has: {' '.join(known)}."
+            raise ConfigError(f"{place}[{index}]", f"{what} '{language}'", has)
 
 
 def _unable(place: str, name: str, role: str) -> ConfigError:
-    return ConfigError(
-        place, f"'{name}' cannot be {role} task", "List what can be what with: xtransfer tasks"
-    )
+    what = f"'{name}' cannot be {role} task"
+    return ConfigError(place, what, "List what can be what with: xtransfer tasks")

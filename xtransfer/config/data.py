@@ -16,6 +16,7 @@ from xtransfer.settings import Settings, distinct, expanded
 from xtransfer.tasks import TASKS
 from xtransfer.tasks.hub import HUB, NOT_ON_HUB, on_hub
 from xtransfer.tasks.task import Source, Split, Task, files_fault
+from xtransfer.tasks.user import patched
 
 
 class Synthetic(Settings):
@@ -64,9 +65,11 @@ class Data(Settings):
     synthetic: Synthetic | None = None
     files: Mapping[str, Mapping[Split, tuple[str, ...]]] = Field(default_factory=dict)
     """Task -> split -> path templates, where they differ from the task's own."""
+    sources: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)
+    """Task -> fields of its source that differ, where files are written otherwise than the task says."""
     hub: tuple[str, ...] = ()
     """Tasks that are read from the Hugging Face hub instead of files; `true`: all but those that
-    `files` names."""
+    `files` or `sources` names."""
     revisions: Mapping[str, str] = Field(default_factory=dict)
     """Repository on the hub -> full commit hash, where it is not the recorded one."""
     holdout: Mapping[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
@@ -116,13 +119,19 @@ class Data(Settings):
         """Return where a split of the task is: its own place, the experiment's files, or the hub.
 
         The hub stands in for the files that the study's own record names, never for others.
+
+        Raises:
+            ConfigError: where `sources` has a field that no source has, or a value that it does not take.
         """
         own = task.name in TASKS and task.source == TASKS[task.name].source
         known = task.name in HUB or task.name in NOT_ON_HUB
-        everything = "all" in self.hub and known and task.name not in self.files
+        everything = "all" in self.hub and known and task.name not in {*self.files, *self.sources}
         if own and (everything or task.name in self.hub):
             return on_hub(task, revisions=self.revisions, where="data.hub").source
+        source = task.source
+        if task.name in self.sources:
+            source = patched(task, self.sources[task.name], f"data.sources.{task.name}").source
         templates = self.files.get(task.name, {}).get(split)
         if templates is None:
-            return task.source
-        return task.source.model_copy(update={"files": {**task.source.files, split: templates}})
+            return source
+        return source.model_copy(update={"files": {**source.files, split: templates}})

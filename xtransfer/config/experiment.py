@@ -39,7 +39,7 @@ from xtransfer.settings import Settings, check_name, read_settings, refuse_forei
 from xtransfer.sweeps.settings import check_sweeps
 from xtransfer.tasks import TASKS, get_task
 from xtransfer.tasks.task import Task
-from xtransfer.tasks.user import check_user_tasks, complete_user_tasks
+from xtransfer.tasks.user import check_user_tasks, complete_user_tasks, patched
 
 
 class Experiment(Settings):
@@ -135,10 +135,16 @@ def _check_tasks(experiment: Experiment, where: str) -> None:
     check_further_models(target, book, f"{where}: target", eval_every=eval_every)
     for section, names in (
         ("data.files", data.files),
+        ("data.sources", data.sources),
         ("data.limits.tasks", data.limits.tasks),
     ):
         for name in names:
             get_task(name, f"{where}: {section}", book)
+    if data.sources and synthetic:
+        what = "artificial languages are read from no files of yours"
+        raise ConfigError(f"{where}: data.sources", what, "Leave one of them out.")
+    for name in data.sources:
+        patched(book[name], data.sources[name], f"{where}: data.sources.{name}")
     check_holdout(data, book, f"{where}: data.holdout")
     check_hub(data, book, set(_trained_on(experiment)), where)
     for name, phase, rules in (

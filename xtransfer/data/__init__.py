@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, cast
@@ -12,17 +13,18 @@ from xtransfer.data.bitext import build_bitext, read_bitext
 from xtransfer.data.build import build_examples
 from xtransfer.data.ccg import read_ccg
 from xtransfer.data.checks import check_answered, unique_ids
-from xtransfer.data.conll import read_conll
+from xtransfer.data.conll import language_prefix, read_conll
 from xtransfer.data.examples import Rows, SpanExample
 from xtransfer.data.files import content_digest, file_names, not_empty, resolve_files
 from xtransfer.data.hub import hub_identity, read_hub
 from xtransfer.data.mentions import read_mentions
 from xtransfer.data.mining import read_mining
-from xtransfer.data.passages import read_passages
+from xtransfer.data.passages import read_passages, sentence_rules
 from xtransfer.data.squad import read_squad
-from xtransfer.data.table import Row, TableFormat, read_table, with_labels
+from xtransfer.data.table import Row, TableFormat, choose_rows, read_table, with_labels
 from xtransfer.data.text import read_paragraphs
 from xtransfer.errors import DataError
+from xtransfer.tasks.languages import put_language
 from xtransfer.tasks.task import NO_ANSWER, Split, Task
 
 __all__ = ["file_names", "read_examples", "read_first", "source_digests"]
@@ -31,8 +33,8 @@ __all__ = ["file_names", "read_examples", "read_first", "source_digests"]
 def read_examples(task: Task, *, split: Split, language: str, root: Path) -> Rows:
     """Return all examples of one split and language, in the order of the files.
 
-    Nothing is left out but what `Rows.skipped` counts: rows with one of the task's `skip_labels`, and what
-    the reader of a format names.
+    Nothing is left out but what `Rows.skipped` counts: rows with one of the task's `skip_labels`, rows that
+    `skip_short_rows` allows to be too short, and what the reader of a format names.
 
     Raises:
         DataError: naming file and line, where a file is missing, malformed or empty, or disagrees
@@ -76,42 +78,63 @@ def _read(task: Task, *, split: Split, language: str, root: Path, first: int | N
         examples = unique_ids(tuple(found), split=split, where=where)
         return _answered(task, Rows(examples=examples), split)
     if source.format == "conll":
-        return read_conll(task, paths, split=split, first=first)
+        return read_conll(task, paths, split=split, language=language, first=first)
     if source.format in _BY_LINES:
         return _BY_LINES[source.format](paths, first=first)
     if source.format in ("bitext", "mining"):
         return _read_sides(task, paths, where)
+    short: Counter[str] = Counter()
     tables = (
-        islice(with_labels(not_empty(_table(path, task), path), labels), first)
+        islice(_rows(path, labels, task, language, short), first)
         for path, labels in _label_files(paths)
     )
     rows = build_examples(task, chain.from_iterable(tables), split=split)
+    rows = replace(rows, skipped={**rows.skipped, **short})
     return _answered(task, rows, split, whole=first is None)
 
 
 _BY_LINES = {"text": read_paragraphs, "ccg": read_ccg}
 
 
-def _table(path: Path, task: Task) -> Iterator[Row]:
-    format_ = _table_format(path, cast("TableFormat", task.source.format))
-    return read_table(path, format_=format_, header=task.source.header)
+def _rows(
+    path: Path, labels: Path | None, task: Task, language: str, short: Counter[str]
+) -> Iterator[Row]:
+    """Yield a table's rows of one language; those that the source allows to be too short are counted in `short`."""
+    source = task.source
+    table = read_table(
+        path,
+        format_=_table_format(path, cast("TableFormat", source.format)),
+        header=source.header,
+        short=short if source.skip_short_rows else None,
+    )
+    rows = with_labels(not_empty(table, path), labels)
+    if not source.rows:
+        return rows
+    begins = {column: put_language(text, language) for column, text in source.rows.items()}
+    return choose_rows(rows, begins, path)
 
 
 def source_digests(task: Task, *, split: Split, language: str, root: Path) -> list[dict[str, Any]]:
     """Return what identifies the data of one split and language, as JSON.
 
     A file is identified by its name without folder and `.gz`, and by the SHA-256 of its content when
-    unpacked: moving or compressing it changes nothing. A hub data set is its pinned place.
+    unpacked: moving or compressing it changes nothing; and by the prefix that is taken off its tokens, and
+    the rules that its sentences are found by where they are not those for English. A hub data set is its
+    pinned place.
 
     Raises:
         DataError: where a file is missing or a hub data set is not pinned.
     """
     if task.source.hub:
         return hub_identity(task, split=split, language=language, root=root)
-    return [
-        {"file": path.name.removesuffix(".gz"), "sha256": content_digest(path)}
-        for path in resolve_files(task, split=split, language=language, root=root)
-    ]
+    found: list[dict[str, Any]] = []
+    for path in resolve_files(task, split=split, language=language, root=root):
+        found.append({"file": path.name.removesuffix(".gz"), "sha256": content_digest(path)})
+        if task.source.format == "conll" and (prefix := language_prefix(path, language)):
+            found[-1]["without"] = prefix
+        if task.form == "retrieval" and task.source.format == "squad":
+            found[-1].update(sentence_rules(path, language))
+    return found
 
 
 def _read_sides(task: Task, paths: Sequence[Path], where: str) -> Rows:

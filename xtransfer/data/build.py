@@ -95,7 +95,7 @@ def _pair(fields: Fields, label: str | None) -> PairExample:
     return PairExample(
         id=fields.id(),
         text_a=fields.text("text_a"),
-        text_b=fields.text("text_b") if "text_b" in task.source.columns else None,
+        text_b=fields.text("text_b") if fields.names_column("text_b") else None,
         label=None if label is None else resolve_label(label, task, fields.where),
     )
 
@@ -105,7 +105,7 @@ def _choice(fields: Fields, label: str | None) -> ChoiceExample:
     choices = fields.texts("choices")
     if len(choices) < 2:
         raise DataError(fields.where, f"has {len(choices)} answers to choose from, not 2 or more")
-    own = "choice_labels" in fields.task.source.columns
+    own = fields.names_column("choice_labels")
     names = fields.names("choice_labels") if own else fields.task.labels[: len(choices)]
     if len(names) != len(choices) or len(set(names)) != len(names):
         listed = shown(", ".join(names))

@@ -19,19 +19,25 @@ _NO_WORD = re.compile(r"[0-9]+[-.][0-9]+")
 _DOCUMENT = "-DOCSTART-"
 """How a line begins that parts two documents, in files made of CoNLL-2003's."""
 
+LANGUAGE_PREFIX = "language prefix of a token"
+"""What is counted where it is taken off."""
+
 Line = tuple[str, str, str | None]
 """Where the token stands, the token, and its tag as the file writes it."""
 
 
-def read_conll(task: Task, paths: list[Path], *, split: Split, first: int | None = None) -> Rows:
+def read_conll(
+    task: Task, paths: list[Path], *, split: Split, language: str = "", first: int | None = None
+) -> Rows:
     """Return the sentences of the files, an empty line between two; of each the `first`, None: all.
 
     A file named `.conllu` is CoNLL-U: column 2 is the token, column 4 the tag; comments, ranges
     (`1-2`) and empty nodes (`1.1`) are passed over, as no token of the sentence; its words count from
     1 without a gap. Of all other files every line is a token and, but for unlabelled test files, its
     tag; one that begins with `-DOCSTART-` is no token and ends a sentence, as XTREME's utils_tag.py
-    has it. Tokens whose tag is one of the task's `skip_labels` are left out and counted. Ids are
-    0-based sentence numbers.
+    has it. Tokens whose tag is one of the task's `skip_labels` are left out and counted. The prefix that
+    WikiANN's own files have before every token (`language_prefix`) is taken off, as XTREME does, and
+    counted. Ids are 0-based sentence numbers.
 
     Raises:
         DataError: naming file and line, for a line of another shape or an unknown tag; naming the
@@ -41,7 +47,11 @@ def read_conll(task: Task, paths: list[Path], *, split: Split, first: int | None
     unlabelled: list[str] = []
     skipped: Counter[str] = Counter()
     for path in paths:
+        prefix = language_prefix(path, language)
         for sentence in islice(not_empty(_sentences(path), path), first):
+            if prefix:
+                sentence = [_without(prefix, line) for line in sentence]  # noqa: PLW2901
+                skipped[LANGUAGE_PREFIX] += len(sentence)
             example = _build(task, sentence, len(examples), skipped, split=split)
             if example is None:
                 continue
@@ -50,6 +60,29 @@ def read_conll(task: Task, paths: list[Path], *, split: Split, first: int | None
             examples.append(example)
     check_labelled(unlabelled, len(examples))
     return Rows(examples=tuple(examples), skipped=dict(skipped))
+
+
+def language_prefix(path: Path, language: str) -> str:
+    """Return the language's code with a colon where every token of a file begins so, else nothing.
+
+    A file is read no further than to the first sentence with another token, and what is wrong with one is told
+    by `read_conll`.
+    """
+    prefix, found = f"{language}:", ""
+    try:
+        for sentence in _sentences(path) if language else ():
+            if not all(token.startswith(prefix) for _, token, _ in sentence):
+                return ""
+            found = prefix
+    except DataError:
+        return ""
+    return found
+
+
+def _without(prefix: str, line: Line) -> Line:
+    """Return a line without its token's prefix; a token that is nothing else stays."""
+    where, token, tag = line
+    return where, token.removeprefix(prefix) or token, tag
 
 
 def _build(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from xtransfer.data.columns import Absent, select
 from xtransfer.errors import DataError, shown
 from xtransfer.tasks.task import Split, Task
+
+_WORD = re.compile(r"\w+")
 
 
 class Fields:
@@ -52,9 +55,26 @@ class Fields:
 
     def text(self, name: str, *, default: str | None = None) -> str:
         """Return a text; `default` is for a column that the task does not name."""
-        if name not in self.task.source.columns and default is not None:
+        if default is not None and not self.names_column(name):
             return default
         return self.as_text(self.value(name), name)
+
+    def names_column(self, name: str) -> bool:
+        """Say whether the task names a column for a field that examples may lack.
+
+        Refused is a row with a column of that very name that the task puts nowhere: passed over in silence, a
+        model would learn from premises alone.
+        """
+        columns = self.task.source.columns
+        if name in columns:
+            return True
+        if name in self.row and not any(name in _WORD.findall(each) for each in columns.values()):
+            raise DataError(
+                self.where,
+                f"has a column '{name}', which task '{self.task.name}' does not name",
+                f"Name it as source.columns: {{{name}: {name}}}, or give it another name in the file.",
+            )
+        return False
 
     def texts(self, name: str) -> tuple[str, ...]:
         """Return the texts of a list."""

@@ -11,7 +11,7 @@ from xtransfer.data.files import content_digest, resolve_files
 from xtransfer.data.saved import folder_files, saved_files
 from xtransfer.data.table import Row
 from xtransfer.errors import DataError, shown
-from xtransfer.tasks.languages import iso3, language_name
+from xtransfer.tasks.languages import put_language
 from xtransfer.tasks.task import Hub, Split, Task
 
 BUILDERS = ("arrow", "csv", "json", "parquet", "text")
@@ -146,26 +146,13 @@ def _place(task: Task, hub: Hub, *, split: Split, language: str, root: Path) -> 
         )
     place: dict[str, Any] = {
         "path": hub.path,
-        "name": None if hub.name is None else _named(hub.name, language),
+        "name": None if hub.name is None else put_language(hub.name, language),
         "revision": hub.revision,
         "split": hub.splits.get(split, {"dev": "validation"}.get(split, split)),
     }
     if hub.rows:
-        place["rows"] = {column: _named(text, language) for column, text in hub.rows.items()}
+        place["rows"] = {column: put_language(text, language) for column, text in hub.rows.items()}
     return place
-
-
-def _named(template: str, language: str) -> str:
-    """Put a language's codes and names into a template."""
-    english = language_name(language)
-    for field, value in (
-        ("{lang3}", iso3(language)),
-        ("{lang}", language),
-        ("{language}", english.lower()),
-        ("{Language}", english),
-    ):
-        template = template.replace(field, value)
-    return template
 
 
 def _name_labels(row: Mapping[str, Any], features: Mapping[str, Any], where: str) -> dict[str, Any]:

@@ -19,6 +19,9 @@ from xtransfer.tasks.task import Split
 UNPLACED = "answer begins in no sentence"
 """Why a question is left out, as LAReQA's own script leaves it out."""
 
+BREAKS = "sentence_breaks"
+"""Of a paragraph: first character and end of each sentence, as LAReQA publishes them."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class _Paragraph:
@@ -68,6 +71,18 @@ def read_passages(path: Path, *, split: Split, language: str) -> Rows:
     return Rows(examples=tuple(found), skipped=dict(skipped))
 
 
+def sentence_rules(path: Path, language: str) -> dict[str, str]:
+    """Return what identifies the rules that sentences of a file are found by; nothing of those for English.
+
+    Younger than the first keys: a file that says where all of its sentences are needs no rules.
+    """
+    if language == "en":
+        return {}
+    text = read_text(path)
+    bare = text.count(f'"{BREAKS}"') < text.count('"context"')
+    return {"sentences": "all scripts"} if bare else {}
+
+
 def _paragraphs(path: Path, *, split: Split, language: str) -> Iterator[_Paragraph]:
     document = parse_json(read_text(path), str(path))
     number = 0
@@ -89,16 +104,16 @@ def _paragraphs(path: Path, *, split: Split, language: str) -> Iterator[_Paragra
             yield _Paragraph(
                 name=f"{language}_{number}",
                 text=text,
-                spans=_spans(raw, text, where),
+                spans=_spans(raw, text, language, where),
                 questions=questions,
             )
 
 
-def _spans(raw: Any, text: str, where: str) -> list[tuple[int, int]]:
-    if "sentence_breaks" not in raw:
-        return split_sentences(text)
+def _spans(raw: Any, text: str, language: str, where: str) -> list[tuple[int, int]]:
+    if BREAKS not in raw:
+        return split_sentences(text, language)
     spans: list[tuple[int, int]] = []
-    for item in json_list(raw, "sentence_breaks", where):
+    for item in json_list(raw, BREAKS, where):
         pair = cast("list[Any]", item) if isinstance(item, list) else []
         if len(pair) != 2 or not all(type(edge) is int for edge in pair):
             raise DataError(where, f"sentence break {item!r} is not a pair of characters")

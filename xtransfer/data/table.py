@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, cast
 
 from xtransfer.data.files import read_lines, read_text
-from xtransfer.errors import DataError
+from xtransfer.errors import DataError, shown
 
 TableFormat = Literal["tsv", "csv", "jsonl", "json"]
 
@@ -20,23 +21,27 @@ Row = tuple[str, dict[str, Any]]
 """Where the row stands (`path:line`, or `path[index]` in a JSON array), and column -> value."""
 
 
-def read_table(path: Path, *, format_: TableFormat, header: bool) -> Iterator[Row]:
+def read_table(
+    path: Path, *, format_: TableFormat, header: bool, short: Counter[str] | None = None
+) -> Iterator[Row]:
     """Yield the rows of a table.
 
     Args:
         path: the file, plain or gzip.
         format_: how the file is written; see the readers below.
         header: of tsv and csv, whether the first row names the columns; else they are "0", "1", ...
+        short: of tsv and csv, where rows with fewer columns than the first are counted, and left out; None: they
+            are refused.
 
     Raises:
-        DataError: naming file and line, for a row that cannot be read. No row is ever left out.
+        DataError: naming file and line, for a row that cannot be read. No other row is ever left out.
     """
     if format_ == "jsonl":
         return _read_json_lines(path)
     if format_ == "json":
         return _read_json_array(path)
     cells = _split_tsv(path) if format_ == "tsv" else _split_csv(path)
-    return _name_columns(path, cells, header=header)
+    return _name_columns(path, cells, header=header, short=short)
 
 
 def with_labels(rows: Iterable[Row], path: Path | None) -> Iterator[Row]:
@@ -56,6 +61,27 @@ def with_labels(rows: Iterable[Row], path: Path | None) -> Iterator[Row]:
         yield where, {**row, "label": labels[count - 1]}
     if count != len(labels):
         raise DataError(str(path), f"has {len(labels)} labels for {count} rows")
+
+
+def choose_rows(rows: Iterable[Row], begins: Mapping[str, str], path: Path) -> Iterator[Row]:
+    """Yield the rows whose columns begin as `begins` says; it names no column where all are wanted.
+
+    Raises:
+        DataError: for a row without such a column, and where no row is chosen.
+    """
+    count = 0
+    for where, row in rows:
+        for column in begins:
+            if column not in row:
+                has = shown(", ".join(row), most=200)
+                message = f"has no column '{column}' to choose rows by"
+                raise DataError(where, message, f"Its columns: {has}.")
+        if all(str(row[column]).startswith(text) for column, text in begins.items()):
+            count += 1
+            yield where, row
+    if not count:
+        wanted = ", ".join(f"'{column}' beginning with '{text}'" for column, text in begins.items())
+        raise DataError(str(path), f"has no row with {wanted}")
 
 
 def _split_tsv(path: Path) -> Iterator[tuple[int, list[str]]]:
@@ -109,7 +135,11 @@ def _split_csv(path: Path) -> Iterator[tuple[int, list[str]]]:
 
 
 def _name_columns(
-    path: Path, cells: Iterable[tuple[int, list[str]]], *, header: bool
+    path: Path,
+    cells: Iterable[tuple[int, list[str]]],
+    *,
+    header: bool,
+    short: Counter[str] | None,
 ) -> Iterator[Row]:
     names: list[str] | None = None
     for number, fields in cells:
@@ -121,11 +151,14 @@ def _name_columns(
                 continue
         if fields == [""] and len(names) > 1:
             continue  # an empty line, as many files have at their end
+        if len(fields) < len(names) and short is not None:
+            short["row with too few columns"] += 1
+            continue
         if len(fields) != len(names):
             raise DataError(
                 f"{path}:{number}",
                 f"has {len(fields)} columns where the first row has {len(names)}",
-                "A tab or a line end inside a field breaks the row.",
+                _BROKEN + (_SKIPPED if len(fields) < len(names) else ""),
             )
         yield f"{path}:{number}", dict(zip(names, fields, strict=True))
 
@@ -150,6 +183,8 @@ def _read_json_array(path: Path) -> Iterator[Row]:
         yield where, _mapping(item, where)
 
 
+_BROKEN = "A tab or a line end inside a field breaks the row."
+_SKIPPED = " `skip_short_rows: true` in the source leaves such rows out and counts them."
 _NOT_LINES = "Does a row go over several lines? An array of rows is the format json."
 _NOT_ARRAY = "Is every line a row of its own? That is the format jsonl."
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from xtransfer.data.conll import LANGUAGE_PREFIX
 from xtransfer.doctor.findings import Finding, Level, by_language
 from xtransfer.doctor.survey import Survey
 
@@ -64,6 +65,16 @@ def _contents(where: str, role: str, group: list[Survey]) -> Iterator[Finding]:
             yield Finding(
                 level=level, kind=kind, where=where, what=f"{what}: {counts}", next=advice
             )
+    reasons = dict.fromkeys(reason for each in group for reason in each.skipped)
+    reasons.pop(LANGUAGE_PREFIX, None)  # which has a finding of its own
+    for reason in reasons:
+        counts = [
+            (each.data.language, f"{each.skipped[reason]:,}")
+            for each in group
+            if reason in each.skipped
+        ]
+        what = f"left out, {reason}: {by_language(counts)}"
+        yield Finding(level="note", kind="left out", where=where, what=what)
     for each in group:
         yield from _labels(each, role)
         yield from _shape(each)
@@ -94,6 +105,13 @@ def _labels(each: Survey, role: str) -> Iterator[Finding]:
 
 def _shape(each: Survey) -> Iterator[Finding]:
     where = str(each.data)
+    if count := each.skipped.get(LANGUAGE_PREFIX):
+        yield Finding(
+            level="note",
+            kind="language prefix",
+            where=where,
+            what=f"'{each.data.language}:' before every word, {count:,} in all, is taken off, as XTREME does",
+        )
     if each.prefixed:
         yield Finding(
             level="warning",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from xtransfer.process.workbench import Workbench
 from xtransfer.pruning.rule import best
 from xtransfer.records.record import Done, Record
 from xtransfer.records.results import learning_rate_of
-from xtransfer.selection import mean_scores, select
+from xtransfer.selection import OVER_SEEDS, mean_scores, means_with_intervals, select
 from xtransfer.steps.encoder import encoder_place, load_tokenizer, longest_input, vocabulary_size
 
 Work = Callable[[Step, Workbench, Path], Done]
@@ -112,9 +112,12 @@ def _select(step: Step, bench: Workbench, _: Path) -> Done:
         seed=spec.get("seed"),
         incomplete=spec.get("incomplete", "refuse"),
     )
-    means = {}
-    if spec["rule"] == "mean_over_seeds":
-        means = {"means": {f"{rate:g}": mean for rate, mean in mean_scores(candidates).items()}}
+    means: dict[str, Any] = {}
+    if spec["rule"] in OVER_SEEDS:
+        means["means"] = {f"{rate:g}": mean for rate, mean in mean_scores(candidates).items()}
+        means["intervals"] = {
+            f"{rate:g}": asdict(found) for rate, found in means_with_intervals(candidates).items()
+        }
     return Done(
         result={
             "chosen": chosen["key"],

@@ -18,7 +18,7 @@ class Encoded:
     """Token ids and labels of a data set, one entry a row; a row is what a batch counts."""
 
     columns: dict[str, list[Any]]
-    """Always `input_ids` (list of int), `example` (index of the row's example) and `weight` (what the
+    """Always `input_ids` (list, or the smaller array, of int), `example` (index of the row's example) and `weight` (what the
     row counts in the mean of the loss); each form adds its own."""
     counts: dict[str, int] = field(default_factory=dict)
     """Inputs cut, split or windowed because they were too long; never a silent loss."""

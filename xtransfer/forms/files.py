@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from array import array
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,17 +15,18 @@ from xtransfer.forms.encoding import Encoded, Ragged, Rows
 
 def write_rows(path: Path, encoded: Encoded) -> None:
     """Write encoded rows as an Arrow IPC file of int32 and list<int32> columns."""
-    table = pa.table(
-        {
-            name: pa.array(
-                values,
-                type=pa.list_(pa.int32()) if values and isinstance(values[0], list) else pa.int32(),
-            )
-            for name, values in encoded.columns.items()
-        }
-    )
+    table = pa.table({name: _column(values) for name, values in encoded.columns.items()})
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
         writer.write_table(table.combine_chunks())
+
+
+def _column(values: Sequence[Any]) -> pa.Array:
+    if values and isinstance(values[0], array):
+        ends = pa.array(np.cumsum([0, *map(len, values)]), type=pa.int32())  # or an error
+        flat = np.concatenate([np.frombuffer(each, dtype=np.int32) for each in values])
+        return pa.ListArray.from_arrays(ends, flat)
+    lists = values and isinstance(values[0], list)
+    return pa.array(values, type=pa.list_(pa.int32()) if lists else pa.int32())
 
 
 def read_rows(path: Path) -> Rows:

@@ -1,10 +1,16 @@
-"""Extractive question answering: the first and last token of the answer in a paragraph."""
+"""Extractive question answering: the first and last token of the answer in a paragraph.
+
+Two things are not as in BERT's run_squad, nor in what derives from it (XTREME, jiant). Spans of all windows compete:
+there one begins only in the window in which its first token has most context around it ("max context"). And the
+softmax of training is over the paragraph's tokens and <s>: there it is over all positions, padding too.
+"""
 
 from __future__ import annotations
 
 import itertools
 import unicodedata
-from collections.abc import Sequence
+from array import array
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +29,8 @@ MAX_QUESTION = 64
 """Longest question in tokens (BERT's run_squad); longer ones are cut and counted."""
 MAX_ANSWER = 30
 """Longest predicted answer in tokens (BERT's run_squad)."""
+_AT_ONCE = 64
+"""Examples whose windows a tokenizer makes at once, in a form that takes some 100 bytes a token."""
 
 
 def encode(
@@ -69,25 +77,25 @@ def encode(
         columns["weight"].append(1)
         columns["start"].append(start)
         columns["end"].append(end)
-        columns["context"].append([window.first, window.first + len(window.offsets)])
-        columns["offsets"].append([edge for pair in window.offsets for edge in pair])
+        columns["context"].append([window.first, window.first + len(window.offsets) // 2])
+        columns["offsets"].append(window.offsets)
     counts["answers whole in no window"] = len(examples) - len(found)
     return Encoded(columns=columns, counts=counts)
 
 
 @dataclass(frozen=True, slots=True)
 class _Window:
-    """A question and a part of its context."""
+    """A question and a part of its context, of which a large data set has hundreds of thousands."""
 
     owner: int
     """Number of the example."""
-    ids: list[int]
-    types: list[int]
+    ids: array[int]
+    types: array[int]
     """Token types; empty where the tokenizer has none."""
     first: int
     """Position of the context's first token; 0 where there is none."""
-    offsets: list[tuple[int, int]]
-    """First and one past last character of each token of the context."""
+    offsets: array[int]
+    """First and one past last character of each token of the context, one after the other."""
 
 
 def _windows(
@@ -101,9 +109,8 @@ def _windows(
     lengths = [len(ids) for ids in tokenizer(questions, add_special_tokens=False)["input_ids"]]
     special = tokenizer.num_special_tokens_to_add(pair=True)
     windows: list[_Window] = []
-    for length in sorted(set(lengths)):
+    for length, owners in _batches(lengths):
         # The tokenizer is told how far windows overlap, which depends on the question's length.
-        owners = [owner for owner, each in enumerate(lengths) if each == length]
         room = max_length - special - length
         encoded = tokenizer(
             [questions[owner] for owner in owners],
@@ -122,16 +129,25 @@ def _windows(
             offsets = encoded["offset_mapping"][row][first:last]
             if place not in places[row + 1 : row + 2]:  # the last window of its example
                 offsets = [*offsets, (len(examples[owners[place]].context),) * 2]
+            marked = _with_marks(offsets, examples[owners[place]].context)[: last - first]
             windows.append(
                 _Window(
                     owner=owners[place],
-                    ids=encoded["input_ids"][row],
-                    types=[] if types is None else list(types[row]),
+                    ids=array("i", encoded["input_ids"][row]),
+                    types=array("i", () if types is None else types[row]),
                     first=first,
-                    offsets=_with_marks(offsets, examples[owners[place]].context)[: last - first],
+                    offsets=array("i", itertools.chain.from_iterable(marked)),
                 )
             )
     return sorted(windows, key=lambda window: window.owner)  # stable: windows stay in order
+
+
+def _batches(lengths: Sequence[int]) -> Iterator[tuple[int, list[int]]]:
+    """Yield lengths of questions with the numbers of examples that have them, so many as are tokenised at once."""
+    for length in sorted(set(lengths)):
+        owners = [owner for owner, each in enumerate(lengths) if each == length]
+        for first in range(0, len(owners), _AT_ONCE):
+            yield length, owners[first : first + _AT_ONCE]
 
 
 def _with_marks(offsets: list[tuple[int, int]], context: str) -> list[tuple[int, int]]:
@@ -271,16 +287,14 @@ def _cut(texts: list[str], tokenizer: Any, longest: int) -> tuple[list[str], int
     return [text[:edge] for text, edge in zip(texts, edges, strict=True)], cut
 
 
-def _locate(
-    example: SpanExample, offsets: Sequence[tuple[int, int]], first: int
-) -> tuple[int, int]:
+def _locate(example: SpanExample, offsets: Sequence[int], first: int) -> tuple[int, int]:
     """Return the token positions of the first answer in a window, (0, 0) where it is not all there."""
     if not example.answers or not offsets:
         return 0, 0
     text, begin = example.answers[0]
     stop = begin + len(text)
-    starts = [position for position, (_, right) in enumerate(offsets) if right > begin]
-    ends = [position for position, (left, _) in enumerate(offsets) if left < stop]
-    if not starts or not ends or offsets[0][0] > begin or offsets[-1][1] < stop:
+    starts = [position for position, right in enumerate(offsets[1::2]) if right > begin]
+    ends = [position for position, left in enumerate(offsets[::2]) if left < stop]
+    if not starts or not ends or offsets[0] > begin or offsets[-1] < stop:
         return 0, 0
     return first + starts[0], first + ends[-1]

@@ -30,7 +30,7 @@ def arm_lesson(arm: Arm, phase: Phase, find: FindTask) -> Lesson:
         assert task.as_intermediate is not None
         stages.append(overridden(task.as_intermediate, phase, task.name, arm.name))
         if arm.source:
-            task = patched(task, arm.source, f"intermediate arm '{arm.name}'")
+            task = patched(task, arm.source, f"intermediate arm '{arm.name}'.source")
         languages = arm.languages or (task.train_language,)
         parts.append(
             LessonPart(

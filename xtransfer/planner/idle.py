@@ -19,6 +19,7 @@ from xtransfer.config.retrieval import Retrieval
 from xtransfer.config.training import Training
 from xtransfer.errors import did_you_mean
 from xtransfer.plan import BASELINE, Plan, Step
+from xtransfer.selection import OVER_SEEDS
 from xtransfer.sweeps.settings import DIGITS
 from xtransfer.tasks.task import Task
 
@@ -97,6 +98,8 @@ def _data(experiment: Experiment, prepared: Collection[Step]) -> _Idle:
                 yield f"data.files.{name}.{split}", "artificial languages are read from no files"
             elif (name, split, templates) not in read:
                 yield f"data.files.{name}.{split}", why
+    for name in data.sources.keys() - {step.spec["task"] for step in prepared}:
+        yield f"data.sources.{name}", f"no step reads data of '{name}'"
     for name in data.hub:
         if name != "all" and name not in hub:
             yield f"data.hub: {name}", f"no step reads data of '{name}'"
@@ -184,8 +187,8 @@ def _search(experiment: Experiment, plan: Plan) -> _Idle:
             yield f"{name}.asha", "each sweep is one trial, which nothing is compared with"
         rules = {"rule": phase.rule, **_rules_of(phase)}
         for place, rule in rules.items():
-            if rule == "mean_over_seeds" and len(phase.seeds) == 1:
-                yield f"{name}.{place}: mean_over_seeds", "there is one seed, so it is best_dev"
+            if rule in OVER_SEEDS and len(phase.seeds) == 1:
+                yield f"{name}.{place}: {rule}", "there is one seed, so it is best_dev"
     training = experiment.training
     if training.eval_every is None and training.patience != Training().patience:
         yield "training.patience", "training.eval_every: null scores dev sets once, at the end"

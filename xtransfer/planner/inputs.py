@@ -82,7 +82,7 @@ class InputSteps:
     def text_data(self, task: Task, text: Text) -> dict[str, str]:
         """Plan an arm's text and the part of it that is held out; return their keys by role."""
         if text.files:
-            task = patched(task, {"files": {"train": text.files}}, "text")
+            task = patched(task, {"files": {"train": text.files}}, "text.source")
         return {
             f"{split} text": self.prepare(
                 task,
@@ -137,7 +137,7 @@ class InputSteps:
             "form": task.form,
             "split": split,
             "labels": list(task.labels),
-            "source": source.model_dump(exclude={"files", "hub"}),
+            "source": source.identity(),
             "data": {
                 language: self._data_identity(task, split, language) for language in languages
             },
@@ -201,7 +201,7 @@ class InputSteps:
         source = task.source
         hub = [text for each in source.hub for text in (each.name, *each.rows.values()) if text]
         files = source.files.get(split, ())
-        names = hub if source.hub else files
+        names = hub if source.hub else (*files, *source.rows.values())
         if (
             source.format == "mentions"
             or not names

@@ -25,7 +25,7 @@ class RememberedData:
         None where no record has one, or where they have several: files that changed between two
         runs have no identity but what is in them.
         """
-        source = canonical_json(task.source.model_dump(exclude={"files", "hub"}))
+        source = canonical_json(task.source.identity())
         names = [
             PurePosixPath(name).name.removesuffix(".gz")
             for name in file_names(task, split=split, language=language)

@@ -13,7 +13,7 @@ from xtransfer.plan import BASELINE, EARLIER, PhaseName, Step
 from xtransfer.planner.draft import Draft
 from xtransfer.planner.inputs import InputSteps
 from xtransfer.planner.lessons import Lesson
-from xtransfer.selection import Rule
+from xtransfer.selection import OVER_SEEDS, Rule
 from xtransfer.tasks.task import Task
 
 Head = Literal["fresh", "kept"]
@@ -129,7 +129,7 @@ class SweepSteps:
         settings = self._settings(branch)
         steps = self.draft.steps
         seeds = {steps[key].spec["seed"] for key in trials}
-        own = seed if rule == "mean_over_seeds" and len(seeds) > 1 else None
+        own = seed if rule in OVER_SEEDS and len(seeds) > 1 else None
         label = "best" if len(seeds) > 1 else f"seed{min(seeds)}"
         if own is not None:
             label = f"seed{own}"
@@ -238,7 +238,7 @@ def chosen_on(
     """Return the data that chose a model, for readers; `task` and `dev_languages` are the oracle's."""
     if rule == "target_dev" and task is not None:
         return f"oracle: {task.name} dev {' '.join(dev_languages)}"
-    return f"{lesson.selected_on}{', mean over seeds' if rule == 'mean_over_seeds' else ''}"
+    return f"{lesson.selected_on}{', mean over seeds' if rule in OVER_SEEDS else ''}"
 
 
 def _parts(lesson: Lesson) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ from xtransfer.planner.intermediate import Start
 from xtransfer.planner.lessons import Lesson
 from xtransfer.planner.pruning import PruningSteps
 from xtransfer.planner.sweeps import Branch, SweepSteps, chosen_on
-from xtransfer.selection import Rule
+from xtransfer.selection import OVER_SEEDS, Rule
 from xtransfer.tasks.task import Stage, Task
 
 
@@ -213,7 +213,7 @@ class TargetSteps:
             seed: self.sweeps.select(
                 lesson,
                 # The mean over seeds needs those of all.
-                pool if rule == "mean_over_seeds" else keys,
+                pool if rule in OVER_SEEDS else keys,
                 rule,
                 branch,
                 seed=seed,

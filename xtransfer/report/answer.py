@@ -75,13 +75,19 @@ class Answer:
 
     @property
     def resamples_note(self) -> str:
-        """Say how many resamples it takes for a gain to be significant, where there are too few for any.
+        """Say how many resamples it takes for an interval, or a significant gain, where there are too few for any.
 
-        The smallest p-value of n resamples is 2 / (n + 1), and Holm multiplies the smallest of k by k.
+        An interval has resamples beyond either end. The smallest p-value of n resamples is 2 / (n + 1), and Holm multiplies the smallest of k by k.
         """
         arms = [gain.after for gain in self.gains if gain.p_holm is not None]
         most = max((arms.count(arm) for arm in arms), default=0)
         level = 1 - self.settings.confidence
+        ends = fewest_draws(self.settings.confidence)
+        if 0 < self.settings.bootstrap < ends:
+            return (
+                f"With {self.settings.bootstrap:,} resamples there is no interval of "
+                f"{100 * self.settings.confidence:g} %: it takes {ends:,} (statistics.bootstrap)."
+            )
         needed = fewest_draws(1 - level / most) if most else 0
         if self.settings.bootstrap >= needed:
             return ""

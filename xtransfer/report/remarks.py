@@ -21,6 +21,10 @@ _RULES: Mapping[Rule, str] = {
     "mean_over_seeds": (
         "dev score in the languages of training, the learning rate by its mean over seeds"
     ),
+    "tied_over_seeds": (
+        "dev score in the languages of training, the lowest learning rate whose mean over seeds is in the 95 % "
+        "interval of the best one's"
+    ),
     "target_dev": "dev score in the target languages (an oracle)",
 }
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from xtransfer.plan import BASELINE
 from xtransfer.report.contamination import is_oracle
 from xtransfer.report.evidence import Evidence, Figure, Seeds, mean_of
+from xtransfer.report.levels import interval_at
 from xtransfer.report.results import Table, plain_mean
 from xtransfer.statistics.corrections import holm
 from xtransfer.statistics.power import seeds_needed
-from xtransfer.statistics.resampling import interval, p_value
+from xtransfer.statistics.resampling import p_value
 
 OVERALL = "all targets"
 """Stands for the unweighted mean over targets."""
@@ -228,6 +229,4 @@ def _score_bounds(figure: Figure, evidence: Evidence) -> tuple[float | None, flo
 
 
 def _bounds(figure: Figure, evidence: Evidence) -> tuple[float | None, float | None]:
-    if figure.draws is None:
-        return None, None
-    return interval(figure.draws, evidence.settings.confidence)
+    return interval_at(figure, evidence.settings.confidence) or (None, None)

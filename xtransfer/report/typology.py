@@ -9,8 +9,8 @@ from xtransfer.config.arms import Arm
 from xtransfer.config.averaging import arm_of
 from xtransfer.config.experiment import Experiment
 from xtransfer.report.evidence import Evidence, Figure, mean_of
+from xtransfer.report.levels import interval_at
 from xtransfer.report.regressions import Regression, language_gains, left_out, regress
-from xtransfer.statistics.resampling import interval
 from xtransfer.typology import distances, resources
 from xtransfer.typology.distances import distance_from
 
@@ -141,9 +141,7 @@ def _groups(
             if not figures:
                 continue
             figure = mean_of(figures)
-            bounds: tuple[float | None, float | None] = (None, None)
-            if figure.draws is not None:
-                bounds = interval(figure.draws, evidence.settings.confidence)
+            bounds = interval_at(figure, evidence.settings.confidence) or (None, None)
             out.append(
                 GroupGain(
                     after=after,

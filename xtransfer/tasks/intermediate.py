@@ -88,6 +88,7 @@ INTERMEDIATE = (
             header=True,
             files={"train": ("qqp/train.tsv",), "dev": ("qqp/dev.tsv",)},
             columns={"text_a": "question1", "text_b": "question2", "label": "is_duplicate"},
+            skip_short_rows=True,
         ),
         as_intermediate=Stage(task="qqp", epochs=3, batch_size=24, max_length=256),
         max_length=256,

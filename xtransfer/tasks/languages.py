@@ -96,6 +96,19 @@ def iso3(code: str) -> str:
     return language.iso3 if language else code
 
 
+def put_language(template: str, code: str) -> str:
+    """Put a language's codes and names into a template, in place of `{lang}`, `{lang3}`, `{language}`, `{Language}`."""
+    english = language_name(code)
+    for field, value in (
+        ("{lang3}", iso3(code)),
+        ("{lang}", code),
+        ("{language}", english.lower()),
+        ("{Language}", english),
+    ):
+        template = template.replace(field, value)
+    return template
+
+
 def language_name(code: str) -> str:
     """Return the English name of a two-letter code, or the code itself where it is not known."""
     language = LANGUAGES.get(code)

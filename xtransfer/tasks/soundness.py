@@ -15,6 +15,8 @@ from xtransfer.metrics.qa import MLQA_LANGUAGES
 from xtransfer.tasks.task import NO_ANSWER, Format, FormName, Stage, Task, files_fault
 
 _TABLES: tuple[Format, ...] = ("tsv", "csv", "jsonl", "json", "hub")
+_OF_TABLES = ("columns", "header", "rows", "skip_short_rows")
+"""Fields of a source that say how tables are read."""
 FORMATS: Mapping[FormName, Collection[Format]] = {
     "classification": _TABLES,
     "choice": _TABLES,
@@ -100,11 +102,18 @@ def check_source(task: Task, place: str) -> None:
         )
     if source.format == "hub" and not source.hub:
         raise ConfigError(f"{place}.hub", "is empty, but the format is 'hub'", "Name a data set.")
-    if source.format not in _TABLES and not source.hub and (source.columns or source.header):
+    of_tables = [name for name in _OF_TABLES if getattr(source, name)]
+    if source.format not in _TABLES and not source.hub and of_tables:
         raise ConfigError(
-            f"{place}.{'columns' if source.columns else 'header'}",
+            f"{place}.{of_tables[0]}",
             f"is for tables: what is where in a '{source.format}' file is fixed",
             "Leave it out, or write the data as a table: tsv, csv, jsonl or json.",
+        )
+    if source.rows and source.hub:
+        raise ConfigError(
+            f"{place}.rows",
+            "is for files, and the source is on the hub",
+            "Say it of `hub`: hub[].rows.",
         )
     for split, templates in source.files.items():
         if fault := files_fault(templates):
@@ -214,6 +223,12 @@ def _check_used(task: Task, place: str) -> None:
     if task.labels and task.form not in (*_LABELLED, "span"):
         what = f"are given, and a {task.form} task has none"
         raise ConfigError(f"{place}.labels", what, "Leave them out.")
+    if task.form == "bitext" and task.metric != "f1" and task.source.files.get("dev"):
+        raise ConfigError(
+            f"{place}.source.files.dev",
+            "is for the threshold of mined pairs (metric f1), and pairs line by line have none",
+            "Leave it out.",
+        )
     if both := sorted({*task.languages} & {*task.more_languages}):
         what = f"has '{both[0]}', which `languages` has already"
         raise ConfigError(f"{place}.more_languages", what, "Leave it out of one of them.")

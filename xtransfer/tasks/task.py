@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -76,6 +76,10 @@ class Hub(Record):
         return value
 
 
+_LATER = ("rows", "skip_short_rows")
+"""Fields of a source that are younger than the first step keys."""
+
+
 class Source(Record):
     """Where the examples of a task are and how to read them, for every split and language."""
 
@@ -97,9 +101,24 @@ class Source(Record):
     skip_labels: tuple[str, ...] = ()
     """Rows with one of these labels are left out and counted (MNLI's `-`: no gold label); "" stands
     for a row that has none. Of tagged sentences, it is the tokens with such a tag."""
+    rows: Mapping[str, str] = Field(default_factory=dict[str, str])
+    """Of tables with all languages in one file: column -> how its text must begin, with the names of languages
+    put in as in `Hub.name`: `{language: "{lang}"}`. Other rows are no part of the split."""
+    skip_short_rows: bool = False
+    """tsv, csv: rows with fewer columns than the first are left out and counted, as GLUE's own loaders do
+    with questions of QQP that hold a tab or a line end; otherwise such a row is refused."""
 
     hub: tuple[Hub, ...] = ()
     """Set instead of `files` to load through the `datasets` library; the rows of several are joined."""
+
+    def identity(self) -> dict[str, Any]:
+        """Return how examples are read, as JSON: which files they are read from is told by digests.
+
+        Fields that there were none of when the first keys were made are in it only where they say something, so
+        that keys stay as they are.
+        """
+        fields = self.model_dump(exclude={"files", "hub"})
+        return {name: value for name, value in fields.items() if value or name not in _LATER}
 
 
 class Stage(Record):

@@ -97,7 +97,7 @@ def check_user_tasks(tasks: tuple[Task, ...], book: Mapping[str, Task], where: s
 
 
 def patched(task: Task, changes: Mapping[str, Any], where: str) -> Task:
-    """Return a task with some fields of its source changed.
+    """Return a task with some fields of its source changed; `where` is the place that says so.
 
     Raises:
         ConfigError: for a field that a source does not have, or a value it does not take.
@@ -106,9 +106,9 @@ def patched(task: Task, changes: Mapping[str, Any], where: str) -> Task:
         source = Source.model_validate({**task.source.model_dump(), **changes})
     except ValidationError as error:
         path, what, next_ = explain(Source, error)
-        raise ConfigError(f"{where}.source.{path}", what, next_) from None
+        raise ConfigError(f"{where}.{path}", what, next_) from None
     changed = task.model_copy(update={"source": source})
-    check_source(changed, f"{where}.source")
+    check_source(changed, where)
     return changed
 
 

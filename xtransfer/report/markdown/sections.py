@@ -18,7 +18,7 @@ MARK = "*"
 
 def statistics_section(answer: Answer) -> str:
     """Return gains with intervals, p-values and the power note; empty where nothing was resampled."""
-    if not answer.tested and not answer.problems:
+    if not (answer.tested or answer.problems or answer.resamples_note):
         return ""
     settings = answer.settings
     percent = f"{100 * settings.confidence:g} %"
