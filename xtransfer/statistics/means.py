@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
-from scipy import stats  # pyright: ignore[reportMissingTypeStubs]
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Mean:
@@ -30,6 +28,8 @@ def mean_with_interval(values: Sequence[float], confidence: float = 0.95) -> Mea
     mean, count = fmean(values), len(values)
     if count == 1:
         return Mean(mean=mean, count=1, sd=None, low=None, high=None)
+    from scipy import stats  # pyright: ignore[reportMissingTypeStubs]
+
     sd = stdev(values)
     quantile = float(stats.t.ppf((1 + confidence) / 2, count - 1))  # pyright: ignore[reportUnknownMemberType]
     half = quantile * sd / math.sqrt(count)
