@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -27,7 +27,7 @@ from xtransfer.forms import FORMS
 from xtransfer.train.context import Context
 from xtransfer.train.engine import Engine
 from xtransfer.train.parameters import trained_parameters
-from xtransfer.train.passes import MicroBatch, Passes
+from xtransfer.train.passes import Loss, MicroBatch, Passes
 
 log = logging.getLogger(__name__)
 
@@ -43,13 +43,13 @@ Shape = tuple[Any, ...]
 """What passes have in common that run the same kernels on tensors of the same sizes."""
 
 
-def make_passes(engine: Engine, context: Context, loss: Callable[[MicroBatch], Tensor]) -> Passes:
-    """Return passes as graphs where the context asks for them, else as they are. `loss` is as `Passes` has it."""
+def make_passes(engine: Engine, context: Context) -> Passes:
+    """Return passes as graphs where the context asks for them, else as they are."""
     if not context.graphs:
-        return Passes(engine, context.device, loss)
+        return Passes(engine, context.device)
     encoder: Any = engine.module.encoder
     longest = getattr(encoder.config, "max_position_embeddings", None)
-    return GraphedPasses(engine, context, loss, longest=longest)
+    return GraphedPasses(engine, context, longest=longest)
 
 
 @contextmanager
@@ -72,23 +72,15 @@ class GraphedPasses(Passes):
     Gradients keep their addresses from step to step, so the engine must clear and not drop them.
     """
 
-    def __init__(
-        self,
-        engine: Engine,
-        context: Context,
-        loss: Callable[[MicroBatch], Tensor],
-        *,
-        longest: int | None,
-    ) -> None:
+    def __init__(self, engine: Engine, context: Context, *, longest: int | None) -> None:
         """Begin without graphs.
 
         Args:
             engine: that keeps gradients.
             context: on whose device they run.
-            loss: as `Passes` has it.
             longest: most tokens that the encoder has positions for; None: no bound.
         """
-        super().__init__(engine, context.device, loss)
+        super().__init__(engine, context.device)
         self.gpu: Any = torch.get_device_module(context.device)
         self.pool = self.gpu.graph_pool_handle()
         self.pad_id, self.longest = context.pad_id, longest
@@ -106,11 +98,13 @@ class GraphedPasses(Passes):
         self.losses.zero_()
         self.fresh = True
 
-    def add(self, batch: MicroBatch, *, whole: int, weight: float, last: bool) -> None:
+    def add(
+        self, batch: MicroBatch, loss_of: Loss, *, whole: int, weight: float, last: bool
+    ) -> None:
         """As `Passes` does."""
         fresh, self.fresh = self.fresh, False
         if "positions" in batch.inputs:  # so many that no two batches are of one shape
-            super().add(batch, whole=whole, weight=weight, last=last)
+            super().add(batch, loss_of, whole=whole, weight=weight, last=last)
             return
         batch = padded(batch, self.pad_id, longest=self.longest)
         self.whole.fill_(whole)
@@ -121,23 +115,24 @@ class GraphedPasses(Passes):
             return
         # Gradients have their addresses after the first pass of a shape.
         if self.able and fresh and shape in self.seen and len(self.graphs) < MOST:
-            self._capture(shape, batch)
+            self._capture(shape, batch, loss_of)
             return
         self.seen.add(shape)
-        self._kernel_by_kernel(batch)
+        self._kernel_by_kernel(batch, loss_of)
 
-    def _kernel_by_kernel(self, batch: MicroBatch) -> None:
-        self._run(batch, self.whole, self.weight, last=True)  # any may be, when it is replayed
+    def _kernel_by_kernel(self, batch: MicroBatch, loss_of: Loss) -> None:
+        # Any pass may be the last, when it is replayed.
+        self._run(batch, loss_of, self.whole, self.weight, last=True)
 
-    def _capture(self, shape: Shape, batch: MicroBatch) -> None:
+    def _capture(self, shape: Shape, batch: MicroBatch, loss_of: Loss) -> None:
         """Run the first pass of a step, and capture it to be replayed if both give the same."""
         draws = self.gpu.get_rng_state()
-        self._kernel_by_kernel(batch)
+        self._kernel_by_kernel(batch, loss_of)
         expected = self._found()
         if not all(map(math.isfinite, expected)):
             return
         try:
-            graph = self._captured(batch)
+            graph = self._captured(batch, loss_of)
         except RuntimeError as error:  # not to be captured, or no memory; nothing of it was run
             self._go_without(f"cannot be captured: {shown(str(error))}")
             return
@@ -151,9 +146,9 @@ class GraphedPasses(Passes):
         self._go_without(f"gives (loss, norm of the gradient) = {found} instead of {expected}")
         self._clear()
         self.gpu.set_rng_state(draws)
-        self._kernel_by_kernel(batch)
+        self._kernel_by_kernel(batch, loss_of)
 
-    def _captured(self, batch: MicroBatch) -> _Graph:
+    def _captured(self, batch: MicroBatch, loss_of: Loss) -> _Graph:
         graph = _Graph(self.gpu.CUDAGraph(), _zeros(batch))
         with self.gpu.graph(
             graph.kernels,
@@ -161,7 +156,7 @@ class GraphedPasses(Passes):
             stream=self.gpu.current_stream(),
             capture_error_mode="thread_local",  # a checkpoint may be on its way in another thread
         ):
-            self._kernel_by_kernel(graph.batch)
+            self._kernel_by_kernel(graph.batch, loss_of)
         return graph
 
     def _found(self) -> tuple[float, float]:

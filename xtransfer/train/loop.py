@@ -102,7 +102,7 @@ class _Run:
         self.total = mixture.steps
         self.order = schedule(mixture.shares, mixture.steps, seed=spec.seed)
         self.numbers = draw_numbers(self.order)
-        self.passes = make_passes(engine, context, self._loss)
+        self.passes = make_passes(engine, context)
         self.saves = Saves(context, engine, course, total=mixture.steps)
         self.examples = 0
         self.seconds = 0.0
@@ -185,7 +185,7 @@ class _Run:
                 left -= 1
                 batch = self._micro_batch(number, draw.rows, rows if len(rows) else draw.chosen[:1])
                 weight = part.weight if len(rows) else 0.0
-                self.passes.add(batch, whole=whole, weight=weight, last=not left)
+                self.passes.add(batch, self._loss, whole=whole, weight=weight, last=not left)
                 context.alive()
 
     def _shares(self, form: str, draw: Draw) -> tuple[dict[int, list[Indices]], int]:

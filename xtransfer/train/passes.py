@@ -23,19 +23,14 @@ class MicroBatch:
     """As the form's `gold_tensors` has them."""
 
 
+Loss = Callable[[MicroBatch], Tensor]
+
+
 class Passes:
     """Runs one pass after the other."""
 
-    def __init__(self, engine: Engine, device: str, loss: Callable[[MicroBatch], Tensor]) -> None:
-        """Begin.
-
-        Args:
-            engine: what adds up gradients.
-            device: where losses are.
-            loss: the loss of a micro-batch, summed over its rows.
-        """
+    def __init__(self, engine: Engine, device: str) -> None:
         self.engine = engine
-        self.loss = loss
         self.losses = torch.zeros((), dtype=torch.float64, device=device)
         """Sum of the losses since `begin`, a scalar. It stays on its device: reading it waits for that, and the
         optimizer step need not."""
@@ -44,23 +39,32 @@ class Passes:
         """Begin with the passes of another optimizer step."""
         self.losses = torch.zeros_like(self.losses)
 
-    def add(self, batch: MicroBatch, *, whole: int, weight: float, last: bool) -> None:
+    def add(
+        self, batch: MicroBatch, loss_of: Loss, *, whole: int, weight: float, last: bool
+    ) -> None:
         """Add the loss of a micro-batch, and its gradient.
 
         Args:
             batch: the rows.
+            loss_of: gives the sum of their losses.
             whole: what the sum of their losses is divided by.
             weight: what it is multiplied by; 0 for rows that only stand in where a worker has none.
             last: whether it is the last of this worker's micro-batches in the step. Its gradient is not a number
                 where the sum of all losses is not finite: a loss may be infinite and its gradient finite, and
                 gradients are summed over the workers, so one that is not a number keeps all of them from the step.
         """
-        self._run(batch, whole, weight, last=last)
+        self._run(batch, loss_of, whole, weight, last=last)
 
     def _run(
-        self, batch: MicroBatch, whole: int | Tensor, weight: float | Tensor, *, last: bool
+        self,
+        batch: MicroBatch,
+        loss_of: Loss,
+        whole: int | Tensor,
+        weight: float | Tensor,
+        *,
+        last: bool,
     ) -> None:
-        loss = self.loss(batch) / whole * weight
+        loss = loss_of(batch) / whole * weight
         self.losses += loss.detach()
         if last:
             loss = loss * (1.0 + (self.losses - self.losses).float())  # the difference is 0 or NaN
