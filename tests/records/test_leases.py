@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -104,6 +105,18 @@ def test_who_was_overtaken_neither_commits_nor_renews_nor_ends(store: Store, clo
     assert store.read(first.attempt.name) == before
     second.check()
     assert holder(store, KEY, clock=clock) == second.attempt
+
+
+def test_a_copy_of_a_lease_in_another_process_knows_whether_it_was_overtaken(
+    store: Store, clock: Clock
+) -> None:
+    first = claim(store, KEY, seconds=60, clock=clock)
+    check = pickle.loads(pickle.dumps(first.check))
+    check()
+    clock.now += 61
+    claim(store, KEY, seconds=60, clock=clock)
+    with pytest.raises(StepBusy, match="attempt 1 was silent too long"):
+        check()
 
 
 def test_an_ended_lease_is_free_and_says_how_it_ended(store: Store, clock: Clock) -> None:
