@@ -48,7 +48,8 @@ def safe_name(name: str) -> str:
 class OutputFile(BaseModel):
     """One file of a finished step."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # What a newer version adds is left out.
+    model_config = ConfigDict(extra="ignore", frozen=True)
 
     name: Annotated[str, AfterValidator(safe_name)]
     """Relative POSIX path below the step's output folder."""
