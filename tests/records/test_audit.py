@@ -59,6 +59,7 @@ def test_a_sound_store_has_no_findings(store: Store, records: list[Record]) -> N
         f"resume/{key}/outcome/files/weights.safetensors",
         f"rungs/{sweep}/{key}-25.json",
         f"suggestions/{key}.json",
+        "probes/0123456789abcdef",
         f"quarantine/20261130T000000-01234567/train/a-{key}/record.json",
     ):
         store.write(name, b"{}")
