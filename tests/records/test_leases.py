@@ -11,7 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
+from annotated_types import Le
 
+from xtransfer.config.placement import Placement
 from xtransfer.errors import StepBusy
 from xtransfer.machine import this_machine
 from xtransfer.records import leases
@@ -228,6 +230,19 @@ def test_an_expiry_that_no_lease_can_have_holds_nothing(store: Store, clock: Clo
     attempt = replace(lease.attempt, expires=9e9)
     store.write(attempt.name, leases._text(attempt))
     assert holder(store, KEY, clock=clock) is None
+
+
+def test_the_longest_lease_of_a_placement_keeps_out_who_is_behind_in_time(
+    store: Store, clock: Clock
+) -> None:
+    longest = next(
+        each.le for each in Placement.model_fields["lease_s"].metadata if isinstance(each, Le)
+    )
+    lease = claim(store, KEY, seconds=longest, clock=clock)
+    clock.now -= longest - 1
+    assert holder(store, KEY, clock=clock) == lease.attempt
+    with pytest.raises(StepBusy):
+        claim(store, KEY, seconds=60, clock=clock)
 
 
 def test_other_objects_beside_leases_are_passed_over(store: Store) -> None:

@@ -36,8 +36,9 @@ from xtransfer.machine import has_ended, process_start, this_machine
 from xtransfer.records.layout import LEASES
 from xtransfer.store import Store
 
-LONGEST_S = 86_400.0
-"""No lease lasts longer: what says so is damaged, or was written by a clock that is far off."""
+LONGEST_S = 2 * 86_400.0
+"""No lease lasts longer: what says so is damaged, or was written by a clock that is far off. Twice what a placement
+may ask for (`lease_s`), as clocks may differ by less than a lease."""
 _THREADS = 8
 """Small objects in flight at once: what takes time is the way to the store."""
 
