@@ -37,7 +37,9 @@ class Summary:
 
     total: int
     done_before: int
+    """Without those that were damaged."""
     done_now: int
+    """With those that were damaged, and done again."""
     failed: Mapping[str, str]
     """Key -> error."""
     blocked: Mapping[str, str]
@@ -107,8 +109,8 @@ def _work(plan: Plan, store: Store, placement: Placement, board: Board) -> Summa
         frontier = driver.work_off(done, suspect)
     return Summary(
         total=len(plan.steps),
-        done_before=len(done),
-        done_now=len(frontier.done) - len(done),
+        done_before=len(frontier.done) - len(frontier.new),
+        done_now=len(frontier.new),
         failed=frontier.failed,
         blocked=frontier.blocked,
         pruned=len(frontier.pruned),
