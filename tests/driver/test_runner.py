@@ -113,6 +113,35 @@ def test_a_step_that_was_damaged_counts_by_what_has_become_of_it(
     assert not summary.complete
 
 
+def test_what_tune_writes_is_gone_after_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a `scratch` that stays it would grow with every run, and two drivers of a node would share it."""
+    bench, _ = small_bench(tmp_path, {})
+    scratch, places = tmp_path / "fixed", list[Path]()
+
+    class Writes(Ends):
+        def __init__(self, *_: Any, run_config: Any, tune_config: Any, **__: Any) -> None:
+            super().__init__(tune_config=tune_config)
+            self.place = Path(run_config.storage_path)
+
+        def fit(self) -> None:
+            (self.place / "tune").mkdir()
+            places.append(self.place)
+
+    monkeypatch.setattr(tune, "Tuner", Writes)
+    monkeypatch.setattr(runner, "ray_session", lambda _: nullcontext())
+    monkeypatch.setattr("xtransfer.driver.tuner.ray_nodes", lambda: [{"CPU": 1.0}])
+    placement = bench.placement.model_copy(update={"scratch": str(scratch)})
+    board = ProgressBoard(bench.plan, Console(quiet=True))
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            run_plan(bench.plan, bench.store, placement, board)
+    assert len({*places}) == 2
+    assert {place.parent for place in places} == {scratch}
+    assert list(scratch.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("error", "told"),
     [

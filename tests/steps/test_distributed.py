@@ -42,9 +42,15 @@ def fails(cause: Exception) -> None:
     raise TrainingFailedError("a worker failed") from cause
 
 
-def run(trial: tuple[Workbench, Step], group: Group, monkeypatch: pytest.MonkeyPatch) -> float:
+def run(
+    trial: tuple[Workbench, Step],
+    group: Group,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    trainer: Callable[..., Group] | None = None,
+) -> float:
     bench, step = trial
-    monkeypatch.setattr(distributed, "_trainer", lambda *_: group)
+    monkeypatch.setattr(distributed, "_trainer", trainer or (lambda *_: group))
     monkeypatch.setattr(
         distributed, "_fetch_outcome", lambda *_: not group.attempts and group.fits > 0
     )
@@ -175,6 +181,27 @@ def test_workers_hand_nothing_over_where_the_trial_was_taken_over_at_its_end(
     handed = stands_for_ray(monkeypatch, lambda _: take_over())
     distributed._work({"step": trial[1], "bench": bench})
     assert handed == []
+
+
+def test_what_ray_train_writes_is_gone_after_each_group(
+    trial: tuple[Workbench, Step], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench, _ = trial
+    folders: list[Path] = []
+
+    def writes() -> None:
+        (folders[-1] / "train-0").mkdir()
+        saves(trial, len(folders))
+        if len(folders) == 1:
+            fails(RuntimeError("its node has died"))
+
+    group = Group([writes, writes])
+    before = list(bench.scratch.iterdir())
+    trainer = lambda *arguments: folders.append(arguments[-1]) or group  # noqa: E731
+    run(trial, group, monkeypatch, trainer=trainer)
+    assert len({*folders}) == 2
+    assert {each.parent for each in folders} == {bench.scratch}
+    assert list(bench.scratch.iterdir()) == before
 
 
 @pytest.mark.parametrize("failed", [False, True])

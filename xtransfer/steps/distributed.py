@@ -95,7 +95,8 @@ def _run_group(step: Step, bench: Workbench) -> None:
     """Run workers until they have an outcome, had to go, or failed and got further before that."""
     before = newest_checkpoint(bench.store, step.key)
     try:
-        _trainer(step, bench).fit()
+        with temporary_folder(bench.scratch) as folder:
+            _trainer(step, bench, folder).fit()
     except ray.train.TrainingFailedError as error:
         bench.fence()  # two groups in one memory fail of each other
         cause = _innermost(error)
@@ -111,8 +112,8 @@ def _run_group(step: Step, bench: Workbench) -> None:
         )
 
 
-def _trainer(step: Step, bench: Workbench) -> TorchTrainer:
-    """Return what runs the workers until they have an outcome, or had to go."""
+def _trainer(step: Step, bench: Workbench, folder: Path) -> TorchTrainer:
+    """Return what runs the workers until they have an outcome, or had to go; `folder`: for what Ray Train writes."""
     wants = bench.placement.train
     resources: dict[str, float] = {"CPU": wants.cpus}
     if wants.gpus:
@@ -130,7 +131,7 @@ def _trainer(step: Step, bench: Workbench) -> TorchTrainer:
         run_config=RunConfig(
             # A name of its own: Ray Train would take up the state of a former group of that name.
             name=f"train-{step.key}-{secrets.token_hex(4)}",
-            storage_path=str(bench.scratch / "ray-train"),
+            storage_path=str(folder),
             callbacks=[TuneReportCallback()],
             failure_config=FailureConfig(max_failures=bench.placement.retries),
         ),
