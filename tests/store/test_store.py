@@ -318,7 +318,7 @@ def test_who_writes_is_not_hindered_by_who_removes_the_last_object_of_a_folder(
     tmp_path: Path,
 ) -> None:
     root, spawn = str(tmp_path / "store"), multiprocessing.get_context("spawn")
-    workers = [spawn.Process(target=_put_and_delete, args=(root, at, 300)) for at in range(3)]
+    workers = [spawn.Process(target=_put_and_delete, args=(root, at, 120)) for at in range(3)]
     for worker in workers:
         worker.start()
     for worker in workers:

@@ -102,7 +102,7 @@ class MlflowRuns:
     def _is_anothers(self, run: Any) -> bool:
         """Say whether somebody else is writing a run: one that began long ago was left."""
         began, _, writer = run.data.tags.get(WRITTEN, "").partition(" ")
-        young = began.isdigit() and time.time() - int(began) < YOUNG_S
+        young = began.isdigit() and abs(time.time() - int(began)) < YOUNG_S
         return run.info.status == "RUNNING" and young and writer != self._writer
 
     @cached_property
