@@ -82,6 +82,66 @@ def test_a_run_that_tune_has_ended_by_ctrl_c_is_interrupted(
     assert len(summary.failed) == len(summary.blocked) == 1
 
 
+@pytest.mark.parametrize(("mended", "new"), [(True, 1), (False, 0)])
+def test_a_step_that_was_damaged_counts_by_what_has_become_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mended: bool, new: int
+) -> None:
+    bench, trial = small_bench(tmp_path, {})
+    before = len(recorded(bench.plan, bench.store)[0])
+    parent, others = bench.plan.steps[next(iter(trial.inputs.values()))], list[int]()
+
+    def fit(tuner: Ends) -> None:
+        searcher = tuner.searcher
+        while searcher.suggest("one") != {"key": trial.key}:
+            searcher.on_trial_complete("one", {"finished": 1})
+            others.append(1)
+        searcher.on_trial_complete("one", {"lost": parent.folder, "error": "altered"})
+        assert searcher.suggest("two") == {"key": parent.key}
+        searcher.on_trial_complete("two", {"finished": 1} if mended else {"error": "no"})
+        if mended:
+            assert searcher.suggest("three") == {"key": trial.key}
+            searcher.on_trial_complete("three", {"error": "no"})
+
+    monkeypatch.setattr(Ends, "fit", fit)
+    monkeypatch.setattr(tune, "Tuner", Ends)
+    monkeypatch.setattr(runner, "ray_session", lambda _: nullcontext())
+    monkeypatch.setattr("xtransfer.driver.tuner.ray_nodes", lambda: [{"CPU": 1.0}])
+    board = ProgressBoard(bench.plan, Console(quiet=True))
+    summary = run_plan(bench.plan, bench.store, bench.placement, board)
+    assert (summary.done_before, summary.done_now) == (before - 1, len(others) + new)
+    assert len(summary.failed) == 1
+    assert not summary.complete
+
+
+def test_what_tune_writes_is_gone_after_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a `scratch` that stays it would grow with every run, and two drivers of a node would share it."""
+    bench, _ = small_bench(tmp_path, {})
+    scratch, places = tmp_path / "fixed", list[Path]()
+
+    class Writes(Ends):
+        def __init__(self, *_: Any, run_config: Any, tune_config: Any, **__: Any) -> None:
+            super().__init__(tune_config=tune_config)
+            self.place = Path(run_config.storage_path)
+
+        def fit(self) -> None:
+            (self.place / "tune").mkdir()
+            places.append(self.place)
+
+    monkeypatch.setattr(tune, "Tuner", Writes)
+    monkeypatch.setattr(runner, "ray_session", lambda _: nullcontext())
+    monkeypatch.setattr("xtransfer.driver.tuner.ray_nodes", lambda: [{"CPU": 1.0}])
+    placement = bench.placement.model_copy(update={"scratch": str(scratch)})
+    board = ProgressBoard(bench.plan, Console(quiet=True))
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            run_plan(bench.plan, bench.store, placement, board)
+    assert len({*places}) == 2
+    assert {place.parent for place in places} == {scratch}
+    assert list(scratch.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("error", "told"),
     [

@@ -12,6 +12,7 @@ import torch
 from tests.disk import filled
 from tests.integration.test_pipeline import records_of, xtransfer
 from tests.small import write_small
+from xtransfer.records.leases import attempts
 from xtransfer.records.outputs import fetch
 from xtransfer.records.record import Record, load_records
 from xtransfer.steps.assembly import WEIGHTS
@@ -39,6 +40,7 @@ class Runs:
             "PYTHONPATH": f"{SITE}:{CHECKOUT}",
             "XTRANSFER_TEST_FAULT": fault,
             "XTRANSFER_TEST_ONCE": str(self.folder / "happened") if once else "",
+            "XTRANSFER_TEST_STORE": self.store,
         }
         # The processes of two steps at once would load the libraries twice.
         place = ("--place", "train.engine=torch", "--place", "ray.cpus=1")
@@ -89,6 +91,20 @@ def test_a_hung_worker_is_ended_and_the_trial_goes_on(
         assert "hung: it told nothing for " in done.stderr
         for name, value in undisturbed.weights().items():
             assert torch.equal(runs.weights()[name], value), name
+
+
+@pytest.mark.slowest
+def test_workers_leave_a_trial_that_another_driver_has_taken_over(runs: Runs) -> None:
+    """They would train it to the end beside the other's, and only then be refused."""
+    long = ("--set", "target.overrides.all.epochs=50", "--place", "train.resume_every_s=0.001")
+    # A third of a lease, and ten steps to agree on it: some 3 s of the 10 at least that 50 steps take.
+    done = runs("run", *long, *WORKERS[2], "--place", "lease_s=3", fault="lose:3", once=True)
+    assert done.returncode == 0, done.stderr
+    record = runs.trial()
+    assert int((runs.folder / "happened").read_text()) < 50 < record.result["steps"]
+    found = [each.state for each in attempts(open_store(runs.store), record.key)]
+    assert found == ["working", "working", "done"]
+    assert "attempt 1 was silent too long and another has taken over" in runs.logs()
 
 
 @pytest.mark.parametrize("workers", EITHER)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests import drafts
+from tests.reading import note_reads
 from tests.records.test_record import FILES
 from xtransfer.errors import StepBusy
 from xtransfer.plan import Plan
@@ -59,6 +60,7 @@ def test_a_sound_store_has_no_findings(store: Store, records: list[Record]) -> N
         f"resume/{key}/outcome/files/weights.safetensors",
         f"rungs/{sweep}/{key}-25.json",
         f"suggestions/{key}.json",
+        "probes/0123456789abcdef",
         f"quarantine/20261130T000000-01234567/train/a-{key}/record.json",
     ):
         store.write(name, b"{}")
@@ -172,6 +174,17 @@ def test_files_of_an_attempt_at_work_are_no_findings(store: Store) -> None:
     assert [each.object for each in garbage(store) if "left over" in each.why] == [
         f"{folder}/0000/weights"
     ]
+
+
+def test_resume_state_is_examined_in_a_file_and_not_in_memory(
+    store: Store, records: list[Record], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is three times as large as the weights of a model, and more."""
+    save_checkpoint(store, "0" * 12, state={"step": 1}, tensors={})
+    read = note_reads(store, monkeypatch)
+    assert audit(store).findings == ()
+    manifest = f"resume/{'0' * 12}/000000001/manifest.json"
+    assert set(read) == {manifest, *(f"{record.folder}/record.json" for record in records)}
 
 
 def test_only_what_nothing_refers_to_is_removed(store: Store, records: list[Record]) -> None:

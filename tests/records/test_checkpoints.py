@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from tests.reading import note_reads
+from xtransfer.errors import StepBusy
 from xtransfer.records.checkpoints import drop_checkpoints, load_checkpoint, save_checkpoint
 from xtransfer.store import Store
 
@@ -164,6 +165,51 @@ def test_new_checkpoints_stay_after_the_newest_ones_were_damaged(store: Store) -
         save(store, step)
         assert step_of(store) == step
     assert {name.split("/")[2] for name in names(store)} == {"000000002", "000000003"}
+
+
+def test_later_checkpoints_of_another_attempt_stay(store: Store) -> None:
+    """Whoever goes on with the trial may be far ahead of one that slept on the way to the store."""
+    for step in (880, 900):
+        save(store, step)
+    store.write(manifest_of(store, 880)[1]["object"], b"damaged")
+    save_checkpoint(
+        store, KEY, state={"step": 120}, tensors={}, passed_over=[manifest_of(store, 880)[0]]
+    )
+    assert step_of(store) == 900
+    kept = {name.split("/")[2] for name in names(store)}
+    assert kept == {f"{step:09d}" for step in (120, 900)}
+
+
+def test_what_is_passed_over_is_told(store: Store) -> None:
+    for step, rows in ((1, "a"), (2, "b"), (3, "a"), (4, "a")):
+        save_checkpoint(store, KEY, state={"step": step}, tensors={}, rows=rows, kept=4)
+    for step in (3, 4):
+        store.write(manifest_of(store, step)[1]["object"], b"damaged")
+    told: list[str] = []
+    assert load_checkpoint(store, KEY, rows="a", passed_over=told.append)
+    assert told == [manifest_of(store, step)[0] for step in (4, 3, 2)]
+
+
+@pytest.mark.parametrize("lost_at", [1, 2])
+def test_who_has_lost_the_trial_writes_no_checkpoint_and_deletes_none(
+    store: Store, lost_at: int
+) -> None:
+    for step in (880, 900):
+        save(store, step)
+    before = {name: store.read(name) for name in names(store)}
+    asked: list[int] = []
+
+    def fence() -> None:
+        asked.append(len(asked))
+        if len(asked) == lost_at:
+            raise StepBusy("step", "another has taken over")
+
+    with pytest.raises(StepBusy):
+        save_checkpoint(store, KEY, state={"step": 901}, tensors={"a": torch.ones(1)}, fence=fence)
+    left = {name: store.read(name) for name in names(store) if name in before}
+    assert left == before
+    assert step_of(store) == 900
+    assert (len(names(store)) == len(before)) == (lost_at == 1)  # else tensors without a manifest
 
 
 def test_tensors_come_through_a_file_that_is_gone_afterwards(

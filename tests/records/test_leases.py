@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
+from annotated_types import Le
 
+from xtransfer.config.placement import Placement
 from xtransfer.errors import StepBusy
 from xtransfer.machine import this_machine
 from xtransfer.records import leases
@@ -104,6 +107,18 @@ def test_who_was_overtaken_neither_commits_nor_renews_nor_ends(store: Store, clo
     assert store.read(first.attempt.name) == before
     second.check()
     assert holder(store, KEY, clock=clock) == second.attempt
+
+
+def test_a_copy_of_a_lease_in_another_process_knows_whether_it_was_overtaken(
+    store: Store, clock: Clock
+) -> None:
+    first = claim(store, KEY, seconds=60, clock=clock)
+    check = pickle.loads(pickle.dumps(first.check))
+    check()
+    clock.now += 61
+    claim(store, KEY, seconds=60, clock=clock)
+    with pytest.raises(StepBusy, match="attempt 1 was silent too long"):
+        check()
 
 
 def test_an_ended_lease_is_free_and_says_how_it_ended(store: Store, clock: Clock) -> None:
@@ -215,6 +230,19 @@ def test_an_expiry_that_no_lease_can_have_holds_nothing(store: Store, clock: Clo
     attempt = replace(lease.attempt, expires=9e9)
     store.write(attempt.name, leases._text(attempt))
     assert holder(store, KEY, clock=clock) is None
+
+
+def test_the_longest_lease_of_a_placement_keeps_out_who_is_behind_in_time(
+    store: Store, clock: Clock
+) -> None:
+    longest = next(
+        each.le for each in Placement.model_fields["lease_s"].metadata if isinstance(each, Le)
+    )
+    lease = claim(store, KEY, seconds=longest, clock=clock)
+    clock.now -= longest - 1
+    assert holder(store, KEY, clock=clock) == lease.attempt
+    with pytest.raises(StepBusy):
+        claim(store, KEY, seconds=60, clock=clock)
 
 
 def test_other_objects_beside_leases_are_passed_over(store: Store) -> None:

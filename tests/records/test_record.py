@@ -7,6 +7,7 @@ import json
 import math
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,8 +17,11 @@ from hypothesis import strategies as st
 from tests.disk import MIB
 from tests.drafts import FILES, KEY, contents, draft, object_of, write_files
 from xtransfer.errors import ConfigError, IdentityError, IntegrityError, NotFound, StoreError
+from xtransfer.execution.execute import sound_record
+from xtransfer.records.audit import audit
 from xtransfer.records.outputs import fetch, read_file
 from xtransfer.records.record import Record, commit, find, load_records, read_record
+from xtransfer.records.seal import sealed_text
 from xtransfer.store import ObjectInfo, Store, open_store
 from xtransfer.store.folder import disk_errors
 
@@ -241,6 +245,41 @@ def test_no_flipped_bit_in_a_record_passes(tmp_path: Path, digit: int) -> None:
     data[digit % len(data)] ^= 1 << digit % 8
     store.write(name, bytes(data))
     with pytest.raises(IntegrityError, match=f"^{store.url}/{name}: "):
+        read_record(store, "train", draft().name, KEY)
+
+
+def test_what_a_newer_version_adds_to_a_record_is_left_out_of_it(
+    store: Store, output: Path, tmp_path: Path
+) -> None:
+    """Who goes back to the old version reads what the new one has recorded, and sets nothing aside."""
+    record = commit(store, draft(), output)
+    name = f"{record.folder}/record.json"
+    value = json.loads(store.read(name))
+    more = {"carbon_g": 12.5, "files": [{**each, "mode": "0644"} for each in value["files"]]}
+    newer = sealed_text({**value, **more})
+    store.write(name, newer.encode())
+    found = read_record(store, record.kind, record.name, record.key)
+    assert found is not None
+    assert found.model_copy(update={"seal": record.seal}) == record
+    assert load_records(store, ["train"]) == {record.key: found}
+    assert contents(fetch(store, found, tmp_path / "got")) == FILES
+    assert audit(store).damaged_steps == {}
+    step: Any = SimpleNamespace(
+        kind=record.kind, name=record.name, key=record.key, folder=record.folder
+    )
+    assert sound_record(store, step) == found
+    assert store.read(name).decode() == newer
+    # Its seal vouches for what this version does not know, too.
+    store.write(name, newer.replace("12.5", "12.6").encode())
+    with pytest.raises(IntegrityError, match="malformed record: carbon_g"):
+        read_record(store, record.kind, record.name, record.key)
+
+
+@pytest.mark.parametrize("files", [5, [5], [[]], "x", None])
+def test_a_seal_does_not_make_a_record_of_what_is_none(store: Store, files: Any) -> None:
+    text = sealed_text({**VALID, "files": files})
+    store.write(f"{draft().folder}/record.json", text.encode())
+    with pytest.raises(IntegrityError, match="malformed record: files"):
         read_record(store, "train", draft().name, KEY)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,10 +12,11 @@ import pytest
 from ray.train import TrainingFailedError
 
 from tests.small import small_bench
-from xtransfer.errors import Diverged, StepError, StoreError
+from xtransfer.errors import Diverged, StepBusy, StepError, StepLeft, StoreError
 from xtransfer.plan import Step
 from xtransfer.process.workbench import Workbench
 from xtransfer.records.checkpoints import save_checkpoint
+from xtransfer.records.leases import claim
 from xtransfer.steps import distributed
 from xtransfer.steps.distributed import train_on_workers
 
@@ -39,9 +42,15 @@ def fails(cause: Exception) -> None:
     raise TrainingFailedError("a worker failed") from cause
 
 
-def run(trial: tuple[Workbench, Step], group: Group, monkeypatch: pytest.MonkeyPatch) -> float:
+def run(
+    trial: tuple[Workbench, Step],
+    group: Group,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    trainer: Callable[..., Group] | None = None,
+) -> float:
     bench, step = trial
-    monkeypatch.setattr(distributed, "_trainer", lambda *_: group)
+    monkeypatch.setattr(distributed, "_trainer", trainer or (lambda *_: group))
     monkeypatch.setattr(
         distributed, "_fetch_outcome", lambda *_: not group.attempts and group.fits > 0
     )
@@ -109,6 +118,111 @@ def test_a_store_that_refuses_workers_is_worth_another_try_of_the_trial(
     with pytest.raises(StoreError, match=r"rows\.arrow: was altered"):
         run(trial, group, monkeypatch)
     assert group.fits == 2
+
+
+@pytest.fixture
+def held(trial: tuple[Workbench, Step]) -> tuple[Workbench, Callable[[], None]]:
+    """Return the bench of an attempt that holds the trial, and what takes it over."""
+    bench, step = trial
+    now = [1000.0]
+    lease = claim(bench.store, step.key, seconds=60, clock=lambda: now[0])
+
+    def take_over() -> None:
+        now[0] += 61
+        claim(bench.store, step.key, seconds=60, clock=lambda: now[0])
+
+    often = bench.placement.model_copy(update={"lease_s": 0.03})
+    return replace(bench, fence=lease.check, placement=often), take_over
+
+
+def stands_for_ray(monkeypatch: pytest.MonkeyPatch, work: Callable[[Workbench], None]) -> list[str]:
+    """Have `_work` run as the only worker, with this work; return what it hands over."""
+    context = SimpleNamespace(get_world_rank=lambda: 0, get_world_size=lambda: 1)
+    monkeypatch.setattr(distributed.ray.train, "get_context", lambda: context)
+    monkeypatch.setattr(distributed.ray.train, "report", lambda facts: None)
+    notice = SimpleNamespace(reason=str, end=lambda: None)
+    monkeypatch.setattr(distributed, "Notice", lambda _: notice)
+    monkeypatch.setattr(distributed, "run_worker", lambda step, bench, *_, **__: work(bench))
+    handed: list[str] = []
+    monkeypatch.setattr(distributed, "_hand_over", lambda store, key, folder: handed.append(key))
+    return handed
+
+
+def test_workers_leave_a_trial_that_another_process_has_taken_over(
+    trial: tuple[Workbench, Step],
+    held: tuple[Workbench, Callable[[], None]],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    bench, take_over = held
+
+    def trains(own: Workbench) -> None:
+        time.sleep(0.1)
+        assert own.leaving() == ""
+        take_over()
+        until = time.monotonic() + 60
+        while not (reason := own.leaving()):
+            assert time.monotonic() < until, "it trains on"
+            time.sleep(0.01)
+        raise StepLeft("optimizer step 10 of 20", reason)
+
+    handed = stands_for_ray(monkeypatch, trains)
+    distributed._work({"step": trial[1], "bench": bench})
+    assert handed == []
+    assert "attempt 1 was silent too long and another has taken over" in caplog.text
+
+
+def test_workers_hand_nothing_over_where_the_trial_was_taken_over_at_its_end(
+    trial: tuple[Workbench, Step],
+    held: tuple[Workbench, Callable[[], None]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bench, take_over = held
+    handed = stands_for_ray(monkeypatch, lambda _: take_over())
+    distributed._work({"step": trial[1], "bench": bench})
+    assert handed == []
+
+
+def test_what_ray_train_writes_is_gone_after_each_group(
+    trial: tuple[Workbench, Step], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench, _ = trial
+    folders: list[Path] = []
+
+    def writes() -> None:
+        (folders[-1] / "train-0").mkdir()
+        saves(trial, len(folders))
+        if len(folders) == 1:
+            fails(RuntimeError("its node has died"))
+
+    group = Group([writes, writes])
+    before = list(bench.scratch.iterdir())
+    trainer = lambda *arguments: folders.append(arguments[-1]) or group  # noqa: E731
+    run(trial, group, monkeypatch, trainer=trainer)
+    assert len({*folders}) == 2
+    assert {each.parent for each in folders} == {bench.scratch}
+    assert list(bench.scratch.iterdir()) == before
+
+
+@pytest.mark.parametrize("failed", [False, True])
+def test_the_process_of_a_trial_that_was_taken_over_starts_no_further_group(
+    trial: tuple[Workbench, Step],
+    held: tuple[Workbench, Callable[[], None]],
+    monkeypatch: pytest.MonkeyPatch,
+    failed: bool,
+) -> None:
+    bench, take_over = held
+
+    def ends() -> None:
+        saves(trial, 10)
+        take_over()
+        if failed:
+            fails(RuntimeError("CUDA out of memory"))
+
+    group = Group([ends, lambda: None])
+    with pytest.raises(StepBusy, match="another has taken over"):
+        run((bench, trial[1]), group, monkeypatch)
+    assert group.fits == 1
 
 
 def test_the_wait_for_the_first_workers_is_told(

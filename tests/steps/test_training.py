@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import math
+import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,13 +18,22 @@ from tests.small import small_bench, write_small
 from tests.train.faults import astray
 from xtransfer.config.experiment import load_experiment
 from xtransfer.config.placement import Placement
-from xtransfer.errors import DataError, Diverged, OutOfMemory, StepError, StepLeft, StoreError
+from xtransfer.errors import (
+    DataError,
+    Diverged,
+    OutOfMemory,
+    StepBusy,
+    StepError,
+    StepLeft,
+    StoreError,
+)
 from xtransfer.execution.execute import run_step
 from xtransfer.plan import Step
 from xtransfer.planner.fingerprints import Fingerprints
 from xtransfer.planner.planner import build_plan
 from xtransfer.process.workbench import Workbench
-from xtransfer.records.checkpoints import newest_checkpoint
+from xtransfer.records.checkpoints import newest_checkpoint, save_checkpoint
+from xtransfer.records.leases import claim
 from xtransfer.records.record import Record
 from xtransfer.steps import memory
 from xtransfer.steps.assembly import WEIGHTS
@@ -61,6 +72,33 @@ class Small:
             return whole(run, batch)
 
         monkeypatch.setattr(loop._Run, "_loss", loss)
+
+
+def test_a_trial_that_slept_leaves_the_checkpoints_of_who_goes_on_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the pause its own is due at once, before the thread that renews its lease has looked."""
+    bench, trial = small_bench(tmp_path, SAVE)
+    saved_every_time(monkeypatch)
+    now, store = [time.time()], bench.store
+
+    def clock() -> float:
+        return now[0]
+
+    def saves(step: int) -> None:
+        save_checkpoint(store, trial.key, state={"step": step}, tensors={})
+
+    def sleep(facts: Mapping[str, Any]) -> None:
+        if facts["step"] == 3:
+            now[0] += 61
+            claim(store, trial.key, seconds=60, clock=clock)
+            saves(880)
+            saves(900)
+
+    with pytest.raises(StepBusy, match="attempt 1 was silent too long"):
+        run_step(trial, replace(bench, clock=clock, tell=sleep))
+    found = {item.name.split("/")[2] for item in store.list(f"resume/{trial.key}/")}
+    assert found == {f"{step:09d}" for step in (880, 900)}
 
 
 @pytest.mark.parametrize("before", [True, False])

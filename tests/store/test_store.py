@@ -277,6 +277,84 @@ def test_a_url_is_absolute_and_opens_the_same_store(
     assert list(tmp_path.iterdir()) == []  # opening makes nothing
 
 
+def test_empty_folders_go_with_what_was_last_in_them(tmp_path: Path) -> None:
+    store, root = open_store(str(tmp_path / "store")), tmp_path / "store"
+    for name in ("a/b/c/1", "a/b/2", "d/3"):
+        store.write(name, b"1")
+    (tmp_path / "elsewhere").mkdir()
+    (root / "moved").symlink_to(tmp_path / "elsewhere")
+    store.write("moved/e/4", b"1")
+    for name in ("a/b/c/1", "d/3", "moved/e/4"):
+        store.delete(name)
+    left = {path.relative_to(root).as_posix() for path in root.rglob("*")}
+    assert left == {"a", "a/b", "a/b/2", "moved"}
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+    store.delete("a/b/2")
+    assert [path.name for path in root.iterdir()] == ["moved"]
+    (root / "f").mkdir()
+    (root / "f" / ".tmp-1").write_bytes(b"half")
+    store.sweep(older_s=-1, dry_run=False)
+    assert [path.name for path in root.iterdir()] == ["moved"]
+
+
+def _put_and_delete(root: str, number: int, rounds: int) -> None:
+    store = open_store(root)
+    source = Path(root).parent / f"source{number}"
+    source.write_bytes(b"u")
+    for at in range(rounds):
+        name = f"a/b/{at % 3}/{number}"
+        match at % 3:
+            case 0:
+                store.write(name, b"w")
+            case 1:
+                assert store.create(name, b"c")
+            case _:
+                store.upload(name, source)
+        assert store.read(name)
+        store.delete(name)
+
+
+def test_who_writes_is_not_hindered_by_who_removes_the_last_object_of_a_folder(
+    tmp_path: Path,
+) -> None:
+    root, spawn = str(tmp_path / "store"), multiprocessing.get_context("spawn")
+    workers = [spawn.Process(target=_put_and_delete, args=(root, at, 120)) for at in range(3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert [worker.exitcode for worker in workers] == [0, 0, 0]
+    assert list((tmp_path / "store").iterdir()) == []
+
+
+@pytest.mark.parametrize("what", ["write", "create", "upload"])
+@pytest.mark.parametrize("number", [errno.ENOENT, errno.ESTALE])
+def test_a_folder_that_goes_before_its_first_file_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str, number: int
+) -> None:
+    store, source = open_store(str(tmp_path / "store")), tmp_path / "source"
+    source.write_bytes(b"1")
+    touch, gone = Path.touch, list[Path]()
+
+    def pruned(path: Path, **more: Any) -> None:
+        if len(gone) < 3:
+            path.parent.rmdir()
+            path.parent.parent.rmdir()
+            gone.append(path)
+            raise OSError(number, "gone")
+        touch(path, **more)
+
+    monkeypatch.setattr(Path, "touch", pruned)
+    put: dict[str, Callable[[], object]] = {
+        "write": lambda: store.write("a/b/1", b"1"),
+        "create": lambda: store.create("a/b/1", b"1"),
+        "upload": lambda: store.upload("a/b/1", source),
+    }
+    put[what]()
+    assert len(gone) == 3
+    assert names(store) == ["a/b/1"]
+
+
 def test_leftovers_of_killed_writers_are_not_objects(tmp_path: Path) -> None:
     store = open_store(str(tmp_path))
     store.write("a/b", b"1")

@@ -16,6 +16,7 @@ from tests.sweeps.test_settings import plan_of, trials
 from xtransfer.plan import Plan
 from xtransfer.records.audit import audit
 from xtransfer.records.layout import RUNGS
+from xtransfer.records.notes import note_text
 from xtransfer.store import Store, open_store
 from xtransfer.sweeps.rungs import Ruling, read_ruling, read_rulings, rungs_of, sweep_key
 from xtransfer.sweeps.scheduler import goes_on, rule
@@ -90,6 +91,18 @@ def test_a_ruling_that_nobody_can_read_is_made_anew(plan: Plan, store: Store) ->
     store.write(name, b'{"key": 1}')
     assert rule(store, step, rung=25, score=50.0).goes_on
     assert read_ruling(store, step, 25) is not None
+
+
+def test_a_ruling_to_which_a_newer_version_has_added_something_holds(
+    plan: Plan, store: Store
+) -> None:
+    step = trials(plan)[0]
+    name = f"{RUNGS}/{sweep_key(step)}/{step.key}-25.json"
+    made = rule(store, step, rung=25, score=50.0)
+    newer = note_text(name, {**made.model_dump(), "why": "the first"})
+    store.write(name, newer)
+    assert rule(store, step, rung=25, score=10.0) == made
+    assert store.read(name) == newer
 
 
 def test_a_ruling_is_believed_only_as_it_was_written_and_where(plan: Plan, store: Store) -> None:

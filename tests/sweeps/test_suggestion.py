@@ -20,6 +20,7 @@ from xtransfer.process.workbench import Workbench
 from xtransfer.records.audit import audit
 from xtransfer.records.failures import blocked_by
 from xtransfer.records.layout import SUGGESTIONS
+from xtransfer.records.notes import note_text
 from xtransfer.records.results import learning_rate_of
 from xtransfer.sweeps.suggestion import suggest, suggestion_of
 
@@ -199,6 +200,22 @@ def test_a_trial_that_is_started_again_takes_what_was_suggested(
     assert again.learning_rate == 0.5
     assert suggestion_of(steps[2], bench) == again
     assert suggestion_of(steps[0], bench) is None
+
+
+def test_a_suggestion_to_which_a_newer_version_has_added_something_holds(
+    ready: tuple[Workbench, list[Step]],
+) -> None:
+    bench, steps = ready
+    for step in steps[:2]:
+        run_step(step, bench)
+    made = suggestion_of(steps[2], bench)
+    assert made is not None
+    name = f"{SUGGESTIONS}/{steps[2].key}.json"
+    other = made.model_copy(update={"learning_rate": 0.5})
+    newer = note_text(name, {**other.model_dump(), "sampler": "TPE"})
+    bench.store.write(name, newer)
+    assert suggestion_of(steps[2], bench) == other
+    assert bench.store.read(name) == newer
 
 
 def test_a_suggestion_is_believed_only_as_it_was_written_and_where(

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,8 @@ from tests.tracking.shown import record_all
 from xtransfer.plan import Plan
 from xtransfer.records.record import Record
 from xtransfer.store import open_store
-from xtransfer.tracking import catch_up
+from xtransfer.tracking import catch_up, runs
+from xtransfer.tracking.facts import Facts, facts_of
 from xtransfer.tracking.runs import KEY, MlflowRuns
 
 pytest.importorskip("mlflow")
@@ -79,6 +82,92 @@ def test_steps_become_runs_once_each(
     again = runs_of()
     assert set(again) == set(plan.steps)
     assert again[step.key].info.run_id != run.info.run_id
+
+
+@pytest.fixture
+def facts(plan: Plan, records: dict[str, Record]) -> Facts:
+    step = of_kind(plan, "train", "mnli-after-mnli")[0]
+    return facts_of(records[step.key], step)
+
+
+def test_two_drivers_make_one_run_of_a_step(
+    facts: Facts, uri: str, runs_of: Callable[[], dict[str, Any]]
+) -> None:
+    first, second = MlflowRuns(uri, "small"), MlflowRuns(uri, "small")
+    assert first.known() == second.known() == set()
+    for sink in (first, second):
+        sink.show(facts)
+    assert list(runs_of()) == [facts.key]
+
+
+def test_who_comes_while_another_writes_leaves_it_to_that_one(
+    facts: Facts, uri: str, runs_of: Callable[[], dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = MlflowRuns(uri, "small"), MlflowRuns(uri, "small")
+    logs, seen = first._client.log_batch, list[set[str]]()
+
+    def log_batch(*arguments: Any, **more: Any) -> None:
+        logs(*arguments, **more)
+        seen.append(second.known())
+        second.show(facts)
+
+    monkeypatch.setattr(first._client, "log_batch", log_batch)
+    first.show(facts)
+    assert {*map(frozenset, seen)} == {frozenset({facts.key})}
+    (run,) = runs_of().values()
+    assert run.info.status == "FINISHED"
+
+
+def test_of_two_that_begin_in_the_same_moment_one_goes_on(
+    facts: Facts, uri: str, runs_of: Callable[[], dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sinks = [MlflowRuns(uri, "small") for _ in range(2)]
+    both = threading.Barrier(2)
+    for sink in sinks:
+        sink.known()
+        create = sink._client.create_run
+
+        def create_run(*arguments: Any, create: Any = create, **more: Any) -> Any:
+            both.wait(60)
+            return create(*arguments, **more)
+
+        monkeypatch.setattr(sink._client, "create_run", create_run)
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda sink: sink.show(facts), sinks))
+    (run,) = runs_of().values()
+    assert run.info.status == "FINISHED"
+
+
+def test_a_run_that_its_writer_left_is_made_anew(
+    facts: Facts, uri: str, runs_of: Callable[[], dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sink = MlflowRuns(uri, "small")
+
+    def lost(*_: Any, **__: Any) -> None:
+        raise ConnectionError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sink._client, "set_terminated", lost)
+        with pytest.raises(ConnectionError):
+            sink.show(facts)
+    (half,) = runs_of().values()
+    assert MlflowRuns(uri, "small").known() == {facts.key}  # it may be at work yet
+    monkeypatch.setattr(runs, "YOUNG_S", -1.0)
+    other = MlflowRuns(uri, "small")
+    assert other.known() == set()
+    assert runs_of() == {}
+    other.show(facts)
+    # Its own is its own to make anew, at once.
+    monkeypatch.setattr(runs, "YOUNG_S", 300.0)
+    sink._client.delete_run(runs_of()[facts.key].info.run_id)
+    with monkeypatch.context() as patched:
+        patched.setattr(sink._client, "set_terminated", lost)
+        with pytest.raises(ConnectionError):
+            sink.show(facts)
+    assert sink.known() == set()
+    sink.show(facts)
+    (run,) = runs_of().values()
+    assert run.info.status == "FINISHED" != half.info.status
 
 
 def test_the_command_makes_the_database_from_the_store(

@@ -136,10 +136,10 @@ def check(
 def preflight(
     overlay: Annotated[Path, typer.Argument(help="A kustomize overlay, or rendered manifests.")],
 ) -> None:
-    """Check manifests, and whether image and bucket are there.
+    """Check manifests, whether image and bucket are there, and whether the service has conditional writes.
 
-    The rules are those of `check`; registry and store are asked from this machine. Status 2: a rule is broken, or the image or the bucket is not there. What does not answer is unknown: the
-    cluster may reach it all the same.
+    The rules are those of `check`; registry and store are asked from this machine. Status 2: a rule is broken, or the image or the bucket is not there, or the service overwrites what it should only create. What
+    does not answer, or refuses to have anything written from here, is unknown: the cluster may reach it all the same.
 
     Example: xtransfer k8s preflight k8s/overlays/gpu
     """

@@ -206,7 +206,8 @@ def write_report(
     """Write the report's files to `out`, or into the store; return where report.html is."""
     from xtransfer.records.layout import REPORTS
     from xtransfer.report.tables import render
-    from xtransfer.store.folder import disk_errors, replacing
+    from xtransfer.store.folder import disk_errors
+    from xtransfer.store.unfinished import replacing
 
     prefix = f"{REPORTS}/{experiment.name}-{made.key}"
     results, info, answer, study = findings_of(

@@ -10,6 +10,7 @@ import http.client
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
@@ -128,7 +129,8 @@ def parts_of(image: str) -> tuple[str, str, str]:
 
 
 def ask_store(placement: Placement) -> Answer:
-    """Look into a store once, with the credentials that there are here."""
+    """Look into a store once, with the credentials that there are here, and see what S3 does where an object is created twice."""
+    from xtransfer.records.probe import OVERWRITES, check_creation
     from xtransfer.store import StoreOptions, open_store
 
     about = f"store {placement.store}"
@@ -139,12 +141,13 @@ def ask_store(placement: Placement) -> Answer:
     }
     try:
         store = open_store(placement.store, options=StoreOptions(**settings))
-        store.read("plans/none.json")  # unlike a HEAD, its refusal tells bucket from object
-    except NotFound:
-        pass
+        with suppress(NotFound):
+            store.read("plans/none.json")  # unlike a HEAD, its refusal tells bucket from object
+        if placement.store.startswith("s3://"):  # a folder is one of the nodes'
+            check_creation(store)
     except StoreError as error:
-        missing = "no such bucket" in error.what
-        return Answer(about=about, found="absent" if missing else "unknown", text=str(error))
+        definite = "no such bucket" in error.what or error.what == OVERWRITES
+        return Answer(about=about, found="absent" if definite else "unknown", text=str(error))
     except XtransferError as error:
         return Answer(about=about, found="unknown", text=str(error))
     return Answer(about=about, found="there", text="it answers")

@@ -35,6 +35,8 @@ class Frontier:
     ) -> None:
         self.plan = plan
         self.done = set(done)
+        self.new: set[str] = set()
+        """Those of them that have become so since, again perhaps."""
         self.failed: dict[str, str] = {}
         """Key -> error."""
         self.blocked: dict[str, str] = {}
@@ -109,6 +111,7 @@ class Frontier:
         """Take note that a step has its record."""
         self._taken.discard(key)
         self.done.add(key)
+        self.new.add(key)
         for child in self._children.get(key, ()):
             self._open[child].discard(key)
             self._place_step(child)
@@ -116,6 +119,7 @@ class Frontier:
     def undo(self, key: str) -> None:
         """Take a step that was done for not done: what it left is damaged."""
         self.done.discard(key)
+        self.new.discard(key)
         for child in self._children.get(key, ()):
             self._open[child].add(key)
         self._place_step(key)

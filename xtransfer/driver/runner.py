@@ -20,6 +20,7 @@ from xtransfer.folders import private_folder, remove_orphans
 from xtransfer.plan import Plan
 from xtransfer.records.failures import forget
 from xtransfer.records.journal import leave_plan
+from xtransfer.records.probe import check_creation
 from xtransfer.records.record import load_records, record_name
 from xtransfer.settings import expanded
 from xtransfer.store import Store
@@ -36,7 +37,9 @@ class Summary:
 
     total: int
     done_before: int
+    """Without those that were damaged."""
     done_now: int
+    """With those that were damaged, and done again."""
     failed: Mapping[str, str]
     """Key -> error."""
     blocked: Mapping[str, str]
@@ -75,6 +78,7 @@ def run_plan(plan: Plan, store: Store, placement: Placement, board: Board) -> Su
 
     Raises:
         KeyboardInterrupt: by Ctrl-C, SIGTERM and SIGHUP.
+        StoreError: where the store refuses, or has no conditional writes.
     """
     for prefix in (SCRATCH, RAY):
         remove_orphans(prefix)
@@ -88,6 +92,7 @@ def _work(plan: Plan, store: Store, placement: Placement, board: Board) -> Summa
         board.changed(key, "recorded", "")
     if len(done) == len(plan.steps):
         return Summary(total=len(done), done_before=len(done), done_now=0, failed={}, blocked={})
+    check_creation(store)
     name = leave_plan(store, plan)
     forget(store, plan.steps.keys() - done)
     with _scratch(placement) as scratch, ray_session(placement):
@@ -104,8 +109,8 @@ def _work(plan: Plan, store: Store, placement: Placement, board: Board) -> Summa
         frontier = driver.work_off(done, suspect)
     return Summary(
         total=len(plan.steps),
-        done_before=len(done),
-        done_now=len(frontier.done) - len(done),
+        done_before=len(frontier.done) - len(frontier.new),
+        done_now=len(frontier.new),
         failed=frontier.failed,
         blocked=frontier.blocked,
         pruned=len(frontier.pruned),

@@ -17,6 +17,7 @@ from xtransfer.driver.room import Room, bundle_of, check_room, has_workers, ray_
 from xtransfer.driver.termination import ending_on_signal
 from xtransfer.errors import StoreError, XtransferError, shown
 from xtransfer.execution.execute import run_step
+from xtransfer.folders import temporary_folder
 from xtransfer.plan import Plan, Step
 from xtransfer.process.workbench import Workbench
 from xtransfer.records.failures import DIED, forget, note_failure, note_of, reason
@@ -70,18 +71,19 @@ class Driver:
             self.plan, self.placement, done=frontier.done | frontier.pruned, nodes=ray_nodes()
         )
         run = f"{self.plan.experiment}-{self.plan.key}-{secrets.token_hex(4)}"
-        tuner = self._tuner(searcher, run)
 
         def leave() -> None:
             searcher.end()
             ask_to_leave(run)
 
-        try:
-            with full_lanes(), ending_on_signal(leave, seconds=self.placement.grace_s):
-                tuner.fit()
-        except (RuntimeError, TuneError) as error:
-            next_ = "What is recorded is safe: the same command goes on."
-            raise XtransferError("ray", _said_of(error), next_) from error
+        with temporary_folder(self.scratch) as folder:
+            tuner = self._tuner(searcher, run, folder)
+            try:
+                with full_lanes(), ending_on_signal(leave, seconds=self.placement.grace_s):
+                    tuner.fit()
+            except (RuntimeError, TuneError) as error:
+                next_ = "What is recorded is safe: the same command goes on."
+                raise XtransferError("ray", _said_of(error), next_) from error
         if frontier.unfinished and not searcher.ending:
             raise KeyboardInterrupt  # Tune ends its run on SIGUSR1, and says so to nobody
         return frontier
@@ -111,8 +113,14 @@ class Driver:
             leave_plan=lambda: leave_plan(self.store, self.plan),
         )
 
-    def _tuner(self, searcher: PlanSearcher, run: str) -> Tuner:
-        """Return the Tuner that does what `searcher` suggests; `run` is its name for steps that must leave."""
+    def _tuner(self, searcher: PlanSearcher, run: str, folder: Path) -> Tuner:
+        """Return the Tuner that does what `searcher` suggests.
+
+        Args:
+            searcher: the plan.
+            run: name of this run, for steps that must leave.
+            folder: for what Tune writes.
+        """
         from ray import tune
 
         from xtransfer.driver.relays import ProgressRelay, SweepScheduler
@@ -146,7 +154,7 @@ class Driver:
             ),
             run_config=tune.RunConfig(
                 name="tune",
-                storage_path=str(self.scratch),
+                storage_path=str(folder),
                 callbacks=[ProgressRelay(self._changed, self.board.told)],
                 verbose=0,
             ),

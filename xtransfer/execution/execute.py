@@ -104,7 +104,7 @@ def _do(step: Step, bench: Workbench, lease: Lease) -> Record:
         temporary_folder(bench.scratch) as folder,
     ):
         with _fetched_files_blamed(bench):
-            done = _work(step, replace(bench, tell=tell), folder)
+            done = _work(step, replace(bench, tell=tell, fence=lease.check), folder)
         # What waits for its workers holds no device: its time begins with them.
         ended = time.time()
         started = min(ended, started + done.timing.get("waited_s", 0.0))

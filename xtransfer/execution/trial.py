@@ -20,7 +20,6 @@ from xtransfer.errors import (
     StepBusy,
     StepLeft,
     StoreError,
-    UserError,
     XtransferError,
 )
 from xtransfer.execution.execute import run_step
@@ -122,7 +121,7 @@ def _attempt(step: Step, bench: Workbench, notice: Notice, log: StoreLog) -> dic
         log.write(f"failed\n{traceback.format_exc()}")
         with contextlib.suppress(StoreError):  # the driver hears of it by the report, too
             note_failure(bench.store, step, text, traceback.format_exc())
-        return {"finished": 0, "error": text, "user": isinstance(error, UserError)}
+        return {"finished": 0, "error": text}
     log.write(f"recorded after {record.timing['seconds']:.1f} s")
     return {"finished": 1, "error": "", "seconds": record.timing["seconds"]}
 

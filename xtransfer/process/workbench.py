@@ -34,6 +34,9 @@ class Workbench:
     """The driver's name for what it runs, of which its notice to end is given (`xtransfer.process.leaving`)."""
     leaving: Callable[[], str] = lambda: ""
     """Why this process must end soon; empty while it need not."""
+    fence: Callable[[], None] = lambda: None
+    """Raises StepBusy where another process has taken the step over: what is kept of it is not this one's to
+    write or delete any more."""
     alive: Callable[[], None] = lambda: None
     """Called while there is nothing to tell yet the work moves, so that it is not taken for hung."""
     clock: Clock = time.time

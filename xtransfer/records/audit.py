@@ -6,7 +6,6 @@ is at work or as one that is recorded, never as left over.
 
 from __future__ import annotations
 
-import hashlib
 import re
 import time
 from collections.abc import Mapping
@@ -219,13 +218,10 @@ def _check(
     def finding(fault: Fault, what: str) -> Finding:
         return Finding(fault=fault, object=file.object, step=record.folder, what=what)
 
-    with temporary_folder() as folder:
-        path = folder / "object"
-        try:
-            store.download(file.object, path)
-        except NotFound:
-            return finding("missing", f"its record says {file.size} bytes")
-        size, digest = path.stat().st_size, file_digest(path)
+    try:
+        size, digest = _fetched(store, file.object)
+    except NotFound:
+        return finding("missing", f"its record says {file.size} bytes")
     if digest == file.sha256:
         return None
     other = digests.get(digest)
@@ -251,7 +247,7 @@ def _check_checkpoints(store: Store, sizes: Mapping[str, int]) -> tuple[list[Fin
         try:
             manifest = read_manifest(store, name)
             at, named = manifest["object"], named + 1
-            if hashlib.sha256(store.read(at)).hexdigest() != manifest["sha256"]:
+            if _fetched(store, at)[1] != manifest["sha256"]:
                 raise ValueError("the tensors differ from their digest")
         except NotFound:
             if store.exists(name):  # else a newer checkpoint has replaced it
@@ -261,3 +257,11 @@ def _check_checkpoints(store: Store, sizes: Mapping[str, int]) -> tuple[list[Fin
         except (ValueError, KeyError, TypeError) as error:
             findings.append(Finding(fault="altered", object=at, step="", what=str(error)))
     return findings, named
+
+
+def _fetched(store: Store, name: str) -> tuple[int, str]:
+    """Return the size of an object in bytes, and its SHA-256: by a file, as it may be larger than memory."""
+    with temporary_folder() as folder:
+        path = folder / "object"
+        store.download(name, path)
+        return path.stat().st_size, file_digest(path)

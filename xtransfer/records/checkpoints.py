@@ -10,7 +10,7 @@ a damaged one is passed over for the one before it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +34,12 @@ def save_checkpoint(
     rows: str = "",
     kept: int = 2,
     scratch: Path | None = None,
+    passed_over: Collection[str] | None = None,
+    fence: Callable[[], None] = lambda: None,
 ) -> None:
     """Write a checkpoint of trial `key` and drop all but the last `kept`.
 
-    Those of later steps go, too: the trial has gone back behind them, because they are damaged or of no use
+    Those of later steps go, too, that the trial has gone back behind, because they are damaged or of no use
     to it. The file is made in `scratch` first (None: the system's folder for temporary files).
 
     Args:
@@ -48,6 +50,10 @@ def save_checkpoint(
         rows: digest of what the rows of the embedding stand for.
         kept: most checkpoints of the trial to keep, this one included.
         scratch: folder for temporary files.
+        passed_over: what `load_checkpoint` told of; others of later steps are those of whoever goes on with the
+            trial, and stay. None: they all go.
+        fence: called before anything is written, and again before it counts and others go; raises where the
+            trial is no longer this process's.
     """
     from safetensors.torch import save_file
 
@@ -65,16 +71,24 @@ def save_checkpoint(
             "sha256": digest,
             **({"rows": rows} if rows else {}),
         }
+        fence()
         store.upload(name, path)
+    fence()
     store.write(f"{prefix}/manifest.json", sealed(manifest))
     found, own = _manifests(store, key), f"{prefix}/manifest.json"
     later, others = [n for n in found if n > own], [n for n in found if n <= own]
-    for gone in later + others[kept:]:
+    useless = [n for n in later if passed_over is None or n in passed_over]
+    for gone in useless + others[kept:]:
         _delete(store, gone.rsplit("/", 1)[0])
 
 
 def load_checkpoint(
-    store: Store, key: str, *, rows: str = "", scratch: Path | None = None
+    store: Store,
+    key: str,
+    *,
+    rows: str = "",
+    scratch: Path | None = None,
+    passed_over: Callable[[str], None] = lambda name: None,
 ) -> tuple[dict[str, Any], dict[str, Any]] | None:
     """Return (state, tensors) of the newest whole checkpoint of trial `key`, None without one.
 
@@ -86,6 +100,7 @@ def load_checkpoint(
         key: of the trial.
         rows: as `save_checkpoint` was given it; a checkpoint of other rows is passed over.
         scratch: folder for temporary files.
+        passed_over: told the manifest's name of each checkpoint that is not loaded though it is newer.
     """
     from safetensors.torch import load_file
 
@@ -98,6 +113,7 @@ def load_checkpoint(
                     "train.compact_vocabulary",
                     name,
                 )
+                passed_over(name)
                 continue
             with temporary_folder(scratch) as folder, enough_space(folder):
                 path = folder / "state.safetensors"
@@ -109,6 +125,7 @@ def load_checkpoint(
                 return manifest["state"], load_file(path)
         except (NotFound, ValueError, KeyError, TypeError) as error:
             log.warning("%s: passed over a damaged checkpoint: %s", name, error)
+            passed_over(name)
     return None
 
 

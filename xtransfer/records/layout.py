@@ -11,6 +11,7 @@ failures/      why steps failed (`failures`)
 logs/          what steps and drivers said (`logs`)
 reports/       the reports of experiments
 quarantine/    damaged steps that were set aside (`quarantine`)
+probes/        for a moment at a run's start (`probe`)
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ FAILURES = "failures"
 LEASES = "leases"
 LOGS = "logs"
 PLANS = "plans"
+PROBES = "probes"
 QUARANTINE = "quarantine"
 REPORTS = "reports"
 RESUME = "resume"
@@ -35,6 +37,7 @@ NAMES: Mapping[str, str] = {
     LEASES: ".+",  # which `journal` reads, and plans
     LOGS: rf"[^/]+/([^/]+\.log|{PLAN_NOTE}{_KEY})",
     PLANS: ".+",
+    PROBES: "[0-9a-f]{16}",
     QUARANTINE: r"\d{8}T\d{6}-[0-9a-f]{8}/.+",
     REPORTS: "[^/]+/[^/]+",
     RESUME: rf"{_KEY}/(\d{{9,}}/([0-9a-f]{{16}}\.safetensors|manifest\.json)|outcome/.+|memory\.json)",

@@ -4,11 +4,11 @@
 
 Whoever wants to do a step creates the object of its next epoch, which a store lets exactly one of all
 claimants do. The holder alone writes it afterwards: a later expiry now and then, and how it ended. A
-holder that falls silent, until after its expiry, can be followed by the next epoch; its commit is then
-refused, for the highest epoch is no longer its own. A process that is known to be dead, because it was of
-this machine, is followed at once. Clocks of machines may differ by less than the time of a lease. Should a
-holder fall silent in the moment between that check and the creation of its record, two may have done the
-work; still only one record is created, and it is whole.
+holder that falls silent, until after its expiry, can be followed by the next epoch; its commit and its
+checkpoints are then refused, for the highest epoch is no longer its own. A process that is known to be
+dead, because it was of this machine, is followed at once. Clocks of machines may differ by less than the
+time of a lease. Should a holder fall silent in the moment between that check and the creation of its
+record, two may have done the work; still only one record is created, and it is whole.
 
 These objects are also the log of attempts: `attempts` returns them.
 """
@@ -26,6 +26,7 @@ from collections.abc import Callable, Container, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
@@ -35,8 +36,9 @@ from xtransfer.machine import has_ended, process_start, this_machine
 from xtransfer.records.layout import LEASES
 from xtransfer.store import Store
 
-LONGEST_S = 86_400.0
-"""No lease lasts longer: what says so is damaged, or was written by a clock that is far off."""
+LONGEST_S = 2 * 86_400.0
+"""No lease lasts longer: what says so is damaged, or was written by a clock that is far off. Twice what a placement
+may ask for (`lease_s`), as clocks may differ by less than a lease."""
 _THREADS = 8
 """Small objects in flight at once: what takes time is the way to the store."""
 
@@ -97,6 +99,13 @@ class Lease:
     """How it ends, unless the holder says better."""
     _writing: threading.Lock = field(default_factory=threading.Lock)
 
+    def __reduce__(self) -> tuple[Callable[[], Lease], tuple[()]]:
+        """A trial's workers `check` it in processes of their own."""
+        copy = partial(
+            Lease, store=self.store, attempt=self.attempt, seconds=self.seconds, clock=self.clock
+        )
+        return copy, ()
+
     def renew(self) -> None:
         """Put the expiry off, unless somebody else holds the step."""
         with self._writing:
@@ -106,7 +115,7 @@ class Lease:
             self.store.write(self.attempt.name, _text(self.attempt))
 
     def check(self) -> None:
-        """Raise StepBusy unless this process still holds the step: asked before a commit."""
+        """Raise StepBusy unless this attempt still holds the step: asked before anything is kept."""
         if self._overtaken():
             raise StepBusy(
                 f"step {self.attempt.key}",

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from xtransfer.errors import StepBusy
 from xtransfer.plan import VERSIONS
 from xtransfer.records.audit import THREADS, Contents, Finding, parse, read_contents
-from xtransfer.records.layout import LEASES, QUARANTINE, RESUME
+from xtransfer.records.layout import LEASES, PROBES, QUARANTINE, RESUME
 from xtransfer.records.leases import Clock, holding
 from xtransfer.records.quarantine import set_aside_at
 from xtransfer.records.record import key_in, record_name
@@ -57,6 +57,8 @@ def garbage(
             why = "left over by an attempt that ended without a record"
         elif top in (RESUME, LEASES):
             why = _outlived(top, rest.partition("/")[0], contents, wanted)
+        elif top == PROBES:
+            why = "left over by the start of a run"
         elif top == QUARANTINE:
             since = set_aside_at(name)
             if since is not None and clock() - since > quarantine_days * DAY_S:

@@ -18,7 +18,8 @@ from xtransfer.errors import IntegrityError, NotFound, StoreError
 from xtransfer.folders import temporary_folder
 from xtransfer.identity import file_digest
 from xtransfer.store import Store, name_fault
-from xtransfer.store.folder import FULL, disk_errors, temporary_beside
+from xtransfer.store.folder import FULL, disk_errors
+from xtransfer.store.unfinished import temporary_beside
 
 if TYPE_CHECKING:
     from xtransfer.records.record import Record
@@ -48,7 +49,8 @@ def safe_name(name: str) -> str:
 class OutputFile(BaseModel):
     """One file of a finished step."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # What a newer version adds is left out.
+    model_config = ConfigDict(extra="ignore", frozen=True)
 
     name: Annotated[str, AfterValidator(safe_name)]
     """Relative POSIX path below the step's output folder."""

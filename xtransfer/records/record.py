@@ -10,8 +10,6 @@ writer that dies leaves files that no record names.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 import secrets
 from collections.abc import Callable, Container, Iterable, MutableMapping
@@ -34,6 +32,7 @@ from xtransfer.records.outputs import (
     safe_name,
     upload_files,
 )
+from xtransfer.records.seal import read_sealed, sealed_text
 from xtransfer.store import ObjectInfo, Store
 
 _RECORD = "record.json"
@@ -53,7 +52,10 @@ class Done:
 
 
 class Record(BaseModel):
-    """What a step computed, from what, and with which result; never changed once committed."""
+    """What a step computed, from what, and with which result; never changed once committed.
+
+    A newer version may add fields, also to those of a file, and this one reads its records without them.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -254,8 +256,13 @@ def parse_record(data: bytes, name: str, where: str) -> Record:
         IntegrityError: when it is malformed, altered, or another step's.
     """
     next_ = "Run its plan again: the step is set aside and done anew."
+    whole = read_sealed(data)
     try:
-        record = Record.model_validate_json(data)
+        if whole is None:
+            record = Record.model_validate_json(data)
+        else:
+            known = {field: whole[field] for field in whole if field in Record.model_fields}
+            record = Record.model_validate(known)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         field = ".".join(str(part) for part in first["loc"])
@@ -266,16 +273,16 @@ def parse_record(data: bytes, name: str, where: str) -> Record:
     if record.expected_key != record.key:
         what = f"what it says it computed has the key {record.expected_key}"
         raise IntegrityError(where, what, next_)
-    if record.seal and sealed(record).encode() != data:
+    if record.seal and whole is None:
         raise IntegrityError(where, "the record was altered after it was written", next_)
     return record
 
 
 def sealed(record: Record) -> str:
     """Return the record's text with the seal that belongs to it."""
-    bare = record.model_copy(update={"seal": ""})
-    seal = hashlib.sha256(_to_text(bare).encode()).hexdigest()
-    return _to_text(bare.model_copy(update={"seal": seal}))
+    value = record.model_dump()
+    canonical_json(value)  # raises for what JSON cannot say, and says where it is
+    return sealed_text(value)
 
 
 def key_in(name: str) -> str:
@@ -290,10 +297,3 @@ def _read(store: Store, name: str) -> Record | None:
     except NotFound:
         return None
     return parse_record(data, name, f"{store.url}/{name}")
-
-
-def _to_text(record: Record) -> str:
-    """Return the record as JSON for people and programs: keys sorted, indented."""
-    value = record.model_dump()
-    canonical_json(value)  # raises for what JSON cannot say, and says where it is
-    return json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False) + "\n"

@@ -6,7 +6,8 @@ in the store: whole tensors, which any number of workers can take up, so nothing
 which Ray Train notes a checkpoint of its own.
 
 Workers whose node is about to go save and return, all of them, without an outcome. The trial's process
-then starts a new group, on what nodes there are.
+then starts a new group, on what nodes there are. Where another process has taken the trial over, workers
+return, too: they look for themselves, since the trial's own process may be the one that was stopped.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import json
 import logging
 import os
 import secrets
+import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -31,6 +33,7 @@ from xtransfer.errors import (
     InputLost,
     NotFound,
     OutOfMemory,
+    StepBusy,
     StepError,
     StepLeft,
     StoreError,
@@ -73,6 +76,7 @@ def train_on_workers(step: Step, bench: Workbench, folder: Path) -> float:
         StepError: when the workers failed and were not to be started again.
         InputLost: when they found what a parent left damaged.
         StoreError: when the store refused, or fetched files were altered, so that another call may go on.
+        StepBusy: when another process has taken the trial over.
         StepLeft: when this process must go.
         OutOfMemory: when another call would go on in smaller micro-batches.
     """
@@ -82,26 +86,34 @@ def train_on_workers(step: Step, bench: Workbench, folder: Path) -> float:
     while not _fetch_outcome(bench.store, step.key, folder):
         if reason := bench.leaving():
             raise StepLeft(step.folder, reason, "Its workers have saved their state.")
-        before = newest_checkpoint(bench.store, step.key)
-        try:
-            _trainer(step, bench).fit()
-        except ray.train.TrainingFailedError as error:
-            cause = _innermost(error)
-            if isinstance(cause, InputLost | OutOfMemory):
-                raise cause from error
-            stuck = newest_checkpoint(bench.store, step.key) == before
-            if isinstance(cause, StoreError) and stuck:
-                raise cause from error
-            if isinstance(cause, StepError) or stuck:
-                raise StepError(step.folder, _first_line(cause)) from error
-            log.warning(
-                "%s goes on from where it is: %s", step.folder, shown(_first_line(cause), most=300)
-            )
+        _run_group(step, bench)
+        bench.fence()  # what was handed over may be another's by now
     return _waited(bench.store, step.key, asked)
 
 
-def _trainer(step: Step, bench: Workbench) -> TorchTrainer:
-    """Return what runs the workers until they have an outcome, or had to go."""
+def _run_group(step: Step, bench: Workbench) -> None:
+    """Run workers until they have an outcome, had to go, or failed and got further before that."""
+    before = newest_checkpoint(bench.store, step.key)
+    try:
+        with temporary_folder(bench.scratch) as folder:
+            _trainer(step, bench, folder).fit()
+    except ray.train.TrainingFailedError as error:
+        bench.fence()  # two groups in one memory fail of each other
+        cause = _innermost(error)
+        if isinstance(cause, InputLost | OutOfMemory):
+            raise cause from error
+        stuck = newest_checkpoint(bench.store, step.key) == before
+        if isinstance(cause, StoreError) and stuck:
+            raise cause from error
+        if isinstance(cause, StepError) or stuck:
+            raise StepError(step.folder, _first_line(cause)) from error
+        log.warning(
+            "%s goes on from where it is: %s", step.folder, shown(_first_line(cause), most=300)
+        )
+
+
+def _trainer(step: Step, bench: Workbench, folder: Path) -> TorchTrainer:
+    """Return what runs the workers until they have an outcome, or had to go; `folder`: for what Ray Train writes."""
     wants = bench.placement.train
     resources: dict[str, float] = {"CPU": wants.cpus}
     if wants.gpus:
@@ -119,7 +131,7 @@ def _trainer(step: Step, bench: Workbench) -> TorchTrainer:
         run_config=RunConfig(
             # A name of its own: Ray Train would take up the state of a former group of that name.
             name=f"train-{step.key}-{secrets.token_hex(4)}",
-            storage_path=str(bench.scratch / "ray-train"),
+            storage_path=str(folder),
             callbacks=[TuneReportCallback()],
             failure_config=FailureConfig(max_failures=bench.placement.retries),
         ),
@@ -132,8 +144,8 @@ def _work(config: Mapping[str, Any]) -> None:
     context = ray.train.get_context()
     step: Step = config["step"]
     bench: Workbench = config["bench"]
-    notice = Notice(bench.run)
-    bench = replace(bench, tell=_Barrier(), leaving=notice.reason)
+    notice, overtaken = Notice(bench.run), _Overtaken(bench)
+    bench = replace(bench, tell=_Barrier(), leaving=lambda: notice.reason() or overtaken.reason)
     rank, world_size = context.get_world_rank(), context.get_world_size()
     # It has begun: until now it was waited for.
     ray.train.report({"finished": 0, "error": ""})
@@ -145,11 +157,13 @@ def _work(config: Mapping[str, Any]) -> None:
             run_worker(step, bench, folder, rank=rank, world_size=world_size)
             if rank == 0:
                 bench.refuse_altered_files()  # the outcome has rows of theirs that were not learnt
-        except StepLeft as left:
-            log.warning("%s", left)
+                bench.fence()
+        except (StepBusy, StepLeft) as left:
+            log.warning("%s: %s", step.folder, overtaken.reason or left)
             return
         finally:
             notice.end()
+            overtaken.end()
             bench.holds.release()
         if rank == 0:
             _hand_over(bench.store, step.key, folder)
@@ -162,6 +176,33 @@ class _Barrier:
         told = facts.get("dev") is not None or facts.get("rung") is not None
         if told or facts["step"] % REPORT_EVERY == 0:
             ray.train.report({"finished": 0, "error": "", **facts})
+
+
+class _Overtaken:
+    """Looks, in a thread of its own, whether another process has taken the step over."""
+
+    def __init__(self, bench: Workbench) -> None:
+        self.reason = ""
+        """Why this worker must go; empty while it need not."""
+        self._bench = bench
+        self._ended = threading.Event()
+        threading.Thread(target=self._watch, name="overtaken", daemon=True).start()
+
+    def end(self) -> None:
+        """Look no more."""
+        self._ended.set()
+
+    def _watch(self) -> None:
+        while not self.reason:
+            try:
+                self._bench.fence()
+            except StepBusy as error:
+                self.reason = error.what
+            except StoreError as error:
+                log.debug("no look whether the step was taken over: %s", error)
+            # As often as the lease is renewed: that is when its holder would notice.
+            if self._ended.wait(self._bench.placement.lease_s / 3):
+                return
 
 
 def _silent(facts: Mapping[str, Any]) -> None:

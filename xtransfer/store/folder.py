@@ -1,4 +1,4 @@
-"""A store in a folder, and the atomic handling of files that both kinds of store need."""
+"""A store in a folder, and what disks refuse, in words."""
 
 # ruff: noqa: D102 - `Store` describes the methods
 
@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import shutil
 import time
 from collections import deque
@@ -18,6 +17,7 @@ from typing import BinaryIO, TypeVar
 
 from xtransfer.errors import NotFound, StoreError
 from xtransfer.store.interface import TEMPORARY, ObjectInfo, check_name, check_prefix, name_fault
+from xtransfer.store.unfinished import begin_beside, placing, replacing, sync
 
 _COPY_BYTES = 1 << 20
 _REMOVED = "/.nfs"
@@ -48,21 +48,18 @@ class FolderStore:
 
     def write(self, name: str, data: bytes) -> None:
         path = self._path(name)
-        with disk_errors(path):
-            _make_folder(path.parent)
-            with replacing(path, durable=True) as temporary:
-                temporary.write_bytes(data)
+        with disk_errors(path), placing(path) as temporary:
+            temporary.write_bytes(data)
 
     def create(self, name: str, data: bytes) -> bool:
         path = self._path(name)
         with disk_errors(path):
-            _make_folder(path.parent)
-            temporary = temporary_beside(path)
+            temporary = begin_beside(path)
             try:
                 temporary.write_bytes(data)
-                _sync(temporary)
+                sync(temporary)
                 os.link(temporary, path)  # all or nothing, and never over an existing file
-                _sync(path.parent)
+                sync(path.parent)
             except FileExistsError:
                 # Over NFS a link whose reply was lost is asked for again and then finds itself. How many links
                 # it has may be remembered from before; which file it is stays.
@@ -78,10 +75,14 @@ class FolderStore:
 
     def upload(self, name: str, path: Path) -> None:
         target = self._path(name)
-        with disk_errors(path), path.open("rb") as source, disk_errors(target):
-            _make_folder(target.parent)
-            with replacing(target, durable=True) as temporary, temporary.open("xb") as copy:
-                shutil.copyfileobj(source, copy, _COPY_BYTES)
+        with (
+            disk_errors(path),
+            path.open("rb") as source,
+            disk_errors(target),
+            placing(target) as temporary,
+            temporary.open("wb") as copy,
+        ):
+            shutil.copyfileobj(source, copy, _COPY_BYTES)
 
     def download(self, name: str, path: Path) -> None:
         def copy() -> None:
@@ -118,6 +119,7 @@ class FolderStore:
         with disk_errors(path):
             if path.is_file():
                 path.unlink(missing_ok=True)
+                self._prune(path.parent)
 
     def sweep(self, *, older_s: float, dry_run: bool) -> list[ObjectInfo]:
         began = time.time() - older_s
@@ -129,11 +131,21 @@ class FolderStore:
             )
             for info in () if dry_run else found:
                 (self.root / info.name).unlink(missing_ok=True)
+                self._prune((self.root / info.name).parent)
         return found
 
     def _path(self, name: str) -> Path:
         check_name(name, self.url)
         return self.root / name
+
+    def _prune(self, folder: Path) -> None:
+        """Remove a folder and those above it, below the root, as far as they are empty: listings read each of them."""
+        while folder != self.root:
+            try:
+                folder.rmdir()
+            except OSError:  # it holds something, is a link or another disk, or went just now
+                return
+            folder = folder.parent
 
     def _open(self, name: str) -> BinaryIO:
         try:
@@ -182,29 +194,6 @@ class FolderStore:
             return False
         followed.add(place)
         return True
-
-
-def temporary_beside(path: Path) -> Path:
-    """Return a new name for an unfinished file in the folder of `path`."""
-    return path.with_name(f"{TEMPORARY}{secrets.token_hex(8)}")
-
-
-@contextmanager
-def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
-    """Yield the name of a temporary file that takes the place of `path` at the end, or vanishes.
-
-    `durable` also waits until the bytes and the name are on disk.
-    """
-    temporary = temporary_beside(path)
-    try:
-        yield temporary
-        if durable:
-            _sync(temporary)
-        temporary.replace(path)
-        if durable:
-            _sync(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -281,20 +270,3 @@ def _afresh(function: Callable[[], T]) -> T:
             if error.errno != errno.ESTALE:
                 raise
     return function()
-
-
-def _make_folder(folder: Path) -> None:
-    """Make a folder and its parents so that they outlast a power failure."""
-    if folder.is_dir():
-        return
-    _make_folder(folder.parent)
-    folder.mkdir(exist_ok=True)
-    _sync(folder.parent)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

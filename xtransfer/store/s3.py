@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from xtransfer.errors import NotFound, StoreError
-from xtransfer.store.folder import disk_errors, replacing
+from xtransfer.store.folder import disk_errors
 from xtransfer.store.interface import (
     FIRST_TRIES,
     ObjectInfo,
@@ -27,6 +27,7 @@ from xtransfer.store.retries import complete, retried
 from xtransfer.store.s3_client import Connection, connect, renewed
 from xtransfer.store.s3_errors import about_credentials, expired, explained, status_of
 from xtransfer.store.s3_files import get_file, put_file
+from xtransfer.store.unfinished import replacing
 
 _MARK = "xtransfer-create"
 """User metadata that tells a `create` its own object from another's."""

@@ -37,7 +37,8 @@ log = logging.getLogger(__name__)
 class Ruling(BaseModel):
     """What was ruled of one trial at one rung."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    # What a newer version adds is left out, and the ruling holds.
+    model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
 
     key: str
     """Of the trial."""

@@ -42,7 +42,8 @@ if TYPE_CHECKING:
 class Suggestion(BaseModel):
     """A learning rate, and what it was suggested from."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    # What a newer version adds is left out, and the suggestion holds.
+    model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
 
     learning_rate: float = Field(gt=0, lt=1)
     earlier: list[tuple[str, float, float]]

@@ -6,7 +6,8 @@ import json
 import shutil
 from pathlib import Path
 
-from xtransfer.store.folder import disk_errors, temporary_beside
+from xtransfer.store.folder import disk_errors
+from xtransfer.store.unfinished import temporary_beside
 from xtransfer.tracking.facts import Facts
 
 

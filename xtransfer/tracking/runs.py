@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
+import time
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,6 +16,10 @@ if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
 KEY = "xtransfer.key"
+WRITTEN = "xtransfer.written"
+"""Tag that says when (Unix s) and by whom a run was begun."""
+YOUNG_S = 300.0
+"""Age up to which a run that is not finished is taken for one that is being written."""
 METRICS, OTHERS = 1000, 100
 """Most metrics, and most parameters or tags, of one request (MLflow's REST API)."""
 PAGE = 1000
@@ -25,8 +31,8 @@ T = TypeVar("T")
 class MlflowRuns:
     """An experiment in MLflow.
 
-    A run counts when it is finished: one that a writer left half-way is removed and made anew, and so is
-    all but the first where two drivers made one at the same time.
+    A run counts when it is finished: one that a writer left half-way is removed and made anew. Where two drivers
+    are about to show the same step, the one that comes later leaves it to the other.
 
     Args:
         uri: of the tracking server or database.
@@ -37,30 +43,35 @@ class MlflowRuns:
         self.uri = uri
         self.experiment = experiment
         self.name = "mlflow"
+        self._writer = secrets.token_hex(4)
 
     def known(self) -> set[str]:
-        """Return the keys of the steps that have a finished run."""
-        found: set[str] = set()
+        """Return the keys of the steps that have a finished run, or one that somebody else is writing."""
+        finished, others = set[str](), set[str]()
         for run in self._runs():
             key = run.data.tags.get(KEY)
             if key is None:  # somebody else's
                 continue
-            if run.info.status != "FINISHED" or key in found:
-                self._client.delete_run(run.info.run_id)
+            if run.info.status == "FINISHED" and key not in finished:
+                finished.add(key)
+            elif self._is_anothers(run):
+                others.add(key)
             else:
-                found.add(key)
-        return found
+                self._client.delete_run(run.info.run_id)
+        return finished | others
 
     def show(self, facts: Facts) -> None:
-        """Make the run of a step."""
+        """Make the run of a step, unless somebody else has made it or is about to."""
         from mlflow.entities import Metric, Param, RunTag
 
+        if self._others(facts.key):
+            return
         client, start, end = self._client, _ms(facts.started), _ms(facts.ended)
         run = client.create_run(
             self._experiment,
             start_time=start,
             run_name=facts.name,
-            tags={KEY: facts.key},
+            tags={KEY: facts.key, WRITTEN: f"{int(time.time())} {self._writer}"},
         )
         run_id = run.info.run_id
         metrics = [Metric(_name(name), value, end, 0) for name, value in facts.scores.items()]
@@ -76,7 +87,23 @@ class MlflowRuns:
         for some in _chunks(list(facts.tags.items()), OTHERS):
             tags = [RunTag(f"xtransfer.{_name(name)}", value) for name, value in some]
             client.log_batch(run_id, tags=tags)
-        client.set_terminated(run_id, "FINISHED", end_time=end)
+        # Two may have begun in the same moment: both see that now, and the same one goes on.
+        others = self._others(facts.key)
+        if any(each.info.status == "FINISHED" or each.info.run_id < run_id for each in others):
+            client.delete_run(run_id)
+        else:
+            client.set_terminated(run_id, "FINISHED", end_time=end)
+
+    def _others(self, key: str) -> list[Any]:
+        """Return the runs of a step that are finished, or that somebody else is writing."""
+        found = self._client.search_runs([self._experiment], f"tags.`{KEY}` = '{key}'")
+        return [each for each in found if each.info.status == "FINISHED" or self._is_anothers(each)]
+
+    def _is_anothers(self, run: Any) -> bool:
+        """Say whether somebody else is writing a run: one that began long ago was left."""
+        began, _, writer = run.data.tags.get(WRITTEN, "").partition(" ")
+        young = began.isdigit() and abs(time.time() - int(began)) < YOUNG_S
+        return run.info.status == "RUNNING" and young and writer != self._writer
 
     @cached_property
     def _client(self) -> MlflowClient:
