@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
 from xtransfer.cluster.manifests import Manifest, at, pod_templates
+from xtransfer.cluster.placements import place_of
 from xtransfer.cluster.rules import Hit, Rule
 from xtransfer.config.placement import Placement
 from xtransfer.documents import parse_yaml
 from xtransfer.errors import ConfigError
 from xtransfer.settings import check_settings
 
-VOLUME = "placement"
-"""Of a head, with its placement's ConfigMap (k8s/base/rayjob.yaml)."""
-GIVEN = re.compile(r"--placement[= ](?:\S*/)?(?P<file>[^/\s]+)")
-"""How an entry point names the placement's file."""
 OF_ONE_POD = ("configMap", "downwardAPI", "emptyDir", "ephemeral", "projected", "secret")
 """Volumes that are empty or read-only, or another one for each pod."""
 
@@ -47,19 +43,13 @@ def _read(
 ) -> Iterator[tuple[Manifest, Manifest, str, Placement | ConfigError]]:
     """Yield (job, ConfigMap, file in it, placement or what is wrong) of every job that is given one."""
     for job in manifests:
-        given = GIVEN.search(str(at(job.body, "spec", "entrypoint") or ""))
-        if job.kind != "RayJob" or given is None:
+        place = place_of(job.body) if job.kind == "RayJob" else None
+        if place is None:
             continue
-        mounted = {
-            at(volume, "configMap", "name")
-            for each in pod_templates(job.body)
-            for volume in each.spec.get("volumes") or ()
-            if volume.get("name") == VOLUME
-        }
         for config in manifests:
-            text = at(config.body, "data", given["file"])
-            if config.kind == "ConfigMap" and config.name in mounted and text is not None:
-                yield job, config, given["file"], _placement(str(text), given["file"])
+            text = place.text_in(config.body) if config.kind == "ConfigMap" else None
+            if text is not None:
+                yield job, config, place.file, _placement(text, place.file)
 
 
 def _placement(text: str, where: str) -> Placement | ConfigError:
