@@ -1,4 +1,4 @@
-"""Rules of a job's placement: that it is one, and that all pods see the store that it names."""
+"""Rules of a job's placement: that it is one, that all pods see its store, and that the head waits for its trials."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from xtransfer.documents import parse_yaml
 from xtransfer.errors import ConfigError
 from xtransfer.settings import check_settings
 
+PRESTOP_S = 90
+"""Seconds that k8s/image/prestop.sh waits where it is not told how long."""
 OF_ONE_POD = ("configMap", "downwardAPI", "emptyDir", "ephemeral", "projected", "secret")
 """Volumes that are empty or read-only, or another one for each pod."""
 
@@ -36,6 +38,26 @@ def _shared(manifests: Sequence[Manifest]) -> Iterator[Hit]:
             if each.role in ("head", "worker")
         ):
             yield config, f"data.{name}", f"store {read.store} is a folder that pods do not share"
+
+
+def _waited_for(manifests: Sequence[Manifest]) -> Iterator[Hit]:
+    for job, config, name, read in _read(manifests):
+        if isinstance(read, ConfigError):
+            continue
+        for each in pod_templates(job.body):
+            command = at(each.spec, "containers", 0, "lifecycle", "preStop", "exec", "command")
+            waits = _seconds(command) if each.role == "head" else None
+            if waits is not None and read.grace_s >= waits:
+                what = f"grace_s is {read.grace_s:g}, and the head's preStop waits {waits} s"
+                yield config, f"data.{name}", what
+
+
+def _seconds(command: Any) -> int | None:
+    """Return how long k8s/image/prestop.sh waits by its command, None for another command."""
+    program, *rest = command or [""]
+    if PurePosixPath(str(program)).name != "prestop":
+        return None
+    return int(rest[0]) if rest else PRESTOP_S
 
 
 def _read(
@@ -95,5 +117,11 @@ RULES = (
         name="store-shared",
         look=_shared,
         remedy="Name a bucket (s3://), or a folder on a claim that head and workers mount to write to.",
+    ),
+    Rule(
+        name="grace-head",
+        look=_waited_for,
+        remedy="Have preStop wait longer than that, and the head's terminationGracePeriodSeconds 20 s longer still: "
+        "trials are cut off else.",
     ),
 )
