@@ -100,9 +100,7 @@ def _work_off(
     """Do the plan; progress is shown on the console and logged in the store."""
     from xtransfer.driver.progress import ProgressBoard
     from xtransfer.driver.runner import run_plan
-    from xtransfer.driver.termination import on_terminate
 
-    on_terminate()
     board = ProgressBoard(made, console, log.write)
     with board.shown():
         return run_plan(made, opened, places.model_copy(update={"store": opened.url}), board)
