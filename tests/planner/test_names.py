@@ -10,9 +10,12 @@ import pytest
 
 from tests.prints import FakePrints
 from xtransfer.config.experiment import Experiment
+from xtransfer.config.placement import Placement
 from xtransfer.driver.runner import recorded
+from xtransfer.errors import InputLost
 from xtransfer.plan import VERSIONS, Plan
 from xtransfer.planner.planner import build_plan
+from xtransfer.process.workbench import Workbench
 from xtransfer.records.record import Record, commit
 from xtransfer.store import open_store
 
@@ -109,5 +112,10 @@ def test_what_was_recorded_under_a_former_name_is_not_done_again(tmp_path: Path)
     )
     assert former.folder != step.folder
     store = open_store(f"file://{tmp_path}")
-    commit(store, former)
+    former = commit(store, former)
     assert recorded(made, store) == ({step.key}, set())
+    bench = Workbench(plan=made, store=store, placement=Placement(), scratch=tmp_path / "scratch")
+    assert bench.record(step.key) == former  # as the driver reads which pairs are kept
+    lacking = next(step for step in made.steps.values() if step.kind == "prepare")
+    with pytest.raises(InputLost, match="has no record"):
+        bench.record(lacking.key)
