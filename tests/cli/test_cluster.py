@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from tests.cluster.conftest import KIND, kubeconfig, manifests, server
-from tests.cluster.fake_api import FakeApi, write_kubeconfig
+from tests.cluster.fake_api import FakeApi, Request, write_kubeconfig
 from tests.command import Run
 from xtransfer.cluster import api as apis
 from xtransfer.cluster.manifests import Manifest
@@ -333,6 +333,37 @@ def test_logs_of_pods(run: Run, server: FakeApi, submitted: str) -> None:
     assert missing.status == 2
     assert f"Its pods: {cluster}-submitter, {cluster}-head" in missing.err
     assert server.sent("GET", "pods")[1].query["container"] == "ray-job-submitter"
+
+
+def test_the_log_of_any_pod_is_followed_to_the_jobs_end(
+    run: Run, server: FakeApi, submitted: str
+) -> None:
+    def lose() -> None:
+        for role in ("head", "submitter"):
+            server.drop_pod(f"{first}-{role}")
+        server.set_status(submitted, jobDeploymentStatus="Retrying", jobStatus="FAILED", failed=1)
+
+    def again() -> None:
+        server.log(f"{server.start(submitted)}-head", "the second head")
+
+    def fail() -> None:
+        server.set_status(submitted, jobDeploymentStatus="Failed", reason="AppFailed")
+
+    first = server.start(submitted)
+    server.log(f"{first}-head", "before", "the first head")
+    events = iter([lambda: None, lose, again, fail])
+
+    def play(request: Request) -> None:
+        if request.query.get("watch"):  # the log has been read before
+            next(events, lambda: None)()
+
+    server.faults.append(play)  # type: ignore[arg-type]
+    done = run("logs", submitted, "--pod", "head", "--follow", "--tail", "1")
+    assert done.status == 1
+    assert done.out.splitlines() == ["the first head", "the second head"]
+    named = run("logs", submitted, "--pod", f"{first}-head", "--follow")
+    assert (named.status, named.out) == (2, "")
+    assert "has no such pod" in named.err
 
 
 def test_logs_without_pods_say_where_else_to_look(

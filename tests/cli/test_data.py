@@ -14,6 +14,7 @@ from xtransfer.driver import runner, termination
 from xtransfer.errors import StepError
 from xtransfer.planner.fingerprints import Fingerprints
 from xtransfer.planner.planner import build_plan
+from xtransfer.records.logs import JOB_VARIABLE
 from xtransfer.store import open_store
 
 
@@ -112,6 +113,18 @@ def test_a_run_names_everything_that_is_wrong_and_starts_nothing(
     assert "multinli_1.0_dev_matched.jsonl:1: has no column 'gold_label'" in lines[3]
     assert len(lines) == 4
     assert not store.exists()
+
+
+def test_what_a_jobs_run_lacks_is_in_its_log(
+    run: Run, config: Path, patient: Patient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = "xt-small-aaaa00001111"
+    monkeypatch.setenv(JOB_VARIABLE, job)
+    (patient.root / "xnli/test-de.tsv").unlink()
+    store = f"file://{tmp_path}/store"
+    assert run("run", config, "--store", store).status == 2
+    kept = run("logs", job, "--store", store).out
+    assert "nothing was started, for 1 input is not in order:\n  xnli test de: " in kept
 
 
 def test_a_run_goes_on_without_the_data_of_steps_that_are_done(

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import io
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -43,6 +46,20 @@ def test_a_run_that_is_over_ends_the_watch(run: Run, folder: Store, plan: Plan) 
     total = len(plan.steps)
     assert f"tiny  {total - 1} of {total} steps recorded" in done.out
     assert f"failed {first.folder}: no luck" in done.out
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_any_command_ends_by_a_signal_as_by_ctrl_c(folder: Store, number: signal.Signals) -> None:
+    command = [sys.executable, "-m", "xtransfer", "watch", str(TINY), "--store", folder.url]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout
+        assert process.stderr
+        assert process.stdout.readline()
+        process.send_signal(number)
+        assert process.wait(60) == 130
+        assert "xtransfer: interrupted." in process.stderr.read()
 
 
 def test_one_look_at_a_run_under_way(run: Run, folder: Store, plan: Plan) -> None:

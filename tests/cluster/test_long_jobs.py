@@ -112,6 +112,23 @@ def test_a_node_that_has_lost_the_log_does_not_end_reading(
     assert list(reader.fresh()) == ["a"]
 
 
+def test_a_worker_is_read_while_it_is_there_though_others_come(
+    server: FakeApi, api: Api, objects: JobObjects
+) -> None:
+    submit(api, objects)
+    reader = client.LogReader(api, NAME, pod="worker")
+    assert list(reader.fresh()) == []
+    labels = {"xtransfer/job": NAME, "xtransfer/role": "worker"}
+    for name in ("one", "two"):
+        server.add_pod(name, labels)
+        server.log(name, f"{name} begins")
+        assert list(reader.fresh()) == (["one begins"] if name == "one" else [])
+    server.log("one", "one ends")
+    assert list(reader.fresh()) == ["one ends"]
+    server.drop_pod("one")
+    assert list(reader.fresh()) == ["two begins"]
+
+
 STARTING = [
     Answer(code=401, message="Unauthorized"),
     Answer(

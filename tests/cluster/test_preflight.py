@@ -12,8 +12,11 @@ from urllib.request import Request
 
 import pytest
 
+from tests.cluster.conftest import CHECKOUT
+from tests.needs import need_kustomize
 from xtransfer.cluster.manifests import Manifest
 from xtransfer.cluster.preflight import ask_image, ask_store, parts_of, placeholders, preflight
+from xtransfer.cluster.render import render
 from xtransfer.config.placement import Placement
 from xtransfer.errors import ConfigError
 
@@ -134,3 +137,13 @@ def test_preflight_asks_for_every_image_and_the_placements_store(manifests: list
     assert about == ["image xtransfer:0.1.0-cpu", "store s3://xtransfer/study"]
     with pytest.raises(ConfigError, match="holds no RayJob"):
         preflight([m for m in manifests if m.kind != "RayJob"])
+
+
+@pytest.mark.parametrize("name", ["gpu", "eks-spot", "kueue"])
+def test_the_examples_store_is_not_filled_in_and_not_asked_for(name: str) -> None:
+    need_kustomize()
+    manifests = render(CHECKOUT / "k8s" / "overlays" / name)
+    text = "is the example's: give your bucket in the overlay's placement.yaml"
+    assert placeholders(manifests)["store s3://bucket/xtransfer"] == text
+    answers = [each for each in preflight(manifests) if each.about.startswith("store ")]
+    assert [each.found for each in answers] == ["absent"]

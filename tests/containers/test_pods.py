@@ -9,7 +9,7 @@ import pytest
 
 from tests.containers import pods
 from tests.containers.cluster import secret_names
-from tests.k8s.conftest import need_kustomize
+from tests.needs import need_kustomize
 from xtransfer.cluster.manifests import Body
 from xtransfer.cluster.render import render
 

@@ -10,7 +10,7 @@ from tests.recorded import record_of
 from xtransfer.config.experiment import Experiment
 from xtransfer.config.placement import Placement
 from xtransfer.costs.durations import needs_of
-from xtransfer.costs.packing import UNCUT, bytes_of, gpus_of, placement_of, trials_together
+from xtransfer.costs.packing import UNCUT, bytes_of, gpus_of, resources_of, trials_together
 from xtransfer.forms import FORMS
 from xtransfer.plan import Plan, Step
 from xtransfer.planner.planner import build_plan
@@ -110,11 +110,11 @@ def test_a_record_counts_the_share_that_its_trial_took() -> None:
     plan, placement = plan_of("xlm-roberta-large"), placed(10_000)
     step = trial(plan, "mnli")
     record = record_of(step).model_copy(
-        update={"placement": placement_of(step, plan.steps, placement)}
+        update={"placement": resources_of(step, plan.steps, placement)}
     )
     assert held_by(record)[1] == 0.125
     other = next(s for s in plan.steps.values() if s.kind == "evaluate")
-    assert placement_of(other, plan.steps, placement)["evaluate"]["gpus"] == 0.5
+    assert resources_of(other, plan.steps, placement)["evaluate"]["gpus"] == 0.5
 
 
 @pytest.mark.parametrize("train", [{"gpus": 0.5}, {"workers": 2}, {"gpus": 0}])

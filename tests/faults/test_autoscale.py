@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.faults.autoscale import OVERLAY, Scaled, mount
-from tests.k8s.conftest import need_kustomize
+from tests.needs import need_kustomize
 from tests.s3_server import S3Server
 from xtransfer.cluster.jobs import assemble
 from xtransfer.cluster.render import render

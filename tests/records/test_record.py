@@ -357,6 +357,20 @@ def test_a_record_by_the_head_of_its_key(store: Store) -> None:
         find(store, absent)
 
 
+def test_two_records_of_one_step_are_of_one_step(store: Store) -> None:
+    """Prune steps and analyses were once named after one of the targets that share them."""
+    one, two = (commit(store, draft(name=name)) for name in ("one", "two"))
+    assert one.key == two.key
+    assert find(store, KEY) == load_records(store, ["train"])[KEY] == two
+    store.write(f"{two.folder}/record.json", b"{")
+    told: list[IntegrityError] = []
+    assert load_records(store, ["train"], damaged=told.append) == {KEY: one}
+    assert told == []
+    store.write(f"{one.folder}/record.json", b"{")
+    assert load_records(store, ["train"], damaged=told.append) == {}
+    assert len(told) == 2
+
+
 JSON = st.recursive(
     st.none()
     | st.booleans()

@@ -12,10 +12,11 @@ import typer
 
 from xtransfer import __version__
 from xtransfer.cli import benchmark, cluster, data, jobs, results, run, store, study, watch
+from xtransfer.driver.termination import on_terminate
 from xtransfer.errors import LONGEST_LINE, XtransferError, shown
 
 INTERRUPTED = 130
-"""Exit status by Ctrl-C."""
+"""Exit status by Ctrl-C, SIGTERM and SIGHUP."""
 
 app = typer.Typer(
     name="xtransfer",
@@ -35,6 +36,7 @@ def main() -> None:
     debug = "--debug" in sys.argv
     if debug:
         sys.argv.remove("--debug")
+    on_terminate()
     try:
         app(standalone_mode=True)
     except XtransferError as error:

@@ -222,7 +222,7 @@ def _objects(
 
 def _tell_idle(experiment: Experiment, made: Plan, sent: Sequence[Manifest]) -> None:
     """Tell of settings that do nothing, of the experiment and of the placement that the job mounts."""
-    from xtransfer.cluster.rules.room import placement_of
+    from xtransfer.cluster.placements import placement_of
     from xtransfer.planner.idle import idle_places, idle_settings
 
     job = next(manifest for manifest in sent if manifest.kind == "RayJob")

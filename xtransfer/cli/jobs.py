@@ -44,7 +44,7 @@ def logs(
         ),
     ] = POD,
     follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Go on until the job ends.")
+        bool, typer.Option("--follow", "-f", help="Go on until the job ends, and end as it does.")
     ] = False,
     tail: Annotated[int | None, typer.Option("--tail", help="Only the last lines.", min=1)] = None,
     store: Annotated[
@@ -91,25 +91,14 @@ def logs(
     name = _job_name(job, sets)
     api = connect(context, namespace)
     found = client.job_named(api, name)
-    if follow and pod == POD:
-        end_as(client.follow(api, name, say=print, tell=tell))
+    if not follow:
+        chosen = _pod_of(api, found, pod)
+        for _, line in api.logs(chosen["metadata"]["name"], client.container_of(chosen), tail=tail):
+            print(line)
         return
-    pods = client.pods_of(api, name)
-    if pod in client.ROLES:
-        role, chosen = pod, client.newest(pods, pod)
-    else:
-        chosen = next((each for each in pods if each["metadata"]["name"] == pod), None)
-        role = chosen["metadata"]["labels"].get("xtransfer/role", "") if chosen else ""
-    if not pods:
-        raise _no_pods(api, found)
-    if chosen is None:
-        names = ", ".join(each["metadata"]["name"] for each in pods) or "none"
-        raise ConfigError(f"--pod {pod}", f"{name} has no such pod", f"Its pods: {names}.")
-    lines = api.logs(
-        chosen["metadata"]["name"], client.container_of(role), tail=tail, follow=follow
-    )
-    for _, line in lines:
-        print(line)
+    if pod not in client.ROLES:  # a role's pod may come yet
+        _pod_of(api, found, pod)
+    end_as(client.follow(api, name, say=print, tell=tell, pod=pod, tail=tail))
 
 
 def wait(
@@ -218,6 +207,25 @@ def end_as(state: JobState) -> None:
 
 class JobFailed(XtransferError):
     """A job that was followed has failed."""
+
+
+def _pod_of(api: Api, found: Body, asked: str) -> Body:
+    """Return the pod of a job that is asked for by its role or name.
+
+    Raises:
+        XtransferError: there is none.
+    """
+    from xtransfer.cluster import client
+
+    name = found["metadata"]["name"]
+    pods = client.pods_of(api, name)
+    if not pods:
+        raise _no_pods(api, found)
+    chosen = client.chosen(pods, asked)
+    if chosen is None:
+        names = ", ".join(each["metadata"]["name"] for each in pods)
+        raise ConfigError(f"--pod {asked}", f"{name} has no such pod", f"Its pods: {names}.")
+    return chosen
 
 
 def _no_pods(api: Api, found: Body) -> XtransferError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from xtransfer.config.placement import Placement
     from xtransfer.driver.runner import Summary
     from xtransfer.plan import Plan
+    from xtransfer.records.logs import StoreLog
     from xtransfer.store import Store
 
 
@@ -58,6 +60,7 @@ def run(
     from xtransfer.driver.progress import screen
     from xtransfer.planner.idle import idle_lines
     from xtransfer.planner.subplan import part_named
+    from xtransfer.records.logs import JOB_VARIABLE, StoreLog, logged_in, note_job
 
     experiment, places = load(config, placement, store, sets, place)
     opened = open_at(places)  # refuses credentials in a URL, which must not be printed
@@ -73,34 +76,34 @@ def run(
         for line in idle:
             print(line)
         return
-    _check_inputs(made, missing, recorded, str(config))
+    job = os.environ.get(JOB_VARIABLE, "")
+    log = StoreLog(opened, f"{made.experiment}-{made.key}")
+    note_job(opened, job, made.key)
+    # What is wrong with the inputs is on the terminal, and no store is made for it; a pod's is gone soon.
+    with logged_in(log) if job else nullcontext():
+        _check_inputs(made, missing, recorded, str(config))
     for line in (*shortfall_lines(made, records), *idle):
         tell(line)
     console = screen()
-    summary = _work_off(made, opened, places, console)
-    written = write_report(experiment, made, opened, None, command=command_of(config, sets))
+    with logged_in(log):
+        summary = _work_off(made, opened, places, console, log)
+        written = write_report(experiment, made, opened, None, command=command_of(config, sets))
     _tell_summary(summary, made, opened, console)
     print(written)
     if not summary.complete:
         raise typer.Exit(1)
 
 
-def _work_off(made: Plan, opened: Store, places: Placement, console: Console) -> Summary:
+def _work_off(
+    made: Plan, opened: Store, places: Placement, console: Console, log: StoreLog
+) -> Summary:
     """Do the plan; progress is shown on the console and logged in the store."""
     from xtransfer.driver.progress import ProgressBoard
     from xtransfer.driver.runner import run_plan
-    from xtransfer.driver.termination import on_terminate
-    from xtransfer.records.logs import JOB_VARIABLE, StoreLog, note_job
 
-    on_terminate()
-    log = StoreLog(opened, f"{made.experiment}-{made.key}")
-    note_job(opened, os.environ.get(JOB_VARIABLE, ""), made.key)
     board = ProgressBoard(made, console, log.write)
-    try:
-        with board.shown():
-            return run_plan(made, opened, places.model_copy(update={"store": opened.url}), board)
-    finally:
-        log.flush()
+    with board.shown():
+        return run_plan(made, opened, places.model_copy(update={"store": opened.url}), board)
 
 
 def _tell_summary(summary: Summary, made: Plan, opened: Store, console: Console) -> None:

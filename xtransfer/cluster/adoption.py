@@ -7,8 +7,9 @@ image. Its ConfigMaps are named by their content: comparing names compares what 
 from __future__ import annotations
 
 from xtransfer.cluster.api import Api
-from xtransfer.cluster.jobs import JobObjects, store_in
+from xtransfer.cluster.jobs import JobObjects
 from xtransfer.cluster.manifests import Body, at, pod_templates
+from xtransfer.cluster.placements import store_in
 
 
 def differences(found: Body, objects: JobObjects) -> list[str]:
@@ -28,7 +29,7 @@ def differences(found: Body, objects: JobObjects) -> list[str]:
 def store_of_job(api: Api, found: Body) -> str:
     """Return the URL of the store that a job which was found works with, empty where nothing says it."""
     configs = (api.get("ConfigMap", name) for name in _configs(found).values())
-    return store_in(body for body in configs if body is not None)
+    return store_in((body for body in configs if body is not None), found)
 
 
 def mounts(found: Body, config: Body) -> bool:

@@ -156,7 +156,6 @@ class Api:
         *,
         tail: int | None = None,
         since: str = "",
-        follow: bool = False,
     ) -> Iterator[tuple[str, str]]:
         """Yield (time stamp, line) of a container's log; no time stamp where the server gave none."""
         query = {"container": container, "timestamps": "true"}
@@ -164,11 +163,8 @@ class Api:
             query["tailLines"] = str(tail)
         if since:
             query["sinceTime"] = since
-        if follow:
-            query["follow"] = "true"
         path = f"{path_of('Pod', self.namespace, name=pod)}/log"
-        read_s = None if follow else READ_S
-        with self._answer("GET", path, query=query, read_s=read_s) as response:
+        with self._answer("GET", path, query=query) as response:
             for line in _lines(response, self._url(path)):
                 stamp, _, text = line.partition(" ")
                 # A node that has lost the log answers with a sentence of its own.
@@ -209,7 +205,7 @@ class Api:
         query: Mapping[str, str],
         body: Body | None = None,
         content: str = JSON,
-        read_s: float | None = READ_S,
+        read_s: float = READ_S,
     ) -> Iterator[Any]:
         from kubernetes.client.exceptions import ApiException
         from urllib3.exceptions import HTTPError

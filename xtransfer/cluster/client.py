@@ -23,6 +23,8 @@ STARTING_S = 60.0
 NOT_TRIED = "(not tried: no namespace yet)"
 """Said of what a dry run cannot try."""
 ROLES = ("submitter", "head", "worker")
+DRIVER = "submitter"
+"""The role whose log has the driver's output."""
 
 Tell = Callable[[str], None]
 Instant = tuple[datetime, str]
@@ -143,10 +145,21 @@ def states(
         api.pause(min(5.0, WATCH_S) if silent else 0.2)
 
 
-def follow(api: Api, name: str, *, say: Tell, tell: Tell) -> JobState:
-    """Say a job's log and tell its states until it ends, over all its clusters; return how it ended."""
+def follow(
+    api: Api, name: str, *, say: Tell, tell: Tell, pod: str = DRIVER, tail: int | None = None
+) -> JobState:
+    """Say a job's log and tell its states until it ends, over all its clusters; return how it ended.
+
+    Args:
+        api: of the cluster.
+        name: of the job.
+        say: a line of the log.
+        tell: a state of the job.
+        pod: whose log it is: a role, or a pod's name.
+        tail: begin with so many of the lines that are there; None: with the first.
+    """
     last: JobState | None = None
-    reader = LogReader(api, name)
+    reader = LogReader(api, name, pod=pod, tail=tail)
     for state in states(api, name, tell=tell):
         if last is None or (state.words, state.cluster) != (last.words, last.cluster):
             cluster = f" on {state.cluster}" if state.cluster else ""
@@ -159,11 +172,13 @@ def follow(api: Api, name: str, *, say: Tell, tell: Tell) -> JobState:
 
 
 class LogReader:
-    """Reads what is new in the log of a job's driver, which the newest submitter pod relays."""
+    """Reads what is new in the log of a job's pod: that of the driver, which the newest submitter relays, or another."""
 
-    def __init__(self, api: Api, name: str) -> None:
+    def __init__(self, api: Api, name: str, *, pod: str = DRIVER, tail: int | None = None) -> None:
         self.api = api
         self.name = name
+        self.asked = pod
+        self.tail = tail
         self.pod = ""
         self.last: Instant | None = None
         """Of the last line that was read."""
@@ -173,14 +188,15 @@ class LogReader:
     def fresh(self) -> Iterator[str]:
         """Yield the lines since the last call; none while no pod has a log."""
         try:
-            pod = newest(pods_of(self.api, self.name), "submitter")
+            pod = chosen(pods_of(self.api, self.name), self.asked, read=self.pod)
             if pod is None:
                 return
             if pod["metadata"]["name"] != self.pod:
                 self.pod, self.last = pod["metadata"]["name"], None
             # The server's `since` knows whole seconds: the first lines may be known already.
             since = f"{self.last[0]:%Y-%m-%dT%H:%M:%SZ}" if self.last else ""
-            lines = self.api.logs(self.pod, container_of("submitter"), since=since)
+            tail = None if self.heard else self.tail
+            lines = self.api.logs(self.pod, container_of(pod), since=since, tail=tail)
             for stamp, line in lines:
                 self.heard = True
                 instant = _instant(stamp)
@@ -195,14 +211,27 @@ class LogReader:
                 raise
 
 
-def newest(pods: Sequence[Body], role: str) -> Body | None:
-    """Return the newest pod of a role."""
-    return next((p for p in pods if at(p, "metadata", "labels", "xtransfer/role") == role), None)
+def chosen(pods: Sequence[Body], asked: str, *, read: str = "") -> Body | None:
+    """Return the pod that is asked for by its name, or the newest of a role.
+
+    Args:
+        pods: of a job, the newest first.
+        asked: a role, or a name.
+        read: name of the pod that was read so far. While it is there it remains the worker: of these there are
+            several, and others come. Of the other roles an older pod is one that was lost.
+    """
+    if asked not in ROLES:
+        return next((pod for pod in pods if pod["metadata"]["name"] == asked), None)
+    of_role = [p for p in pods if at(p, "metadata", "labels", "xtransfer/role") == asked]
+    if asked == "worker":
+        of_role.sort(key=lambda pod: pod["metadata"]["name"] != read)
+    return next(iter(of_role), None)
 
 
-def container_of(role: str) -> str:
-    """Return the name of the main container of a role's pods."""
-    return {"head": "ray-head", "worker": "ray-worker"}.get(role, "ray-job-submitter")
+def container_of(pod: Body) -> str:
+    """Return the name of a pod's main container."""
+    role = at(pod, "metadata", "labels", "xtransfer/role")
+    return {"head": "ray-head", "worker": "ray-worker"}.get(str(role), "ray-job-submitter")
 
 
 def cancel(api: Api, name: str) -> bool:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from xtransfer.cluster.manifests import Body, Manifest, at, pod_templates
+from xtransfer.cluster.placements import store_in
 from xtransfer.cluster.rules.jobs import LONGEST_NAME
 from xtransfer.cluster.rules.kueue import QUEUE, TEMPLATE_QUEUE
-from xtransfer.documents import parse_yaml
 from xtransfer.errors import ConfigError
 from xtransfer.identity import key_of
 from xtransfer.records.logs import JOB_VARIABLE
@@ -163,20 +163,7 @@ def surroundings(manifests: Sequence[Manifest]) -> list[Body]:
 
 def store_of(objects: JobObjects) -> str:
     """Return the store's URL that the job's placement names, empty where none is found."""
-    return store_in(objects.shared)
-
-
-def store_in(configs: Iterable[Body]) -> str:
-    """Return the store's URL that the placement among some ConfigMaps names, empty where none does."""
-    for body in configs:
-        for text in (body.get("data") or {}).values():
-            try:
-                found = parse_yaml(str(text), "")
-            except ConfigError:  # another file than a placement
-                continue
-            if isinstance(found, dict) and "store" in found:
-                return str(found["store"])
-    return ""
+    return store_in(objects.shared, objects.job)
 
 
 def resolved_text(experiment: Any) -> str:

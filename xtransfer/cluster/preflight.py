@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from xtransfer.cluster.manifests import Manifest, at, pod_templates
-from xtransfer.cluster.rules.room import placement_of
+from xtransfer.cluster.placements import placement_of
 from xtransfer.config.placement import Placement
 from xtransfer.errors import ConfigError, NotFound, StoreError, XtransferError
 
@@ -33,6 +33,8 @@ ANSWERS_FOR = {"docker.io": "registry-1.docker.io"}
 NO_DIGEST = "@sha256:" + "0" * 64
 NO_ACCOUNT = "arn:aws:iam::000000000000:"
 """What the overlays of k8s/ have where an image's digest and a role of one's own belong."""
+EXAMPLE_STORE = "s3://bucket/xtransfer"
+"""What they have where the store's bucket belongs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +65,7 @@ def preflight(manifests: Sequence[Manifest]) -> list[Answer]:
     return [
         *(Answer(about=about, found="absent", text=text) for about, text in left.items()),
         *(ask_image(image) for image in images if not image.endswith(NO_DIGEST)),
-        *map(ask_store, placements),
+        *(ask_store(each) for each in placements if each.store != EXAMPLE_STORE),
     ]
 
 
@@ -71,6 +73,10 @@ def placeholders(manifests: Sequence[Manifest]) -> dict[str, str]:
     """Return what of an overlay is still the example's, which can work nowhere: name -> what to do."""
     found: dict[str, str] = {}
     for manifest in manifests:
+        placement = placement_of(manifests, manifest) if manifest.kind == "RayJob" else None
+        if placement is not None and placement.store == EXAMPLE_STORE:
+            text = "is the example's: give your bucket in the overlay's placement.yaml"
+            found[f"store {EXAMPLE_STORE}"] = text
         for each in pod_templates(manifest.body) if manifest.kind == "RayJob" else ():
             for _, container in each.containers():
                 if (image := str(container.get("image", ""))).endswith(NO_DIGEST):

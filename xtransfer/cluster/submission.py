@@ -17,6 +17,9 @@ from xtransfer.errors import ConfigError, XtransferError
 GONE_S = 300.0
 """Seconds that a deleted job may take to go: the operator takes its cluster down first."""
 
+NO_DRY_RUN = "does not support dry run"
+"""Said of an admission webhook that may have side effects: what it thinks of a job is not known before."""
+
 Done = Literal["created", "adopted", "replaced", "checked"]
 """checked: a dry run."""
 
@@ -71,6 +74,7 @@ def _create(
     api: Api, objects: JobObjects, *, before: Body | None = None, differs: Sequence[str] = ()
 ) -> Submitted:
     """Make a job, in the place of `before`, from which it `differs`; somebody else's is adopted if it was first."""
+    _try(api, objects.job)
     for body in (objects.config, *objects.shared):
         api.apply(body)
     try:
@@ -87,6 +91,20 @@ def _create(
         before=None if before is None else state_of(before),
         differs=differs,
     )
+
+
+def _try(api: Api, job: Body) -> None:
+    """Have the server check a job before anything of it is there: refused later, it would leave its ConfigMaps.
+
+    Who submits may not delete those, and without the job they have no owner to go with.
+    """
+    try:
+        api.apply(job, dry_run=True)
+    except Conflict:
+        return  # somebody else's is there by now
+    except ApiError as error:
+        if NO_DRY_RUN not in error.what:
+            raise
 
 
 def _adopt(api: Api, objects: JobObjects, found: Body) -> Submitted:

@@ -226,7 +226,7 @@ class Placement(Settings):
     None: never. It must be longer than reading and tokenising the largest data file takes."""
     grace_s: float = Field(default=45.0, gt=0)
     """Seconds that running trials have, when the driver is told to end by SIGTERM, SIGHUP or Ctrl-C, to save their
-    state."""
+    state. On Kubernetes the head's preStop must wait longer (k8s/base/rayjob.yaml: 60 s)."""
     s3: S3 = S3()
     estimates: Estimates = Estimates()
     tracking: Tracking = Tracking()

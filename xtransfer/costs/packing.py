@@ -45,7 +45,7 @@ def gpus_of(step: Step, steps: Mapping[str, Step], placement: Placement) -> floa
     return math.floor(GRAIN / together) / GRAIN if together > 1 else train.gpus
 
 
-def placement_of(step: Step, steps: Mapping[str, Step], placement: Placement) -> dict[str, Any]:
+def resources_of(step: Step, steps: Mapping[str, Step], placement: Placement) -> dict[str, Any]:
     """Return what a step's record says of resources: the placement's, and of a trial the share that it took."""
     found = placement.model_dump(include={"train", "evaluate", "prepare"})
     if step.kind == "train":

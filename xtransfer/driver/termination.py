@@ -1,4 +1,4 @@
-"""What Ctrl-C, SIGTERM and SIGHUP do to a driver: running trials save their state and leave, and it ends.
+"""What Ctrl-C, SIGTERM and SIGHUP do to a command: it ends, and a driver's running trials save their state first.
 
 SIGHUP is what a terminal that closes sends. Where it is ignored, as under nohup, it stays so.
 """
@@ -21,10 +21,12 @@ log = logging.getLogger(__name__)
 
 
 def on_terminate() -> None:
-    """Make SIGTERM and SIGHUP end the driver as Ctrl-C does, so that Ray and scratch are cleaned up.
+    """Make SIGTERM and SIGHUP end a command as Ctrl-C does, so that Ray and scratch are cleaned up.
 
     Also where SIGINT is ignored, as a shell has it for what a script starts in the background.
     """
+    if threading.current_thread() is not threading.main_thread():
+        return
     for number in (signal.SIGTERM, *_hang_up()):
         signal.signal(number, signal.default_int_handler)
 

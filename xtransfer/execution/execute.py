@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from xtransfer import __version__
-from xtransfer.costs.packing import placement_of
+from xtransfer.costs.packing import resources_of
 from xtransfer.errors import InputLost, IntegrityError, StepBusy, StepLeft, StoreError, shown
 from xtransfer.execution.work import WORK
 from xtransfer.folders import temporary_folder
@@ -121,7 +121,7 @@ def _do(step: Step, bench: Workbench, lease: Lease) -> Record:
                 result=done.result,
                 environment=made_with,
                 placement={
-                    **placement_of(step, bench.plan.steps, bench.placement),
+                    **resources_of(step, bench.plan.steps, bench.placement),
                     "encoder": step.where.get("encoder", {}).get("name", ""),
                     **done.placement,
                 },

@@ -115,4 +115,7 @@ class EvaluationSteps:
 
 
 def _trial(step: Step) -> str:
-    return f"lr{step.spec['learning_rate']:g}-seed{step.spec['seed']}"
+    """Name a trial as its own step does: by its learning rate, or its number where that is suggested."""
+    rate = step.spec["learning_rate"]
+    label = f"tpe{step.spec['tpe']['number']}" if rate is None else f"lr{rate:g}"
+    return f"{label}-seed{step.spec['seed']}"

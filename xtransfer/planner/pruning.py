@@ -90,7 +90,7 @@ class PruningSteps:
         found: list[Gate] = []
         for target in dict.fromkeys(target for target, _ in self.pairs):
             arms = {arm: pair for (name, arm), pair in self.pairs.items() if name == target}
-            prune = self._prune(target, [pair.estimate for pair in arms.values()])
+            prune = self._prune([steps[pair.estimate] for pair in arms.values()])
             found += [
                 Gate(
                     target=target,
@@ -105,13 +105,14 @@ class PruningSteps:
             ]
         return tuple(found)
 
-    def _prune(self, target: str, estimates: list[str]) -> str:
+    def _prune(self, estimates: list[Step]) -> str:
+        """Plan the prune step of a target; it is named after the training task, which other targets may share."""
         assert self.settings is not None
-        keys = list(dict.fromkeys(estimates))
+        keys = list(dict.fromkeys(step.key for step in estimates))
         return self.add(
             Step(
                 kind="prune",
-                name=target,
+                name=str(estimates[0].spec["task"]),
                 spec={"keep": self.settings.kept_of(len(estimates))},
                 inputs={f"estimate-{index:03d}": key for index, key in enumerate(keys)},
                 phase="target",

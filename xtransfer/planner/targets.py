@@ -119,7 +119,9 @@ class TargetSteps:
         if not self.phase.select_per_seed:  # all seeds have come to one model
             models = {None: next(iter(trained.models.values()))}
         for seed, model in models.items():
-            tail = "" if seed is None else f"-seed{seed}"
+            # One that is chosen of a single seed has the same key, so it has the same name.
+            own = self.phase.seeds[0] if len(self.phase.seeds) == 1 else seed
+            tail = "" if own is None else f"-seed{own}"
             key = self._score(pair, pair.languages, model, tail)
             cell = Cell(
                 target=task.name,
@@ -129,7 +131,7 @@ class TargetSteps:
                 selected_on=trained.selected_on,
             )
             yield cell
-            name = f"{task.name}-after-{start.name}{tail}"
+            name = self.draft.steps[model].name  # not of the target: others may share its training
             self.models.append(Model(after=arm, target=task.name, seed=seed, key=model, name=name))
             yield from self._few_shot(pair, cell, model, task.stages[-1])
         if self.phase.select_per_seed:

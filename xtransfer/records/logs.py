@@ -15,10 +15,12 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Mapping
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
-from xtransfer.errors import StoreError
+from xtransfer.errors import StoreError, XtransferError
 from xtransfer.records.layout import LOGS, PLAN_NOTE
 from xtransfer.store import Store
 
@@ -119,6 +121,35 @@ class StoreLog(logging.Handler):
                 self.object = f"{self.first.removesuffix('.log')}~{self.part:04d}.log"
                 with self.guard:
                     self.lines, self.saved = self.lines[self.saved :], 0
+
+
+@contextmanager
+def logged_in(log: StoreLog) -> Iterator[None]:
+    """Have a driver's log take what is logged in the block, and the error that ends it.
+
+    Warnings go to stderr all the same: Python prints them there only while nothing takes them.
+    """
+    root = logging.getLogger()
+    handlers: list[logging.Handler] = [log]
+    if not root.handlers and logging.lastResort is not None:
+        handlers.append(logging.lastResort)
+    for handler in handlers:
+        root.addHandler(handler)
+    try:
+        yield
+    except XtransferError as error:
+        log.write(f"gave up: {error}")
+        raise
+    except KeyboardInterrupt:
+        log.write("interrupted")
+        raise
+    except Exception:
+        log.write(f"failed\n{traceback.format_exc()}")
+        raise
+    finally:
+        for handler in handlers:
+            root.removeHandler(handler)
+        log.flush()
 
 
 def kept_logs(store: Store, key: str) -> dict[str, str]:

@@ -185,14 +185,14 @@ def load_records(
         kinds: of steps.
         keys: of the steps whose records are wanted, the only ones that are read; None: all.
         damaged: takes what is wrong with a record that cannot be read, or that names objects which
-            the listing lacks or shows with another size; such records are left out. None: the first
-            that cannot be read raises, and the listing is not looked at.
+            the listing lacks or shows with another size; such records are left out, and not told of where
+            another of the step is sound. None: the first that cannot be read raises; no listing is looked at.
         known: records that were read before, which are not read again while they are listed as they
             were, and to which the others are added: for who looks again and again.
     """
     sizes = {info.name: info.size for kind in kinds for info in store.list(f"{kind}/")}
-
     known = {} if known is None else known
+    errors: dict[str, IntegrityError] = {}
 
     def read(name: str) -> Record | None:
         try:
@@ -204,7 +204,7 @@ def load_records(
         except IntegrityError as error:
             if damaged is None:
                 raise
-            damaged(error)
+            errors[name] = error
             return None
         if record is not None:
             known[at] = record
@@ -213,34 +213,34 @@ def load_records(
     with ThreadPoolExecutor(_THREADS) as pool:
         wanted = [name for name in sizes if (key := key_in(name)) and (keys is None or key in keys)]
         found = list(pool.map(read, wanted))
-    return {record.key: record for record in found if record is not None}
+    records = {record.key: record for record in found if record is not None}
+    for name in filter(errors.__contains__, wanted):
+        if damaged is not None and key_in(name) not in records:
+            damaged(errors[name])
+    return records
 
 
 def find(store: Store, key_prefix: str) -> Record:
-    """Return the one record whose key begins with `key_prefix`.
+    """Return the record of the one step whose key begins with `key_prefix`.
 
     Raises:
         NotFound: when there is none.
         ConfigError: when there are several.
     """
-    names = [
-        info.name
+    names = {  # a step may have two: once, some were named after one of the targets that share them
+        key: info.name
         for info in store.list("")
         if (key := key_in(info.name)) and key.startswith(key_prefix)
-    ]
+    }
     if len(names) > 1:
-        shown = ", ".join(name.removesuffix(f"/{_RECORD}") for name in names[:5])
+        shown = ", ".join(name.removesuffix(f"/{_RECORD}") for name in list(names.values())[:5])
         more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-        raise ConfigError(
-            f"key '{key_prefix}'", f"fits {len(names)} records: {shown}{more}", "Give more digits."
-        )
-    record = _read(store, names[0]) if names else None
+        what = f"fits {len(names)} records: {shown}{more}"
+        raise ConfigError(f"key '{key_prefix}'", what, "Give more digits.")
+    record = _read(store, next(iter(names.values()))) if names else None
     if record is None:
-        raise NotFound(
-            store.url,
-            f"no record has a key that begins with '{key_prefix}'",
-            "Keys have 12 hex digits; check the digits and the store.",
-        )
+        what = f"no record has a key that begins with '{key_prefix}'"
+        raise NotFound(store.url, what, "Keys have 12 hex digits; check the digits and the store.")
     return record
 
 

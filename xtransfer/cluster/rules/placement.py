@@ -1,23 +1,21 @@
-"""Rules of a job's placement: that it is one, and that all pods see the store that it names."""
+"""Rules of a job's placement: that it is one, that all pods see its store, and that the head waits for its trials."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
 from xtransfer.cluster.manifests import Manifest, at, pod_templates
+from xtransfer.cluster.placements import place_of
 from xtransfer.cluster.rules import Hit, Rule
 from xtransfer.config.placement import Placement
 from xtransfer.documents import parse_yaml
 from xtransfer.errors import ConfigError
 from xtransfer.settings import check_settings
 
-VOLUME = "placement"
-"""Of a head, with its placement's ConfigMap (k8s/base/rayjob.yaml)."""
-GIVEN = re.compile(r"--placement[= ](?:\S*/)?(?P<file>[^/\s]+)")
-"""How an entry point names the placement's file."""
+PRESTOP_S = 90
+"""Seconds that k8s/image/prestop.sh waits where it is not told how long."""
 OF_ONE_POD = ("configMap", "downwardAPI", "emptyDir", "ephemeral", "projected", "secret")
 """Volumes that are empty or read-only, or another one for each pod."""
 
@@ -42,24 +40,38 @@ def _shared(manifests: Sequence[Manifest]) -> Iterator[Hit]:
             yield config, f"data.{name}", f"store {read.store} is a folder that pods do not share"
 
 
+def _waited_for(manifests: Sequence[Manifest]) -> Iterator[Hit]:
+    for job, config, name, read in _read(manifests):
+        if isinstance(read, ConfigError):
+            continue
+        for each in pod_templates(job.body):
+            command = at(each.spec, "containers", 0, "lifecycle", "preStop", "exec", "command")
+            waits = _seconds(command) if each.role == "head" else None
+            if waits is not None and read.grace_s >= waits:
+                what = f"grace_s is {read.grace_s:g}, and the head's preStop waits {waits} s"
+                yield config, f"data.{name}", what
+
+
+def _seconds(command: Any) -> int | None:
+    """Return how long k8s/image/prestop.sh waits by its command, None for another command."""
+    program, *rest = command or [""]
+    if PurePosixPath(str(program)).name != "prestop":
+        return None
+    return int(rest[0]) if rest else PRESTOP_S
+
+
 def _read(
     manifests: Sequence[Manifest],
 ) -> Iterator[tuple[Manifest, Manifest, str, Placement | ConfigError]]:
     """Yield (job, ConfigMap, file in it, placement or what is wrong) of every job that is given one."""
     for job in manifests:
-        given = GIVEN.search(str(at(job.body, "spec", "entrypoint") or ""))
-        if job.kind != "RayJob" or given is None:
+        place = place_of(job.body) if job.kind == "RayJob" else None
+        if place is None:
             continue
-        mounted = {
-            at(volume, "configMap", "name")
-            for each in pod_templates(job.body)
-            for volume in each.spec.get("volumes") or ()
-            if volume.get("name") == VOLUME
-        }
         for config in manifests:
-            text = at(config.body, "data", given["file"])
-            if config.kind == "ConfigMap" and config.name in mounted and text is not None:
-                yield job, config, given["file"], _placement(str(text), given["file"])
+            text = place.text_in(config.body) if config.kind == "ConfigMap" else None
+            if text is not None:
+                yield job, config, place.file, _placement(text, place.file)
 
 
 def _placement(text: str, where: str) -> Placement | ConfigError:
@@ -105,5 +117,11 @@ RULES = (
         name="store-shared",
         look=_shared,
         remedy="Name a bucket (s3://), or a folder on a claim that head and workers mount to write to.",
+    ),
+    Rule(
+        name="grace-head",
+        look=_waited_for,
+        remedy="Have preStop wait longer than that, and the head's terminationGracePeriodSeconds 20 s longer still: "
+        "trials are cut off else.",
     ),
 )

@@ -6,12 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from xtransfer.cluster.manifests import Manifest, at, cluster_spec, pod_templates
+from xtransfer.cluster.manifests import Manifest, at, cluster_spec
+from xtransfer.cluster.placements import placement_of
 from xtransfer.cluster.quantities import quantity
 from xtransfer.cluster.rules import Hit, Rule
-from xtransfer.config.placement import Placement, Resources
-from xtransfer.documents import parse_yaml
-from xtransfer.errors import ConfigError
+from xtransfer.config.placement import Resources
 
 _SMALL = 1e-9
 _MOST_REPLICAS = 2**31 - 1
@@ -33,26 +32,6 @@ class Group:
         shares = [self.cpus / wants.cpus] if wants.cpus else []
         shares += [self.gpus / wants.gpus] if wants.gpus else []
         return int(min(shares) + _SMALL) if self.most else 0
-
-
-def placement_of(manifests: Sequence[Manifest], job: Manifest) -> Placement | None:
-    """Return the placement that a job mounts, None where there is none or it is not valid."""
-    mounted = {
-        at(volume, "configMap", "name")
-        for each in pod_templates(job.body)
-        for volume in each.spec.get("volumes") or ()
-    }
-    for manifest in manifests:
-        if manifest.kind != "ConfigMap" or manifest.name not in mounted:
-            continue
-        for text in (manifest.body.get("data") or {}).values():
-            try:
-                found = parse_yaml(str(text), "")
-                if isinstance(found, dict) and "store" in found:
-                    return Placement.model_validate(found, strict=False)
-            except (ConfigError, ValueError):  # another file than a placement, or a wrong one
-                continue
-    return None
 
 
 def groups_of(job: Manifest) -> list[Group]:
