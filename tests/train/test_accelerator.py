@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-
 import pytest
 
-from tests.conftest import CHECKOUT
+from tests.train.alone import answer_of
 
 
 @pytest.fixture(scope="module")
 def differences() -> dict[str, float]:
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.train.accelerator"],
-        capture_output=True,
-        text=True,
-        cwd=CHECKOUT,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout.splitlines()[-1])
+    return answer_of("tests.train.accelerator")
 
 
 @pytest.mark.parametrize(

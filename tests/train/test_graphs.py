@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from typing import Any
 
 import numpy as np
@@ -12,9 +9,9 @@ import pytest
 import torch
 from torch import nn
 
-from tests.conftest import CHECKOUT
 from tests.tiny import rows_of, tiny_encoder, tiny_tokenizer
 from tests.train.accelerator import EXAMPLES
+from tests.train.alone import answer_of
 from xtransfer.config.placement import TrainResources
 from xtransfer.forms import FORMS
 from xtransfer.train.context import Context
@@ -32,15 +29,7 @@ REFUSED = {"waits": "would have to wait", "mixes": "reads the memory", "stale": 
 
 @pytest.fixture(scope="module")
 def found() -> dict[str, dict[str, Any]]:
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.train.graphed"],
-        capture_output=True,
-        text=True,
-        cwd=CHECKOUT,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout.splitlines()[-1])
+    return answer_of("tests.train.graphed")
 
 
 @pytest.mark.parametrize(
