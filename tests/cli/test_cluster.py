@@ -374,9 +374,10 @@ def test_logs_without_pods_say_where_else_to_look(
     assert f"{submitted}: has no pods now" in waiting.err
     assert f"xtransfer k8s status {submitted}" in waiting.err
     server.set_status(submitted, jobDeploymentStatus="Failed", reason="AppFailed")
-    ended = run("logs", submitted)
-    assert ended.status == 1
-    assert f"xtransfer logs {submitted} --store s3://xtransfer/study" in ended.err
+    for words in ((), ("--pod", "head"), ("--pod", "head", "--follow"), ("--follow",)):
+        ended = run("logs", submitted, *words)
+        assert ended.status == 1
+        assert f"xtransfer logs {submitted} --store s3://xtransfer/study" in ended.err
 
 
 def test_cancelling(run: Run, server: FakeApi, submitted: str) -> None:

@@ -7,7 +7,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from xtransfer.config.data import Limits
+from xtransfer.config.data import Data, Limits
 from xtransfer.config.experiment import Experiment, load_experiment
 from xtransfer.config.placement import Placement, load_placement
 from xtransfer.errors import ConfigError
@@ -272,6 +272,21 @@ def test_a_mistake_is_named_with_its_place_and_remedy(
     tmp_path: Path, override: str, message: str
 ) -> None:
     assert refuse(tmp_path, override).startswith(message)
+
+
+def test_an_arm_and_an_experiment_do_not_both_say_how_files_are_read(tmp_path: Path) -> None:
+    path = write(tmp_path)
+    arm = "intermediate.tasks=[{name: own, tasks: [mnli], source: %s}]"
+    both = "data.sources.mnli={skip_labels: [y]}"
+    with pytest.raises(ConfigError, match="arm 'own' has a `source` of its own for the files of"):
+        load_experiment(path, [arm % "{skip_labels: [x]}", both])
+    load_experiment(path, [arm % "{files: {train: [own.tsv]}}", both])
+
+
+def test_files_of_a_source_take_the_place_of_those_splits_alone() -> None:
+    data = Data.model_validate({"sources": {"mnli": {"files": {"train": ["mine.jsonl"]}}}})
+    found, own = data.source_of(TASKS["mnli"], "dev").files, TASKS["mnli"].source.files
+    assert found == {**own, "train": ("mine.jsonl",)}
 
 
 def test_artificial_languages_are_not_checked_against_the_task(tmp_path: Path) -> None:

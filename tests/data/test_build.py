@@ -302,6 +302,14 @@ def test_a_column_that_an_example_may_lack_is_not_passed_over(
     assert build(task.model_copy(update={"source": named}), row).examples
 
 
+@pytest.mark.parametrize("nothing", [None, ""])
+def test_a_column_with_nothing_in_it_may_be_passed_over(nothing: str | None) -> None:
+    source = Source(format="jsonl")
+    task = Task(name="own", form="classification", metric="accuracy", labels=("a",), source=source)
+    (example,) = build(task, {"text_a": "x", "text_b": nothing, "label": "a"}).examples
+    assert example.text_b is None  # type: ignore[union-attr]
+
+
 def test_a_column_that_stands_in_another_field_is_not_passed_over() -> None:
     source = Source(format="jsonl", columns={"context": "{question} Why?"})
     task = Task(name="own", form="choice", metric="accuracy", labels=("a", "b"), source=source)

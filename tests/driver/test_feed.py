@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,35 @@ def test_a_run_does_not_wait_for_a_tracker_that_is_down(
     feed.end(wait_s=10**6)  # would hang here
     feed.join()
     assert "`xtransfer track` does it" in caplog.messages[-1]
+
+
+def test_what_another_driver_has_begun_is_looked_at_again_and_told_of(
+    plan: Plan, opened: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    record_all(opened, plan)
+    first, second = list(plan.steps)[:2]
+    sink = Shown()
+    sink.begun = {first}
+    feed = Feed(sink, plan, opened)
+    for key in (first, second):
+        feed.put(key)
+    feed.start()
+    feed.end()
+    assert [each.key for each in sink.facts] == [second]
+    assert "`xtransfer track` does it" in caplog.messages[-1]
+    sink.begun.clear()
+    later = Feed(sink, plan, opened)
+    shown_by(later, [first])
+    assert [each.key for each in sink.facts] == [second, first]
+
+
+def test_a_step_in_the_folder_of_a_former_name_is_shown(plan: Plan, opened: Store) -> None:
+    record_all(opened, plan)
+    key, step = next(iter(plan.steps.items()))
+    renamed = replace(plan, steps={**plan.steps, key: replace(step, name=f"{step.name}-now")})
+    sink = Shown()
+    shown_by(Feed(sink, renamed, opened), [key])
+    assert [each.key for each in sink.facts] == [key]
 
 
 def test_a_run_shows_what_is_recorded_and_survives_a_server_that_is_not_there(

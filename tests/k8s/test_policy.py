@@ -903,8 +903,9 @@ def test_a_url_without_a_password_is_no_secret(overlay: Overlay) -> None:
 def test_a_head_with_another_prestop_may_wait_as_it_does(overlay: Overlay) -> None:
     manifests = overlay("kind")
     placed("retries: 2", "retries: 2\ngrace_s: 300")(manifests)
-    container(manifests, "head")["lifecycle"]["preStop"]["exec"]["command"] = ["/bin/mine", "1"]
-    assert check(manifests) == []
+    for command in (["/bin/mine", "1"], ["/opt/prestop", "60s"], ["/opt/prestop", "$(GRACE)"]):
+        container(manifests, "head")["lifecycle"]["preStop"]["exec"]["command"] = command
+        assert check(manifests) == []
 
 
 def test_names_of_47_characters_pass(overlay: Overlay) -> None:

@@ -82,6 +82,16 @@ def test_a_service_that_ignores_the_condition_is_refused(serve: Serve, honours: 
     assert bucket.objects == {}
 
 
+def test_who_may_not_delete_is_asked_nothing_else(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(self: Store, name: str) -> None:
+        raise StoreError(self.url, f"may not delete {name}")
+
+    monkeypatch.setattr(type(store), "delete", refused)
+    check_creation(store)
+
+
 def test_a_run_refuses_such_a_store_before_anything_is_claimed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

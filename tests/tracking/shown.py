@@ -27,11 +27,12 @@ def record_all(store: Store, plan: Plan) -> dict[str, Record]:
 
 
 class Shown:
-    """A tracker in memory; `fails` times it refuses."""
+    """A tracker in memory; `fails` times it refuses, and somebody else has begun to show what `begun` names."""
 
     def __init__(self, *, fails: int = 0) -> None:
         self.name = "shown"
         self.fails = fails
+        self.begun: set[str] = set()
         self.facts: list[Facts] = []
 
     def known(self) -> set[str]:
@@ -40,5 +41,8 @@ class Shown:
             raise ConnectionError("the tracker is down\nfor long")
         return {each.key for each in self.facts}
 
-    def show(self, facts: Facts) -> None:
+    def show(self, facts: Facts) -> bool:
+        if facts.key in self.begun:
+            return False
         self.facts.append(facts)
+        return True

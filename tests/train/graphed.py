@@ -20,6 +20,7 @@ from tests.train.accelerator import EXAMPLES, NAME, largest, learn, register
 from tests.train.simulated_graph import SimulatedGraph
 from tests.train.test_parts import mixed
 from tests.train.workers import RETRIEVAL, SPEC, train_retrieval, train_tiny
+from xtransfer.errors import StepError
 from xtransfer.forms import FORMS
 from xtransfer.train import graphs
 from xtransfer.train.context import Checkpoint, Context
@@ -45,9 +46,11 @@ def main() -> None:
         "left out": infinite,
     }
     found = {name: beside(work) for name, work in works.items()}
-    for name, changed in {"waits": waiting, "mixes": mixing, "stale": stale}.items():
+    with stale():
+        found["stale"] = beside(lambda c: train_tiny(replace(LONG, epochs=2), c).weights)
+    for name, changed in {"waits": waiting, "mixes": mixing}.items():
         with changed():
-            found[name] = beside(lambda c: train_tiny(replace(LONG, epochs=2), c).weights)
+            found[name] = {"error": refusal()}
     print(json.dumps(found))
     del keep
 
@@ -76,6 +79,15 @@ def beside(work: Callable[[Context], Weights]) -> dict[str, Any]:
     finally:
         graphs.MOST = most
     return {"difference": largest(ours, theirs), "replays": replays, "warned": warned}
+
+
+def refusal() -> str:
+    """Return with what a trial ends that cannot be captured."""
+    try:
+        train_tiny(replace(LONG, epochs=2), GRAPHED)
+    except StepError as error:
+        return str(error)
+    return ""
 
 
 def resumed(context: Context) -> Weights:

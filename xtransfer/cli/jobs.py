@@ -68,6 +68,7 @@ def logs(
     """
     from xtransfer.cluster import client
     from xtransfer.cluster.connection import connect
+    from xtransfer.cluster.states import state_of
 
     if step is not None and store is None:
         raise ConfigError("--step", "needs --store", "Steps log into the store.")
@@ -96,7 +97,9 @@ def logs(
         for _, line in api.logs(chosen["metadata"]["name"], client.container_of(chosen), tail=tail):
             print(line)
         return
-    if pod not in client.ROLES:  # a role's pod may come yet
+    if (
+        pod not in client.ROLES or state_of(found).outcome != "going"
+    ):  # else a role's pod may come yet
         _pod_of(api, found, pod)
     end_as(client.follow(api, name, say=print, tell=tell, pod=pod, tail=tail))
 

@@ -130,7 +130,10 @@ class Data(Settings):
             return on_hub(task, revisions=self.revisions, where="data.hub").source
         source = task.source
         if task.name in self.sources:
-            source = patched(task, self.sources[task.name], f"data.sources.{task.name}").source
+            changes = dict(self.sources[task.name])
+            if "files" in changes:
+                changes["files"] = {**source.files, **changes["files"]}
+            source = patched(task, changes, f"data.sources.{task.name}").source
         templates = self.files.get(task.name, {}).get(split)
         if templates is None:
             return source

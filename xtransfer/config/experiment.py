@@ -145,6 +145,11 @@ def _check_tasks(experiment: Experiment, where: str) -> None:
         raise ConfigError(f"{where}: data.sources", what, "Leave one of them out.")
     for name in data.sources:
         patched(book[name], data.sources[name], f"{where}: data.sources.{name}")
+        for arm in experiment.intermediate.tasks:
+            if name in arm.tasks and arm.source and "files" not in arm.source:
+                what = f"arm '{arm.name}' has a `source` of its own for the files of this task"
+                next_ = "Say in one place how they are read, or name `files` in that of the arm."
+                raise ConfigError(f"{where}: data.sources.{name}", what, next_)
     check_holdout(data, book, f"{where}: data.holdout")
     check_hub(data, book, set(_trained_on(experiment)), where)
     for name, phase, rules in (

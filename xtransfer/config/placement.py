@@ -102,6 +102,10 @@ class TrainResources(Resources):
                 "cuda_graphs needs engine torch, which keeps gradients in their places: `engine: torch` with it, "
                 "or cuda_graphs false"
             )
+        if self.cuda_graphs and self.packing is not None:
+            raise ValueError(
+                "packing knows nothing of the memory that cuda_graphs takes: leave one of them out"
+            )
         return self
 
     @property

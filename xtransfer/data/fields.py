@@ -68,7 +68,9 @@ class Fields:
         columns = self.task.source.columns
         if name in columns:
             return True
-        if name in self.row and not any(name in _WORD.findall(each) for each in columns.values()):
+        if self.row.get(name) not in (None, "") and not any(
+            name in _WORD.findall(each) for each in columns.values()
+        ):
             raise DataError(
                 self.where,
                 f"has a column '{name}', which task '{self.task.name}' does not name",

@@ -12,7 +12,7 @@ from typing import Any
 from xtransfer.config.placement import Tracking
 from xtransfer.driver.board import Board
 from xtransfer.plan import Plan
-from xtransfer.records.record import read_record
+from xtransfer.records.record import record_of
 from xtransfer.store import Store
 from xtransfer.tracking import Sink, first_line, sinks_of
 from xtransfer.tracking.facts import facts_of
@@ -82,6 +82,8 @@ class Feed(threading.Thread):
         self.retry_s = retry_s
         self.keys: SimpleQueue[str | None] = SimpleQueue()
         self.known: set[str] | None = None
+        self.begun: set[str] = set()
+        """What somebody else has begun to show: it is looked at again in the end."""
         self.failing = threading.Event()
         self.ending = threading.Event()
 
@@ -94,7 +96,7 @@ class Feed(threading.Thread):
         self.keys.put(None)
         self.ending.set()
         self.join(0.0 if self.failing.is_set() else wait_s)
-        if self.is_alive() or self.failing.is_set():
+        if self.is_alive() or self.failing.is_set() or self.begun:
             log.warning("%s: not all steps are shown; `xtransfer track` does it", self.sink.name)
 
     def run(self) -> None:
@@ -103,6 +105,8 @@ class Feed(threading.Thread):
             while not self._shown(key):
                 if self.ending.wait(self.retry_s):
                     return
+        for key in tuple(self.begun):
+            self._shown(key)
 
     def _shown(self, key: str) -> bool:
         try:
@@ -110,10 +114,12 @@ class Feed(threading.Thread):
                 self.known = self.sink.known()
             step = self.plan.steps[key]
             if key not in self.known:
-                record = read_record(self.store, step.kind, step.name, key)
-                if record is not None:
-                    self.sink.show(facts_of(record, step))
+                record = record_of(self.store, step)
+                if record is not None and self.sink.show(facts_of(record, step)):
                     self.known.add(key)
+                    self.begun.discard(key)
+                elif record is not None:
+                    self.begun.add(key)
         except Exception as error:  # noqa: BLE001 - a tracker must not fail what it tracks
             if not self.failing.is_set():
                 log.warning(

@@ -13,7 +13,7 @@ from xtransfer.errors import InputLost, IntegrityError, StoreError
 from xtransfer.plan import Plan
 from xtransfer.records.keeping import Holds, keep
 from xtransfer.records.leases import Clock
-from xtransfer.records.record import Record, load_records, read_record, record_name
+from xtransfer.records.record import Record, record_name, record_of
 from xtransfer.store import Store
 
 Telemetry = Callable[[Mapping[str, Any]], None]
@@ -65,9 +65,7 @@ class Workbench:
         """
         step = self.plan.steps[key]
         try:
-            record = read_record(self.store, step.kind, step.name, key)
-            if record is None:  # it may be in the folder of a former name, as `find` says
-                record = load_records(self.store, [step.kind], keys={key}).get(key)
+            record = record_of(self.store, step)
         except IntegrityError as error:
             raise InputLost(step.folder, str(error)) from error
         if record is None:

@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from xtransfer.errors import ConfigError, IntegrityError, NotFound, StoreError, XtransferError
 from xtransfer.identity import canonical_json, key_of
+from xtransfer.plan import Step
 from xtransfer.records.outputs import (
     OutputFile,
     check_listed,
@@ -218,6 +219,18 @@ def load_records(
         if damaged is not None and key_in(name) not in records:
             damaged(errors[name])
     return records
+
+
+def record_of(store: Store, step: Step) -> Record | None:
+    """Return the record of a step, also from the folder of a former name, or None.
+
+    Raises:
+        IntegrityError: when it is malformed or altered.
+    """
+    found = read_record(store, step.kind, step.name, step.key)
+    if found is None:
+        found = load_records(store, [step.kind], keys={step.key}).get(step.key)
+    return found
 
 
 def find(store: Store, key_prefix: str) -> Record:

@@ -98,7 +98,8 @@ def _run_group(step: Step, bench: Workbench) -> None:
         with temporary_folder(bench.scratch) as folder:
             _trainer(step, bench, folder).fit()
     except ray.train.TrainingFailedError as error:
-        bench.fence()  # two groups in one memory fail of each other
+        with suppress(StoreError):  # two groups in one memory fail of each other
+            bench.fence()
         cause = _innermost(error)
         if isinstance(cause, InputLost | OutOfMemory):
             raise cause from error

@@ -76,10 +76,6 @@ class Hub(Record):
         return value
 
 
-_LATER = ("rows", "skip_short_rows")
-"""Fields of a source that are younger than the first step keys."""
-
-
 class Source(Record):
     """Where the examples of a task are and how to read them, for every split and language."""
 
@@ -114,11 +110,11 @@ class Source(Record):
     def identity(self) -> dict[str, Any]:
         """Return how examples are read, as JSON: which files they are read from is told by digests.
 
-        Fields that there were none of when the first keys were made are in it only where they say something, so
-        that keys stay as they are.
+        `rows` is younger than the first keys and in it only where it says something, so that they stay as they are.
+        `skip_short_rows` is not: a file that has such rows is read in one way or not at all.
         """
-        fields = self.model_dump(exclude={"files", "hub"})
-        return {name: value for name, value in fields.items() if value or name not in _LATER}
+        fields = self.model_dump(exclude={"files", "hub", "skip_short_rows"})
+        return {name: value for name, value in fields.items() if value or name != "rows"}
 
 
 class Stage(Record):

@@ -12,6 +12,7 @@ While a plan is worked off, `xtransfer.driver.feed` hands steps on as they finis
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Protocol
@@ -22,6 +23,8 @@ from xtransfer.plan import Plan
 from xtransfer.records.record import Record
 from xtransfer.settings import expanded
 from xtransfer.tracking.facts import Facts, facts_of
+
+log = logging.getLogger(__name__)
 
 
 class Sink(Protocol):
@@ -34,8 +37,8 @@ class Sink(Protocol):
         """Return the keys of the steps that are there, whole."""
         ...
 
-    def show(self, facts: Facts) -> None:
-        """Show a step that is not there."""
+    def show(self, facts: Facts) -> bool:
+        """Show a step that is not there; return whether it is now, and not only begun by somebody else."""
         ...
 
 
@@ -63,6 +66,8 @@ def sinks_of(tracking: Tracking, experiment: str) -> list[Sink]:
 def catch_up(sink: Sink, plan: Plan, records: Mapping[str, Record]) -> tuple[int, int]:
     """Show every recorded step of a plan that is not there; return how many are new, and were there.
 
+    Neither are those that somebody else has begun to show, and not ended: they are warned of.
+
     Raises:
         XtransferError: where the sink cannot be reached or refuses.
     """
@@ -70,13 +75,18 @@ def catch_up(sink: Sink, plan: Plan, records: Mapping[str, Record]) -> tuple[int
     try:
         there = sink.known()
         new = [key for key in wanted if key not in there]
-        for key in new:
-            sink.show(facts_of(records[key], plan.steps[key]))
+        shown = [key for key in new if sink.show(facts_of(records[key], plan.steps[key]))]
     except Exception as error:
         raise XtransferError(
             sink.name, f"{type(error).__name__}: {first_line(error)}", "What is there stays."
         ) from error
-    return len(new), len(wanted) - len(new)
+    if begun := len(new) - len(shown):
+        log.warning(
+            "%s: %d steps are left to another driver, which is showing them; look again in 5 minutes",
+            sink.name,
+            begun,
+        )
+    return len(shown), len(wanted) - len(new)
 
 
 def first_line(error: Exception) -> str:

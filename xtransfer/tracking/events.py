@@ -27,7 +27,7 @@ class EventFiles:
         """Return the keys of the steps that have a folder."""
         return {path.name.rpartition("-")[2] for path in self.folder.glob("*/*-*")}
 
-    def show(self, facts: Facts) -> None:
+    def show(self, facts: Facts) -> bool:
         """Write the folder of a step: its scores, what they were over training steps, and what it computed."""
         from tensorboardX import SummaryWriter
 
@@ -49,3 +49,4 @@ class EventFiles:
                     unfinished.rename(path)
             finally:
                 shutil.rmtree(unfinished, ignore_errors=True)
+        return True

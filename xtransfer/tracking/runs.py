@@ -46,26 +46,24 @@ class MlflowRuns:
         self._writer = secrets.token_hex(4)
 
     def known(self) -> set[str]:
-        """Return the keys of the steps that have a finished run, or one that somebody else is writing."""
-        finished, others = set[str](), set[str]()
+        """Return the keys of the steps that have a finished run."""
+        finished = set[str]()
         for run in self._runs():
             key = run.data.tags.get(KEY)
             if key is None:  # somebody else's
                 continue
             if run.info.status == "FINISHED" and key not in finished:
                 finished.add(key)
-            elif self._is_anothers(run):
-                others.add(key)
-            else:
+            elif not self._is_anothers(run):
                 self._client.delete_run(run.info.run_id)
-        return finished | others
+        return finished
 
-    def show(self, facts: Facts) -> None:
-        """Make the run of a step, unless somebody else has made it or is about to."""
+    def show(self, facts: Facts) -> bool:
+        """Make the run of a step, unless somebody else has made it or is about to; return whether it is finished."""
         from mlflow.entities import Metric, Param, RunTag
 
-        if self._others(facts.key):
-            return
+        if others := self._others(facts.key):
+            return any(each.info.status == "FINISHED" for each in others)
         client, start, end = self._client, _ms(facts.started), _ms(facts.ended)
         run = client.create_run(
             self._experiment,
@@ -89,10 +87,12 @@ class MlflowRuns:
             client.log_batch(run_id, tags=tags)
         # Two may have begun in the same moment: both see that now, and the same one goes on.
         others = self._others(facts.key)
-        if any(each.info.status == "FINISHED" or each.info.run_id < run_id for each in others):
+        finished = any(each.info.status == "FINISHED" for each in others)
+        if finished or any(each.info.run_id < run_id for each in others):
             client.delete_run(run_id)
-        else:
-            client.set_terminated(run_id, "FINISHED", end_time=end)
+            return finished
+        client.set_terminated(run_id, "FINISHED", end_time=end)
+        return True
 
     def _others(self, key: str) -> list[Any]:
         """Return the runs of a step that are finished, or that somebody else is writing."""

@@ -2,10 +2,12 @@
 
 A pass of XLM-R Large is some 2,000 kernels. On batches as small as this study's a GPU is done with most of them sooner
 than the processor has launched the next. So the second pass of a shape is captured, and later ones replay
-the same kernels in one launch. Rows are padded to a multiple of 8 tokens, so that there are few shapes.
+the same kernels in one launch. Rows are padded to a multiple of 8 tokens, so that there are few shapes, and by one
+token at least: transformers leaves out a mask that hides nothing, but not while a stream is captured.
 
 Each graph is used only once it gave, on other numbers than it was captured with, the loss and the size of the
-gradient that its pass gives kernel by kernel. Where one cannot be captured or differs, the trial goes on without.
+gradient that its pass gives kernel by kernel. Where one differs, the trial goes on without; where a pass cannot be
+captured, what a GPU is left in is not known, and the trial ends.
 
 Unverified on a GPU: tests capture and replay on a simulated device alone.
 """
@@ -22,7 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from xtransfer.errors import shown
+from xtransfer.errors import StepError, shown
 from xtransfer.forms import FORMS
 from xtransfer.train.context import Context
 from xtransfer.train.engine import Engine
@@ -36,8 +38,8 @@ MULTIPLE = 8
 MOST = 64
 """Graphs of one trial. Each takes some megabytes of its GPU beside the tensors, which all of them share."""
 CLOSE = 0.02
-"""Most by which a graph's loss and norm of the gradient differ from those of its pass, as a share: bf16's
-rounding, and attention by another kernel where nothing is padded."""
+"""Most by which a graph's loss and norm of the gradient differ from those of its pass, as a share: sums in bf16 come
+in another order."""
 
 Shape = tuple[Any, ...]
 """What passes have in common that run the same kernels on tensors of the same sizes."""
@@ -61,9 +63,11 @@ def own_stream(context: Context) -> Iterator[None]:
     gpu: Any = torch.get_device_module(context.device)
     outer, own = gpu.current_stream(), gpu.Stream()
     own.wait_stream(outer)
-    with gpu.stream(own):
-        yield
-    outer.wait_stream(own)
+    try:
+        with gpu.stream(own):
+            yield
+    finally:
+        outer.wait_stream(own)
 
 
 class GraphedPasses(Passes):
@@ -106,7 +110,7 @@ class GraphedPasses(Passes):
         if "positions" in batch.inputs:  # so many that no two batches are of one shape
             super().add(batch, loss_of, whole=whole, weight=weight, last=last)
             return
-        batch = padded(batch, self.pad_id, longest=self.longest)
+        given, batch = batch, padded(batch, self.pad_id, longest=self.longest)
         self.whole.fill_(whole)
         self.weight.fill_(weight)
         shape = shape_of(batch)
@@ -114,7 +118,8 @@ class GraphedPasses(Passes):
             self.graphs[shape].replay(batch)
             return
         # Gradients have their addresses after the first pass of a shape.
-        if self.able and fresh and shape in self.seen and len(self.graphs) < MOST:
+        able = self.able and batch is not given and len(self.graphs) < MOST
+        if able and fresh and shape in self.seen:
             self._capture(shape, batch, loss_of)
             return
         self.seen.add(shape)
@@ -133,9 +138,12 @@ class GraphedPasses(Passes):
             return
         try:
             graph = self._captured(batch, loss_of)
-        except RuntimeError as error:  # not to be captured, or no memory; nothing of it was run
-            self._go_without(f"cannot be captured: {shown(str(error))}")
-            return
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            what = f"a pass cannot be captured: {shown(str(error))}"
+            next_ = "Set it to false: the trial goes on from its last checkpoint."
+            raise StepError("train.cuda_graphs", what, next_) from error
         self._clear()
         self.gpu.set_rng_state(draws)
         graph.replay(batch)
@@ -193,9 +201,12 @@ class _Graph:
 
 
 def padded(batch: MicroBatch, pad_id: int, *, longest: int | None) -> MicroBatch:
-    """Return a micro-batch with padding up to a multiple of `MULTIPLE` tokens, and no more than `longest`."""
+    """Return a micro-batch with more padding, up to a multiple of `MULTIPLE` tokens and no more than `longest`.
+
+    It is the one that was given where there is no room for any.
+    """
     length = batch.inputs["input_ids"].shape[1]
-    wanted = min(-(-length // MULTIPLE) * MULTIPLE, longest or length + MULTIPLE)
+    wanted = min((length // MULTIPLE + 1) * MULTIPLE, longest or length + MULTIPLE)
     if wanted <= length:
         return batch
     fillers = {"input_ids": pad_id, **getattr(FORMS[batch.form], "TOKEN_GOLD", {})}

@@ -53,11 +53,13 @@ def _waited_for(manifests: Sequence[Manifest]) -> Iterator[Hit]:
 
 
 def _seconds(command: Any) -> int | None:
-    """Return how long k8s/image/prestop.sh waits by its command, None for another command."""
+    """Return how long k8s/image/prestop.sh waits by its command, None for another one or where it does not say in seconds."""
     program, *rest = command or [""]
     if PurePosixPath(str(program)).name != "prestop":
         return None
-    return int(rest[0]) if rest else PRESTOP_S
+    if not rest:
+        return PRESTOP_S
+    return int(rest[0]) if str(rest[0]).isdigit() else None
 
 
 def _read(
