@@ -90,6 +90,8 @@ def test_a_trial_that_slept_leaves_the_checkpoints_of_who_goes_on_with_it(
 
     def sleep(facts: Mapping[str, Any]) -> None:
         if facts["step"] == 3:
+            while newest_checkpoint(store, trial.key) != f"resume/{trial.key}/000000002":
+                time.sleep(0.01)  # it is on its way
             now[0] += 61
             claim(store, trial.key, seconds=60, clock=clock)
             saves(880)
