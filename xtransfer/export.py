@@ -17,8 +17,9 @@ from xtransfer.errors import UserError, XtransferError, shown
 from xtransfer.folders import temporary_folder
 from xtransfer.identity import digest_once
 from xtransfer.plan import VERSIONS, Plan
+from xtransfer.records.lookup import find
 from xtransfer.records.outputs import fetch
-from xtransfer.records.record import Record, find, load_records
+from xtransfer.records.record import Record, load_records
 from xtransfer.records.results import check_result
 from xtransfer.store import Store
 from xtransfer.store.folder import disk_errors

@@ -19,8 +19,9 @@ from tests.drafts import FILES, KEY, contents, draft, object_of, write_files
 from xtransfer.errors import ConfigError, IdentityError, IntegrityError, NotFound, StoreError
 from xtransfer.execution.execute import sound_record
 from xtransfer.records.audit import audit
+from xtransfer.records.lookup import find
 from xtransfer.records.outputs import fetch, read_file
-from xtransfer.records.record import Record, commit, find, load_records, read_record
+from xtransfer.records.record import Record, commit, load_records, read_record
 from xtransfer.records.seal import sealed_text
 from xtransfer.store import ObjectInfo, Store, open_store
 from xtransfer.store.folder import disk_errors

@@ -97,9 +97,8 @@ def logs(
         for _, line in api.logs(chosen["metadata"]["name"], client.container_of(chosen), tail=tail):
             print(line)
         return
-    if (
-        pod not in client.ROLES or state_of(found).outcome != "going"
-    ):  # else a role's pod may come yet
+    # A role's pod may come yet, unless the job has ended.
+    if pod not in client.ROLES or state_of(found).outcome != "going":
         _pod_of(api, found, pod)
     end_as(client.follow(api, name, say=print, tell=tell, pod=pod, tail=tail))
 

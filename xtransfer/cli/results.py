@@ -46,7 +46,7 @@ def explain(
 
     Example: xtransfer explain 3fa1 --store file://runs/demo
     """
-    from xtransfer.records.record import find
+    from xtransfer.records.lookup import find
 
     opened = open_at(place_at(placement, store, place))
     record = find(opened, key)
@@ -263,7 +263,7 @@ def _check_key(key: str, remedy: str) -> None:
 
 def _parent(store: Store, key: str) -> str:
     from xtransfer.errors import NotFound
-    from xtransfer.records.record import find
+    from xtransfer.records.lookup import find
 
     try:
         return find(store, key).folder

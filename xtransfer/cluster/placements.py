@@ -59,9 +59,8 @@ def store_in(configs: Iterable[Body], job: Body) -> str:
             found = parse_yaml(text, "")
         except ConfigError:
             continue
-        if (
-            isinstance(found, dict) and "store" in found
-        ):  # it may be of another version: no more is asked of it
+        # It may be of another version: no more is asked of it.
+        if isinstance(found, dict) and "store" in found:
             return str(found["store"])
     return ""
 

@@ -12,7 +12,7 @@ from typing import Any
 from xtransfer.config.placement import Tracking
 from xtransfer.driver.board import Board
 from xtransfer.plan import Plan
-from xtransfer.records.record import record_of
+from xtransfer.records.lookup import record_of
 from xtransfer.store import Store
 from xtransfer.tracking import Sink, first_line, sinks_of
 from xtransfer.tracking.facts import facts_of

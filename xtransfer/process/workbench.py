@@ -13,7 +13,8 @@ from xtransfer.errors import InputLost, IntegrityError, StoreError
 from xtransfer.plan import Plan
 from xtransfer.records.keeping import Holds, keep
 from xtransfer.records.leases import Clock
-from xtransfer.records.record import Record, record_name, record_of
+from xtransfer.records.lookup import record_of
+from xtransfer.records.record import Record, record_name
 from xtransfer.store import Store
 
 Telemetry = Callable[[Mapping[str, Any]], None]

@@ -2,6 +2,7 @@
 
 layout       the folders of a store, and what the objects in them are called
 record       what a finished step leaves, written last with its `seal`; `results`: what readers rely on in it
+lookup       the record of one step, by its key or its former name
 outputs      its files: uploaded, fetched, verified; `predictions`: read back beside gold labels
 checkpoints  resume state of a trial that still runs
 leases       who is at work on a step: one holder at a time; `probe`: whether a store lets there be one

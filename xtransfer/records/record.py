@@ -21,9 +21,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from xtransfer.errors import ConfigError, IntegrityError, NotFound, StoreError, XtransferError
+from xtransfer.errors import IntegrityError, NotFound, StoreError, XtransferError
 from xtransfer.identity import canonical_json, key_of
-from xtransfer.plan import Step
 from xtransfer.records.outputs import (
     OutputFile,
     check_listed,
@@ -168,7 +167,7 @@ def read_record(store: Store, kind: str, name: str, key: str) -> Record | None:
     Raises:
         IntegrityError: when the record is malformed or another step's.
     """
-    return _read(store, f"{kind}/{name}-{key}/{_RECORD}")
+    return read_named(store, f"{kind}/{name}-{key}/{_RECORD}")
 
 
 def load_records(
@@ -198,7 +197,7 @@ def load_records(
     def read(name: str) -> Record | None:
         try:
             at = ObjectInfo(name, sizes[name])
-            record = known.get(at) or _read(store, name)
+            record = known.get(at) or read_named(store, name)
             if record is not None and damaged is not None:
                 for file in record.files:
                     check_listed(store, file, sizes)
@@ -219,42 +218,6 @@ def load_records(
         if damaged is not None and key_in(name) not in records:
             damaged(errors[name])
     return records
-
-
-def record_of(store: Store, step: Step) -> Record | None:
-    """Return the record of a step, also from the folder of a former name, or None.
-
-    Raises:
-        IntegrityError: when it is malformed or altered.
-    """
-    found = read_record(store, step.kind, step.name, step.key)
-    if found is None:
-        found = load_records(store, [step.kind], keys={step.key}).get(step.key)
-    return found
-
-
-def find(store: Store, key_prefix: str) -> Record:
-    """Return the record of the one step whose key begins with `key_prefix`.
-
-    Raises:
-        NotFound: when there is none.
-        ConfigError: when there are several.
-    """
-    names = {  # a step may have two: once, some were named after one of the targets that share them
-        key: info.name
-        for info in store.list("")
-        if (key := key_in(info.name)) and key.startswith(key_prefix)
-    }
-    if len(names) > 1:
-        shown = ", ".join(name.removesuffix(f"/{_RECORD}") for name in list(names.values())[:5])
-        more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-        what = f"fits {len(names)} records: {shown}{more}"
-        raise ConfigError(f"key '{key_prefix}'", what, "Give more digits.")
-    record = _read(store, next(iter(names.values()))) if names else None
-    if record is None:
-        what = f"no record has a key that begins with '{key_prefix}'"
-        raise NotFound(store.url, what, "Keys have 12 hex digits; check the digits and the store.")
-    return record
 
 
 def record_name(folder: str) -> str:
@@ -304,7 +267,8 @@ def key_in(name: str) -> str:
     return found[1] if found else ""
 
 
-def _read(store: Store, name: str) -> Record | None:
+def read_named(store: Store, name: str) -> Record | None:
+    """Return the record that the object `name` holds, None where there is no such object; raises as `parse_record`."""
     try:
         data = store.read(name)
     except NotFound:

@@ -1,7 +1,7 @@
 """Passes that a GPU is given whole, as CUDA graphs: what is launched kernel by kernel otherwise.
 
-A pass of XLM-R Large is some 2,000 kernels. On batches as small as this study's a GPU is done with most of them sooner
-than the processor has launched the next. So the second pass of a shape is captured, and later ones replay
+A pass of XLM-R Large is some 2,000 kernels, and batches as small as this study's should be done with most of them sooner
+than the processor has launched the next (not measured). So the second pass of a shape is captured, and later ones replay
 the same kernels in one launch. Rows are padded to a multiple of 8 tokens, so that there are few shapes, and by one
 token at least: transformers leaves out a mask that hides nothing, but not while a stream is captured.
 
@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 MULTIPLE = 8
 """Tokens that the length of a micro-batch is a multiple of."""
 MOST = 64
-"""Graphs of one trial. Each takes some megabytes of its GPU beside the tensors, which all of them share."""
+"""Graphs of one trial. Each takes memory of its GPU beside the tensors, which all of them share; how much was not measured."""
 CLOSE = 0.02
 """Most by which a graph's loss and norm of the gradient differ from those of its pass, as a share: sums in bf16 come
 in another order."""
