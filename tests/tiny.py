@@ -15,6 +15,8 @@ WORDS = tuple(
     "the a cat dog bird sat ran saw on under mat tree river who where what red old near".split()
 )
 """Words that are one token each; other words are spelled in letters."""
+ATTENTION = "eager"
+"""Of tiny encoders, as transformers names it."""
 DROPPED = "\u200b"
 """A zero-width space, which the tokenizer drops, as XLM-R's does."""
 
@@ -73,7 +75,7 @@ def tiny_encoder(*, vocabulary: int = 60, dropout: float = 0.0, seed: int = 0) -
         max_position_embeddings=40,
         hidden_dropout_prob=dropout,
         attention_probs_dropout_prob=dropout,
-        attn_implementation="eager",
+        attn_implementation=ATTENTION,
     )
     return XLMRobertaModel(config, add_pooling_layer=False)
 

@@ -19,8 +19,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tests import tiny
 from tests.tiny import rows_of, tiny_encoder, tiny_tokenizer
-from tests.train.simulated_graph import Refused, SimulatedGraph, mapped, tensors_of
+from tests.train.simulated_graph import Refused, SimulatedGraph, mapped, tensors_of, waits
 from tests.train.test_parts import mixed
 from tests.train.workers import RETRIEVAL, SPEC, train_mixed, train_retrieval, train_tiny
 from xtransfer.data.examples import ChoiceExample, PairExample, SpanExample, TaggingExample
@@ -72,6 +73,38 @@ class Simulated(Tensor):
         return compute(func, *args, **more)
 
 
+class Queue:
+    """What the device was given to do, and how often the processor waited until it had nothing to do."""
+
+    given = 0
+    drained = 0
+    pinned: list[Tensor] = []  # noqa: RUF012 - memory of the processor that the device reads by itself
+
+    @classmethod
+    def drain(cls) -> None:
+        """Wait for everything that was given."""
+        cls.drained += 1
+
+    @classmethod
+    def pin(cls, values: Tensor) -> Tensor:
+        """Return a copy that the device can read while the processor goes on."""
+        cls.pinned = [*cls.pinned[-100:], values.clone()]
+        return cls.pinned[-1]
+
+
+class Event:
+    """A mark among what the device was given to do."""
+
+    def record(self) -> None:
+        """Set it behind everything that was given."""
+        self.at = Queue.given
+
+    def synchronize(self) -> None:
+        """Wait until the device has come to it."""
+        if self.at == Queue.given:
+            Queue.drain()
+
+
 class Misplaced(Exception):
     """An operator was given large tensors of the device and of the processor."""
 
@@ -89,9 +122,14 @@ def compute(func: Any, *args: Any, **kwargs: Any) -> Any:
     if "device" in kwargs:
         kwargs["device"] = torch.device("cpu")
     if func is torch.ops.aten._copy_from.default:
+        if not all(isinstance(each, Simulated) for each in args[:2]):
+            Queue.drain()
         _raw(args[1]).copy_(_raw(args[0]))
         return args[1]
+    Queue.given += 1
     raw_args, raw_kwargs = mapped(_raw, (args, kwargs))
+    if waits(func, raw_args):
+        Queue.drain()
     if SimulatedGraph.captured:
         made = SimulatedGraph.captured[-1].note(
             func, raw_args, raw_kwargs, own=all(isinstance(each, Simulated) for each in tensors)
@@ -119,6 +157,10 @@ def _moved(func: Any, values: Tensor, *, device: Any = None, **more: Any) -> Ten
         return Simulated(raw)
     if SimulatedGraph.captured:
         raise Refused(f"{func}: a copy to or from the processor")
+    Queue.given += 1
+    leaves = to.type == "cpu" or any(values is each for each in Queue.pinned)
+    if to.type != values.device.type and not (leaves and more.get("non_blocking")):
+        Queue.drain()
     made = func(_raw(values), device="cpu", **more)
     return Simulated(made) if to.type == NAME else made
 
@@ -159,6 +201,7 @@ class _Module:
     get_rng_state = staticmethod(torch.get_rng_state)
     set_rng_state = staticmethod(torch.set_rng_state)
     CUDAGraph = SimulatedGraph
+    Event = Event
     Stream = current_stream = _Stream
 
     def graph_pool_handle(self) -> tuple[int, int]:
@@ -191,6 +234,7 @@ def register() -> list[Any]:
     from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
 
     _setup_privateuseone_for_python_backend(NAME, backend_module=_Module())
+    Tensor.pin_memory = lambda values, _=None: Queue.pin(values)  # type: ignore[method-assign,assignment]
     rest, own = torch.library.Library("_", "IMPL"), torch.library.Library("aten", "IMPL")
     rest.fallback(compute, "PrivateUse1")
     for overload in (
@@ -233,6 +277,10 @@ def main() -> None:
     found["neighbours"] = difference(neighbours)
     found["resumption"] = resumption()
     found["mixing"] = mixing()
+    tiny.ATTENTION = (
+        "sdpa"  # as encoders are loaded; of the other one, transformers looks at each mask
+    )
+    found["waits"] = waiting()
     print(json.dumps(found))
     del keep
 
@@ -246,8 +294,20 @@ def difference(work: Callable[[Context], Any]) -> float:
     return largest(one, other)
 
 
-def learn(form: str, context: Context, *, epochs: int = SPEC.epochs) -> dict[str, Tensor]:
+def learn(
+    form: str, context: Context, *, epochs: int = SPEC.epochs, keep: str = "best"
+) -> dict[str, Tensor]:
     """Train on examples of a form, and return the weights and the logits of the same rows."""
+    part, model = task(form)
+    spec = replace(SPEC, batch_size=4, epochs=epochs, keep=keep)
+    outcome = train_mixed(spec, context, model, [part])
+    logits = predict(model, form, part.train, context)
+    assert logits is not None
+    return outcome.weights | {f"logits {row}": each for row, each in enumerate(logits)}
+
+
+def task(form: str) -> tuple[TaskPart, TransferModel]:
+    """Return a few examples of a form, and a model for them."""
     labels = ("a", "b") if form in ("classification", "tagging") else ()
     encoded = FORMS[form].encode(
         EXAMPLES[form], tiny_tokenizer(), labels=labels, max_length=24, stride=8
@@ -267,11 +327,7 @@ def learn(form: str, context: Context, *, epochs: int = SPEC.epochs) -> dict[str
     )
     encoder = tiny_encoder(vocabulary=len(tiny_tokenizer()))
     head = build_head(form, 16, 1 if form == "choice" else len(labels), dropout=0.0, seed=1)
-    model = TransferModel(encoder, [head], bf16=False)
-    outcome = train_mixed(replace(SPEC, batch_size=4, epochs=epochs), context, model, [part])
-    logits = predict(model, form, data, context)
-    assert logits is not None
-    return outcome.weights | {f"logits {row}": each for row, each in enumerate(logits)}
+    return part, TransferModel(encoder, [head], bf16=False)
 
 
 def embeddings(context: Context) -> dict[str, Tensor]:
@@ -293,6 +349,37 @@ def neighbours(context: Context) -> dict[str, Tensor]:
     )
     scores, places = nearest(one, other, 4, device=context.device)
     return {"scores": torch.as_tensor(scores), "places": torch.as_tensor(places)}
+
+
+def waiting() -> dict[str, int]:
+    """Return by how many more times twice as much of a piece of work leaves the device without anything to do."""
+    here = Context(device=NAME, pad_id=1, prediction_tokens=100)
+
+    def predictions(form: str, context: Context) -> Any:
+        part, model = task(form)
+        return predict(model.to(NAME), form, part.train, context)
+
+    found = {
+        "training on a mixture": _more(lambda size: mixed(here, epochs=size, keep="last")),
+        "embedding": _more(lambda size: embeddings(replace(here, prediction_tokens=180 // size))),
+    }
+    for form in EXAMPLES:
+        found[f"training, {form}"] = _more(
+            lambda size, form=form: learn(form, here, epochs=size, keep="last")
+        )
+        found[f"prediction, {form}"] = _more(
+            lambda size, form=form: predictions(form, replace(here, prediction_tokens=180 // size))
+        )
+    return found
+
+
+def _more(work: Callable[[int], Any]) -> int:
+    counts = []
+    for size in (3, 6):
+        before = Queue.drained
+        work(size)
+        counts.append(Queue.drained - before)
+    return counts[1] - counts[0]
 
 
 def resumption() -> float:

@@ -22,6 +22,25 @@ class Refused(RuntimeError):
     """What a stream does not let happen while it is captured."""
 
 
+WAITING = (
+    "_local_scalar_dense",
+    "nonzero",
+    "equal",
+    "masked_select",
+    "is_nonzero",
+    "_copy_from",
+)
+
+
+def waits(func: Any, args: Any) -> bool:
+    """Tell whether the processor waits for a GPU in an operator: for a number, or for the size of what it makes."""
+    name = func.name().removeprefix("aten::").split(".")[0]
+    by_mask = name.startswith("index") and any(
+        each is not None and each.dtype == torch.bool for each in tensors_of(args[1:2])
+    )
+    return name in WAITING or by_mask
+
+
 class SimulatedGraph:
     """What torch.cuda.CUDAGraph is on a GPU: operators on tensors that keep their places, to be done again.
 
@@ -31,14 +50,6 @@ class SimulatedGraph:
 
     captured: list[SimulatedGraph] = []  # noqa: RUF012 - the one that is being captured, if any
     replays = 0
-    WAITING = (
-        "_local_scalar_dense",
-        "nonzero",
-        "equal",
-        "masked_select",
-        "is_nonzero",
-        "_copy_from",
-    )
 
     def __init__(self) -> None:
         self.calls: list[tuple[Any, Any, Any, Any]] = []
@@ -54,11 +65,7 @@ class SimulatedGraph:
             kwargs: likewise.
             own: whether all of them stand for tensors of the device.
         """
-        name = func.name().removeprefix("aten::").split(".")[0]
-        by_mask = name.startswith("index") and any(
-            each is not None and each.dtype == torch.bool for each in tensors_of(args[1:2])
-        )
-        if name in self.WAITING or by_mask:
+        if waits(func, args):
             raise Refused(f"{func}: the processor would have to wait")
         if not own:
             raise Refused(f"{func}: reads the memory of the processor")

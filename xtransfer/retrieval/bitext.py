@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.nn import functional
 
 from xtransfer.errors import ConfigError, DataError
@@ -17,7 +18,8 @@ from xtransfer.tasks.task import Task
 from xtransfer.train.batching import prediction_batches
 from xtransfer.train.context import Context
 from xtransfer.train.kernels.products import prediction_products
-from xtransfer.train.prediction import DataSet, make_inputs, tokens_at_once
+from xtransfer.train.prediction import DataSet, make_inputs, mean_state, tokens_at_once
+from xtransfer.train.transfers import one_behind
 
 JsonDict = dict[str, Any]
 
@@ -108,17 +110,22 @@ def embed(
     encoder.eval()
     shape = len(data.lengths), encoder.config.hidden_size
     out = {layer: np.zeros(shape, dtype=np.float32) for layer in layers}
+    batches = prediction_batches(data.lengths, tokens=tokens_at_once(context))
+
+    def vectors_of(batch: Indices) -> Tensor:
+        """Return the vectors of a batch, [layers, batch, hidden]."""
+        context.alive()
+        inputs = make_inputs("bitext", data.rows, batch, context)
+        hidden = encoder(**inputs, output_hidden_states=True).hidden_states
+        mask = inputs.get("attention_mask")
+        states = (hidden[layer].float() for layer in layers)
+        pooled = [each[:, 0] if pooling == "cls" else mean_state(each, mask) for each in states]
+        return functional.normalize(torch.stack(pooled), dim=-1)
+
     with torch.inference_mode(), prediction_products(encoder):
-        for batch in prediction_batches(data.lengths, tokens=tokens_at_once(context)):
-            context.alive()
-            inputs = make_inputs("bitext", data.rows, batch, context)
-            hidden = encoder(**inputs, output_hidden_states=True).hidden_states
-            mask = inputs["attention_mask"][..., None]
-            for layer in layers:
-                states = hidden[layer].float()
-                mean = (states * mask).sum(1) / mask.sum(1)
-                pooled = states[:, 0] if pooling == "cls" else mean
-                out[layer][batch] = functional.normalize(pooled, dim=-1).cpu().numpy()
+        for batch, found in one_behind(batches, vectors_of, context.device):
+            for layer, vectors in zip(layers, found.numpy(), strict=True):
+                out[layer][batch] = vectors
     return out
 
 

@@ -11,10 +11,11 @@ import torch
 
 from xtransfer.errors import DataError
 from xtransfer.forms.retrieval import rank, scored
-from xtransfer.train.batching import prediction_batches
+from xtransfer.train.batching import Indices, prediction_batches
 from xtransfer.train.context import Context
 from xtransfer.train.kernels.products import prediction_products
 from xtransfer.train.prediction import DataSet, make_inputs, tokens_at_once
+from xtransfer.train.transfers import one_behind
 
 JsonDict = dict[str, Any]
 
@@ -80,12 +81,16 @@ def embed_rows(
     model.eval()
     out: np.ndarray[Any, np.dtype[np.float32]] | None = None
     bf16 = getattr(model, "bf16", False)
+    batches = prediction_batches(data.lengths, tokens=tokens_at_once(context))
+
+    def vectors_of(batch: Indices) -> torch.Tensor:
+        context.alive()
+        return model(**make_inputs("retrieval", data.rows, batch, context))
+
     with torch.inference_mode(), prediction_products(model, bf16=bf16):
-        for batch in prediction_batches(data.lengths, tokens=tokens_at_once(context)):
-            context.alive()
-            vectors = model(**make_inputs("retrieval", data.rows, batch, context)).cpu().numpy()
+        for batch, vectors in one_behind(batches, vectors_of, context.device):
             if out is None:
                 out = np.zeros((len(data.lengths), vectors.shape[1]), dtype=np.float32)
-            out[batch] = vectors
+            out[batch] = vectors.numpy()
     assert out is not None
     return out

@@ -23,7 +23,8 @@ from xtransfer.train.batching import prediction_batches
 from xtransfer.train.context import Context, device_name, device_of
 from xtransfer.train.kernels.products import prediction_products
 from xtransfer.train.model import apply_weights, head_weights, load_encoder, read_weights
-from xtransfer.train.prediction import DataSet, make_inputs, tokens_at_once
+from xtransfer.train.prediction import DataSet, make_inputs, mean_state, tokens_at_once
+from xtransfer.train.transfers import one_behind
 
 if TYPE_CHECKING:
     from xtransfer.process.workbench import Workbench
@@ -132,17 +133,20 @@ def _states(
 ) -> Iterator[tuple[Floats, Ints]]:
     """Yield features and labels of batches of rows."""
     batches = prediction_batches(data.lengths[rows], tokens=tokens_at_once(context))
-    for batch in (rows[each] for each in batches):
+
+    def features_of(batch: Ints) -> Tensor:
         context.alive()
         inputs = make_inputs(form, data.rows, batch, context)
         states = encoder(**inputs).last_hidden_state.float()
         if head is not None:
-            found = head(states).softmax(-1)
-        else:
-            found = states if form == "tagging" else _pooled(states, inputs["attention_mask"])
+            return head(states).softmax(-1)
+        return states if form == "tagging" else mean_state(states, inputs.get("attention_mask"))
+
+    chosen = (rows[each] for each in batches)
+    for batch, found in one_behind(chosen, features_of, context.device):
         if form == "tagging":
             tags = lists(data.rows["labels"], batch)
-            for state, labels in zip(found.cpu().numpy(), tags, strict=True):
+            for state, labels in zip(found.numpy(), tags, strict=True):
                 words = np.flatnonzero(labels != IGNORED)
                 yield state[words], labels[words].astype(np.int64)
             continue
@@ -152,9 +156,4 @@ def _states(
             labels = np.concatenate(
                 [np.arange(count) == label for count, label in zip(counts, labels, strict=True)]
             ).astype(np.int64)
-        yield found.cpu().numpy(), labels
-
-
-def _pooled(states: Tensor, mask: Tensor) -> Tensor:
-    """Return the mean state [batch, hidden] over an input's tokens."""
-    return (states * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
+        yield found.numpy(), labels

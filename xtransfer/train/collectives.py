@@ -12,11 +12,11 @@ from xtransfer.errors import StepError, StoreError
 from xtransfer.train.context import Context
 
 
-def add_up(value: Tensor, context: Context) -> float:
-    """Return the sum of the values of all workers, each a scalar on its device, which it waits for."""
+def add_up(value: Tensor, context: Context) -> Tensor:
+    """Return the sum of the values of all workers, each a scalar on its device."""
     if context.world_size > 1:
         torch.distributed.all_reduce(value)
-    return float(value)
+    return value
 
 
 def gather(value: Any, context: Context) -> list[Any]:

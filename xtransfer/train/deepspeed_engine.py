@@ -71,16 +71,16 @@ class DeepSpeedEngine:
         if not last:
             self.engine.step()  # counts the micro-batch; weights change on the boundary only
 
-    def step(self, learning_rate: float) -> bool:
+    def step(self, learning_rate: float) -> Tensor:
         """Clip, update, clear."""
         for group in self.engine.optimizer.param_groups:
             group["lr"] = learning_rate
         if self.zero_stage:
             self.engine.step()  # leaves a step out by itself, and says so
-            return not self.engine.optimizer.overflow
+            return torch.tensor(not self.engine.optimizer.overflow)
         finite = self._clip()
         self.engine.step()
-        return finite
+        return torch.tensor(finite)
 
     def weights(self) -> dict[str, Tensor]:
         """Gather every parameter."""

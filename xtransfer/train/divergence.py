@@ -16,13 +16,14 @@ log = logging.getLogger(__name__)
 
 
 def leave_out(
-    state: State, context: Context, *, loss: float, on_nan: Literal["fail", "skip"]
+    state: State, context: Context, *, step: int, loss: float, on_nan: Literal["fail", "skip"]
 ) -> None:
-    """Note that the present optimizer step changed nothing.
+    """Note that an optimizer step changed nothing.
 
     Args:
-        state: of the trial before the step is counted.
+        state: of the trial.
         context: how many steps may be left out.
+        step: which one, counted from 0.
         loss: of the step, over all workers.
         on_nan: as in the trial's specification.
 
@@ -34,9 +35,9 @@ def leave_out(
         if math.isfinite(loss)
         else f"the training loss is {loss}"
     )
-    skipped = [*state.skipped_steps, state.step]
-    row = next(n for n in range(1, len(skipped) + 2) if state.step - n not in skipped)
-    where = f"optimizer step {state.step}"
+    skipped = [*state.skipped_steps, step]
+    row = next(n for n in range(1, len(skipped) + 2) if step - n not in skipped)
+    where = f"optimizer step {step}"
     if on_nan == "fail":
         raise Diverged(where, what, f"{_last_good(state)} {_CALMER}, or training.on_nan=skip.")
     if row > context.skips_in_a_row or len(skipped) > context.skips_in_all:

@@ -33,11 +33,12 @@ class Engine(Protocol):
         """
         ...
 
-    def step(self, learning_rate: float) -> bool:
+    def step(self, learning_rate: float) -> Tensor:
         """Clip the gradient, update the weights and clear the gradient.
 
         Where the norm of the whole gradient is not finite, weights and moments stay as they are and the
-        answer is False: on all workers alike, since they share that norm.
+        answer is False: on all workers alike, since they share that norm. It is a scalar, and reading it may
+        mean to wait for the device.
         """
         ...
 

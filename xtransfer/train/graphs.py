@@ -2,8 +2,7 @@
 
 A pass of XLM-R Large is some 2,000 kernels, and batches as small as this study's should be done with most of them sooner
 than the processor has launched the next (not measured). So the second pass of a shape is captured, and later ones replay
-the same kernels in one launch. Rows are padded to a multiple of 8 tokens, so that there are few shapes, and by one
-token at least: transformers leaves out a mask that hides nothing, but not while a stream is captured.
+the same kernels in one launch. Rows are padded to a multiple of 8 tokens, so that there are few shapes.
 
 Each graph is used only once it gave, on other numbers than it was captured with, the loss and the size of the
 gradient that its pass gives kernel by kernel. Where one differs, the trial goes on without; where a pass cannot be
@@ -110,7 +109,7 @@ class GraphedPasses(Passes):
         if "positions" in batch.inputs:  # so many that no two batches are of one shape
             super().add(batch, loss_of, whole=whole, weight=weight, last=last)
             return
-        given, batch = batch, padded(batch, self.pad_id, longest=self.longest)
+        batch = padded(batch, self.pad_id, longest=self.longest)
         self.whole.fill_(whole)
         self.weight.fill_(weight)
         shape = shape_of(batch)
@@ -118,7 +117,7 @@ class GraphedPasses(Passes):
             self.graphs[shape].replay(batch)
             return
         # Gradients have their addresses after the first pass of a shape.
-        able = self.able and batch is not given and len(self.graphs) < MOST
+        able = self.able and len(self.graphs) < MOST
         if able and fresh and shape in self.seen:
             self._capture(shape, batch, loss_of)
             return
@@ -205,10 +204,12 @@ def padded(batch: MicroBatch, pad_id: int, *, longest: int | None) -> MicroBatch
 
     It is the one that was given where there is no room for any.
     """
-    length = batch.inputs["input_ids"].shape[1]
-    wanted = min((length // MULTIPLE + 1) * MULTIPLE, longest or length + MULTIPLE)
+    ids = batch.inputs["input_ids"]
+    length = ids.shape[1]
+    wanted = min(-(-length // MULTIPLE) * MULTIPLE, longest or length + MULTIPLE)
     if wanted <= length:
         return batch
+    inputs = {"attention_mask": torch.ones_like(ids), **batch.inputs}
     fillers = {"input_ids": pad_id, **getattr(FORMS[batch.form], "TOKEN_GOLD", {})}
 
     def wider(name: str, value: Tensor) -> Tensor:
@@ -216,7 +217,7 @@ def padded(batch: MicroBatch, pad_id: int, *, longest: int | None) -> MicroBatch
 
     return replace(
         batch,
-        inputs={name: wider(name, value) for name, value in batch.inputs.items()},
+        inputs={name: wider(name, value) for name, value in inputs.items()},
         gold={
             name: wider(name, value) if name in fillers else value
             for name, value in batch.gold.items()

@@ -1,8 +1,10 @@
 """The one training loop, for every form, on one worker or many.
 
 It knows no Ray and no store: the caller gives the model, the parts to learn from and a context.
-Whatever a step draws at random follows from (seed, step, rank), so a resumed run and an undisturbed one
-are the same run.
+Whatever a step draws at random follows from (seed, step, shard of the batch), so a resumed run and an undisturbed one
+are the same run, with however many workers.
+
+On a GPU the loop gives a step to do, and only then looks what came of the one before.
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ from xtransfer.train.rates import learning_rate
 from xtransfer.train.resuming import Saves
 from xtransfer.train.scores import main_score, named_scores
 from xtransfer.train.specification import TrialSpec
+from xtransfer.train.transfers import Arriving, sent
 
 
 def train(
@@ -104,6 +107,8 @@ class _Run:
         self.numbers = draw_numbers(self.order)
         self.passes = make_passes(engine, context)
         self.saves = Saves(context, engine, course, total=mixture.steps)
+        self.unsettled: tuple[int, Arriving] | None = None
+        """A step that was begun and not looked at yet, with its loss and whether it was taken."""
         self.examples = 0
         self.seconds = 0.0
         self.dev_examples = 0
@@ -125,7 +130,8 @@ class _Run:
                 self._evaluate()
                 self._climb()
             if not state.stopped_early:
-                self.saves.save_or_leave()
+                self.saves.save_or_leave(self._settle)
+        self._settle()
         check_everywhere(self.context.check_files, self.context)
         if self.spec.keep == "last":
             self.course.best, state.best_step = self.engine.weights(), state.step
@@ -162,16 +168,30 @@ class _Run:
             state.step, peak=self.spec.learning_rate, total=self.total, warmup=self.spec.warmup
         )
         taken = self.engine.step(rate)
-        loss_sum = add_up(self.passes.losses, context)
-        if taken:
-            state.loss_sum += loss_sum
-            state.loss_steps += 1
-        else:
-            leave_out(state, context, loss=loss_sum, on_nan=self.spec.on_nan)
-        state.step += 1
+        losses = add_up(self.passes.losses, context)
+        found = Arriving(torch.stack([losses, taken.to(losses)]))
         self.examples += len(draw.chosen)
         self.seconds += time.perf_counter() - began
-        self._report(loss_sum)
+        self._settle()
+        self.unsettled = state.step, found
+        state.step += 1
+        if context.device == "cpu":
+            self._settle()
+
+    def _settle(self) -> None:
+        """Take note of what came of the last step, unless it was done: on a GPU the next one is begun before."""
+        if self.unsettled is None:
+            return
+        (step, found), self.unsettled = self.unsettled, None
+        began = time.perf_counter()
+        loss, taken = found.read().tolist()
+        self.seconds += time.perf_counter() - began
+        if taken:
+            self.state.loss_sum += loss
+            self.state.loss_steps += 1
+        else:
+            leave_out(self.state, self.context, step=step, loss=loss, on_nan=self.spec.on_nan)
+        self._report(loss, step=step + 1)
 
     def _accumulate(self, number: int, draw: Draw) -> None:
         """Add up the losses and gradients of this worker's micro-batches, in `self.passes`."""
@@ -212,7 +232,7 @@ class _Run:
             form=form,
             head=number,
             inputs=make_inputs(form, rows, chosen, self.context),
-            gold={name: value.to(self.context.device) for name, value in gold.items()},
+            gold={name: sent(value, self.context.device) for name, value in gold.items()},
         )
 
     def _loss(self, batch: MicroBatch) -> Tensor:
@@ -228,6 +248,7 @@ class _Run:
             self.state.history.append({"step": 0, **named_scores(self.parts, scores)})
 
     def _evaluate(self) -> None:
+        self._settle()
         state = self.state
         scores = self._scores(set(range(len(self.parts))))
         value = main_score(self.parts, scores)
@@ -243,7 +264,7 @@ class _Run:
         better = self.course.note(value, self.engine.weights)
         if not better and state.step < self.total:  # the last step stops nothing
             state.stopped_early = state.evaluations_since_best >= self.spec.patience
-        self._report(state.history[-1]["loss"], dev=value)
+        self._report(state.history[-1]["loss"], step=state.step, dev=value)
 
     def _climb(self) -> None:
         """Have it ruled whether the trial goes on, where this evaluation has brought it to a rung.
@@ -258,7 +279,7 @@ class _Run:
         if rung <= state.rung:
             return
         check_everywhere(context.check_files, context)
-        self._report(state.history[-1]["loss"], rung=rung)
+        self._report(state.history[-1]["loss"], step=state.step, rung=rung)
         ruled = context.goes_on(rung, state.best_score) if context.rank == 0 else True
         state.rung = rung
         if not broadcast(ruled, context):
@@ -275,10 +296,12 @@ class _Run:
         self.dev_examples += sum(self.parts[number].dev_rows for number in numbers)
         return broadcast(found, self.context)
 
-    def _report(self, loss: float, dev: float | None = None, rung: int | None = None) -> None:
+    def _report(
+        self, loss: float, *, step: int, dev: float | None = None, rung: int | None = None
+    ) -> None:
         self.context.report(
             Progress(
-                step=self.state.step,
+                step=step,
                 total=self.total,
                 loss=loss,
                 examples_per_s=self.examples / max(self.seconds, 1e-9),

@@ -48,18 +48,19 @@ class TransferModel(nn.Module):
     def forward(
         self, *, head: int = 0, positions: Tensor | None = None, **inputs: Tensor
     ) -> Tensor:
-        """Map `input_ids`, `attention_mask` (and `token_type_ids`) [batch, length] to logits.
+        """Map `input_ids` (and `attention_mask`, `token_type_ids`) [batch, length] to logits.
 
         Args:
             head: number of the head that reads the states.
-            positions: [batch, length]; the head sees only the states where it is true.
+            positions: numbers among the batch x length positions; the head sees only the states there.
             inputs: of the encoder.
         """
         first = positions is None and getattr(self.heads[head], "first_token", False)
         with torch.autocast(inputs["input_ids"].device.type, torch.bfloat16, enabled=self.bf16):
             with first_token_alone(self.encoder) if first else nullcontext():
                 states = self.encoder(**inputs).last_hidden_state
-            logits = self._read(head, states if positions is None else states[positions])
+            asked = states if positions is None else states.flatten(0, 1).index_select(0, positions)
+            logits = self._read(head, asked)
             if self.training and len(self.heads) > 1:
                 # The other heads get a gradient of zero instead of none: engines disagree on what
                 # none means, and under ZeRO every weight takes part in every step.

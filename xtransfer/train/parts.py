@@ -20,6 +20,7 @@ from xtransfer.train.batching import Indices, epoch_batches, prediction_batches,
 from xtransfer.train.context import Context
 from xtransfer.train.mixture import language_shares
 from xtransfer.train.prediction import DataSet, make_inputs, predict, tokens_at_once
+from xtransfer.train.transfers import sent
 
 Score = Callable[[str, DataSet, list[Any]], Mapping[str, float]]
 """Language, dev set and predictions -> scores by name."""
@@ -184,19 +185,18 @@ class TextPart:
         mine = batches[context.rank :: context.world_size]
         was_training = module.training
         module.eval()
-        total = torch.zeros(2, dtype=torch.float64)
+        total = torch.zeros(2, dtype=torch.float64, device=context.device)
         with torch.no_grad():
             for at in range(-(-len(batches) // context.world_size)):
                 batch = mine[at] if at < len(mine) else batches[0]
                 logits = module(head=head, **make_inputs(self.form, rows, batch, context))
                 context.alive()
                 if at < len(mine):
-                    gold = mlm.gold_tensors(rows, batch)["gold"].to(logits.device)
-                    total[0] += float(mlm.loss(logits, {"gold": gold}))
+                    gold = sent(mlm.gold_tensors(rows, batch)["gold"], context.device)
+                    total[0] += mlm.loss(logits, {"gold": gold})
                     total[1] += len(gold)
         module.train(was_training)
         if context.world_size > 1:
-            total = total.to(context.device)
             torch.distributed.all_reduce(total)
         return float(total[0] / total[1])
 

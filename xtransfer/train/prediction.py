@@ -13,9 +13,10 @@ from torch import Tensor
 
 from xtransfer.forms import FORMS, sequences, split_logits
 from xtransfer.forms.encoding import Ragged, Rows, pad
-from xtransfer.train.batching import PREDICTION_TOKENS, prediction_batches
+from xtransfer.train.batching import PREDICTION_TOKENS, Indices, prediction_batches
 from xtransfer.train.context import Context
 from xtransfer.train.kernels.products import prediction_products
+from xtransfer.train.transfers import one_behind, sent
 
 JOINED_ROWS = 2_000
 """Rows from which on data sets are predicted together, so that small ones, too, make full batches of rows of
@@ -109,16 +110,19 @@ def predict(
     module.eval()
     batches = prediction_batches(data.lengths, tokens=tokens_at_once(context))
     mine = batches[context.rank :: context.world_size]
+    # Every worker runs as often as the others: under ZeRO 3 a forward pass is collective.
+    spare = batches[:1] * (-(-len(batches) // context.world_size) - len(mine))
     found: dict[int, Tensor] = {}
     bf16 = getattr(module, "bf16", False)
+
+    def logits_of(batch: Indices) -> Tensor:
+        context.alive()
+        return module(head=head, **make_inputs(form, data.rows, batch, context)).float()
+
     # ZeRO 3 keeps weights that it gathers; they must be fit for training.
     with torch.no_grad(), _casting_once(module, context), prediction_products(module, bf16=bf16):
-        for at in range(-(-len(batches) // context.world_size)):
-            # Every worker runs as often as the others: under ZeRO 3 a forward pass is collective.
-            batch = mine[at] if at < len(mine) else batches[0]
-            inputs = make_inputs(form, data.rows, batch, context)
-            logits = module(head=head, **inputs).float().cpu()
-            context.alive()
+        everything = one_behind([*mine, *spare], logits_of, context.device)
+        for at, (batch, logits) in enumerate(everything):
             if at < len(mine):
                 parts = split_logits(form, logits, data.rows, batch)
                 found.update({int(row): part for row, part in zip(batch, parts, strict=True)})
@@ -149,21 +153,35 @@ def tokens_at_once(context: Context) -> int:
 def make_inputs(
     form: str, rows: Rows, batch: npt.NDArray[np.int64], context: Context
 ) -> dict[str, Tensor]:
-    """Return `input_ids`, `attention_mask` (and `token_type_ids`) [sequences, length].
+    """Return `input_ids` (and `token_type_ids`) [sequences, length], and `attention_mask` where any is padded.
 
-    A form whose head looks at few positions says which, as `positions` [sequences, length].
+    A form whose head looks at few positions says which, as `positions` among all of the batch in reading order.
     """
     ids = sequences(form, rows, batch, "input_ids")
     padded = pad(ids, context.pad_id)
     lengths = np.array([len(row) for row in ids])
     mask = np.arange(padded.shape[1])[None] < lengths[:, None]
-    inputs = {"input_ids": padded, "attention_mask": mask.astype(np.int64)}
+    inputs = {"input_ids": padded}
+    if not mask.all():
+        inputs["attention_mask"] = mask.astype(np.int64)
     if "token_type_ids" in rows:
         inputs["token_type_ids"] = pad(sequences(form, rows, batch, "token_type_ids"), 0)
     positions = getattr(FORMS[form], "positions", None)
     if positions is not None:
-        inputs["positions"] = positions(rows, batch)
-    return {name: torch.from_numpy(value).to(context.device) for name, value in inputs.items()}
+        inputs["positions"] = np.flatnonzero(positions(rows, batch))
+    return {name: sent(value, context.device) for name, value in inputs.items()}
+
+
+def mean_state(states: Tensor, mask: Tensor | None) -> Tensor:
+    """Return the mean [batch, hidden] of the states [batch, length, hidden] of all tokens but padding.
+
+    Args:
+        states: of an encoder's layer.
+        mask: `attention_mask` of `make_inputs`, if there is one.
+    """
+    if mask is None:
+        return states.sum(1) / states.shape[1]
+    return (states * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
 
 
 def _joined_lists(columns: Sequence[Ragged]) -> Ragged:

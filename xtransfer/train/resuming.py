@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from xtransfer.errors import StepLeft
 from xtransfer.train.collectives import check_everywhere, gather
@@ -29,11 +30,14 @@ class Saves:
         self.total = total
         self.last = time.monotonic()
 
-    def save_or_leave(self) -> None:
+    def save_or_leave(self, settle: Callable[[], None]) -> None:
         """Save when it is time, and leave when this or another worker must. Collective.
 
         Where the store is slower than checkpoints are due, training does not wait for it: the next one
         begins after the last one is written.
+
+        Args:
+            settle: brings the state up to the present step; called before it is saved.
 
         Raises:
             StepLeft: on all workers alike, after saving.
@@ -48,6 +52,7 @@ class Saves:
         reason = next((asked for asked, _, _ in wishes if asked), "")
         due, saving = (any(each[place] for each in wishes) for place in (1, 2))
         if reason or (due and not saving):
+            settle()
             self.save()
         if reason:
             raise StepLeft(

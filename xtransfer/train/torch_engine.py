@@ -36,20 +36,20 @@ class TorchEngine:
         """Add the gradient of `loss`."""
         loss.backward()
 
-    def step(self, learning_rate: float) -> bool:
-        """Sum the gradients over workers, clip, update."""
+    def step(self, learning_rate: float) -> Tensor:
+        """Sum the gradients over workers, clip, update; nobody waits for the norm."""
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         if self.world_size > 1:
             for parameter in parameters:
                 if parameter.grad is None:
                     parameter.grad = torch.zeros_like(parameter)
                 torch.distributed.all_reduce(parameter.grad)
-        norm = nn.utils.clip_grad_norm_(parameters, self.clip)
-        finite = bool(torch.isfinite(norm))
-        if finite:
-            for group in self.optimizer.param_groups:
-                group["lr"] = learning_rate
-            self.optimizer.step()
+        finite = torch.isfinite(nn.utils.clip_grad_norm_(parameters, self.clip))
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate
+        # As a GradScaler tells it: the fused update leaves everything as it is where this is 1.
+        self.optimizer.found_inf = (~finite).float()  # pyright: ignore[reportAttributeAccessIssue]
+        self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=not self.keeps_gradients)
         return finite
 

@@ -29,15 +29,36 @@ VECTOR = 32
 def use_cpu_attention(encoder: Any) -> None:
     """Have an encoder of transformers use this attention, if it uses `sdpa` and lets that be changed."""
     from transformers import AttentionInterface, AttentionMaskInterface
-    from transformers.masking_utils import sdpa_mask
 
     config = getattr(encoder, "config", None)
     able = getattr(encoder, "_can_set_attn_implementation", lambda: False)
     if getattr(config, "_attn_implementation", "") != "sdpa" or not able():
         return
     AttentionInterface.register(NAME, attend)
-    AttentionMaskInterface.register(NAME, sdpa_mask)
+    AttentionMaskInterface.register(NAME, _mask)
     encoder.set_attn_implementation(NAME)
+
+
+def _mask(
+    *sizes: Any,
+    attention_mask: Tensor | None = None,
+    allow_is_bidirectional_skip: bool = False,
+    **more: Any,
+) -> Tensor | None:
+    """Return the `sdpa` mask of transformers.
+
+    That is none where nothing is padded. To see that, the processor would wait for a GPU before each pass, so there a
+    mask that was given stays one: who knows that it hides nothing gives none.
+    """
+    from transformers.masking_utils import sdpa_mask
+
+    looks = attention_mask is None or attention_mask.device.type == "cpu"
+    return sdpa_mask(
+        *sizes,
+        attention_mask=attention_mask,
+        allow_is_bidirectional_skip=allow_is_bidirectional_skip and looks,
+        **more,
+    )
 
 
 def attend(

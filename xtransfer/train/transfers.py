@@ -1,0 +1,64 @@
+"""Tensors on their way to a device and back.
+
+The processor gives a GPU its work and goes on before that is done, until it asks for a result. While it waits for
+one, it gives the GPU nothing to do. So tensors are sent from memory that a GPU reads by itself, and results are
+asked for once more work is on its way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+Item = TypeVar("Item")
+
+
+def sent(values: Tensor | npt.NDArray[np.generic], device: str) -> Tensor:
+    """Return values of the processor on a device, without waiting for the device."""
+    tensor = values if isinstance(values, Tensor) else torch.from_numpy(values)
+    if device == "cpu":
+        return tensor
+    return tensor.pin_memory().to(device, non_blocking=True)
+
+
+class Arriving:
+    """A tensor on its way to the processor. The present stream of its device is not waited for until it is read."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        self._values = tensor.detach().to("cpu", non_blocking=True)
+        self._there: Any = None
+        if tensor.device.type != "cpu":
+            self._there = torch.get_device_module(tensor.device).Event()
+            self._there.record()
+
+    def read(self) -> Tensor:
+        """Return the tensor, on the processor, once it is there."""
+        if self._there is not None:
+            self._there.synchronize()
+        return self._values
+
+
+def one_behind(
+    items: Iterable[Item], work: Callable[[Item], Tensor], device: str
+) -> Iterator[tuple[Item, Tensor]]:
+    """Yield each item with what the work on it gives, on the processor.
+
+    On any other device than that, the work on the next item is begun first, so that there is always some to do.
+    """
+    before: tuple[Item, Arriving] | None = None
+    for item in items:
+        found = work(item)
+        if device == "cpu":
+            yield item, found
+            continue
+        now = item, Arriving(found)
+        if before is not None:
+            yield before[0], before[1].read()
+        before = now
+    if before is not None:
+        yield before[0], before[1].read()
