@@ -101,3 +101,28 @@ def test_the_loss_is_that_of_the_hidden_tokens_alone() -> None:
         head(states, words).flatten(0, 1), labels.flatten(), reduction="sum"
     )
     assert float(at_once.detach()) == pytest.approx(float(whole.detach()), rel=1e-5)
+
+
+@pytest.mark.parametrize("special", [(0, 1, 2, 3), (), (5,), (0, 7, 8, 59), (59, 3, 3, 100)])
+def test_replacing_ids_are_drawn_from_all_that_are_not_special(special: tuple[int, ...]) -> None:
+    """As numpy takes them from a list of those ids, which takes long for 250,000."""
+    source = rows(list(range(10, 50)) * 50)
+    others = np.setdiff1d(np.arange(VOCABULARY), special)
+    found = mlm.mask(
+        source,
+        np.array([0]),
+        random=np.random.default_rng(3),
+        share=1.0,
+        mask_token=MASK,
+        special=special,
+        vocabulary=VOCABULARY,
+    )
+    random = np.random.default_rng(3)
+    flat = np.asarray(source["input_ids"].values)  # type: ignore[union-attr]
+    asked = (random.random(len(flat)) < 1.0) & ~np.isin(flat, special)
+    fate = random.random(len(flat))
+    drawn = others[random.integers(0, len(others), len(flat))]
+    replaced = asked & (fate >= mlm.MASKED) & (fate < mlm.MASKED + mlm.REPLACED)
+    assert replaced.sum() > 50
+    hidden = np.asarray(found["input_ids"].values)  # type: ignore[union-attr]
+    assert hidden[replaced].tolist() == drawn[replaced].tolist()

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from xtransfer.train import torch_engine
 from xtransfer.train.deepspeed_engine import import_deepspeed
 from xtransfer.train.engine import Engine, make_engine
 from xtransfer.train.parameters import parameter_groups
@@ -181,3 +182,25 @@ def test_deepspeed_needs_a_process_group(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(torch.distributed, "is_initialized", lambda: False)
     with pytest.raises(RuntimeError, match="a process group must exist"):
         engine_of("deepspeed")
+
+
+@pytest.mark.parametrize("bucket", [1, 5, 1000])
+def test_gradients_are_summed_many_at_once(bucket: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    sums: list[int] = []
+
+    def all_reduce(values: torch.Tensor) -> None:
+        sums.append(values.numel())
+        values.mul_(3)  # three workers that have the same
+
+    monkeypatch.setattr(torch_engine, "BUCKET", bucket)
+    monkeypatch.setattr(torch.distributed, "all_reduce", all_reduce)
+    parameters = [nn.Parameter(torch.ones(size)) for size in ((2, 3), (1,), (), (4,))]
+    for number, parameter in enumerate(parameters):
+        if number != 2:
+            parameter.grad = torch.full_like(parameter, number + 1.0)
+    torch_engine._add_up(parameters)
+    for number, parameter in enumerate(parameters):
+        assert parameter.grad is not None
+        wanted = torch.full_like(parameter, 0.0 if number == 2 else 3 * (number + 1.0))
+        assert torch.equal(parameter.grad, wanted)
+    assert sums == {1: [6, 1, 1, 4], 5: [6, 6], 1000: [12]}[bucket]

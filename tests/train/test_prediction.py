@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from tests.tiny import tiny_encoder, tiny_model, tiny_pairs
 from xtransfer.train import prediction
+from xtransfer.train.batching import prediction_batches
 from xtransfer.train.context import Context
 from xtransfer.train.model import TransferModel
 from xtransfer.train.prediction import DataSet, predict, predict_each
@@ -131,3 +133,32 @@ def test_no_copies_are_kept_where_zero_takes_weights_away(stage: int, kept: bool
     context = Context(pad_id=1, zero_stage=stage)
     with prediction._casting_once(bf16_model(), context):
         assert torch.is_autocast_enabled("cpu") == kept
+
+
+def test_workers_send_each_batch_of_logits_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row's logits are a view of its batch's: pickled one by one, each would take all of the batch with it."""
+    sent: list[int] = []
+
+    def gather(value: Any, values: list[Any] | None) -> None:
+        sent.append(len(pickle.dumps(value)))
+        assert values is not None
+        values[:] = [value, again]
+
+    monkeypatch.setattr(torch.distributed, "gather_object", gather)
+    model, data = tiny_model(tiny_encoder()), tiny_pairs(200, tokens=TOKENS)
+    alone = predict(model, "classification", data, Context(pad_id=1, prediction_tokens=300))
+    assert alone is not None
+    batches = prediction_batches(data.lengths, tokens=300)
+    again = [(batch, torch.stack([alone[row] for row in batch])) for batch in batches[1::2]]
+    pair = Context(pad_id=1, prediction_tokens=300, world_size=2)
+    found = predict(model, "classification", data, pair)
+    assert found is not None
+    assert all(torch.equal(*each) for each in zip(found, alone, strict=True))
+    assert sent[0] < 10_000  # half of 200 rows of two logits and their numbers are 1,600 bytes
+
+
+def test_who_is_not_the_first_worker_gets_no_logits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.distributed, "gather_object", lambda value, values: None)
+    data = tiny_pairs(20, tokens=TOKENS)
+    other = Context(pad_id=1, rank=1, world_size=2)
+    assert predict(tiny_model(tiny_encoder()), "classification", data, other) is None

@@ -81,8 +81,10 @@ def mask(
     if not asked.any() and plain.any():
         asked[random.choice(np.flatnonzero(plain))] = True
     fate = random.random(len(flat))
-    others = np.setdiff1d(np.arange(vocabulary, dtype=np.int32), special)
-    drawn = others[random.integers(0, len(others), len(flat))]
+    passed = np.unique([each for each in special if 0 <= each < vocabulary]).astype(np.int64)
+    drawn = random.integers(0, vocabulary - len(passed), len(flat))
+    # The n-th id that is not special is n plus the special ones before it.
+    drawn += np.searchsorted(passed - np.arange(len(passed)), drawn, side="right")
     hidden = np.where(asked & (fate < MASKED), mask_token, flat)
     hidden = np.where(asked & (fate >= MASKED) & (fate < MASKED + REPLACED), drawn, hidden)
     gold = np.where(asked, flat, IGNORED)

@@ -18,8 +18,8 @@ from xtransfer.tasks.task import Task
 from xtransfer.train.batching import prediction_batches
 from xtransfer.train.context import Context
 from xtransfer.train.kernels.products import prediction_products
+from xtransfer.train.lookahead import results
 from xtransfer.train.prediction import DataSet, make_inputs, mean_state, tokens_at_once
-from xtransfer.train.transfers import one_behind
 
 JsonDict = dict[str, Any]
 
@@ -123,7 +123,7 @@ def embed(
         return functional.normalize(torch.stack(pooled), dim=-1)
 
     with torch.inference_mode(), prediction_products(encoder):
-        for batch, found in one_behind(batches, vectors_of, context.device):
+        for batch, found in results(batches, vectors_of, context):
             for layer, vectors in zip(layers, found.numpy(), strict=True):
                 out[layer][batch] = vectors
     return out

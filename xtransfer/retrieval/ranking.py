@@ -14,8 +14,8 @@ from xtransfer.forms.retrieval import rank, scored
 from xtransfer.train.batching import Indices, prediction_batches
 from xtransfer.train.context import Context
 from xtransfer.train.kernels.products import prediction_products
+from xtransfer.train.lookahead import results
 from xtransfer.train.prediction import DataSet, make_inputs, tokens_at_once
-from xtransfer.train.transfers import one_behind
 
 JsonDict = dict[str, Any]
 
@@ -88,7 +88,7 @@ def embed_rows(
         return model(**make_inputs("retrieval", data.rows, batch, context))
 
     with torch.inference_mode(), prediction_products(model, bf16=bf16):
-        for batch, vectors in one_behind(batches, vectors_of, context.device):
+        for batch, vectors in results(batches, vectors_of, context):
             if out is None:
                 out = np.zeros((len(data.lengths), vectors.shape[1]), dtype=np.float32)
             out[batch] = vectors.numpy()

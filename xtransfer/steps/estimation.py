@@ -22,9 +22,9 @@ from xtransfer.steps.prepared import read_data_set
 from xtransfer.train.batching import prediction_batches
 from xtransfer.train.context import Context, device_name, device_of
 from xtransfer.train.kernels.products import prediction_products
+from xtransfer.train.lookahead import results
 from xtransfer.train.model import apply_weights, head_weights, load_encoder, read_weights
 from xtransfer.train.prediction import DataSet, make_inputs, mean_state, tokens_at_once
-from xtransfer.train.transfers import one_behind
 
 if TYPE_CHECKING:
     from xtransfer.process.workbench import Workbench
@@ -143,7 +143,7 @@ def _states(
         return states if form == "tagging" else mean_state(states, inputs.get("attention_mask"))
 
     chosen = (rows[each] for each in batches)
-    for batch, found in one_behind(chosen, features_of, context.device):
+    for batch, found in results(chosen, features_of, context):
         if form == "tagging":
             tags = lists(data.rows["labels"], batch)
             for state, labels in zip(found.numpy(), tags, strict=True):

@@ -28,6 +28,15 @@ def gather(value: Any, context: Context) -> list[Any]:
     return values
 
 
+def gather_first(value: Any, context: Context) -> list[Any]:
+    """Return the values of all workers, in order of rank, to the first of them; [] to the others."""
+    if context.world_size == 1:
+        return [value]
+    values: list[Any] | None = [None] * context.world_size if context.rank == 0 else None
+    torch.distributed.gather_object(value, values)
+    return values or []
+
+
 def broadcast(value: Any, context: Context) -> Any:
     """Return the value of rank 0."""
     if context.world_size == 1:

@@ -9,7 +9,6 @@ On a GPU the loop gives a step to do, and only then looks what came of the one b
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -17,7 +16,7 @@ import torch
 from torch import Tensor
 
 from xtransfer.forms import FORMS
-from xtransfer.forms.encoding import Rows
+from xtransfer.forms.encoding import ints
 from xtransfer.train.batching import Indices, own_shards
 from xtransfer.train.collectives import add_up, broadcast, check_everywhere, check_same_step
 from xtransfer.train.context import Context, Progress
@@ -26,18 +25,18 @@ from xtransfer.train.divergence import check_score, leave_out
 from xtransfer.train.engine import Engine, make_engine
 from xtransfer.train.graphs import make_passes, own_stream
 from xtransfer.train.kernels.products import training_products
+from xtransfer.train.meter import Meter
 from xtransfer.train.mixture import Mixture, draw_numbers, schedule
 from xtransfer.train.model import TransferModel
 from xtransfer.train.parameters import trained_parameters
 from xtransfer.train.parts import Draw, Part, TextPart
-from xtransfer.train.passes import MicroBatch
-from xtransfer.train.prediction import make_inputs
+from xtransfer.train.passes import MicroBatch, make_micro_batch
 from xtransfer.train.randomness import stream
 from xtransfer.train.rates import learning_rate
 from xtransfer.train.resuming import Saves
 from xtransfer.train.scores import main_score, named_scores
 from xtransfer.train.specification import TrialSpec
-from xtransfer.train.transfers import Arriving, sent
+from xtransfer.train.transfers import Arriving
 
 
 def train(
@@ -109,10 +108,7 @@ class _Run:
         self.saves = Saves(context, engine, course, total=mixture.steps)
         self.unsettled: tuple[int, Arriving] | None = None
         """A step that was begun and not looked at yet, with its loss and whether it was taken."""
-        self.examples = 0
-        self.seconds = 0.0
-        self.dev_examples = 0
-        self.dev_seconds = 0.0
+        self.meter = Meter()
         self.stopped_at: int | None = None
 
     def run(self) -> Outcome:
@@ -149,43 +145,39 @@ class _Run:
             skipped_steps=state.skipped_steps,
             snapshots=self.course.snapshots,
             stopped_at=self.stopped_at,
-            timing={
-                "examples": self.examples,
-                "examples_per_s": self.examples / self.seconds if self.seconds else 0.0,
-                "dev_examples": self.dev_examples,
-                "dev_s": self.dev_seconds,
-            },
+            timing=self.meter.timing(),
         )
 
     def _step(self) -> None:
-        context, state = self.context, self.state
-        began = time.perf_counter()
+        state = self.state
         number = int(self.order[state.step])
-        draw = self.parts[number].draw(int(self.numbers[state.step]))
-        self.engine.module.train()
-        self._accumulate(number, draw)
-        rate = learning_rate(
-            state.step, peak=self.spec.learning_rate, total=self.total, warmup=self.spec.warmup
-        )
-        taken = self.engine.step(rate)
-        losses = add_up(self.passes.losses, context)
-        found = Arriving(torch.stack([losses, taken.to(losses)]))
-        self.examples += len(draw.chosen)
-        self.seconds += time.perf_counter() - began
+        with self.meter.training():
+            found = self._begin(number)
         self._settle()
         self.unsettled = state.step, found
         state.step += 1
-        if context.device == "cpu":
+        if self.context.device == "cpu":
             self._settle()
+
+    def _begin(self, number: int) -> Arriving:
+        """Have the device learn from the next batch of a part; return the loss and whether weights changed."""
+        step = self.state.step
+        draw = self.parts[number].draw(int(self.numbers[step]))
+        self.engine.module.train()
+        self._accumulate(number, draw)
+        peak, warmup = self.spec.learning_rate, self.spec.warmup
+        taken = self.engine.step(learning_rate(step, peak=peak, total=self.total, warmup=warmup))
+        self.meter.examples += len(draw.chosen)
+        losses = add_up(self.passes.losses, self.context)
+        return Arriving(torch.stack([losses, taken.to(losses)]))
 
     def _settle(self) -> None:
         """Take note of what came of the last step, unless it was done: on a GPU the next one is begun before."""
         if self.unsettled is None:
             return
         (step, found), self.unsettled = self.unsettled, None
-        began = time.perf_counter()
-        loss, taken = found.read().tolist()
-        self.seconds += time.perf_counter() - began
+        with self.meter.training():
+            loss, taken = found.read().tolist()
         if taken:
             self.state.loss_sum += loss
             self.state.loss_steps += 1
@@ -203,7 +195,8 @@ class _Run:
             torch.manual_seed(stream(self.spec.seed, self.state.step, "step", shard))
             for rows in micro_batches:
                 left -= 1
-                batch = self._micro_batch(number, draw.rows, rows if len(rows) else draw.chosen[:1])
+                chosen = rows if len(rows) else draw.chosen[:1]
+                batch = make_micro_batch(part.form, number, draw.rows, chosen, context)
                 weight = part.weight if len(rows) else 0.0
                 self.passes.add(batch, self._loss, whole=whole, weight=weight, last=not left)
                 context.alive()
@@ -211,7 +204,7 @@ class _Run:
     def _shares(self, form: str, draw: Draw) -> tuple[dict[int, list[Indices]], int]:
         """Return this worker's micro-batches by shard, and what the sum of their losses is divided by."""
         context = self.context
-        row_weights = np.asarray(draw.rows["weight"], dtype=np.int64)[draw.chosen]
+        row_weights = ints(draw.rows["weight"], draw.chosen)
         whole = max(1, int(row_weights.sum()))
         if getattr(FORMS[form], "WHOLE_BATCH", False):
             # Every worker computes the same gradient, and their sum must be that of one.
@@ -224,16 +217,6 @@ class _Run:
             micro_batch=context.micro_batch,
         )
         return shards, whole
-
-    def _micro_batch(self, number: int, rows: Rows, chosen: Indices) -> MicroBatch:
-        form = self.parts[number].form
-        gold = FORMS[form].gold_tensors(rows, chosen)
-        return MicroBatch(
-            form=form,
-            head=number,
-            inputs=make_inputs(form, rows, chosen, self.context),
-            gold={name: sent(value, self.context.device) for name, value in gold.items()},
-        )
 
     def _loss(self, batch: MicroBatch) -> Tensor:
         logits = self.engine.forward(head=batch.head, **batch.inputs)
@@ -287,13 +270,11 @@ class _Run:
 
     def _scores(self, numbers: set[int]) -> dict[int, dict[str, float]]:
         """Score the given parts; the same on every worker."""
-        began = time.perf_counter()
-        found = {
-            number: self.parts[number].evaluate(self.engine.module, self.context, head=number)
-            for number in sorted(numbers)
-        }
-        self.dev_seconds += time.perf_counter() - began
-        self.dev_examples += sum(self.parts[number].dev_rows for number in numbers)
+        with self.meter.evaluation(sum(self.parts[number].dev_rows for number in numbers)):
+            found = {
+                number: self.parts[number].evaluate(self.engine.module, self.context, head=number)
+                for number in sorted(numbers)
+            }
         return broadcast(found, self.context)
 
     def _report(
@@ -304,7 +285,7 @@ class _Run:
                 step=step,
                 total=self.total,
                 loss=loss,
-                examples_per_s=self.examples / max(self.seconds, 1e-9),
+                examples_per_s=self.meter.examples_per_s,
                 dev=dev,
                 rung=rung,
                 best=None if rung is None else self.state.best_score,

@@ -6,6 +6,7 @@ own held-out data (`evaluate`). The loop asks nothing else of it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import fmean
@@ -13,14 +14,17 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from xtransfer.forms import FORMS, mlm
-from xtransfer.forms.encoding import Ragged, Rows
+from xtransfer.forms.encoding import IGNORED, Ragged, Rows
 from xtransfer.train.batching import Indices, epoch_batches, prediction_batches, steps_per_epoch
+from xtransfer.train.collectives import gather
 from xtransfer.train.context import Context
+from xtransfer.train.lookahead import own_results
 from xtransfer.train.mixture import language_shares
-from xtransfer.train.prediction import DataSet, make_inputs, predict, tokens_at_once
-from xtransfer.train.transfers import sent
+from xtransfer.train.passes import make_micro_batch
+from xtransfer.train.prediction import DataSet, predict, tokens_at_once
 
 Score = Callable[[str, DataSet, list[Any]], Mapping[str, float]]
 """Language, dev set and predictions -> scores by name."""
@@ -67,7 +71,7 @@ class TaskPart:
     @property
     def rows(self) -> int:
         """Training rows."""
-        return len(self.train.lengths)
+        return len(self.train.input_ids)
 
     @property
     def dev_rows(self) -> int:
@@ -138,7 +142,7 @@ class TextPart:
     @property
     def rows(self) -> int:
         """Training rows of all languages."""
-        return sum(len(data.lengths) for data in self.train.values())
+        return sum(len(data.input_ids) for data in self.train.values())
 
     @property
     def dev_rows(self) -> int:
@@ -148,7 +152,7 @@ class TextPart:
     @property
     def shares(self) -> dict[str, float]:
         """Return the probability of each language."""
-        sizes = {language: len(data.lengths) for language, data in self.train.items()}
+        sizes = {language: len(data.input_ids) for language, data in self.train.items()}
         return language_shares(sizes, self.exponent)
 
     def draw(self, number: int) -> Draw:
@@ -158,7 +162,7 @@ class TextPart:
         languages = random.choice(len(shares), size=self.batch_size, p=list(shares.values()))
         sets = list(self.train.values())
         rows = _gathered(
-            [(sets[at], int(random.integers(len(sets[at].lengths)))) for at in languages]
+            [(sets[at], int(random.integers(len(sets[at].input_ids)))) for at in languages]
         )
         masked = self._masked(rows, random)
         return Draw(rows=masked, chosen=np.arange(self.batch_size))
@@ -182,23 +186,22 @@ class TextPart:
         random = np.random.default_rng(_HELD_OUT)
         rows = self._masked({"input_ids": data.input_ids}, random, everything)
         batches = prediction_batches(data.lengths, tokens=tokens_at_once(context))
-        mine = batches[context.rank :: context.world_size]
         was_training = module.training
         module.eval()
-        total = torch.zeros(2, dtype=torch.float64, device=context.device)
+
+        def loss_of(batch: Indices) -> Tensor:
+            """Return the summed loss of a batch, a scalar."""
+            context.alive()
+            made = make_micro_batch(self.form, head, rows, batch, context)
+            return mlm.loss(module(head=head, **made.inputs), made.gold).double()
+
         with torch.no_grad():
-            for at in range(-(-len(batches) // context.world_size)):
-                batch = mine[at] if at < len(mine) else batches[0]
-                logits = module(head=head, **make_inputs(self.form, rows, batch, context))
-                context.alive()
-                if at < len(mine):
-                    gold = sent(mlm.gold_tensors(rows, batch)["gold"], context.device)
-                    total[0] += mlm.loss(logits, {"gold": gold})
-                    total[1] += len(gold)
+            own = sum(float(loss) for _, loss in own_results(batches, loss_of, context))
         module.train(was_training)
-        if context.world_size > 1:
-            torch.distributed.all_reduce(total)
-        return float(total[0] / total[1])
+        gold = rows["gold"]
+        assert isinstance(gold, Ragged)
+        hidden = int((gold.values != IGNORED).sum())
+        return sum(gather(own, context)) / hidden if hidden else math.nan
 
     def _masked(
         self, rows: Rows, random: np.random.Generator, chosen: Indices | None = None

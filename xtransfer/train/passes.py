@@ -8,7 +8,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from xtransfer.forms import FORMS
+from xtransfer.forms.encoding import Rows
+from xtransfer.train.batching import Indices
+from xtransfer.train.context import Context
 from xtransfer.train.engine import Engine
+from xtransfer.train.prediction import make_inputs
+from xtransfer.train.transfers import sent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +27,19 @@ class MicroBatch:
     """As `make_inputs` has them."""
     gold: dict[str, Tensor]
     """As the form's `gold_tensors` has them."""
+
+
+def make_micro_batch(
+    form: str, head: int, rows: Rows, chosen: Indices, context: Context
+) -> MicroBatch:
+    """Return the chosen rows of a part, with the number of its head; nobody waits for the device."""
+    gold = FORMS[form].gold_tensors(rows, chosen)
+    return MicroBatch(
+        form=form,
+        head=head,
+        inputs=make_inputs(form, rows, chosen, context),
+        gold={name: sent(value, context.device) for name, value in gold.items()},
+    )
 
 
 Loss = Callable[[MicroBatch], Tensor]

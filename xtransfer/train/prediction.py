@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, cast
 
 import numpy as np
@@ -14,9 +15,11 @@ from torch import Tensor
 from xtransfer.forms import FORMS, sequences, split_logits
 from xtransfer.forms.encoding import Ragged, Rows, pad
 from xtransfer.train.batching import PREDICTION_TOKENS, Indices, prediction_batches
+from xtransfer.train.collectives import gather_first
 from xtransfer.train.context import Context
 from xtransfer.train.kernels.products import prediction_products
-from xtransfer.train.transfers import one_behind, sent
+from xtransfer.train.lookahead import own_results
+from xtransfer.train.transfers import sent
 
 JOINED_ROWS = 2_000
 """Rows from which on data sets are predicted together, so that small ones, too, make full batches of rows of
@@ -109,10 +112,6 @@ def predict(
     was_training = module.training
     module.eval()
     batches = prediction_batches(data.lengths, tokens=tokens_at_once(context))
-    mine = batches[context.rank :: context.world_size]
-    # Every worker runs as often as the others: under ZeRO 3 a forward pass is collective.
-    spare = batches[:1] * (-(-len(batches) // context.world_size) - len(mine))
-    found: dict[int, Tensor] = {}
     bf16 = getattr(module, "bf16", False)
 
     def logits_of(batch: Indices) -> Tensor:
@@ -121,18 +120,16 @@ def predict(
 
     # ZeRO 3 keeps weights that it gathers; they must be fit for training.
     with torch.no_grad(), _casting_once(module, context), prediction_products(module, bf16=bf16):
-        everything = one_behind([*mine, *spare], logits_of, context.device)
-        for at, (batch, logits) in enumerate(everything):
-            if at < len(mine):
-                parts = split_logits(form, logits, data.rows, batch)
-                found.update({int(row): part for row, part in zip(batch, parts, strict=True)})
+        own = list(own_results(batches, logits_of, context))
     module.train(was_training)
-    if context.world_size > 1:
-        gathered: list[Any] = [None] * context.world_size
-        torch.distributed.all_gather_object(gathered, found)
-        found = {row: logits for part in gathered for row, logits in part.items()}
+    # Whole batches: each row's logits alone are a view, and would be sent with all of its batch.
+    everything = gather_first(own, context)
     if context.rank != 0:
         return None
+    found: dict[int, Tensor] = {}
+    for batch, logits in chain.from_iterable(everything):
+        parts = split_logits(form, logits, data.rows, batch)
+        found.update({int(row): part for row, part in zip(batch, parts, strict=True)})
     return [found[row] for row in range(len(data.lengths))]
 
 

@@ -9,6 +9,9 @@ from torch import Tensor, nn
 
 from xtransfer.train.parameters import MOMENTS, step_count, stored, trained_parameters
 
+BUCKET = 25_000_000
+"""Numbers from which on gradients are summed over the workers: 100 MB in fp32."""
+
 
 class TorchEngine:
     """Plain torch: AdamW on every worker, gradients summed over workers."""
@@ -40,10 +43,7 @@ class TorchEngine:
         """Sum the gradients over workers, clip, update; nobody waits for the norm."""
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         if self.world_size > 1:
-            for parameter in parameters:
-                if parameter.grad is None:
-                    parameter.grad = torch.zeros_like(parameter)
-                torch.distributed.all_reduce(parameter.grad)
+            _add_up(parameters)
         finite = torch.isfinite(nn.utils.clip_grad_norm_(parameters, self.clip))
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
@@ -79,3 +79,19 @@ class TorchEngine:
 
     def close(self) -> None:
         """Do nothing: nobody else refers to the model."""
+
+
+def _add_up(parameters: list[nn.Parameter]) -> None:
+    """Replace each gradient by its sum over the workers: many at once, as views of one tensor."""
+    bucket: list[nn.Parameter] = []
+    for number, parameter in enumerate(parameters, 1):
+        bucket.append(parameter)
+        if number < len(parameters) and sum(each.numel() for each in bucket) < BUCKET:
+            continue
+        whole = torch.cat(
+            [(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in bucket]
+        )
+        torch.distributed.all_reduce(whole)
+        for each, summed in zip(bucket, whole.split([p.numel() for p in bucket]), strict=True):
+            each.grad = summed.view_as(each)
+        bucket = []

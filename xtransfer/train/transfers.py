@@ -7,15 +7,12 @@ asked for once more work is on its way.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-
-Item = TypeVar("Item")
 
 
 def sent(values: Tensor | npt.NDArray[np.generic], device: str) -> Tensor:
@@ -38,27 +35,9 @@ class Arriving:
 
     def read(self) -> Tensor:
         """Return the tensor, on the processor, once it is there."""
-        if self._there is not None:
-            self._there.synchronize()
-        return self._values
-
-
-def one_behind(
-    items: Iterable[Item], work: Callable[[Item], Tensor], device: str
-) -> Iterator[tuple[Item, Tensor]]:
-    """Yield each item with what the work on it gives, on the processor.
-
-    On any other device than that, the work on the next item is begun first, so that there is always some to do.
-    """
-    before: tuple[Item, Arriving] | None = None
-    for item in items:
-        found = work(item)
-        if device == "cpu":
-            yield item, found
-            continue
-        now = item, Arriving(found)
-        if before is not None:
-            yield before[0], before[1].read()
-        before = now
-    if before is not None:
-        yield before[0], before[1].read()
+        if self._there is None:
+            return self._values
+        self._there.synchronize()
+        return (
+            self._values.clone()
+        )  # out of the memory that a GPU writes to, of which there is little
