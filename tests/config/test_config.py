@@ -338,6 +338,26 @@ def test_a_placement_needs_no_file() -> None:
         ),
         ("train", "--place train: is not of the form a.b=value. Example: --place a.b=value"),
         ("prepare.cpus=0", "placement: prepare.cpus: input should be greater than 0, not 0"),
+        *(
+            (
+                f"{section}.gpus=2",
+                (
+                    f"placement: {section}.gpus: is at most 1, as a step uses one GPU: set it to 1, and train.workers "
+                    "for a trial on several"
+                ),
+            )
+            for section in ("train", "evaluate")
+        ),
+        *(
+            (
+                f"train={{gpus: 0.5, workers: {workers}}}",
+                (
+                    "placement: train: workers of one trial cannot share a GPU: gpus: 1 for each of them, or "
+                    "workers: 1 with a share"
+                ),
+            )
+            for workers in ("2", "[1, 2]")
+        ),
     ],
 )
 def test_a_mistake_in_a_placement(override: str, message: str) -> None:

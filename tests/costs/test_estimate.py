@@ -268,7 +268,7 @@ def test_a_quota_that_fits_and_one_that_does_not(plan: Plan) -> None:
     short = ask(1, half)
     assert f"does not fit: {LEFT / 60 / 2:.1f} min over the deadline" in short
     assert f"{half:.3f} GPU-hours short" in short
-    wide = PLACED.model_copy(update={"train": TrainResources(gpus=4, workers=2)})
+    wide = PLACED.model_copy(update={"train": TrainResources(gpus=1, workers=8)})
     assert "does not fit: a step takes 8 GPUs" in ask(4, placed=wide)
 
 

@@ -42,7 +42,7 @@ class Run:
         self.board = MeasuredBoard(
             self.inner,
             plan,
-            Placement(train=TrainResources(gpus=2, workers=2)),
+            Placement(train=TrainResources(gpus=1, workers=4)),
             recorded=[self.prepare],
             publish=self._publish,
             clock=lambda: self.now,
@@ -94,7 +94,7 @@ def test_pretraining_runs_in_one_process_however_many_workers_a_trial_has(run: R
     run.board.changed(run.pretrain, "running", "")
     run.now += 10
     run.board.changed(run.pretrain, "done", "")
-    assert run.spent() == (20, 0)
+    assert run.spent() == (10, 0)
 
 
 def test_a_step_that_goes_back_has_lost_the_time_since_it_was_there(run: Run) -> None:

@@ -171,6 +171,33 @@ def test_nothing_of_a_private_ray_is_left_though_it_blocks_sigterm() -> None:
     until(lambda: not any(map(lives, pids)))
 
 
+# These GPUs are numbers alone: Ray looks at none that it is told of.
+SEEING = """
+import json, os
+os.environ["RAY_raylet_start_wait_time_s"] = "240"  # a busy machine is no failure
+os.environ["CUDA_VISIBLE_DEVICES"] = "0,1"
+from xtransfer.config.placement import Placement
+from xtransfer.driver.ray_session import ray_session
+with ray_session(Placement.model_validate({"ray": {"cpus": 2, "gpus": 2}})):
+    import ray
+    class Worker:
+        def visible(self):
+            return os.environ.get("CUDA_VISIBLE_DEVICES")
+    workers = [ray.remote(num_gpus=gpus)(Worker).remote() for gpus in (0, 1)]
+    print(json.dumps(ray.get([worker.visible.remote() for worker in workers])))
+"""
+
+
+@pytest.mark.slow
+def test_a_step_without_a_gpu_sees_none_of_a_private_ray() -> None:
+    environment = {name: value for name, value in os.environ.items() if name[:4] != "RAY_"}
+    done = subprocess.run(
+        [sys.executable, "-c", SEEING], capture_output=True, text=True, check=False, env=environment
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1]) in (["", "0"], ["", "1"])
+
+
 def until(holds: Callable[[], bool], *, within_s: float = 60.0) -> None:
     """Wait until something holds, and fail if it does not for so long."""
     end = time.monotonic() + within_s

@@ -64,8 +64,11 @@ def test_shares_do_not_reach_over_nodes(share: dict[str, float], count: int) -> 
 @pytest.mark.parametrize(
     ("sections", "what"),
     [
-        ({"train": {"gpus": 3.0}}, r"placement: train: train/\S+ takes 1 CPU and 3 GPUs"),
-        ({"evaluate": {"gpus": 2.5}}, r"evaluate/\S+ takes 1 CPU and 2.5 GPUs"),
+        (
+            {"train": {"cpus": 9.0, "gpus": 1.0}},
+            r"placement: train: train/\S+ takes 9 CPUs and 1 GPU,",
+        ),
+        ({"evaluate": {"cpus": 8.5, "gpus": 0.5}}, r"evaluate/\S+ takes 8.5 CPUs and 0.5 GPUs"),
         ({"prepare": {"cpus": 9.0}}, r"prepare/\S+ takes 9 CPUs"),
         ({"train": {"gpus": 1.0, "workers": 3}}, "takes 3 workers with 1 CPU and 1 GPU each"),
         ({"train": {"cpus": 7.0, "workers": (2, 4)}}, "takes 2 workers with 7 CPUs each"),
@@ -83,7 +86,7 @@ def test_a_step_that_a_private_cluster_never_has_room_for_is_refused(
 @pytest.mark.parametrize(
     "sections",
     [
-        {"train": {"gpus": 2.0}, "evaluate": {"gpus": 0.3333}},
+        {"train": {"cpus": 8.0, "gpus": 1.0}, "evaluate": {"gpus": 0.3333}},
         {"train": {"gpus": 1.0, "workers": (2, 16)}},
         {"train": {"gpus": 1.0, "packing": {"gpu_memory_gb": 80.0}}},
     ],
@@ -99,7 +102,9 @@ def test_what_fits_is_not_refused(
 def test_a_cluster_that_may_grow_is_waited_for_and_that_is_said_once_a_kind(
     plan: Plan, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wants = placement("auto", train={"gpus": 4.0}, evaluate={"gpus": 3.0})
+    wants = placement(
+        "auto", train={"cpus": 9.0, "gpus": 1.0}, evaluate={"cpus": 10.0, "gpus": 1.0}
+    )
     with caplog.at_level(logging.WARNING):
         check_room(plan, wants, done=(), nodes=[BIG, SMALL])
     assert len(caplog.messages) == 2

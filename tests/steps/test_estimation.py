@@ -10,8 +10,10 @@ from tests.tiny import rows_of, tiny_encoder, tiny_pairs, tiny_tokenizer
 from xtransfer.data.examples import ChoiceExample, TaggingExample
 from xtransfer.forms import choice, sequences, tagging
 from xtransfer.statistics.transferability import leep, logme
+from xtransfer.steps import estimation
 from xtransfer.steps.assembly import make_head
 from xtransfer.steps.estimation import features
+from xtransfer.train import lookahead
 from xtransfer.train.context import Context
 from xtransfer.train.prediction import DataSet
 
@@ -71,6 +73,30 @@ def test_a_word_is_the_state_of_its_first_subword() -> None:
     start = int(data.rows["words"][0][1])  # type: ignore[index]
     assert unordered(vectors, labels) == unordered([first[1], first[start], second[1]], [0, 1, 2])
     assert len(features(encoder, data, CONTEXT, form="tagging", examples=2, seed=0)[1]) == 2
+
+
+@pytest.mark.parametrize("classes", [0, 5])
+def test_only_the_states_of_words_leave_the_device(
+    monkeypatch: pytest.MonkeyPatch, classes: int
+) -> None:
+    encoder, tokenizer = tiny_encoder(vocabulary=len(tiny_tokenizer())), tiny_tokenizer()
+    examples = [
+        TaggingExample(id="0", tokens=("the", "xyz", "cat"), tags=("D", "N", "?")),
+        TaggingExample(id="1", tokens=("ran",), tags=("V",)),
+    ]
+    encoded = tagging.encode(examples, tokenizer, labels=("D", "N", "V"), max_length=20, stride=0)
+    data = DataSet(rows=rows_of(encoded), examples=[{}, {}])
+    head = make_head(encoder, "tagging", classes) if classes else None
+    left: list[int] = []
+
+    def results(*given: Any) -> Any:
+        for batch, found in lookahead.results(*given):
+            left.append(found.shape[:-1].numel())
+            yield batch, found
+
+    monkeypatch.setattr(estimation, "results", results)
+    features(encoder, data, CONTEXT, form="tagging", examples=99, seed=0, head=head)
+    assert sum(left) == 3  # and not as many as there are tokens
 
 
 def test_an_answer_is_a_feature_labelled_by_whether_it_is_right() -> None:

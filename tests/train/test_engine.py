@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.train.alone import answer_of
 from xtransfer.train import torch_engine
 from xtransfer.train.deepspeed_engine import import_deepspeed
 from xtransfer.train.engine import Engine, make_engine
@@ -178,7 +179,7 @@ def test_a_closed_engine_leaves_nothing_behind(zero_stage: int) -> None:
 
 @pytest.mark.slow
 def test_deepspeed_needs_a_process_group(monkeypatch: pytest.MonkeyPatch) -> None:
-    import_deepspeed()
+    import_deepspeed("cpu")
     monkeypatch.setattr(torch.distributed, "is_initialized", lambda: False)
     with pytest.raises(RuntimeError, match="a process group must exist"):
         engine_of("deepspeed")
@@ -204,3 +205,43 @@ def test_gradients_are_summed_many_at_once(bucket: int, monkeypatch: pytest.Monk
         wanted = torch.full_like(parameter, 0.0 if number == 2 else 3 * (number + 1.0))
         assert torch.equal(parameter.grad, wanted)
     assert sums == {1: [6, 1, 1, 4], 5: [6, 6], 1000: [12]}[bucket]
+
+
+@pytest.mark.slow
+def test_deepspeed_runs_no_compiler_to_learn_what_it_could_build(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    deepspeed = import_deepspeed("cpu")
+    monkeypatch.delitem(vars(deepspeed.ops), "__compatible_ops__")
+
+    def probed() -> None:
+        raise AssertionError("compilers were run")
+
+    monkeypatch.setattr(deepspeed.ops, "_probe_compatible_ops", probed)
+    import_deepspeed("cpu")
+    assert not deepspeed.ops.__compatible_ops__.get("deepspeed_shm_comm", False)
+
+
+@pytest.mark.slow
+def test_without_a_stage_gradients_are_clipped_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    reference, engine = engine_of("torch", clip=0.1), engine_of("deepspeed", clip=0.1)
+    counted: list[int] = []
+    whole = nn.utils.clip_grad_norm_
+
+    def count(parameters: list[Tensor], most: float) -> Tensor:
+        counted.append(len(parameters))
+        return whole(parameters, most)
+
+    take_steps(reference, 0, 3)
+    monkeypatch.setattr(nn.utils, "clip_grad_norm_", count)
+    take_steps(engine, 0, 3)
+    assert counted == [6, 6, 6]
+    assert largest_difference(reference.weights(), engine.weights()) < 1e-6
+    engine.close()
+
+
+@pytest.mark.slow
+def test_a_trial_on_the_cpu_stays_there_on_a_machine_with_gpus() -> None:
+    """DeepSpeed chooses its device when it is imported, so this has a process of its own."""
+    found = answer_of("tests.train.cpu_beside_gpus")
+    assert found == {"accelerator": "cpu", "finite": True, "devices": ["cpu"]}

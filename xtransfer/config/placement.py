@@ -24,6 +24,16 @@ class Resources(Settings):
 
     cpus: float = Field(default=1.0, gt=0)
     gpus: float = Field(default=0.0, ge=0)
+    """At most 1, of a trial for each worker: less is a share of a GPU that others have, too."""
+
+    @field_validator("gpus")
+    @classmethod
+    def _one(cls, value: float) -> float:
+        if value > 1:
+            raise ValueError(
+                "is at most 1, as a step uses one GPU: set it to 1, and train.workers for a trial on several"
+            )
+        return value
 
 
 class Packing(Settings):
@@ -49,6 +59,7 @@ class TrainResources(Resources):
     """What optimizes. auto: DeepSpeed where a trial may have several workers, whose state it shards, and
     plain torch where it has one: the same AdamW, without the copies that sharding takes."""
     zero_stage: Literal[0, 1, 2, 3] = 0
+    """Of DeepSpeed: what of its state workers keep in shards. Plain torch has no use for it."""
     micro_batch: int | None = Field(default=None, ge=1)
     """Most examples in one forward pass of one worker; None: the worker's whole share. The global batch is the
     same. Dropout draws a mask for each pass, so with it another size is another draw of the same trial."""
@@ -85,6 +96,14 @@ class TrainResources(Resources):
     def _whole_gpu(self) -> TrainResources:
         if self.packing is not None and (self.gpus != 1 or self.most_workers != 1):
             raise ValueError("packing needs gpus: 1 and workers: 1, of which it makes shares")
+        return self
+
+    @model_validator(mode="after")
+    def _own_gpus(self) -> TrainResources:
+        if self.most_workers > 1 and self.gpus not in (0, 1):
+            raise ValueError(
+                "workers of one trial cannot share a GPU: gpus: 1 for each of them, or workers: 1 with a share"
+            )
         return self
 
     @model_validator(mode="after")

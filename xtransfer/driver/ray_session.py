@@ -39,6 +39,8 @@ def ray_session(placement: Placement) -> Iterator[None]:
     if local:
         os.environ.setdefault("RAY_AUTH_MODE", "token")
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(16))
+        # Else Ray (2.60) lets a step that was given no GPU see all of them, with libraries that take what they see.
+        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1")
     import ray
 
     _count_no_callbacks()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from xtransfer.config.placement import Placement
 from xtransfer.driver.board import Board
+from xtransfer.driver.cautions import cautions
 from xtransfer.driver.frontier import Frontier
 from xtransfer.driver.lanes import full_lanes
 from xtransfer.driver.room import Room, bundle_of, check_room, has_workers, ray_nodes
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from ray.tune import Tuner
 
     from xtransfer.driver.search import PlanSearcher
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +74,8 @@ class Driver:
         check_room(
             self.plan, self.placement, done=frontier.done | frontier.pruned, nodes=ray_nodes()
         )
+        for line in cautions(self.placement):
+            log.warning("%s", line)
         run = f"{self.plan.experiment}-{self.plan.key}-{secrets.token_hex(4)}"
 
         def leave() -> None:

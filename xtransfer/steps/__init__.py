@@ -3,6 +3,7 @@
 encoder        the base encoder of a step's lineage, and that it is the planned one
 prepared       the prepare step: examples tokenised once, memory-mapped by every trial
 training       the train step, in this process or (`distributed`) on several workers
+device         what a step was given to compute on, and its share of it
 assembly       what a trial is put together from
 checkpoints    what a train step resumes from
 memory         a trial that ran out of memory, tried once more

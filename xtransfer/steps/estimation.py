@@ -18,13 +18,15 @@ from xtransfer.plan import Step
 from xtransfer.records.record import Done
 from xtransfer.statistics.transferability import leep, logme
 from xtransfer.steps.assembly import WEIGHTS, make_head
+from xtransfer.steps.device import take_device
 from xtransfer.steps.prepared import read_data_set
 from xtransfer.train.batching import prediction_batches
-from xtransfer.train.context import Context, device_name, device_of
+from xtransfer.train.context import Context, device_name
 from xtransfer.train.kernels.products import prediction_products
 from xtransfer.train.lookahead import results
 from xtransfer.train.model import apply_weights, head_weights, load_encoder, read_weights
 from xtransfer.train.prediction import DataSet, make_inputs, mean_state, tokens_at_once
+from xtransfer.train.transfers import sent
 
 if TYPE_CHECKING:
     from xtransfer.process.workbench import Workbench
@@ -44,7 +46,7 @@ def estimate_step(step: Step, bench: Workbench, _: Path) -> Done:
     trained = bench.trained(step.inputs["model"])
     weights = read_weights(bench.files(trained, [WEIGHTS]) / WEIGHTS)
     apply_weights(encoder, weights)
-    device = device_of(bench.placement.evaluate.gpus)
+    device = take_device(step, bench)
     context = Context(device=device, pad_id=encoder.config.pad_token_id or 0, alive=bench.alive)
     folder = bench.files(bench.record(step.inputs["data"]))
     spec = step.spec
@@ -137,23 +139,38 @@ def _states(
     def features_of(batch: Ints) -> Tensor:
         context.alive()
         inputs = make_inputs(form, data.rows, batch, context)
-        states = encoder(**inputs).last_hidden_state.float()
+        states = encoder(**inputs).last_hidden_state
+        if form != "tagging":
+            found = states.float()
+            if head is not None:
+                return head(found).softmax(-1)
+            return mean_state(found, inputs.get("attention_mask"))
+        # Few tokens count, and which is known here: no others come back from the device.
+        places = sent(_word_places(data, batch, states.shape[1]), context.device)
         if head is not None:
-            return head(states).softmax(-1)
-        return states if form == "tagging" else mean_state(states, inputs.get("attention_mask"))
+            return head(states.float()).softmax(-1).flatten(0, 1)[places]
+        return states.flatten(0, 1)[places].float()
 
     chosen = (rows[each] for each in batches)
     for batch, found in results(chosen, features_of, context):
-        if form == "tagging":
-            tags = lists(data.rows["labels"], batch)
-            for state, labels in zip(found.numpy(), tags, strict=True):
-                words = np.flatnonzero(labels != IGNORED)
-                yield state[words], labels[words].astype(np.int64)
-            continue
-        labels = ints(data.rows["label"], batch)
-        if form == "choice":
-            counts = [len(lengths) for lengths in lists(data.rows["choice_lengths"], batch)]
-            labels = np.concatenate(
-                [np.arange(count) == label for count, label in zip(counts, labels, strict=True)]
-            ).astype(np.int64)
-        yield found.numpy(), labels
+        yield found.numpy(), _labels(data, batch, form)
+
+
+def _word_places(data: DataSet, batch: Ints, length: int) -> Ints:
+    """Return where the words with a label are, among the tokens of a batch in reading order: [words]."""
+    tags = lists(data.rows["labels"], batch)
+    places = [row * length + np.flatnonzero(each != IGNORED) for row, each in enumerate(tags)]
+    return np.concatenate(places)
+
+
+def _labels(data: DataSet, batch: Ints, form: str) -> Ints:
+    """Return the labels of a batch's features, in their order."""
+    if form == "tagging":
+        tags = np.concatenate(lists(data.rows["labels"], batch))
+        return tags[tags != IGNORED].astype(np.int64)
+    labels = ints(data.rows["label"], batch)
+    if form != "choice":
+        return labels
+    counts = [len(lengths) for lengths in lists(data.rows["choice_lengths"], batch)]
+    answers = [np.arange(count) == label for count, label in zip(counts, labels, strict=True)]
+    return np.concatenate(answers).astype(np.int64)

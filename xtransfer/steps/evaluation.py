@@ -16,9 +16,10 @@ from xtransfer.plan import Step
 from xtransfer.records.record import Done
 from xtransfer.retrieval.alignment import align
 from xtransfer.steps.assembly import WEIGHTS, make_head
+from xtransfer.steps.device import take_device
 from xtransfer.steps.prepared import read_data_set
 from xtransfer.tasks.task import Task
-from xtransfer.train.context import Context, device_name, device_of
+from xtransfer.train.context import Context, device_name
 from xtransfer.train.model import (
     TransferModel,
     apply_weights,
@@ -40,7 +41,7 @@ def evaluate_step(step: Step, bench: Workbench, folder: Path) -> Done:
     spec = step.spec
     torch.set_num_threads(max(1, int(bench.placement.evaluate.cpus)))
     scored = _load(step, bench)
-    device = device_of(bench.placement.evaluate.gpus)
+    device = take_device(step, bench)
     pad_id = scored.encoder.config.pad_token_id or 0
     context = Context(device=device, pad_id=pad_id, alive=bench.alive)
     sets = {

@@ -95,8 +95,8 @@ def out_of_memory(
     return StepError(
         step.folder,
         what,
-        f"{smaller}ive a trial more memory: fewer steps at once (concurrent, train.cpus), a larger GPU, "
-        "or several workers with train.zero_stage 2 or 3.",
+        f"{smaller}ive a trial more memory: fewer steps at once (concurrent, train.cpus; on a GPU that trials share "
+        "train.packing.most), a larger GPU, or several workers with train.zero_stage 2 or 3.",
     )
 
 

@@ -20,6 +20,7 @@ from xtransfer.records.checkpoints import newest_checkpoint
 from xtransfer.records.record import Done
 from xtransfer.steps.assembly import Start, gather_inputs, make_model, make_parts, renumbered
 from xtransfer.steps.checkpoints import StepCheckpoints
+from xtransfer.steps.device import take_device
 from xtransfer.steps.memory import SmallerBites, out_of_memory, ran_out, read_bites
 from xtransfer.steps.outcome import parts_json, read_outcome, write_outcome
 from xtransfer.store.folder import enough_space
@@ -27,7 +28,7 @@ from xtransfer.sweeps.rungs import rulings_of, rungs_of
 from xtransfer.sweeps.suggestion import Suggestion, suggestion_of
 from xtransfer.sweeps.waiting import ruled
 from xtransfer.train.adapters import frozen_weights
-from xtransfer.train.context import Context, Progress, device_name, device_of
+from xtransfer.train.context import Context, Progress, device_name
 from xtransfer.train.loop import train
 from xtransfer.train.mixture import Mixture, undrawn
 from xtransfer.train.model import TransferModel, words_name
@@ -224,13 +225,14 @@ def _context(
 ) -> Context:
     """Return what the placement and the node say of where a trial runs; it is that of a single worker."""
     placement = bench.placement.train
-    device = device_of(placement.gpus)
+    device = take_device(step, bench)
+    engine = placement.chosen_engine
     return Context(
         shards=placement.most_workers,
         device=device,
         graphs=placement.cuda_graphs and device == "cuda",
-        engine=placement.chosen_engine,
-        zero_stage=placement.zero_stage,
+        engine=engine,
+        zero_stage=placement.zero_stage if engine == "deepspeed" else 0,
         micro_batch=bites.micro_batch if bites else placement.micro_batch,
         pad_id=model.encoder.config.pad_token_id or 0,
         report=lambda progress: bench.tell(_facts(progress)),

@@ -89,11 +89,6 @@ class Context:
     tensors last no longer than taking them up."""
 
 
-def device_of(gpus: float) -> str:
-    """Return the torch device of a step that was given so many GPUs."""
-    return "cuda" if gpus > 0 and torch.cuda.is_available() else "cpu"
-
-
 def device_name(device: str) -> str:
     """Return what a torch device is, as its maker calls it; `cpu` for the processor."""
     return torch.cuda.get_device_name() if device == "cuda" else device

@@ -25,7 +25,7 @@ class DeepSpeedEngine:
         world_size: int,
         zero_stage: int,
     ) -> None:
-        deepspeed = import_deepspeed()
+        deepspeed = import_deepspeed(next(module.parameters()).device.type)
         use_usual_feed_forward(module)
         if not torch.distributed.is_initialized():
             raise RuntimeError("a process group must exist before the DeepSpeed engine is made")
@@ -137,12 +137,13 @@ class DeepSpeedEngine:
         self.optimizer.param_groups.clear()
 
     def _clip(self) -> bool:
-        """Clip the whole gradient; drop it where its norm is not finite, so that AdamW does nothing."""
-        from deepspeed.runtime.utils import clip_grad_norm_
+        """Clip the whole gradient; drop it where its norm is not finite, so that AdamW does nothing.
 
+        By PyTorch, which takes all parameters together: DeepSpeed's own takes two kernels for each. The last backward
+        pass of a step has summed the gradients over workers, so that all have the same norm.
+        """
         parameters = list(self.module.parameters())
-        norm = clip_grad_norm_(parameters, max_norm=self.clip, mpu=self.engine.mpu)
-        finite = bool(torch.isfinite(torch.as_tensor(norm)))
+        finite = bool(torch.isfinite(nn.utils.clip_grad_norm_(parameters, self.clip)))
         if not finite:
             for parameter in parameters:
                 parameter.grad = None
@@ -171,13 +172,18 @@ class DeepSpeedEngine:
             zero._lazy_init_hp_params_optimizer_state()
 
 
-def import_deepspeed() -> Any:
-    """Import DeepSpeed without compiling anything: its CPU collective takes a minute to build."""
-    if not torch.cuda.is_available():
+def import_deepspeed(device: str) -> Any:
+    """Import DeepSpeed for a type of torch device, without compiling anything.
+
+    Left to itself it takes a GPU wherever the process sees one, also for a trial that was given none.
+    """
+    if device == "cpu":
         os.environ.setdefault("DS_ACCELERATOR", "cpu")
     import deepspeed
 
-    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    # Which of its operators could be built here. Asked for, it runs compilers and looks at the GPUs; the only one that
+    # asks is its collective for CPUs, which takes a minute to build, and takes what is not there for False.
+    deepspeed.ops.__compatible_ops__ = {}
     logging.getLogger("DeepSpeed").setLevel(logging.ERROR)
     return deepspeed
 
