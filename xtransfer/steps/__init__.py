@@ -8,7 +8,10 @@ checkpoints    what a train step resumes from
 memory         a trial that ran out of memory, tried once more
 outcome        what a trial leaves for its record
 averaging      the average step
-evaluation     the evaluate step; `scoring`: predictions and scores by language
+evaluation     the evaluate step
+scoring        predictions and scores by language
+bitext, ranking    sentence retrieval and mining with an encoder as it is; ranking with a trained one
+alignment      how near translations are to each other, layer by layer
 estimation     the estimate step
 
 They know records, the store and Ray; the training loop in `xtransfer.train` knows none of them.

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from xtransfer.plan import Step
 from xtransfer.records.record import Done
-from xtransfer.retrieval.alignment import align
+from xtransfer.steps.alignment import align
 from xtransfer.steps.assembly import WEIGHTS, make_head
 from xtransfer.steps.prepared import read_data_set
 from xtransfer.tasks.task import Task
