@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from xtransfer.errors import DataError
 from xtransfer.metrics.classification import accuracy, accuracy_and_f1
@@ -13,7 +13,9 @@ from xtransfer.metrics.qa import mlqa, squad
 from xtransfer.metrics.retrieval import map20, mining_f1, mrr20, retrieval_accuracy
 from xtransfer.metrics.squad_v2 import squad_v2
 from xtransfer.metrics.tagging import tag_scores, word_accuracy
-from xtransfer.tasks.task import FormName, Task
+
+if TYPE_CHECKING:
+    from xtransfer.tasks.task import FormName, Task
 
 Metric = Callable[[list[Any], list[Any]], dict[str, float]]
 

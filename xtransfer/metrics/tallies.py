@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,9 @@ import numpy.typing as npt
 from xtransfer.metrics import score
 from xtransfer.metrics.entities import entities
 from xtransfer.metrics.tagging import chunks
-from xtransfer.tasks.task import Task
+
+if TYPE_CHECKING:
+    from xtransfer.tasks.task import Task
 
 Array = npt.NDArray[np.float64]
 Formula = Literal["mean", "f1", "accuracy_and_f1"]
