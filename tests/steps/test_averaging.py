@@ -31,8 +31,8 @@ from xtransfer.steps.training import trial_spec
 from xtransfer.store import open_store
 from xtransfer.train.context import Checkpoint, Context
 from xtransfer.train.course import Outcome
-from xtransfer.train.model import apply_weights, read_weights
 from xtransfer.train.snapshots import Snapshots, snapshot_file
+from xtransfer.train.weights import apply_weights, read_weights
 
 KEY = "0" * 12
 BASE = torch.arange(12, dtype=torch.float32).reshape(6, 2)
