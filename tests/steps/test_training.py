@@ -37,7 +37,7 @@ from xtransfer.records.leases import claim
 from xtransfer.records.record import Record
 from xtransfer.steps import memory
 from xtransfer.steps.assembly import WEIGHTS
-from xtransfer.steps.training import run_worker
+from xtransfer.steps.worker import run_worker
 from xtransfer.store import open_store
 from xtransfer.train import loop
 from xtransfer.train.saving import BackgroundSaver

@@ -3,6 +3,8 @@
 encoder        the base encoder of a step's lineage, and that it is the planned one
 prepared       the prepare step: examples tokenised once, memory-mapped by every trial
 training       the train step, in this process or (`distributed`) on several workers
+worker         one worker of a trial; `ray_worker`: as Ray Train runs it
+handover, worker_errors    what a group of workers leaves for the trial's own process, and what it failed of
 assembly       what a trial is put together from
 checkpoints    what a train step resumes from
 memory         a trial that ran out of memory, tried once more
