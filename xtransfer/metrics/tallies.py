@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xtransfer.metrics import score
+from xtransfer.metrics.classification import POSITIVE
 from xtransfer.metrics.entities import entities
 from xtransfer.metrics.tagging import chunks
 
@@ -86,7 +87,7 @@ def _mined(pairs: Sequence[tuple[Any, Any]]) -> Array:
     return np.array(rows, dtype=float)
 
 
-def _two_way(pairs: Sequence[tuple[Any, Any]], positive: str = "1") -> Array:
+def _two_way(pairs: Sequence[tuple[Any, Any]], positive: str = POSITIVE) -> Array:
     rows = [
         (right == found, 1, right == found == positive, right == positive, found == positive)
         for right, found in pairs

@@ -11,14 +11,13 @@ from xtransfer.report.markdown.analyses import analysis_sections
 from xtransfer.report.markdown.grid import grid, plain
 from xtransfer.report.markdown.languages import language_section, spread
 from xtransfer.report.markdown.sections import (
-    MARK,
     caution_section,
     claims_section,
     gain_mark,
     statistics_section,
     typology_section,
 )
-from xtransfer.report.numbers import NONE, number, signed
+from xtransfer.report.numbers import MARK, NONE, number, signed
 from xtransfer.report.results import ReportInfo, Result, Table, selection_text
 
 SCORES_NOTE = (
