@@ -1,4 +1,13 @@
-"""Scores: pure functions of gold and predictions, 0 to 100."""
+"""Scores: pure functions of gold and predictions, 0 to 100.
+
+classification    accuracy, and the F1 of a two-way task
+tagging           accuracy of words, and the chunk F1 that XTREME reports
+entities          F1 of named entities that tags mark
+qa                exact match and F1 of answers, by the rules of SQuAD and of MLQA
+squad_v2          the same where some questions have no answer
+retrieval         sentence retrieval, bitext mining and ranking
+tallies           what each example adds to a score
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,10 @@
-"""report.md: what was run, the scores, and what may be said of them."""
+"""report.md: what was run, the scores, and what may be said of them.
+
+sections     how sure the numbers are, and what follows from them
+languages    one target by language
+analyses     what analyses found
+grid         tables in Markdown, and texts that mean nothing but themselves
+"""
 
 from __future__ import annotations
 
