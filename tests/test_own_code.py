@@ -9,7 +9,7 @@ import pytest
 
 from xtransfer.errors import StepError
 from xtransfer.steps.encoder import load_tokenizer, longest_input
-from xtransfer.train.model import load_encoder
+from xtransfer.train.encoder import load_encoder
 
 
 @pytest.fixture

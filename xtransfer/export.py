@@ -109,7 +109,8 @@ def _write(
 
     from xtransfer.steps.assembly import WEIGHTS
     from xtransfer.steps.encoder import load_tokenizer, save_tokenizer
-    from xtransfer.train.model import apply_weights, load_encoder, read_weights
+    from xtransfer.train.encoder import load_encoder
+    from xtransfer.train.weights import apply_weights, read_weights
 
     base, revision = _base(store, record, encoder, scratch)
     try:

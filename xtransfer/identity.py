@@ -37,10 +37,11 @@ def key_of(value: Any) -> str:
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:KEY_LENGTH]
 
 
-def file_digest(path: Path) -> str:
-    """Return the SHA-256 (hex) of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def file_digest(file: Path | int) -> str:
+    """Return the SHA-256 (hex) of a file's bytes, given by its path or open."""
+    with open(file, "rb", closefd=not isinstance(file, int)) as opened:
+        opened.seek(0)
+        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 @lru_cache(maxsize=1)

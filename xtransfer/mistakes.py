@@ -1,15 +1,28 @@
-"""What pydantic finds wrong with settings, in words: the path as YAML has it, what is wrong and what next."""
+"""What pydantic finds wrong with settings, in words: the path as YAML has it, what is wrong and what next.
+
+    train: {workers: [1, many]}
+
+    what pydantic says         ("train", "workers", "int")                       int_type
+                               ("train", "workers", "tuple[int, int]", 1)        int_type
+    the kind that is meant     the list: it is one, and the mistake is inside of it
+    path                       train.workers[1]
+    sentence                   input should be a valid integer, not 'many'
+
+With `workers: many` none of the kinds is meant, and the sentence is "must be a whole number or a list, not 'many'".
+What a location means in the user's file is for `xtransfer.unions` to say; this module finds the words.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
-from types import UnionType
-from typing import Annotated, Any, Union, cast, get_args, get_origin
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, cast
 
 from pydantic import BaseModel, ValidationError
 
 from xtransfer.errors import did_you_mean, shown
+from xtransfer.unions import place_of, union_at
 
 
 def explain(model: type[BaseModel], error: ValidationError) -> tuple[str, str, str]:
@@ -18,25 +31,43 @@ def explain(model: type[BaseModel], error: ValidationError) -> tuple[str, str, s
     Of a value that may be of several kinds, what is said is of the kind that it is meant to be, or of
     all where it is none of them.
     """
-    errors = cast("list[Any]", error.errors(include_url=False))
-    about, start, kinds, more = errors, 0, list[str](), len(errors) - 1
-    while (union := _union_at(model, about[0]["loc"], start)) is not None:
+    mistake = _first_mistake(model, cast("list[Any]", error.errors(include_url=False)))
+    first = _misspelt(mistake.errors) or mistake.errors[0]
+    if mistake.kinds:
+        what, next_ = f"must be {_either(mistake.kinds)}, not {_given(first)}", ""
+    else:
+        what, next_ = _explain(model, first)
+    if more := mistake.more:
+        next_ = f"{next_} ({more} more error{'s' if more > 1 else ''} after this one.)".strip()
+    return _dotted(place_of(model, first["loc"]).path), what, next_
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Mistake:
+    """What pydantic says of one mistake: often several errors, one or more for each kind that a value may have."""
+
+    errors: Sequence[Any]
+    """Those that are about what was meant, in pydantic's order."""
+    kinds: Sequence[str] = ()
+    """In words the kinds that the value may have, where it is meant to be none of them."""
+    more: int
+    """Errors of other mistakes."""
+
+
+def _first_mistake(model: type[BaseModel], errors: Sequence[Any]) -> _Mistake:
+    """Narrow errors down to the first mistake, one value of several kinds after the other on the way to it."""
+    about, start, more = errors, 0, len(errors) - 1
+    while (union := union_at(model, about[0]["loc"], start)) is not None:
         there = about[0]["loc"][:union]
         about = [each for each in about if each["loc"][:union] == there]
-        more = len(errors) - len(about) if not start else more
+        if not start:  # what is narrowed down further is about the same value
+            more = len(errors) - len(about)
         meant = _meant(about, union)
         if not meant:
             kinds = [noun for each in about if (noun := _noun(model, each))]
-            break
+            return _Mistake(errors=about, kinds=kinds, more=more)
         about, start = meant, union + 1
-    first = _misspelt(about) or about[0]
-    path, _ = _walk(model, first["loc"])
-    what, next_ = _explain(model, first)
-    if kinds:
-        what, next_ = f"must be {_either(kinds)}, not {_given(first)}", ""
-    if more:
-        next_ = f"{next_} ({more} more error{'s' if more > 1 else ''} after this one.)".strip()
-    return _dotted(path), what, next_
+    return _Mistake(errors=about, more=more)
 
 
 def _misspelt(errors: Sequence[Any]) -> Any:
@@ -57,7 +88,7 @@ def _explain(model: type[BaseModel], error: Any) -> tuple[str, str]:
     """Put a pydantic error into words: what is wrong, and what next."""
     location = error["loc"]
     if error["type"] == "extra_forbidden":
-        known = _fields_at(model, location[:-1])
+        known = place_of(model, location[:-1]).fields
         near = did_you_mean(str(location[-1]), known)
         return f"unknown key '{shown(str(location[-1]))}'", near or (
             f"Known: {', '.join(known)}." if known else ""
@@ -115,7 +146,7 @@ def _noun(model: type[BaseModel], error: Any) -> str:
     if error["type"] == "literal_error":
         return error["ctx"]["expected"].replace(" or ", ", ")
     if error["type"] in _MAPPINGS:
-        _, kind = _walk(model, error["loc"])
+        kind = place_of(model, error["loc"]).kind
         names = ", ".join(f"`{name}`" for name in getattr(kind, "model_fields", ()))
         return f"a mapping with {names}" if names else "a mapping"
     return _KINDS.get(error["type"], "")
@@ -164,86 +195,9 @@ def _as_yaml(value: Any) -> str:
     return value.isoformat() if isinstance(value, dt.date) else repr(value)
 
 
-def _fields_at(model: type[BaseModel], location: Sequence[str | int]) -> list[str]:
-    """Return the names that a section may hold, walking the models along `location`."""
-    _, at = _walk(model, location)
-    return sorted(getattr(at, "model_fields", ()))
-
-
-def _union_at(model: type[BaseModel], location: Sequence[str | int], start: int) -> int | None:
-    """Return how many steps lead to the first value that may be of several kinds, None without any.
-
-    `start`: fewest steps that count.
-    """
-    at: Any = model
-    for count, step in enumerate(location):
-        kinds = _kinds_of(at)
-        if len(kinds) > 1 and count >= start:
-            return count
-        at = _next(kinds, step)
-    return None
-
-
-def _walk(model: type[BaseModel], location: Sequence[str | int]) -> tuple[list[str | int], Any]:
-    """Return the steps of a pydantic error as the settings have them, and the type at their end.
-
-    Left out are those that name a kind of value where several may stand.
-    """
-    at: Any = model
-    path: list[str | int] = []
-    for step in location:
-        kinds = _kinds_of(at)
-        if (len(kinds) == 1 and step != "[key]") or not kinds:
-            path.append(step)
-        at = at if step == "[key]" else _next(kinds, step)
-    kinds = _kinds_of(at)
-    return path, kinds[0] if len(kinds) == 1 else None
-
-
-def _next(kinds: Sequence[Any], step: str | int) -> Any:
-    """Return the type that a step of a pydantic error leads to: into a value, or to one of its kinds."""
-    if len(kinds) > 1:
-        return next((kind for kind in kinds if _is_kind(kind, str(step))), None)
-    return _inside(kinds[0], step) if kinds else None
-
-
-def _kinds_of(annotation: Any) -> list[Any]:
-    """Return the types that a value may have, null aside."""
-    while get_origin(annotation) is Annotated:
-        annotation = get_args(annotation)[0]
-    if annotation is None:
-        return []
-    if get_origin(annotation) in (Union, UnionType):
-        return [kind for kind in get_args(annotation) if kind is not type(None)]
-    return [annotation]
-
-
-def _is_kind(kind: Any, label: str) -> bool:
-    """Tell whether pydantic calls a type so where a value may have several."""
-    name = getattr(get_origin(kind) or kind, "__name__", "")
-    if hasattr(kind, "model_fields"):
-        return label == name or label.endswith(f", {name}]")  # "function-after[check(), Name]"
-    return label.startswith(name.lower())
-
-
-def _inside(kind: Any, step: str | int) -> Any:
-    """Return the type of a part of a value, None where it is not known."""
-    origin, args = get_origin(kind), get_args(kind)
-    if origin in (Mapping, dict) and args:
-        return args[1]
-    if origin is tuple:
-        return (
-            args[0]
-            if args[-1] is Ellipsis or not isinstance(step, int) or step >= len(args)
-            else args[step]
-        )
-    field = getattr(kind, "model_fields", {}).get(step)
-    return None if field is None else field.annotation
-
-
-def _dotted(location: Sequence[str | int]) -> str:
+def _dotted(path: Sequence[str | int]) -> str:
     text = ""
-    for step in location:
+    for step in path:
         name = step if isinstance(step, int) else shown(step)
         text += f"[{name}]" if isinstance(step, int) else f".{name}" if text else f"{name}"
     return text

@@ -23,10 +23,11 @@ from typing import Any
 
 import yaml
 
-from xtransfer.config.averaging import Average, averages_of
+from xtransfer.config.averaging import Average
 from xtransfer.config.experiment import load_experiment
 from xtransfer.config.placement import Placement
 from xtransfer.execution.execute import run_step
+from xtransfer.planner.averages import averages_of
 from xtransfer.planner.fingerprints import Fingerprints
 from xtransfer.planner.planner import build_plan
 from xtransfer.process.workbench import Workbench

@@ -33,15 +33,18 @@ from tests.benchmarks.measuring import arguments, in_turn, middle, run_side, wri
 from tests.benchmarks.training import WORKLOADS, quickly, rows_of, train_ours
 
 LEVERS = {
-    "products": "xtransfer.train.kernels.onednn._matmul",
-    "widened": "xtransfer.train.kernels.widened._Widening",
-    "dropout": "xtransfer.train.model.use_fast_dropout",
-    "attention": "xtransfer.train.model.use_cpu_attention",
-    "feed forward": "xtransfer.train.model.use_lean_feed_forward",
-    "first token": "xtransfer.train.model.first_token_alone",
-    "allocation": "xtransfer.process.allocation.keep_freed_memory",
-    "vocabulary": "",
-    "engine": "",
+    "products": ("xtransfer.train.kernels.onednn._matmul",),
+    "widened": ("xtransfer.train.kernels.widened._Widening",),
+    "dropout": ("xtransfer.train.model.use_fast_dropout",),
+    "attention": (
+        "xtransfer.train.encoder.use_cpu_attention",
+        "xtransfer.train.model.use_cpu_attention",
+    ),
+    "feed forward": ("xtransfer.train.model.use_lean_feed_forward",),
+    "first token": ("xtransfer.train.model.first_token_alone",),
+    "allocation": ("xtransfer.process.allocation.keep_freed_memory",),
+    "vocabulary": (),
+    "engine": (),
 }
 CONTEXTS = ("first token", "widened")
 SIDES = ("all", *(f"no {name}" for name in LEVERS), "none")
@@ -145,9 +148,9 @@ def without(names: set[str]) -> Iterator[None]:
     """Leave the named levers out."""
     with ExitStack() as stack:
         for name in names:
-            if LEVERS[name]:
+            for place in LEVERS[name]:
                 instead = nullcontext() if name in CONTEXTS else None
-                stack.enter_context(mock.patch(LEVERS[name], return_value=instead))
+                stack.enter_context(mock.patch(place, return_value=instead))
         yield
 
 

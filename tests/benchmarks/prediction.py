@@ -147,7 +147,8 @@ def _model(options: argparse.Namespace, work: Work, *, bf16: bool) -> Any:
     import torch
 
     from xtransfer.steps.assembly import make_head
-    from xtransfer.train.model import TransferModel, load_encoder
+    from xtransfer.train.encoder import load_encoder
+    from xtransfer.train.model import TransferModel
 
     encoder = load_encoder(str(options.encoder))
     head = make_head(encoder, work.form, work.labels, seed=1)

@@ -41,12 +41,14 @@ from xtransfer.records.outputs import fetch
 from xtransfer.records.record import Record, commit
 from xtransfer.store import Store, open_store
 from xtransfer.train.context import Checkpoint, Context
+from xtransfer.train.encoder import load_encoder
 from xtransfer.train.loop import train
 from xtransfer.train.mixture import Sampling, mix
-from xtransfer.train.model import TransferModel, compact, load_encoder
+from xtransfer.train.model import TransferModel
 from xtransfer.train.randomness import build_head
 from xtransfer.train.saving import BackgroundSaver
 from xtransfer.train.specification import TrialSpec
+from xtransfer.train.vocabulary import compact
 
 RESULTS = Path(__file__).parent / "results"
 KEY = "0" * 12

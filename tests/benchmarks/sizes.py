@@ -78,7 +78,8 @@ def _left_by_trial(options: argparse.Namespace, compacted: bool) -> dict[str, in
     from xtransfer.train.context import Checkpoint, Context
     from xtransfer.train.loop import TrialSpec, train
     from xtransfer.train.mixture import Mixture
-    from xtransfer.train.model import export_weights, words_name
+    from xtransfer.train.model import words_name
+    from xtransfer.train.weights import export_weights
 
     torch.set_num_threads(options.threads)
     spec = TrialSpec(seed=1, learning_rate=1e-5, epochs=1, batch_size=8, keep="last")

@@ -17,7 +17,7 @@ from xtransfer.records.outputs import fetch
 from xtransfer.records.record import Record, load_records
 from xtransfer.steps.assembly import WEIGHTS
 from xtransfer.store import open_store
-from xtransfer.train.model import read_weights
+from xtransfer.train.weights import read_weights
 
 pytestmark = pytest.mark.slow
 

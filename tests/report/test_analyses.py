@@ -23,8 +23,9 @@ from xtransfer.report.tables import render
 from xtransfer.steps.assembly import WEIGHTS, make_head
 from xtransfer.steps.prepared import read_data_set
 from xtransfer.train.context import Context
-from xtransfer.train.model import TransferModel, apply_weights, head_weights, read_weights
+from xtransfer.train.model import TransferModel
 from xtransfer.train.prediction import predict
+from xtransfer.train.weights import apply_weights, head_weights, read_weights
 
 
 @pytest.fixture(scope="module")

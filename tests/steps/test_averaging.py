@@ -27,12 +27,12 @@ from xtransfer.report.results import tabulate
 from xtransfer.steps.assembly import WEIGHTS, gather_inputs, make_model, make_parts
 from xtransfer.steps.averaging import average_step, mean_weights
 from xtransfer.steps.outcome import OUTCOME
-from xtransfer.steps.training import trial_spec
+from xtransfer.steps.worker import trial_spec
 from xtransfer.store import open_store
 from xtransfer.train.context import Checkpoint, Context
 from xtransfer.train.course import Outcome
-from xtransfer.train.model import apply_weights, read_weights
 from xtransfer.train.snapshots import Snapshots, snapshot_file
+from xtransfer.train.weights import apply_weights, read_weights
 
 KEY = "0" * 12
 BASE = torch.arange(12, dtype=torch.float32).reshape(6, 2)
@@ -267,7 +267,7 @@ def test_a_trial_without_dev_scores_has_nothing_to_average(
 
 
 def test_workers_hand_all_checkpoints_over(tmp_path: Path) -> None:
-    from xtransfer.steps.distributed import _fetch_outcome, _hand_over
+    from xtransfer.steps.handover import fetch_outcome, hand_over
 
     store = open_store(f"file://{tmp_path}/store")
     for name in ("one", "other", "third"):
@@ -275,9 +275,9 @@ def test_workers_hand_all_checkpoints_over(tmp_path: Path) -> None:
     names = [WEIGHTS, OUTCOME, snapshot_file(6), snapshot_file(8)]
     for name in names:
         (tmp_path / "one" / name).write_text(f"of {name}")
-    _hand_over(store, "0" * 12, tmp_path / "one")
-    assert _fetch_outcome(store, "0" * 12, tmp_path / "other")
+    hand_over(store, "0" * 12, tmp_path / "one")
+    assert fetch_outcome(store, "0" * 12, tmp_path / "other")
     found = {path.name: path.read_text() for path in (tmp_path / "other").iterdir()}
     assert found == {name: f"of {name}" for name in names}
     store.write(f"resume/{'0' * 12}/outcome/{snapshot_file(6)}", b"damaged")
-    assert not _fetch_outcome(store, "0" * 12, tmp_path / "third")
+    assert not fetch_outcome(store, "0" * 12, tmp_path / "third")

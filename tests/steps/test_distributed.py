@@ -17,7 +17,7 @@ from xtransfer.plan import Step
 from xtransfer.process.workbench import Workbench
 from xtransfer.records.checkpoints import save_checkpoint
 from xtransfer.records.leases import claim
-from xtransfer.steps import distributed
+from xtransfer.steps import distributed, handover, ray_worker
 from xtransfer.steps.distributed import train_on_workers
 
 
@@ -52,7 +52,7 @@ def run(
     bench, step = trial
     monkeypatch.setattr(distributed, "_trainer", trainer or (lambda *_: group))
     monkeypatch.setattr(
-        distributed, "_fetch_outcome", lambda *_: not group.attempts and group.fits > 0
+        distributed, "fetch_outcome", lambda *_: not group.attempts and group.fits > 0
     )
     return train_on_workers(step, bench, bench.scratch)
 
@@ -136,15 +136,15 @@ def held(trial: tuple[Workbench, Step]) -> tuple[Workbench, Callable[[], None]]:
 
 
 def stands_for_ray(monkeypatch: pytest.MonkeyPatch, work: Callable[[Workbench], None]) -> list[str]:
-    """Have `_work` run as the only worker, with this work; return what it hands over."""
+    """Have `work_in_group` run as the only worker, with this work; return what it hands over."""
     context = SimpleNamespace(get_world_rank=lambda: 0, get_world_size=lambda: 1)
-    monkeypatch.setattr(distributed.ray.train, "get_context", lambda: context)
-    monkeypatch.setattr(distributed.ray.train, "report", lambda facts: None)
+    monkeypatch.setattr(ray_worker.ray.train, "get_context", lambda: context)
+    monkeypatch.setattr(ray_worker.ray.train, "report", lambda facts: None)
     notice = SimpleNamespace(reason=str, end=lambda: None)
-    monkeypatch.setattr(distributed, "Notice", lambda _: notice)
-    monkeypatch.setattr(distributed, "run_worker", lambda step, bench, *_, **__: work(bench))
+    monkeypatch.setattr(ray_worker, "Notice", lambda _: notice)
+    monkeypatch.setattr(ray_worker, "run_worker", lambda step, bench, *_, **__: work(bench))
     handed: list[str] = []
-    monkeypatch.setattr(distributed, "_hand_over", lambda store, key, folder: handed.append(key))
+    monkeypatch.setattr(ray_worker, "hand_over", lambda store, key, folder: handed.append(key))
     return handed
 
 
@@ -167,7 +167,7 @@ def test_workers_leave_a_trial_that_another_process_has_taken_over(
         raise StepLeft("optimizer step 10 of 20", reason)
 
     handed = stands_for_ray(monkeypatch, trains)
-    distributed._work({"step": trial[1], "bench": bench})
+    ray_worker.work_in_group({"step": trial[1], "bench": bench})
     assert handed == []
     assert "attempt 1 was silent too long and another has taken over" in caplog.text
 
@@ -179,7 +179,7 @@ def test_workers_hand_nothing_over_where_the_trial_was_taken_over_at_its_end(
 ) -> None:
     bench, take_over = held
     handed = stands_for_ray(monkeypatch, lambda _: take_over())
-    distributed._work({"step": trial[1], "bench": bench})
+    ray_worker.work_in_group({"step": trial[1], "bench": bench})
     assert handed == []
 
 
@@ -230,19 +230,20 @@ def test_the_wait_for_the_first_workers_is_told(
 ) -> None:
     bench, step = trial
     now = [1000.0]
-    monkeypatch.setattr(distributed, "time", SimpleNamespace(time=lambda: now[0]))
+    for module in (distributed, handover):
+        monkeypatch.setattr(module, "time", SimpleNamespace(time=lambda: now[0]))
     context = SimpleNamespace(get_world_rank=lambda: 0, get_world_size=lambda: 2)
-    monkeypatch.setattr(distributed.ray.train, "get_context", lambda: context)
+    monkeypatch.setattr(ray_worker.ray.train, "get_context", lambda: context)
     notice = SimpleNamespace(reason=str, end=lambda: None)
-    monkeypatch.setattr(distributed, "Notice", lambda _: notice)
-    monkeypatch.setattr(distributed, "run_worker", lambda *_, **__: None)
-    monkeypatch.setattr(distributed, "_hand_over", lambda *_: None)
+    monkeypatch.setattr(ray_worker, "Notice", lambda _: notice)
+    monkeypatch.setattr(ray_worker, "run_worker", lambda *_, **__: None)
+    monkeypatch.setattr(ray_worker, "hand_over", lambda *_: None)
     told: list[object] = []
-    monkeypatch.setattr(distributed.ray.train, "report", told.append)
+    monkeypatch.setattr(ray_worker.ray.train, "report", told.append)
 
     def begins(waiting: float) -> None:
         now[0] += waiting
-        distributed._work({"step": step, "bench": bench})
+        ray_worker.work_in_group({"step": step, "bench": bench})
         now[0] += 500  # of training
 
     def lost() -> None:

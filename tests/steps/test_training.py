@@ -37,11 +37,11 @@ from xtransfer.records.leases import claim
 from xtransfer.records.record import Record
 from xtransfer.steps import memory
 from xtransfer.steps.assembly import WEIGHTS
-from xtransfer.steps.training import run_worker
+from xtransfer.steps.worker import run_worker
 from xtransfer.store import open_store
 from xtransfer.train import loop
-from xtransfer.train.model import read_weights
 from xtransfer.train.saving import BackgroundSaver
+from xtransfer.train.weights import read_weights
 
 SAVE = {"resume_every_s": 1e-9}
 STEPS = 8  # 2 epochs of 30 rows in batches of 8

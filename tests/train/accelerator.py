@@ -26,8 +26,8 @@ from tests.train.test_parts import mixed
 from tests.train.workers import RETRIEVAL, SPEC, train_mixed, train_retrieval, train_tiny
 from xtransfer.data.examples import ChoiceExample, PairExample, SpanExample, TaggingExample
 from xtransfer.forms import FORMS
-from xtransfer.retrieval.bitext import embed
 from xtransfer.retrieval.neighbours import nearest
+from xtransfer.steps.bitext import embed
 from xtransfer.train.context import Checkpoint, Context
 from xtransfer.train.model import TransferModel
 from xtransfer.train.parts import TaskPart

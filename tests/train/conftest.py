@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from xtransfer.steps.training import ensure_process_group
+from xtransfer.steps.worker import ensure_process_group
 
 
 @pytest.fixture(scope="session")

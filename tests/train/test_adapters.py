@@ -22,8 +22,8 @@ from xtransfer.report.build import describe_run
 from xtransfer.steps.assembly import WEIGHTS
 from xtransfer.train.adapters import add_adapters, frozen_weights, merged
 from xtransfer.train.context import Checkpoint, Context
-from xtransfer.train.model import apply_weights, read_weights
 from xtransfer.train.specification import TrialSpec
+from xtransfer.train.weights import apply_weights, read_weights
 
 LORA = Lora(rank=2, alpha=6.0, dropout=0.1, targets=("query", "value")).model_dump(mode="json")
 WITH = replace(SPEC, lora=LORA, epochs=3)

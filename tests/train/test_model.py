@@ -27,19 +27,13 @@ from xtransfer.errors import StepError
 from xtransfer.steps.assembly import make_head
 from xtransfer.train.context import Context
 from xtransfer.train.course import Outcome
-from xtransfer.train.model import (
-    apply_weights,
-    compact,
-    export_weights,
-    load_encoder,
-    renumber,
-    used_tokens,
-    word_embeddings,
-    words_name,
-)
+from xtransfer.train.encoder import load_encoder, word_embeddings
+from xtransfer.train.model import words_name
 from xtransfer.train.prediction import DataSet
 from xtransfer.train.rates import decay_product, learning_rate
 from xtransfer.train.specification import TrialSpec
+from xtransfer.train.vocabulary import compact, renumber, used_tokens
+from xtransfer.train.weights import apply_weights, export_weights
 
 VOCABULARY = 60
 SPEC = TrialSpec(

@@ -10,7 +10,8 @@ import torch
 import transformers
 
 from xtransfer.steps.assembly import make_head
-from xtransfer.train.model import TransferModel, load_encoder
+from xtransfer.train.encoder import load_encoder
+from xtransfer.train.model import TransferModel
 from xtransfer.train.text_head import load_text_head
 
 SMALL: dict[str, Any] = {

@@ -1,4 +1,18 @@
-"""From the files of a task to its examples."""
+"""From the files of a task to its examples.
+
+examples     the kinds of example, one per form
+files        where a data set's files are, their lines, and what identifies them; `saved`: folders of data sets
+hub          data sets through the `datasets` library
+table        TSV, CSV and JSON as rows; `columns`, `fields`: what of a row is meant; `build`: rows become examples
+conll, ccg   tagged sentences; supertagged ones
+squad        question answering; `passages`, `sentences`: the sentences that answer, and where they begin and end
+bitext       sentences line by line; `mining`: comparable corpora with the pairs that are translations
+mentions     mentions of entities, and the entities
+text         unlabelled text
+checks       what examples of every format are held to
+samples      which examples are taken where not all are
+synthetic    artificial languages, and data sets in them
+"""
 
 from __future__ import annotations
 

@@ -9,6 +9,10 @@ WHOLE_BATCH         the loss cannot be summed over parts of a batch
 scored              which examples are scored, where not all are
 positions           which positions of a batch the head is asked for, where not all are
 TOKEN_GOLD          gold tensors of one value a token, and what each has where a row is padded
+
+bitext, choice, classification, mlm, retrieval, span, tagging    the forms
+encoding    what they share when they encode examples
+files       encoded rows as Arrow files, which every trial of a node maps into its memory
 """
 
 from __future__ import annotations

@@ -1,10 +1,19 @@
-"""Scores: pure functions of gold and predictions, 0 to 100."""
+"""Scores: pure functions of gold and predictions, 0 to 100.
+
+classification    accuracy, and the F1 of a two-way task
+tagging           accuracy of words, and the chunk F1 that XTREME reports
+entities          F1 of named entities that tags mark
+qa                exact match and F1 of answers, by the rules of SQuAD and of MLQA
+squad_v2          the same where some questions have no answer
+retrieval         sentence retrieval, bitext mining and ranking
+tallies           what each example adds to a score
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from xtransfer.errors import DataError
 from xtransfer.metrics.classification import accuracy, accuracy_and_f1
@@ -13,7 +22,9 @@ from xtransfer.metrics.qa import mlqa, squad
 from xtransfer.metrics.retrieval import map20, mining_f1, mrr20, retrieval_accuracy
 from xtransfer.metrics.squad_v2 import squad_v2
 from xtransfer.metrics.tagging import tag_scores, word_accuracy
-from xtransfer.tasks.task import FormName, Task
+
+if TYPE_CHECKING:
+    from xtransfer.tasks.task import FormName, Task
 
 Metric = Callable[[list[Any], list[Any]], dict[str, float]]
 

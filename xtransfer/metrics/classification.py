@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+POSITIVE = "1"
+"""The label whose F1 `accuracy_and_f1` takes."""
+
 
 def accuracy(gold: Sequence[object], predictions: Sequence[object]) -> dict[str, float]:
     """Return `accuracy`, the percentage of predictions that equal their gold label."""
@@ -12,7 +15,7 @@ def accuracy(gold: Sequence[object], predictions: Sequence[object]) -> dict[str,
 
 
 def accuracy_and_f1(
-    gold: Sequence[str], predictions: Sequence[str], *, positive: str = "1"
+    gold: Sequence[str], predictions: Sequence[str], *, positive: str = POSITIVE
 ) -> dict[str, float]:
     """Return `accuracy_and_f1` and what it is the mean of, `accuracy` and `f1`, in percent.
 

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from xtransfer.metrics import score
+from xtransfer.metrics.classification import POSITIVE
 from xtransfer.metrics.entities import entities
 from xtransfer.metrics.tagging import chunks
-from xtransfer.tasks.task import Task
+
+if TYPE_CHECKING:
+    from xtransfer.tasks.task import Task
 
 Array = npt.NDArray[np.float64]
 Formula = Literal["mean", "f1", "accuracy_and_f1"]
@@ -84,7 +87,7 @@ def _mined(pairs: Sequence[tuple[Any, Any]]) -> Array:
     return np.array(rows, dtype=float)
 
 
-def _two_way(pairs: Sequence[tuple[Any, Any]], positive: str = "1") -> Array:
+def _two_way(pairs: Sequence[tuple[Any, Any]], positive: str = POSITIVE) -> Array:
     rows = [
         (right == found, 1, right == found == positive, right == positive, found == positive)
         for right, found in pairs

@@ -6,6 +6,7 @@ inputs        the steps that make inputs: the encoder, each data set tokenised o
 fingerprints  digests of what comes from outside; `remembered`: as records remember them
 curriculum, lessons    what is learned, and what the trials of one sweep learn from
 sweeps, intermediate, targets, evaluations    the steps of one sweep, of the two phases, and of scoring
+averages, analyses    the steps that average weights, and that measure models beside their scores
 pruning       the steps that estimate pairs and prune them
 subplan       parts of a plan, for `run --only`
 idle          settings that the plan has no use for

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from xtransfer.config.experiment import Experiment
@@ -65,9 +66,41 @@ class EvaluationSteps:
             inputs["dev"] = self._prepare(task, "dev", languages)
         if "pool" in task.source.files:
             inputs["pool"] = self._prepare(task, "pool", ("all",))
+        return self.add(
+            task,
+            languages,
+            model,
+            inputs,
+            name=f"{task.name}-after-{after}{tail}",
+            sweep=f"{task.name} after {after}",
+            more={"retrieval": self.experiment.retrieval.of(task)} if task.form == "bitext" else {},
+        )
+
+    def add(
+        self,
+        task: Task,
+        languages: Sequence[str],
+        model: str | None,
+        inputs: Mapping[str, str],
+        *,
+        name: str,
+        sweep: str,
+        more: Mapping[str, Any],
+    ) -> str:
+        """Add an evaluate step to the plan, and return its key.
+
+        Args:
+            task: whose data are scored.
+            languages: of the data.
+            model: key of the step that gives the model; None: the encoder itself.
+            inputs: keys of the other parents by role, the prepared data as `test`.
+            name: of the step.
+            sweep: that it is listed with.
+            more: settings beside those that every evaluate step has, or in their place.
+        """
         parent = model or self.inputs.encoder
         if parent is not None:
-            inputs["model"] = parent
+            inputs = {**inputs, "model": parent}
         spec: dict[str, Any] = {
             "task": task.name,
             "form": task.form,
@@ -76,17 +109,18 @@ class EvaluationSteps:
             "languages": list(languages),
             "precision": self.experiment.training.precision,
             "encoder": self.inputs.encoder_id if parent is None else None,
-            "retrieval": self.experiment.retrieval.of(task) if task.form == "bitext" else None,
+            "retrieval": None,
+            **more,
         }
         return self.draft.add(
             Step(
                 kind="evaluate",
-                name=f"{task.name}-after-{after}{tail}",
+                name=name,
                 spec=spec,
                 inputs=inputs,
                 where={"encoder": dict(self.inputs.encoder_where)},
                 phase="evaluation",
-                sweep=f"{task.name} after {after}",
+                sweep=sweep,
             )
         )
 

@@ -9,11 +9,9 @@ With pruning, `estimate` and `prune` stand between the first selection and the t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-
-from xtransfer.config.analyses import Common, Model, plan_analyses
 from xtransfer.config.experiment import Experiment
-from xtransfer.plan import BASELINE, Plan, Probe
+from xtransfer.plan import BASELINE, Plan
+from xtransfer.planner.analyses import AnalysisSteps, Model
 from xtransfer.planner.draft import Draft
 from xtransfer.planner.evaluations import EvaluationSteps
 from xtransfer.planner.inputs import Fingerprints, InputSteps
@@ -51,14 +49,9 @@ def build_plan(experiment: Experiment, fingerprints: Fingerprints) -> Plan:
         for arm, start in starts.items()
         for cell in targets.pair(draft.task(name), arm, start)
     ]
-    common = Common(
-        add=draft.add,
-        encoder=inputs.encoder,
-        encoder_id=inputs.encoder_id,
-        where=inputs.encoder_where,
-        precision=experiment.training.precision,
-    )
-    probes = tuple(_probes(experiment, draft, common, starts, targets.models, evaluations))
+    analyses = AnalysisSteps(experiment.analyses, draft, evaluations)
+    trained = [Model(after=arm, key=each.key, name=each.name) for arm, each in starts.items()]
+    probes = tuple(analyses.probes(arms=trained, models=targets.models))
     return Plan(
         experiment=experiment.name,
         steps=draft.steps,
@@ -66,24 +59,4 @@ def build_plan(experiment: Experiment, fingerprints: Fingerprints) -> Plan:
         tasks=draft.tasks,
         gates=pruning.gates(draft.steps),
         probes=probes,
-    )
-
-
-def _probes(
-    experiment: Experiment,
-    draft: Draft,
-    common: Common,
-    starts: Mapping[str, Start],
-    models: list[Model],
-    evaluations: EvaluationSteps,
-) -> Iterator[Probe]:
-    """Plan the analyses of what arms and targets are trained to."""
-    return plan_analyses(
-        experiment.analyses,
-        common,
-        arms=[Model(after=arm, key=each.key, name=each.name) for arm, each in starts.items()],
-        models=models,
-        steps=draft.steps,
-        task=draft.task,
-        pairs=evaluations.test_data,
     )

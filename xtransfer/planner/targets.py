@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from xtransfer.config.analyses import Model
-from xtransfer.config.averaging import averages_of, row_name
+from xtransfer.config.averaging import row_name
 from xtransfer.config.experiment import Experiment
 from xtransfer.plan import Cell
+from xtransfer.planner.analyses import Model
+from xtransfer.planner.averages import averages_of
 from xtransfer.planner.curriculum import few_shot_lesson, overridden, stage_lesson
 from xtransfer.planner.draft import Draft
 from xtransfer.planner.evaluations import EvaluationSteps

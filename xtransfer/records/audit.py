@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
 
@@ -24,12 +23,11 @@ from xtransfer.records.leases import Clock, holder
 from xtransfer.records.outputs import OutputFile
 from xtransfer.records.record import Record, key_in, parse_record, record_name
 from xtransfer.store import Store
+from xtransfer.store.parallel import at_once
 
 Fault = Literal[
     "missing", "truncated", "grown", "altered", "swapped", "unnamed", "unreadable", "orphaned"
 ]
-
-THREADS = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,10 +84,9 @@ def audit(store: Store) -> Audit:
     def check(pair: tuple[Record, OutputFile]) -> Finding | None:
         return _check(store, *pair, digests=digests)
 
-    with ThreadPoolExecutor(THREADS) as pool:
-        findings += [finding for finding in pool.map(check, files) if finding]
-        notes = [name for name in contents.sizes if journal.is_checked(name)]
-        wrong = list(pool.map(lambda name: _note_fault(store, name), notes))
+    findings += [finding for finding in at_once(check, files) if finding]
+    notes = [name for name in contents.sizes if journal.is_checked(name)]
+    wrong = at_once(lambda name: _note_fault(store, name), notes)
     findings += [
         Finding(fault="unnamed", object=name, step="", what=why)
         for name, why in contents.unnamed.items()
@@ -129,12 +126,11 @@ def read_contents(store: Store, clock: Clock = time.time) -> Contents:
     """List a store and read its leases and records."""
     sizes = {info.name: info.size for info in store.list("")}
     leased = {info.name.split("/")[1] for info in store.list(f"{LEASES}/")}
-    with ThreadPoolExecutor(THREADS) as pool:
-        held = pool.map(lambda key: holder(store, key, clock=clock), sorted(leased))
-        busy = {attempt.key for attempt in held if attempt}
-        # Listed anew: a record may have come since the objects were listed.
-        names = [i.name for kind in VERSIONS for i in store.list(f"{kind}/") if key_in(i.name)]
-        read = list(pool.map(lambda name: parse(store, name), names))
+    held = at_once(lambda key: holder(store, key, clock=clock), sorted(leased))
+    busy = {attempt.key for attempt in held if attempt}
+    # Listed anew: a record may have come since the objects were listed.
+    names = [i.name for kind in VERSIONS for i in store.list(f"{kind}/") if key_in(i.name)]
+    read = at_once(lambda name: parse(store, name), names)
     records = [found for found in read if isinstance(found, Record)]
     unreadable = [found for found in read if isinstance(found, Finding)]
     named = {file.object for record in records for file in record.files} | set(names)

@@ -19,8 +19,12 @@ from xtransfer.folders import temporary_folder
 from xtransfer.identity import file_digest
 from xtransfer.records.layout import RESUME
 from xtransfer.records.notes import parse_object, sealed
+from xtransfer.records.outputs import delete_all
 from xtransfer.store import Store
 from xtransfer.store.folder import enough_space
+
+_MANIFEST = "manifest.json"
+"""Is deleted before the rest: what is half deleted must not look whole."""
 
 log = logging.getLogger(__name__)
 
@@ -74,12 +78,12 @@ def save_checkpoint(
         fence()
         store.upload(name, path)
     fence()
-    store.write(f"{prefix}/manifest.json", sealed(manifest))
-    found, own = _manifests(store, key), f"{prefix}/manifest.json"
+    store.write(f"{prefix}/{_MANIFEST}", sealed(manifest))
+    found, own = _manifests(store, key), f"{prefix}/{_MANIFEST}"
     later, others = [n for n in found if n > own], [n for n in found if n <= own]
     useless = [n for n in later if passed_over is None or n in passed_over]
     for gone in useless + others[kept:]:
-        _delete(store, gone.rsplit("/", 1)[0])
+        delete_all(store, gone.removesuffix(_MANIFEST), first=_MANIFEST)
 
 
 def load_checkpoint(
@@ -152,17 +156,10 @@ def read_manifest(store: Store, name: str) -> dict[str, Any]:
 
 def drop_checkpoints(store: Store, key: str) -> None:
     """Delete every checkpoint of trial `key`."""
-    _delete(store, f"{RESUME}/{key}")
+    delete_all(store, f"{RESUME}/{key}/", first=_MANIFEST)
 
 
 def _manifests(store: Store, key: str) -> list[str]:
     """Return the names of the manifests, newest checkpoint first."""
     names = [item.name for item in store.list(f"{RESUME}/{key}/")]
-    return sorted((name for name in names if name.endswith("/manifest.json")), reverse=True)
-
-
-def _delete(store: Store, folder: str) -> None:
-    # Manifest first: what is half deleted must not look whole.
-    names = [item.name for item in store.list(f"{folder}/")]
-    for name in sorted(names, key=lambda name: not name.endswith("manifest.json")):
-        store.delete(name)
+    return sorted((name for name in names if name.endswith(f"/{_MANIFEST}")), reverse=True)

@@ -12,7 +12,6 @@ import re
 import socket
 import time
 from collections.abc import Collection, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from xtransfer.errors import NotFound
@@ -20,10 +19,9 @@ from xtransfer.plan import Plan, Step, gates_of, lost_need
 from xtransfer.records.layout import FAILURES, LOGS
 from xtransfer.records.leases import attempts
 from xtransfer.store import Store
+from xtransfer.store.parallel import at_once
 
 DIED = "its process died"
-_THREADS = 8
-"""Small objects in flight at once: what takes time is the way to the store."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,8 +55,7 @@ def note_failure(store: Store, step: Step, text: str, details: str) -> None:
 def noted(store: Store) -> dict[str, str]:
     """Return key -> error of all steps that a note says failed."""
     names = [item.name for item in store.list(f"{FAILURES}/")]
-    with ThreadPoolExecutor(_THREADS) as pool:
-        texts = list(pool.map(lambda name: _read(store, name), names))
+    texts = at_once(lambda name: _read(store, name), names)
     keys = [name.rpartition("/")[2].removesuffix(".json") for name in names]
     return {key: text for key, text in zip(keys, texts, strict=True) if text}
 
@@ -107,8 +104,7 @@ def failures(
             blocked=tuple(plan.steps[each] for each in waiting[key]),
         )
 
-    with ThreadPoolExecutor(_THREADS) as pool:
-        return list(pool.map(look, [key for key in plan.steps if key in failed]))
+    return at_once(look, [key for key in plan.steps if key in failed])
 
 
 def blocked_by(

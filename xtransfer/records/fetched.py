@@ -6,13 +6,13 @@ in that one's place since; so each is kept open, and looked at beside the one th
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from xtransfer.identity import file_digest
 from xtransfer.records.outputs import OutputFile, is_there
 
 MOST_OPEN = 256
@@ -100,7 +100,7 @@ class _Fetched:
         if state is None or state in self.sound:
             return False
         try:
-            digest = _digest(place)
+            digest = file_digest(place)
         except FileNotFoundError:  # deleted since
             return False
         except OSError:
@@ -120,10 +120,3 @@ def _opened(path: Path) -> int | None:
         return os.open(path, os.O_RDONLY)
     except OSError:
         return None
-
-
-def _digest(place: Path | int) -> str:
-    """Return the SHA-256 (hex) of a file's bytes, given by its path or open."""
-    with open(place, "rb", closefd=not isinstance(place, int)) as file:
-        file.seek(0)
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -23,7 +23,6 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Container, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -35,12 +34,11 @@ from xtransfer.errors import NotFound, StepBusy, StoreError
 from xtransfer.machine import has_ended, process_start, this_machine
 from xtransfer.records.layout import LEASES
 from xtransfer.store import Store
+from xtransfer.store.parallel import at_once
 
 LONGEST_S = 2 * 86_400.0
 """No lease lasts longer: what says so is damaged, or was written by a clock that is far off. Twice what a placement
 may ask for (`lease_s`), as clocks may differ by less than a lease."""
-_THREADS = 8
-"""Small objects in flight at once: what takes time is the way to the store."""
 
 Clock = Callable[[], float]
 State = Literal["working", "done", "found", "failed"]
@@ -215,8 +213,7 @@ def every_attempt(store: Store, keys: Container[str] | None = None) -> dict[str,
     """Return step key -> all attempts at it, in order; `keys`: of the steps that are wanted, None: all."""
     names = [info.name for info in store.list(f"{LEASES}/")]
     names = [name for name in names if keys is None or name.split("/")[1] in keys]
-    with ThreadPoolExecutor(_THREADS) as pool:
-        found = list(pool.map(lambda name: _read(store, name, name.split("/")[1]), names))
+    found = at_once(lambda name: _read(store, name, name.split("/")[1]), names)
     every: dict[str, list[Attempt]] = {}
     for attempt in found:
         if attempt is not None:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from xtransfer.errors import StepBusy
 from xtransfer.plan import VERSIONS
-from xtransfer.records.audit import THREADS, Contents, Finding, parse, read_contents
+from xtransfer.records.audit import Contents, Finding, parse, read_contents
 from xtransfer.records.layout import LEASES, PROBES, QUARANTINE, RESUME
 from xtransfer.records.leases import Clock, holding
 from xtransfer.records.quarantine import set_aside_at
 from xtransfer.records.record import key_in, record_name
 from xtransfer.store import Store
+from xtransfer.store.parallel import at_once
 
 DAY_S = 86_400.0
 UNFINISHED_S = DAY_S
@@ -80,10 +80,9 @@ def remove(store: Store, found: Iterable[Garbage], *, clock: Clock = time.time) 
         folder = "/".join(each.object.split("/")[:2])
         own = steps.setdefault(folder, []) if folder.split("/")[0] in VERSIONS else alone
         own.append(each)
-    with ThreadPoolExecutor(THREADS) as pool:
-        list(pool.map(lambda each: store.delete(each.object), alone))
-        freed = pool.map(lambda folder: _remove_left(store, folder, steps[folder], clock), steps)
-        return alone + [each for some in freed for each in some]
+    at_once(lambda each: store.delete(each.object), alone)
+    freed = at_once(lambda folder: _remove_left(store, folder, steps[folder], clock), steps)
+    return alone + [each for some in freed for each in some]
 
 
 def _remove_left(

@@ -7,10 +7,9 @@ names, and a file appears in a folder whole and verified, or not at all.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -19,19 +18,15 @@ from xtransfer.folders import temporary_folder
 from xtransfer.identity import file_digest
 from xtransfer.store import Store, name_fault
 from xtransfer.store.folder import FULL, disk_errors
+from xtransfer.store.parallel import at_once
 from xtransfer.store.unfinished import temporary_beside
 
 if TYPE_CHECKING:
     from xtransfer.records.record import Record
 
-_THREADS = 8
-"""Files in flight at once: what takes time with small ones is the way to the store."""
 _REDO = "Run its plan again: the step is set aside and done anew."
 _SET_ASIDE = "Run its plan again after: xtransfer store verify --set-aside."
 """A run reads no files but those that its steps need, so that alone it may not notice."""
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 
 def safe_name(name: str) -> str:
@@ -74,7 +69,7 @@ def fetch(store: Store, record: Record, folder: Path, names: Iterable[str] | Non
     wanted = files_of(store, record, names)
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    _each(lambda file: _fetch_file(store, file, folder / file.name), wanted)
+    at_once(lambda file: _fetch_file(store, file, folder / file.name), wanted)
     return folder
 
 
@@ -102,7 +97,7 @@ def read_file(store: Store, record: Record, name: str) -> bytes:
 def damage(store: Store, record: Record) -> list[IntegrityError]:
     """Read every object that a record names, and return what is wrong with them."""
     with temporary_folder() as folder:
-        found = _each(
+        found = at_once(
             lambda pair: _fault(store, pair[1], folder / str(pair[0])),
             enumerate(record.files),
         )
@@ -116,12 +111,13 @@ def upload_files(store: Store, folder: Path, target: str) -> tuple[OutputFile, .
         StoreError: when the folder or a file cannot be read, or the store refuses.
     """
     paths = _files_below(folder)
-    return _each(lambda name: _upload(store, f"{target}/{name}", name, paths[name]), paths)
+    uploaded = at_once(lambda name: _upload(store, f"{target}/{name}", name, paths[name]), paths)
+    return tuple(uploaded)
 
 
 def delete_files(store: Store, files: Iterable[OutputFile]) -> None:
     """Delete the objects of these files."""
-    _each(lambda file: store.delete(file.object), files)
+    at_once(lambda file: store.delete(file.object), files)
 
 
 def found_no_room(error: StoreError) -> bool:
@@ -129,10 +125,11 @@ def found_no_room(error: StoreError) -> bool:
     return isinstance(error.__cause__, OSError) and error.__cause__.errno in FULL
 
 
-def delete_all(store: Store, prefix: str) -> None:
-    """Delete every object whose name begins with `prefix`."""
-    for info in list(store.list(prefix)):
-        store.delete(info.name)
+def delete_all(store: Store, prefix: str, *, first: str = "") -> None:
+    """Delete every object whose name begins with `prefix`; before the others those whose name ends with `first`."""
+    names = [info.name for info in store.list(prefix)]
+    for name in sorted(names, key=lambda name: not name.endswith(first)):
+        store.delete(name)
 
 
 def check_listed(store: Store, file: OutputFile, sizes: dict[str, int]) -> None:
@@ -214,9 +211,3 @@ def _verify(store: Store, file: OutputFile, size: int, sha256: str) -> None:
 def _absent(store: Store, file: OutputFile) -> IntegrityError:
     what = f"absent, though its record says {file.size} bytes with SHA-256 {file.sha256}"
     return IntegrityError(f"{store.url}/{file.object}", what, _REDO)
-
-
-def _each(function: Callable[[T], R], items: Iterable[T]) -> tuple[R, ...]:
-    """Call `function` on all items in a few threads; results are in order."""
-    with ThreadPoolExecutor(_THREADS) as pool:
-        return tuple(pool.map(function, items))

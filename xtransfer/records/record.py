@@ -13,7 +13,6 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Callable, Container, Iterable, MutableMapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,10 +33,9 @@ from xtransfer.records.outputs import (
 )
 from xtransfer.records.seal import read_sealed, sealed_text
 from xtransfer.store import ObjectInfo, Store
+from xtransfer.store.parallel import at_once
 
 _RECORD = "record.json"
-_THREADS = 8
-"""Records in flight at once: what takes time is the way to the store."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,9 +208,8 @@ def load_records(
             known[at] = record
         return record
 
-    with ThreadPoolExecutor(_THREADS) as pool:
-        wanted = [name for name in sizes if (key := key_in(name)) and (keys is None or key in keys)]
-        found = list(pool.map(read, wanted))
+    wanted = [name for name in sizes if (key := key_in(name)) and (keys is None or key in keys)]
+    found = at_once(read, wanted)
     records = {record.key: record for record in found if record is not None}
     for name in filter(errors.__contains__, wanted):
         if damaged is not None and key_in(name) not in records:

@@ -7,7 +7,6 @@ predictions that do not give the recorded score are no evidence.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 
@@ -23,10 +22,9 @@ from xtransfer.report.evidence import Array, Evidence, Sample, train_languages
 from xtransfer.report.results import Result
 from xtransfer.statistics.resampling import number_of, resample
 from xtransfer.store import Store
+from xtransfer.store.parallel import at_once
 from xtransfer.tasks.task import Task
 
-_THREADS = 8
-"""Files in flight at once."""
 _TOLERANCE = 1e-6
 """Points by which a recomputed score may differ from the recorded one."""
 _NAMED = ("span", "retrieval")
@@ -184,9 +182,8 @@ def _tallies(
 ) -> tuple[list[str], list[Tallies]]:
     """Return the ids of the test examples, and what each adds to the score of each run."""
     gold = read_gold(store, records, records[keys[0]], task, language)
-    with ThreadPoolExecutor(_THREADS) as pool:
-        read = partial(read_predictions, store, language=language)
-        predictions = list(pool.map(read, (records[key] for key in keys)))
+    read = partial(read_predictions, store, language=language)
+    predictions = at_once(read, (records[key] for key in keys))
     tallies: list[Tallies] = []
     for key, found in zip(keys, predictions, strict=True):
         recorded = records[key].result["languages"][language]["metrics"]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 NONE = "–"
 """Stands where there is no number."""
+MARK = "*"
+"""Stands behind a gain that is significant."""
 
 
 def number(value: float | None) -> str:

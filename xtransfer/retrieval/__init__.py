@@ -1,1 +1,1 @@
-"""Search among sentence vectors: exact neighbours, margins, mining, ranking."""
+"""Search among sentence vectors: exact nearest neighbours (`neighbours`), margins and mining (`margin`)."""

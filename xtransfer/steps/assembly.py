@@ -18,23 +18,16 @@ from xtransfer.plan import Step
 from xtransfer.steps.prepared import read_data_set
 from xtransfer.tasks.task import Task
 from xtransfer.train.adapters import add_adapters
+from xtransfer.train.encoder import load_encoder, word_embeddings
 from xtransfer.train.mixture import Mixture, Sampling, mix
-from xtransfer.train.model import (
-    TransferModel,
-    apply_weights,
-    compact,
-    head_weights,
-    load_encoder,
-    read_weights,
-    renumber,
-    used_tokens,
-    word_embeddings,
-)
+from xtransfer.train.model import TransferModel
 from xtransfer.train.parts import Part, TaskPart, TextPart
 from xtransfer.train.prediction import DataSet
 from xtransfer.train.randomness import build_head, stream
 from xtransfer.train.specification import TrialSpec
 from xtransfer.train.text_head import load_text_head
+from xtransfer.train.vocabulary import compact, renumber, used_tokens
+from xtransfer.train.weights import apply_weights, head_weights, read_weights
 
 if TYPE_CHECKING:
     from xtransfer.process.workbench import Workbench

@@ -17,7 +17,7 @@ from xtransfer.errors import StepError
 from xtransfer.plan import Step
 from xtransfer.records.record import Done
 from xtransfer.steps.assembly import WEIGHTS
-from xtransfer.train.model import load_encoder, word_embeddings
+from xtransfer.train.encoder import load_encoder, word_embeddings
 from xtransfer.train.snapshots import is_snapshot
 
 if TYPE_CHECKING:

@@ -22,11 +22,12 @@ from xtransfer.steps.device import take_device
 from xtransfer.steps.prepared import read_data_set
 from xtransfer.train.batching import prediction_batches
 from xtransfer.train.context import Context, device_name
+from xtransfer.train.encoder import load_encoder
 from xtransfer.train.kernels.products import prediction_products
 from xtransfer.train.lookahead import results
-from xtransfer.train.model import apply_weights, head_weights, load_encoder, read_weights
 from xtransfer.train.prediction import DataSet, make_inputs, mean_state, tokens_at_once
 from xtransfer.train.transfers import sent
+from xtransfer.train.weights import apply_weights, head_weights, read_weights
 
 if TYPE_CHECKING:
     from xtransfer.process.workbench import Workbench

@@ -14,19 +14,15 @@ from torch import Tensor
 
 from xtransfer.plan import Step
 from xtransfer.records.record import Done
-from xtransfer.retrieval.alignment import align
+from xtransfer.steps.alignment import align
 from xtransfer.steps.assembly import WEIGHTS, make_head
 from xtransfer.steps.device import take_device
 from xtransfer.steps.prepared import read_data_set
 from xtransfer.tasks.task import Task
 from xtransfer.train.context import Context, device_name
-from xtransfer.train.model import (
-    TransferModel,
-    apply_weights,
-    head_weights,
-    load_encoder,
-    read_weights,
-)
+from xtransfer.train.encoder import load_encoder
+from xtransfer.train.model import TransferModel
+from xtransfer.train.weights import apply_weights, head_weights, read_weights
 
 if TYPE_CHECKING:
     from xtransfer.process.workbench import Workbench

@@ -16,11 +16,11 @@ from xtransfer.sweeps.suggestion import Suggestion
 from xtransfer.train.adapters import merged
 from xtransfer.train.course import Outcome
 from xtransfer.train.mixture import Mixture
-from xtransfer.train.model import export_weights
 from xtransfer.train.parts import Part, TextPart
 from xtransfer.train.rates import decay_product, learning_rate
 from xtransfer.train.snapshots import snapshot_file
 from xtransfer.train.specification import TrialSpec
+from xtransfer.train.weights import export_weights
 
 OUTCOME = "outcome.json"
 """What a trial came to, until it is in its record."""

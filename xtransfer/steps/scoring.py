@@ -16,8 +16,8 @@ import torch
 from xtransfer.errors import StepError
 from xtransfer.forms import FORMS, scored_examples
 from xtransfer.metrics import score
-from xtransfer.retrieval.bitext import Settings, layer_of, retrieve
-from xtransfer.retrieval.ranking import rank_pooled
+from xtransfer.steps.bitext import Settings, layer_of, retrieve
+from xtransfer.steps.ranking import rank_pooled
 from xtransfer.tasks.task import NO_ANSWER, Task
 from xtransfer.train.context import Context
 from xtransfer.train.prediction import DataSet, predict_each

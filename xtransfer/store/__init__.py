@@ -10,7 +10,7 @@ opened again by its `url` in another process.
 interface    what a store can do, and what an object may be called
 folder       a store in a folder, and what disks refuse; `unfinished`: files that appear whole or not at all
 s3           a store in S3: `s3_client` connects, `s3_files` moves large files in parts, `s3_errors` finds words
-retries      what is tried again when a service fails
+retries      what is tried again when a service fails; `parallel`: several calls at once
 """
 
 from __future__ import annotations

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from xtransfer.store.interface import FIRST_TRIES, StoreOptions
+from xtransfer.store.parallel import at_once
 from xtransfer.store.retries import complete, passing, retried
 from xtransfer.store.s3_errors import status_of
 
@@ -16,9 +16,6 @@ _COPY_BYTES = 1 << 18
 """Read from a body at a time: 1.5 GB took 0.9 s from a server beside, 1.7 s with 1 MiB at a time."""
 _MOST_PARTS = 10_000
 """S3's limit for one object."""
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 
 def put_file(client: Any, bucket: str, key: str, path: Path, *, options: StoreOptions) -> None:
@@ -46,7 +43,7 @@ def put_file(client: Any, bucket: str, key: str, path: Path, *, options: StoreOp
                 named = {name: reply[name] for name in _CHECKSUMS if reply.get(name)}
                 return {"PartNumber": number + 1, "ETag": reply["ETag"], **named}
 
-            parts = _each(put, range(len(starts)), options.parallel_parts)
+            parts = at_once(put, range(len(starts)), options.parallel_parts)
         _complete(client, upload, parts, size, options)
     except BaseException:
         _give_up(client, upload)
@@ -94,7 +91,7 @@ def _get_once(client: Any, bucket: str, key: str, path: Path, options: StoreOpti
 
             _resumed(rest, at, options)
 
-        _each(get, range(0, size, length), options.parallel_parts)
+        at_once(get, range(0, size, length), options.parallel_parts)
     finally:
         os.close(descriptor)
 
@@ -187,8 +184,3 @@ _CHECKSUMS = (
     "ChecksumSHA1",
     "ChecksumSHA256",
 )
-
-
-def _each(function: Callable[[T], R], items: Iterable[T], threads: int) -> list[R]:
-    with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(function, items))

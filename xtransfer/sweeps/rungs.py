@@ -14,7 +14,6 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping, MutableMapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -25,11 +24,10 @@ from xtransfer.plan import VERSIONS, Step
 from xtransfer.records.layout import RUNGS
 from xtransfer.records.notes import note_text, parse_note
 from xtransfer.store import Store
+from xtransfer.store.parallel import at_once
 
 TOP = 100
 """Percent of a training; nothing is ruled there."""
-_THREADS = 8
-"""Rulings in flight at once: what takes time with small objects is the way to the store."""
 
 log = logging.getLogger(__name__)
 
@@ -97,8 +95,7 @@ def read_rulings(
     names = [info.name for info in store.list(f"{RUNGS}/{sweep_key(step)}/")]
     names = [name for name in names if rung is None or name.endswith(f"-{rung}.json")]
     unread = [name for name in names if name not in known]
-    with ThreadPoolExecutor(_THREADS) as pool:
-        read = list(pool.map(lambda name: _read(store, name), unread))
+    read = at_once(lambda name: _read(store, name), unread)
     known.update({name: each for name, each in zip(unread, read, strict=True) if each is not None})
     found = [known[name] for name in names if name in known]
     return sorted(found, key=lambda each: (each.key, each.rung))

@@ -1,4 +1,13 @@
-"""The tasks that xtransfer knows, by name."""
+"""The tasks that xtransfer knows, by name.
+
+task            what a task is: a frozen record
+intermediate    the intermediate tasks, and those that only serve as a stage of a target
+targets         the target tasks of XTREME and XTREME-R
+languages       the languages of both, with their codes
+hub             where the tasks are on the Hugging Face hub
+user            tasks of the user's own, from YAML
+soundness       what of a record must fit together
+"""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator, Mapping
 
 from xtransfer.errors import ConfigError, did_you_mean
 from xtransfer.metrics import METRICS_OF
+from xtransfer.metrics.classification import POSITIVE
 from xtransfer.metrics.qa import MLQA_LANGUAGES
 from xtransfer.tasks.task import NO_ANSWER, Format, FormName, Stage, Task, files_fault
 
@@ -40,8 +41,6 @@ _UNTRAINED: Collection[FormName] = ("bitext", "mlm")
 _LABELLED: Collection[FormName] = ("classification", "choice", "tagging")
 """Forms whose examples have a label."""
 _STRIDE = Stage.model_fields["stride"].default
-POSITIVE = "1"
-"""The label whose F1 `accuracy_and_f1` takes."""
 
 _ENTITY = re.compile("O|[BI]-.+")
 

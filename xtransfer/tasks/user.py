@@ -21,7 +21,8 @@ from xtransfer.tasks.soundness import check_sound, check_source, check_stages
 from xtransfer.tasks.task import Source, Task
 
 _NAME = re.compile(r"[a-z][a-z0-9_+-]{0,29}")
-_LABELLED = ("classification", "tagging")
+_LABELS_NEEDED = ("classification", "tagging")
+"""Forms whose record says its labels; of a choice task a column may say them row by row."""
 
 
 def complete_user_tasks(raw: dict[str, Any], path: Path) -> None:
@@ -70,7 +71,7 @@ def check_user_tasks(tasks: tuple[Task, ...], book: Mapping[str, Task], where: s
                 check_languages(codes)
             except ValueError as error:
                 raise ConfigError(f"{place}.{field}", str(error)) from None
-        if task.form in _LABELLED and not task.labels and not task.labels_from_data:
+        if task.form in _LABELS_NEEDED and not task.labels and not task.labels_from_data:
             raise ConfigError(f"{place}.labels", f"a {task.form} task needs its labels")
         if task.labels_from_data and (task.form != "tagging" or task.stages is not None):
             raise ConfigError(

@@ -1,4 +1,15 @@
-"""What a rule on manifests is."""
+"""What a rule on manifests is.
+
+access       what roles give, and to whom bindings give it
+jobs         a RayJob's name, how it is submitted, its deadlines and retries
+kueue        jobs with Kueue's label
+nodes        what Ray announces and takes of a node, and what containers ask for
+placement    that a job's placement is one, that all pods see its store, and that the head waits for its trials
+pods         Pod Security's "restricted" level, and secrets, on every pod template
+ray          KubeRay, Ray's autoscaler, and training that must survive both
+room         whether any worker that the job may have holds what a step takes
+space        what surrounds a job: namespace, disruption budgets, network, configuration
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,10 @@
-"""report.md: what was run, the scores, and what may be said of them."""
+"""report.md: what was run, the scores, and what may be said of them.
+
+sections     how sure the numbers are, and what follows from them
+languages    one target by language
+analyses     what analyses found
+grid         tables in Markdown, and texts that mean nothing but themselves
+"""
 
 from __future__ import annotations
 
@@ -11,14 +17,13 @@ from xtransfer.report.markdown.analyses import analysis_sections
 from xtransfer.report.markdown.grid import grid, plain
 from xtransfer.report.markdown.languages import language_section, spread
 from xtransfer.report.markdown.sections import (
-    MARK,
     caution_section,
     claims_section,
     gain_mark,
     statistics_section,
     typology_section,
 )
-from xtransfer.report.numbers import NONE, number, signed
+from xtransfer.report.numbers import MARK, NONE, number, signed
 from xtransfer.report.results import ReportInfo, Result, Table, selection_text
 
 SCORES_NOTE = (

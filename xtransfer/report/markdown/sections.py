@@ -7,13 +7,10 @@ from collections.abc import Iterable
 from xtransfer.report.answer import Answer
 from xtransfer.report.evidence import WITH
 from xtransfer.report.markdown.grid import grid, plain
-from xtransfer.report.numbers import NONE, exact, interval_text, p_text
+from xtransfer.report.numbers import MARK, NONE, exact, interval_text, p_text
 from xtransfer.report.scores import OVERALL, GainCell
 from xtransfer.report.typology import TypologyAnswer
 from xtransfer.report.verdicts import ClaimResult
-
-MARK = "*"
-"""Stands behind a gain that is significant."""
 
 
 def statistics_section(answer: Answer) -> str:

@@ -2,6 +2,13 @@
 
 The same answer and records give the same bytes. Scripts and styles stand in the page; its policy lets
 nothing else run, and lets nothing be fetched.
+
+tables       the tables of scores; `findings`: of what follows from them; `analyses`: of what analyses found
+cells        tables as the page shows them: every number says where it is from
+charts       spread over seeds, gain against distance, learning curves
+svg          an area with axes, and marks in it
+embedded     the records behind the page, as JSON within it
+progress     how a run stands, on a page that is served while it goes on
 """
 
 from __future__ import annotations

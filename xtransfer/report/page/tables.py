@@ -7,13 +7,11 @@ from collections.abc import Mapping
 from xtransfer.plan import BASELINE
 from xtransfer.report.answer import Answer
 from xtransfer.report.evidence import WITH
-from xtransfer.report.numbers import NONE, exact, interval_text, number, p_text, signed
+from xtransfer.report.numbers import MARK, NONE, exact, interval_text, number, p_text, signed
 from xtransfer.report.page.cells import Grid, Number, Row, Scale, cell, scale_of
 from xtransfer.report.results import plain_mean
 from xtransfer.report.scores import OVERALL, GainCell, LanguageScore, ScoreCell
 from xtransfer.report.study import Study
-
-MARK = "*"
 
 
 def main_table(answer: Answer) -> Grid:

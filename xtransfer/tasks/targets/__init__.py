@@ -3,6 +3,11 @@
 Epochs, batch sizes and lengths of the stages are those of jiant's X-STILTs scripts and, for XTREME-R's
 own tasks, of its scripts. Files default to the layout in which XTREME prepares them, but Tatoeba to
 LASER's: XTREME sorts the English side, so that its two files are no longer parallel.
+
+classification    comparing or choosing sentences: XNLI, PAWS-X, XCOPA
+tagging           labelling words: UD-POS, PAN-X
+qa                finding the answer in a text: XQuAD, MLQA, TyDi QA
+retrieval         finding a sentence, a passage or an entity: Tatoeba, BUCC 2018, LAReQA, Mewsli-X
 """
 
 from __future__ import annotations

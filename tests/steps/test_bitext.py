@@ -10,8 +10,8 @@ from tests.retrieval.made import corpus
 from tests.tiny import rows_of, tiny_encoder
 from xtransfer.errors import ConfigError
 from xtransfer.forms.encoding import Encoded
-from xtransfer.retrieval import bitext
-from xtransfer.retrieval.bitext import Settings, embed, layer_of, retrieve
+from xtransfer.steps import bitext
+from xtransfer.steps.bitext import Settings, embed, layer_of, retrieve
 from xtransfer.tasks import TASKS
 from xtransfer.train.context import Context
 from xtransfer.train.prediction import DataSet

@@ -5,7 +5,7 @@ import pytest
 
 from tests.steps.test_scoring import A, B, C, bitext
 from tests.tiny import tiny_encoder
-from xtransfer.retrieval.alignment import align, cosines
+from xtransfer.steps.alignment import align, cosines
 from xtransfer.train.context import Context
 
 

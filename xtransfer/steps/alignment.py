@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xtransfer.config.analyses import GAP
-from xtransfer.retrieval.bitext import embed
+from xtransfer.steps.bitext import embed
 from xtransfer.train.context import Context
 from xtransfer.train.prediction import DataSet
 

@@ -12,7 +12,7 @@ from tests.tiny import rows_of, tiny_encoder, tiny_tokenizer
 from xtransfer.data.examples import RankingExample
 from xtransfer.errors import DataError
 from xtransfer.forms import retrieval, sequences
-from xtransfer.retrieval.ranking import rank_pooled
+from xtransfer.steps.ranking import rank_pooled
 from xtransfer.steps.scoring import evaluate
 from xtransfer.tasks import TASKS
 from xtransfer.train.context import Context
