@@ -501,7 +501,9 @@ def test_arms_of_one_task_with_other_revisions_are_other_data_sets(tmp_path: Pat
             assert place["revision"] == step.sweep * 40
     # The target's own stage reads files, which are not there: it is no data set of an arm's.
     own = next(
-        step for step in steps(plan, "train") if step.phase == "target" and "start" not in step.inputs
+        step
+        for step in steps(plan, "train")
+        if step.phase == "target" and "start" not in step.inputs
     )
     data = plan.steps[own.inputs["train mnli"]].spec["data"]["en"]
     assert data == [{"absent": ["mnli", "train", "en"]}]
