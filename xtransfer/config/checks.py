@@ -15,6 +15,7 @@ from xtransfer.errors import ConfigError, did_you_mean
 from xtransfer.selection import RULES
 from xtransfer.tasks import get_task
 from xtransfer.tasks.hub import NOT_ON_HUB, check_revisions, on_hub
+from xtransfer.tasks.languages import names_language
 from xtransfer.tasks.task import Task
 from xtransfer.tasks.user import patched
 
@@ -283,7 +284,7 @@ def check_hub(data: Data, book: Book, used: Set[str], where: str) -> None:
 def _has_dev_by_language(task: Task) -> bool:
     files = task.source.files.get("dev", ())
     names = (*files, *task.source.rows.values()) if files else ()
-    return any("{lang" in name.lower() for name in names)
+    return any(map(names_language, names))
 
 
 def _check_languages(
