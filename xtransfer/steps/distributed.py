@@ -107,9 +107,10 @@ def _run_group(step: Step, bench: Workbench) -> None:
         if isinstance(cause, StoreError) and stuck:
             raise cause from error
         if isinstance(cause, StepError) or stuck:
-            raise StepError(step.folder, _first_line(cause)) from error
+            log_of = f"xtransfer logs CONFIG --store {bench.store.url} --step {step.key}"
+            raise StepError(step.folder, _last_line(cause), f"Its log: {log_of}") from error
         log.warning(
-            "%s goes on from where it is: %s", step.folder, shown(_first_line(cause), most=300)
+            "%s goes on from where it is: %s", step.folder, shown(_last_line(cause), most=300)
         )
 
 
@@ -269,6 +270,7 @@ def _cause(error: BaseException) -> BaseException:
     return error
 
 
-def _first_line(cause: BaseException) -> str:
+def _last_line(cause: BaseException) -> str:
+    """Return what an error says; the last line where it holds a worker's whole traceback."""
     lines = [line for line in str(cause).splitlines() if line.strip()]
     return lines[-1].strip() if lines else type(cause).__name__
