@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from xtransfer.errors import DataError, Diverged, OutOfMemory
-from xtransfer.plan import Step
-from xtransfer.planner.lessons import few_shot_data
+from xtransfer.plan import Step, few_shot_data
 from xtransfer.process.watchdog import watched
 from xtransfer.records.checkpoints import newest_checkpoint
 from xtransfer.records.record import Done
