@@ -482,6 +482,33 @@ def test_another_revision_is_another_data_set(tmp_path: Path) -> None:
     assert first != train_key(f"data.revisions={{nyu-mll/multi_nli: {'a' * 40}}}")
 
 
+def test_arms_of_one_task_with_other_revisions_are_other_data_sets(tmp_path: Path) -> None:
+    def arm(name: str, revision: str) -> str:
+        hub = f"{{path: nyu-mll/multi_nli, revision: {revision * 40}}}"
+        return f"{{name: {name}, task: mnli, source: {{format: hub, hub: [{hub}]}}}}"
+
+    arms = f"intermediate.tasks=[{arm('a', 'a')}, {arm('b', 'b')}]"
+    experiment = load_experiment(
+        _written(tmp_path),
+        [arms, "target.tasks=[xnli]", "target.languages={}", "data.holdout={}", "encoder=absent"],
+    )
+    plan = build_plan(experiment, Fingerprints(experiment, lenient=True))
+    trained = [step for step in steps(plan, "train") if step.phase == "intermediate"]
+    assert {step.sweep for step in trained} == {"a", "b"}
+    for step in trained:
+        for role in ("train mnli", "dev mnli"):
+            (place,) = plan.steps[step.inputs[role]].spec["data"]["en"]
+            assert place["revision"] == step.sweep * 40
+    # The target's own stage reads files, which are not there: it is no data set of an arm's.
+    own = next(
+        step
+        for step in steps(plan, "train")
+        if step.phase == "target" and "start" not in step.inputs
+    )
+    data = plan.steps[own.inputs["train mnli"]].spec["data"]["en"]
+    assert data == [{"absent": ["mnli", "train", "en"]}]
+
+
 def _written(folder: Path) -> Path:
     path = folder / "small.yaml"
     path.write_text(SMALL, encoding="utf-8")

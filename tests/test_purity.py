@@ -108,6 +108,12 @@ def test_the_training_loop_knows_no_ray_and_no_store() -> None:
     assert json.loads(probe(["xtransfer.steps.outcome"], outside).stdout)
 
 
+def test_steps_are_done_without_the_planner() -> None:
+    done = [name for name in modules() if name.startswith("xtransfer.steps")]
+    planner = re.compile(r"^\s*(?:import|from) xtransfer\.planner", re.MULTILINE)
+    assert [name for name in done if planner.search(source(name))] == []
+
+
 @pytest.mark.parametrize("root", IMPURE)
 def test_every_exception_is_still_needed(root: str) -> None:
     inside = [name for name in modules() if name == root or name.startswith(f"{root}.")]

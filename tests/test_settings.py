@@ -147,6 +147,21 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         read_yaml(tmp_path / "latin.yaml")
 
 
+@pytest.mark.parametrize("name", ["maybe", "encoder"])
+def test_a_bare_value_of_a_section_is_one_of_its_settings_at_the_top_alone(
+    tmp_path: Path, name: str
+) -> None:
+    path = tmp_path / "root.yaml"
+    path.write_text(f"maybe: a\nleaves: {{{name}: a}}", encoding="utf-8")
+
+    def override(text: str) -> Root:
+        return read_settings(Root, path, (text, "leaves={}"), "root.yaml", bare={"maybe": "name"})
+
+    assert override("maybe.size=2").maybe == Leaf(size=2, name="a")
+    with pytest.raises(ConfigError, match="inside a value that is not a mapping"):
+        override(f"leaves.{name}.size=2")
+
+
 def test_a_byte_order_mark_is_taken_off(tmp_path: Path) -> None:
     path = tmp_path / "bom.yaml"
     path.write_bytes("leaf: {size: 3}".encode("utf-8-sig"))

@@ -52,7 +52,7 @@ def export_model(
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(str(out), "exists and is not empty", "Give a new folder.")
     record = find(store, key)
-    check_result(record)
+    check_result(record, url=store.url)
     if record.kind == "select":
         record = find(store, record.result["chosen"])
     if record.kind not in ("train", "average", "pretrain"):

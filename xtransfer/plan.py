@@ -101,6 +101,16 @@ def alternatives(step: Step) -> list[set[str]]:
     ]
 
 
+def few_shot_data(step: Step) -> tuple[str, ...]:
+    """Return the keys of the training data of a few-shot trial; none of any other step.
+
+    Of them there must be as many examples as their limit says, by which the scores are named.
+    """
+    if step.kind != "train" or step.spec["keep"] != "last":  # no other trial goes without a dev set
+        return ()
+    return tuple(key for role, key in step.inputs.items() if role.startswith("train "))
+
+
 def lost_need(step: Step, needs: Iterable[str], lost: Container[str]) -> str | None:
     """Return a lost step for want of which `step` can never run, None while it can.
 

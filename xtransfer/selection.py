@@ -63,13 +63,18 @@ def select(
     if incomplete == "refuse":
         _check_grid(candidates)
     if not scored:
-        raise StepError("selection", "there is no candidate to choose from")
+        why = "See why no trial has a score: xtransfer status CONFIG"
+        raise StepError("selection", "there is no candidate to choose from", why)
     if rule in OVER_SEEDS:
         scored = _of_best_rate(scored, tied=rule == "tied_over_seeds")
         own = [each for each in scored if seed is None or each["seed"] == seed]
         if not own:
             rate = scored[0]["learning_rate"]
-            raise StepError("selection", f"seed {seed} has no trial at the chosen rate {rate:g}")
+            raise StepError(
+                "selection",
+                f"seed {seed} has no trial at the chosen rate {rate:g}",
+                "Finish that trial, or choose within each seed by `rule: best_dev`.",
+            )
         scored = own
     return min(scored, key=_order)
 

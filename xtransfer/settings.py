@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -63,19 +64,26 @@ def read_settings(
     where: str,
     *,
     option: str = "--set",
+    bare: Mapping[str, str] = MappingProxyType({}),
     complete: Callable[[dict[str, Any]], None] = lambda raw: None,
 ) -> S:
     """Read `path` (None: no file, all defaults), apply `a.b=c` overrides, and check the result.
 
-    `option` is the command-line option that the overrides come from, for their errors; `complete` may
-    change the raw settings before they are checked.
+    Args:
+        model: what the settings are.
+        path: of the file.
+        overrides: as given on the command line.
+        where: the file, in errors.
+        option: the command-line option that the overrides come from, for their errors.
+        bare: section that may be a bare value -> the setting in it that such a value is, for overrides into it.
+        complete: may change the raw settings before they are checked.
 
     Raises:
         ConfigError: naming the file or the override, the path in it and the remedy.
     """
     raw = {} if path is None else read_yaml(path)
     for override in overrides:
-        _apply(raw, override, option)
+        _apply(raw, override, option, bare)
     complete(raw)
     return check_settings(model, raw, where)
 
@@ -118,7 +126,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
-        raise ConfigError(str(path), "no such file") from None
+        next_ = "Check the path, and the folder that the command runs in."
+        raise ConfigError(str(path), "no such file", next_) from None
     except IsADirectoryError:
         raise ConfigError(str(path), "is a folder", "Give the YAML file itself.") from None
     except UnicodeDecodeError as error:
@@ -138,7 +147,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 _STEP = re.compile(r"([A-Za-z0-9_-]+)|\[(\d+)\]")
 
 
-def _apply(raw: dict[str, Any], override: str, option: str) -> None:
+def _apply(raw: dict[str, Any], override: str, option: str, bare: Mapping[str, str]) -> None:
     """Set one `a.b[0].c=value` in `raw`; the value is YAML."""
     path, equals, text = override.partition("=")
     where = f"{option} {shown(override)}"
@@ -156,8 +165,8 @@ def _apply(raw: dict[str, Any], override: str, option: str) -> None:
         _check_place(at, step, where)
         if isinstance(step, str) and at.get(step) is None:
             at[step] = {}
-        elif step == "encoder" and isinstance(at[step], str):
-            at[step] = {"name": at[step]}
+        elif at is raw and isinstance(at[step], str) and (name := bare.get(str(step))):
+            at[step] = {name: at[step]}
         at = at[step]
     _check_place(at, steps[-1], where)
     at[steps[-1]] = value

@@ -499,6 +499,11 @@ def test_a_mistake_is_named_with_its_place(tmp_path: Path, section: str, message
             {},
             "mnli train: t would be read as en, sw",
         ),
+        (
+            "{name: x, task: mnli, languages: [en, sw], source: {files: {train: ['t-{lang2}'], dev: [d]}}}",
+            {},
+            "mnli train: t-{lang2} would be read as en, sw",  # which would be the name of one file
+        ),
         ("mnli", {"data": {"files": {"xnli": {"test": ["test.tsv"]}}}}, "xnli test: test.tsv"),
         (
             "mnli",

@@ -289,6 +289,24 @@ def test_files_of_a_source_take_the_place_of_those_splits_alone() -> None:
     assert found == {**own, "train": ("mine.jsonl",)}
 
 
+@pytest.mark.parametrize(
+    ("override", "remedy"),
+    [
+        ("target.tasks=[]", "xtransfer tasks"),
+        ("intermediate.seeds=[]", "such as [1, 2]"),
+        ("target.languages.xnli=[]", "Leave it out for all."),
+        ("target.rules={panx: best_dev}", "leave it out here"),
+        ("target.few_shot={panx: {examples: [1], languages: [de]}}", "leave it out here"),
+        ("tasks=[{name: own, like: mnli, languages: []}]", "Name those of its test set."),
+        ("tasks=[{name: own, like: squad_v1, labels: [no answer]}]", "metric: squad_v2"),
+    ],
+)
+def test_a_mistake_is_told_with_what_to_do(tmp_path: Path, override: str, remedy: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_experiment(write(tmp_path), [override])
+    assert remedy in caught.value.next
+
+
 def test_artificial_languages_are_not_checked_against_the_task(tmp_path: Path) -> None:
     found = load_experiment(
         write(tmp_path), ["data.synthetic.seed=1", "target.languages.xnli=[l9]"]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from typing import get_args
 
 import pytest
 from pydantic import ValidationError
@@ -8,12 +9,16 @@ from pydantic import ValidationError
 from tests.prints import FakePrints
 from tests.recorded import record_of
 from xtransfer.config.experiment import Experiment
-from xtransfer.config.placement import Placement
-from xtransfer.costs.durations import needs_of
+from xtransfer.config.placement import Placement, section_of
+from xtransfer.costs.devices import CPU
+from xtransfer.costs.durations import Needs, needs_of
+from xtransfer.costs.lineage import device_of_record
 from xtransfer.costs.packing import UNCUT, bytes_of, gpus_of, resources_of, trials_together
+from xtransfer.driver.room import bundle_of
 from xtransfer.forms import FORMS
-from xtransfer.plan import Plan, Step
+from xtransfer.plan import INLINE, Kind, Plan, Step
 from xtransfer.planner.planner import build_plan
+from xtransfer.records.record import Record
 from xtransfer.report.costs import held_by
 from xtransfer.settings import read_settings
 from xtransfer.tasks import TASKS
@@ -126,3 +131,47 @@ def test_only_trials_on_one_whole_gpu_are_packed(train: dict[str, object]) -> No
 def test_plain_torch_is_not_asked_to_shard() -> None:
     with pytest.raises(ValidationError, match="engine torch shards nothing"):
         Placement.model_validate({"train": {"engine": "torch", "zero_stage": 2}})
+
+
+KINDS: tuple[Kind, ...] = get_args(Kind)
+EACH = {"train": (2.0, 1.0), "prepare": (1.0, 0.25), "evaluate": (8.0, 0.5)}
+"""Section of the placement -> CPUs and GPUs of one process."""
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in INLINE])
+def test_the_estimate_the_driver_and_the_record_say_the_same_of_a_step(kind: Kind) -> None:
+    step = Step(kind=kind, name="one", spec={}, phase="target")
+    plan = Plan(experiment="one", steps={step.key: step}, cells=(), tasks={})
+    placement = Placement.model_validate(
+        {section: {"cpus": cpus, "gpus": gpus} for section, (cpus, gpus) in EACH.items()}
+    )
+    cpus, gpus = EACH[section_of(kind)]
+    if kind == "pretrain":
+        gpus = 0.0  # it computes on the CPU, whatever trials take
+    assert needs_of(step, plan.steps, placement) == Needs(cpus=cpus, gpus=gpus)
+    bundle = bundle_of(step, plan, placement)
+    assert (bundle["CPU"], bundle.get("GPU", 0.0)) == (cpus, gpus)
+    placed_as = {**resources_of(step, plan.steps, placement), "device": "NVIDIA H200"}
+    assert held_by(_record(step, placed_as)) == (cpus, gpus, False)
+    on_gpu = kind in ("train", "evaluate", "estimate")
+    assert (device_of_record(kind, placed_as) != CPU) == on_gpu
+
+
+def test_the_encoder_of_the_demo_is_made_by_one_process_however_many_workers_trials_have() -> None:
+    step = Step(kind="pretrain", name="one", spec={}, phase="encoder")
+    plan = Plan(experiment="one", steps={step.key: step}, cells=(), tasks={})
+    placement = Placement.model_validate({"train": {"cpus": 2, "gpus": 1, "workers": (2, 8)}})
+    assert bundle_of(step, plan, placement) == {"CPU": 2.0}
+    assert needs_of(step, plan.steps, placement) == Needs(cpus=2.0)
+    assert held_by(_record(step, resources_of(step, plan.steps, placement))) == (2.0, 0.0, False)
+
+
+def test_the_steps_that_the_driver_does_itself_take_nothing() -> None:
+    for kind in INLINE:
+        step = Step(kind=kind, name="one", spec={}, phase="target")
+        assert needs_of(step, {step.key: step}, Placement()) == Needs()
+
+
+def _record(step: Step, placement: dict[str, object]) -> Record:
+    about = {"key": step.key, "kind": step.kind, "name": step.name, "version": 1}
+    return Record.model_validate({**about, "spec": {}, "result": {}, "placement": placement})

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from xtransfer.data.files import content_digest, read_lines, resolve_files
 from xtransfer.errors import DataError
 from xtransfer.tasks import TASKS
+from xtransfer.tasks.languages import names_language
 
 
 def lines(path: Path) -> list[tuple[int, str]]:
@@ -22,6 +23,25 @@ def test_templates_take_the_language_and_a_compressed_neighbour(write, tmp_path:
     english = write("tatoeba/tatoeba.cmn-eng.eng.gz", "Hello\n")
     found = resolve_files(TASKS["tatoeba"], split="test", language="zh", root=tmp_path)
     assert found == [foreign, english]
+
+
+@pytest.mark.parametrize(
+    ("template", "name"),
+    [
+        ("{lang}.tsv", "zh.tsv"),
+        ("{lang3}.tsv", "cmn.tsv"),
+        ("{language}.tsv", "chinese.tsv"),
+        ("{Language}/x.tsv", "Chinese/x.tsv"),
+    ],
+)
+def test_files_may_be_named_by_codes_and_names(
+    write, tmp_path: Path, template: str, name: str
+) -> None:
+    source = TASKS["xnli"].source.model_copy(update={"files": {"test": (template,)}})
+    task = TASKS["xnli"].model_copy(update={"source": source})
+    path = write(name, "a\tb\tneutral\n")
+    assert resolve_files(task, split="test", language="zh", root=tmp_path) == [path]
+    assert names_language(template)
 
 
 def test_a_plain_file_is_preferred_to_its_compressed_neighbour(write, tmp_path: Path) -> None:

@@ -147,3 +147,30 @@ def test_the_rules_for_sentences_are_part_of_what_identifies_a_file(write: Any, 
     assert [each.candidate for each in rows.examples[1:]] == [  # type: ignore[union-attr]
         "The cat sat।", "Who saw it?", "The dog ran।", "Who saw it?",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_sentences_of_two_files_have_ids_of_their_own(
+    write: Any, tmp_path: Any, split: Any
+) -> None:
+    write("a.json", document(("q1", 0)))
+    write("b.json", document(("q2", 0), text=TEXT.replace("cat", "cow")))
+    task = TASKS["lareqa"]
+    source = Source(format="squad", files={split: ("a.json", "b.json")})
+    both = task.model_copy(update={"source": source})
+    rows = read_examples(both, split=split, language="en", root=tmp_path)
+    ids = {e.candidate: e.candidate_id for e in rows.examples if e.candidate}  # type: ignore[union-attr]
+    assert ids["The cat sat."] == "en_2_0"  # as of a single file
+    assert ids["The cow sat."] == "en_4_0"
+    first, second = source_digests(both, split=split, language="en", root=tmp_path)
+    assert set(first) == {"file", "sha256"}
+    assert second["paragraphs"] == "counted on"
+
+
+def test_an_error_counts_paragraphs_in_its_file(write: Any, tmp_path: Any) -> None:
+    write("a.json", document(("q1", 0)))
+    write("b.json", document(("q2", 0), breaks=[[0, 999]]))
+    source = Source(format="squad", files={"test": ("a.json", "b.json")})
+    both = TASKS["lareqa"].model_copy(update={"source": source})
+    with pytest.raises(DataError, match=r"b\.json: paragraph 2"):
+        read_examples(both, split="test", language="en", root=tmp_path)

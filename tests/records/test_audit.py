@@ -374,3 +374,26 @@ def test_a_parent_that_is_unreadable_is_the_only_finding(store: Store, tmp_path:
     commit(store, draft(spec={"n": 2}, name="n2", inputs={"data": parent.key}))
     store.write(f"{parent.folder}/record.json", b"{}")
     assert [fault for fault, _ in faults(store)] == ["unreadable"]
+
+
+@pytest.mark.parametrize(
+    "put", [Path.mkdir, lambda path: path.symlink_to("nothing")], ids=["folder", "link"]
+)
+def test_what_stands_in_the_place_of_a_record_is_named(
+    tmp_path: Path, put: Callable[[Path], None]
+) -> None:
+    from xtransfer.store import open_store
+
+    store = open_store(f"file://{tmp_path}/store")
+    parent = commit(store, draft(name="parent"))
+    child = commit(store, drafts.draft(name="child", inputs={"trial-000": parent.key}))
+    place = tmp_path / "store" / parent.folder / "record.json"
+    place.unlink()
+    put(place)
+    found = audit(store)
+    assert [(each.fault, each.object) for each in found.findings] == [
+        ("orphaned", f"{child.folder}/record.json"),
+        ("unreadable", f"{parent.folder}/record.json"),
+    ]
+    assert "move it away" in found.findings[1].what
+    assert found.damaged_steps == {}  # there is nothing that could be set aside

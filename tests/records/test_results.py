@@ -69,3 +69,18 @@ def test_what_readers_cannot_read_is_named(kind: str, place: str, value: Any) ->
         check_result(found.model_copy(update={"result": result}), "accuracy")
     assert caught.value.where == f"{found.folder}/record.json"
     assert f"malformed record: result.{place.split('.', maxsplit=1)[0]}" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "command"),
+    [
+        ("file:///my runs/store", "mv '/my runs/store/{name}' ."),
+        ("s3://bucket/study", "aws s3 mv s3://bucket/study/{name} ."),
+    ],
+)
+def test_the_error_says_how_to_move_the_record_away(url: str, command: str) -> None:
+    found = record("select").model_copy(update={"result": {}})
+    with pytest.raises(IntegrityError) as caught:
+        check_result(found, url=url)
+    name = f"{found.folder}/record.json"
+    assert f"by `{command.format(name=name)}`," in caught.value.next

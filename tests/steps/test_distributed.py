@@ -86,9 +86,11 @@ def test_workers_that_fail_where_they_were_before_are_not(
         fails(RuntimeError("poison"))
 
     group = Group([lambda: lost(10), lambda: lost(None), lambda: None])
-    with pytest.raises(StepError, match="poison"):
+    bench, step = trial
+    with pytest.raises(StepError, match="poison") as caught:
         run(trial, group, monkeypatch)
     assert group.fits == 2
+    assert caught.value.next.endswith(f"--store {bench.store.url} --step {step.key}")
 
 
 def test_what_is_an_error_of_the_trial_is_final(

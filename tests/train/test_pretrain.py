@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 import torch
+from pydantic import ValidationError
 from transformers import AutoModel, AutoTokenizer
 
-from xtransfer.config.pretraining import PretrainSpec
+from xtransfer.config.pretraining import Objective, PretrainSpec
 from xtransfer.data.synthetic import Sizes, World, write_world
 from xtransfer.errors import DataError
 from xtransfer.train.pretrain import (
@@ -173,3 +174,43 @@ def test_corpus_errors_name_the_file(tmp_path: Path) -> None:
     (tmp_path / "qa-en.tsv").write_text("one\ttwo\n\none column\n")
     with pytest.raises(DataError, match=r"qa-en.tsv:3: 1 column"):
         read_corpus(tmp_path)
+
+
+PARAGRAPHS = tuple(f"a word, and word {number}" for number in range(8))
+PAIRS = tuple(zip(PARAGRAPHS, reversed(PARAGRAPHS), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("objectives", "pairs", "what"),
+    [
+        (
+            ("text", "ranking"),
+            PAIRS[:1],
+            r"'ranking': has 1 translation pair\(s\) in \*.tsv, and needs 2",
+        ),
+        (("ranking",), (), "'ranking': has 0 translation"),
+        (("concat",), (), "'concat': has 0 translation"),
+    ],
+)
+def test_a_corpus_with_too_little_for_an_objective_is_refused(
+    tmp_path: Path, objectives: tuple[Objective, ...], pairs: tuple[tuple[str, str], ...], what: str
+) -> None:
+    spec = SPEC.model_copy(update={"objectives": objectives, "steps": 2})
+    corpus = Corpus(text=PARAGRAPHS, pairs=pairs)
+    with pytest.raises(DataError, match=what):
+        pretrain(corpus, tmp_path, spec=spec, report=lambda _: None)
+
+
+def test_text_alone_needs_no_pairs(tmp_path: Path) -> None:
+    spec = SPEC.model_copy(update={"objectives": ("text",), "steps": 2})
+    folder = pretrain(Corpus(text=PARAGRAPHS, pairs=()), tmp_path, spec=spec, report=lambda _: None)
+    assert (folder / "model.safetensors").is_file()
+
+
+def test_settings_that_make_no_batch_are_refused() -> None:
+    with pytest.raises(ValidationError, match="`neighbours` 2 do not fit into a `batch_size` of 1"):
+        PretrainSpec(batch_size=1)
+    assert PretrainSpec(batch_size=1, neighbours=1).batch_size == 1
+    assert PretrainSpec(batch_size=1, objectives=("text",)).neighbours == 2
+    with pytest.raises(ValidationError, match="objectives"):
+        PretrainSpec(objectives=())

@@ -79,14 +79,22 @@ def collect_submission(
             ids = _official_order(plan, task, record, language) or list(rows)
             if set(ids) != set(rows):
                 where = f"{task.name} test {language}"
-                raise DataError(where, "its data files hold other examples than were predicted for")
+                raise DataError(
+                    where,
+                    "its data files hold other examples than were predicted for",
+                    f"Put the files that the run read back below data.root, or run {plan.experiment} again.",
+                )
             name, form = file_name(task, language), format_of(task)
             predictions[name] = form.write_predictions(ids, [rows[each_id] for each_id in ids])
             if with_labels:
                 gold = read_gold(store, records, record, task, language)
                 labels[name] = form.write_labels(ids, [gold[each_id] for each_id in ids])
     if not predictions:
-        raise UserError("submission", "the experiment has no target of XTREME or XTREME-R")
+        raise UserError(
+            "submission",
+            "the experiment has no target of XTREME or XTREME-R",
+            "Name some as target.tasks, and run it again; they are listed by: xtransfer tasks",
+        )
     return Submission(predictions=predictions, labels=labels, notes=notes)
 
 

@@ -92,9 +92,10 @@ def score(
 ) -> None:
     """Score a folder of predictions as the official scripts do.
 
-    Whoever made it: files are those of the official evaluate.py. A task's score is the unweighted mean over its languages, of question answering (mean EM + mean
-    F1) / 2; groups and the overall score are unweighted means over tasks, and are left out while a
-    task is missing. The overall score of XTREME-R is the mean over its 10 tasks, LAReQA (mAP@20) and
+    The files may come from any system, in the layout the official evaluate.py reads. A task's score
+    is the unweighted mean over its languages; for question answering it is (mean EM + mean F1) / 2.
+    Groups and the overall score are unweighted means over tasks, and are left out while a task is
+    missing. The overall score of XTREME-R is the mean over its 10 tasks, LAReQA (mAP@20) and
     Mewsli-X (MRR@20) among them; that is xtransfer's definition, as the official script fails there.
 
     Example: xtransfer score --predictions submission --labels labels --benchmark xtreme

@@ -62,8 +62,8 @@ def submit(
 ) -> None:
     """Run an experiment as a RayJob on Kubernetes.
 
-    The same plan is the same job: it is adopted, not started twice. A job that failed, or succeeded with another store, placement or image, is replaced by a new one, which does
-    what has no record.
+    The same plan is the same job: it is adopted, not started twice. A job that failed, or succeeded
+    with another store, placement or image, is replaced by a new one, which does what has no record.
 
     Example: xtransfer submit configs/paper.yaml --overlay k8s/overlays/eks-spot --follow
     """
@@ -110,7 +110,7 @@ def check(
 ) -> None:
     """Check manifests by rules that no schema shows.
 
-    They are those of the KubeRay operator, of Pod Security and of Kueue. Nothing is sent.
+    The rules are those of the KubeRay operator, Pod Security and Kueue. Nothing is sent.
 
     Example: xtransfer k8s check k8s/overlays/gpu
     """
@@ -138,8 +138,10 @@ def preflight(
 ) -> None:
     """Check manifests, whether image and bucket are there, and whether the service has conditional writes.
 
-    The rules are those of `check`; registry and store are asked from this machine. Status 2: a rule is broken, or the image or the bucket is not there, or the service overwrites what it should only create. What
-    does not answer, or refuses to have anything written from here, is unknown: the cluster may reach it all the same.
+    The rules are those of `check`; registry and store are asked from this machine. Status 2: a rule
+    is broken, or the image or the bucket is not there, or the service overwrites what it should only
+    create. A registry or store that does not answer, or refuses test writes from this machine, counts
+    as unknown: the cluster may still reach it.
 
     Example: xtransfer k8s preflight k8s/overlays/gpu
     """
@@ -164,7 +166,8 @@ def setup(
 ) -> None:
     """Apply what has to be there before the first job.
 
-    That is namespace, accounts, roles, policies and volumes. Needs an administrator's rights; `submit` does not. Done again, it changes what has changed.
+    Creates the namespace, accounts, roles, policies and volumes. Needs an administrator's rights;
+    `submit` does not. Running it again updates only what differs.
 
     Example: xtransfer k8s setup k8s/overlays/gpu --dry-run
     """
@@ -189,7 +192,8 @@ def _objects(
 ) -> tuple[JobObjects, bool]:
     """Return the objects of a job that keeps every rule, and whether its name is provisional.
 
-    It is where inputs are not on this machine: the plan's key is made of their digests.
+    The name is provisional where inputs are not on this machine, because the plan's key is made of
+    their digests.
     """
     from xtransfer.cluster.jobs import assemble, resolved_text
     from xtransfer.cluster.render import render

@@ -31,9 +31,9 @@ def check(
 ) -> None:
     """Read every data file of an experiment and tell what is wrong.
 
-    It counts rows, labels, lengths and duplicates, and compares data sets that meet in one model. Errors end it with status 2: files that cannot be read, languages that are missing, labels that
-    are unknown or absent. Warnings do so with --strict: above all, what a model is tested on and has
-    seen before.
+    It counts rows, labels, lengths and duplicates, and compares data sets that meet in one model.
+    Exits with 2 on errors (unreadable files, missing languages, unknown or absent labels) and, with
+    --strict, on warnings, above all test data the model has already been trained on.
 
     Example: xtransfer data check configs/real_small.yaml
     """

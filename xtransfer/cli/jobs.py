@@ -59,8 +59,8 @@ def logs(
 ) -> None:
     """Show the log of a job's driver, a pod, or a step.
 
-    With --store it is what drivers and steps left there, which needs no cluster: of a run on any machine,
-    too, by its experiment's file.
+    With --store, shows the logs that drivers and steps left in the store. This needs no cluster and
+    works for a run on any machine; name the run by its experiment's file.
 
     Example: xtransfer logs configs/quickstart.yaml --store file://runs/demo --step 3fa1c07b5d2e
 

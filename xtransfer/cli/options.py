@@ -151,7 +151,7 @@ def records_in(
     every = load_records(store, kinds, keys=keys, damaged=_tell_damage, known=known)
     for key, record in every.items():
         try:
-            check_result(record, metrics.get(key, ""))
+            check_result(record, metrics.get(key, ""), url=store.url)
         except IntegrityError as error:
             _tell_damage(error)
             continue

@@ -92,8 +92,9 @@ def report(
 ) -> None:
     """Write the report of what is recorded so far.
 
-    Of a run that is not finished, the report says so. Without --out it goes into the store. With --serve nothing is written: the page also shows how the run stands, and loads itself anew. --json
-    prints the scores alone; with the rest of the report they are in report.json.
+    The report says when the run is unfinished. Without --out it is written to the store. --serve
+    writes nothing; its page also shows progress and reloads itself. --json prints the scores alone;
+    with the rest of the report they are in report.json.
 
     Example: xtransfer report configs/quickstart.yaml --out report --claims configs/claims/paper.yaml
     """

@@ -52,8 +52,9 @@ def verify(
 ) -> None:
     """Read every record and object, and tell what is wrong.
 
-    That is what is missing, altered, or named by no record, and records whose parents are gone. Ends with status 1 when anything is wrong, or
-    when there is nothing at all. Changes nothing, except with --set-aside.
+    Reports objects that are missing, altered or named by no record, and records whose parents are
+    gone. Exits with 1 when anything is wrong, or when there is nothing at all. Changes nothing, except
+    with --set-aside.
 
     Example: xtransfer store verify --store s3://bucket/study
     """
@@ -123,9 +124,10 @@ def gc(
 ) -> None:
     """Remove what no record names.
 
-    That is left-over uploads, superseded resume state and old quarantine. Never removes an object that a record names, nor one of a step that somebody is at work on, nor what
-    `verify` calls no part of a store. Run with --set, an experiment has other steps: give the same --set
-    here. They hold for every --plan.
+    Removes left-over uploads, superseded resume state and old quarantine. Never removes an object
+    that a record names, one of a step that somebody is at work on, or what `verify` calls no part of
+    a store. If the run was started with --set, give the same --set here (it applies to every --plan),
+    because it changes the steps.
 
     Example: xtransfer store gc --store s3://bucket/study --dry-run
     """

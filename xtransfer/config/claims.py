@@ -235,7 +235,8 @@ def check_claims(claims: tuple[Claim, ...], book: Mapping[str, Task], where: str
     for index, claim in enumerate(claims):
         place = f"{where}: claims[{index}]"
         if claim.name in seen:
-            raise ConfigError(f"{place}.name", f"'{claim.name}' is there twice")
+            what = f"'{claim.name}' is there twice"
+            raise ConfigError(f"{place}.name", what, "Name one of them otherwise.")
         seen.add(claim.name)
         for part in parts_of(claim.holds):
             for name in _targets_of(part):

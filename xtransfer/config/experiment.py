@@ -90,6 +90,7 @@ def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
         path,
         overrides,
         str(path),
+        bare={"encoder": "name"},
         complete=lambda raw: _complete(raw, path),
     )
     check_user_tasks(experiment.tasks, experiment.book, str(path))

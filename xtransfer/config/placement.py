@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from xtransfer.settings import Settings, read_settings, refuse_foreign
+
+Section = Literal["train", "prepare", "evaluate"]
+
+SECTIONS: Mapping[str, Section] = {
+    "train": "train",
+    "pretrain": "train",
+    "evaluate": "evaluate",
+    "estimate": "evaluate",
+}
+"""Kind of step -> the section that says what it takes; all others take what `prepare` says."""
+
+
+def section_of(kind: str) -> Section:
+    """Return the section of a placement that says what a kind of step takes."""
+    return SECTIONS.get(kind, "prepare")
 
 
 def _some(value: str | None) -> str | None:
@@ -260,6 +275,10 @@ class Placement(Settings):
     """Gigabytes (10^9 bytes) of downloaded files that a node keeps: beyond that, whole steps' files go that no
     running step uses, the least recently used first. Files that are in use stay, even beyond it. What running
     steps write (checkpoints, a trial's weights) comes on top. None: no bound."""
+
+    def resources_for(self, kind: str) -> Resources:
+        """Return the section that says what a kind of step takes."""
+        return getattr(self, section_of(kind))
 
 
 def load_placement(path: Path | None, overrides: Sequence[str] = ()) -> Placement:

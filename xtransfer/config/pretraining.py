@@ -31,7 +31,7 @@ class PretrainSpec(Record):
     weight_decay: float = Field(default=0.01, ge=0)
     mask: float = Field(default=0.15, gt=0, lt=1)
     """Share of tokens to predict."""
-    objectives: tuple[Objective, ...] = ("text", "concat", "ranking")
+    objectives: tuple[Objective, ...] = Field(default=("text", "concat", "ranking"), min_length=1)
     """Taken in turn."""
     ranking_layer: int = 3
     """Index into the hidden states; 0 is the embeddings."""
@@ -49,5 +49,10 @@ class PretrainSpec(Record):
         if not 0 <= self.ranking_layer <= self.layers:
             raise ValueError(
                 f"`ranking_layer` {self.ranking_layer} is none of {self.layers} `layers`"
+            )
+        if "ranking" in self.objectives and self.neighbours > self.batch_size:
+            raise ValueError(
+                f"`neighbours` {self.neighbours} do not fit into a `batch_size` of {self.batch_size}: raise "
+                "that one, or lower `neighbours`"
             )
         return self

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from xtransfer.config.placement import Placement, Resources
+from xtransfer.config.placement import Placement
 from xtransfer.costs.amounts import Amount, DataSize, amount_of
 from xtransfer.costs.devices import CPU
 from xtransfer.costs.lineage import Subject, subject_of
@@ -58,17 +58,15 @@ def needs_of(
     """Return what a step of the plan takes; an elastic trial as many workers as `gpus` has room for."""
     if step.kind in INLINE:
         return Needs()
-    each = gpus_of(step, steps, placement)
-    if step.kind in ("train", "pretrain"):
-        train = placement.train
-        workers = 1
-        if step.kind == "train":
-            workers = train.most_workers
-            if gpus is not None and train.gpus and not isinstance(train.workers, int):
-                workers = max(train.workers[0], min(workers, int(gpus // train.gpus)))
-        return Needs(gpus=each * workers, cpus=train.cpus * workers)
-    own: Resources = placement.prepare if step.kind == "prepare" else placement.evaluate
-    return Needs(gpus=each, cpus=own.cpus)
+    workers, train = 1, placement.train
+    if step.kind == "train":
+        workers = train.most_workers
+        if gpus is not None and train.gpus and not isinstance(train.workers, int):
+            workers = max(train.workers[0], min(workers, int(gpus // train.gpus)))
+    return Needs(
+        gpus=gpus_of(step, steps, placement) * workers,
+        cpus=placement.resources_for(step.kind).cpus * workers,
+    )
 
 
 def duration_of(step: Step, plan: Plan, needs: Needs, known: Knowledge) -> Duration:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from xtransfer.config.placement import section_of
 from xtransfer.costs.devices import CPU, device_named
 from xtransfer.identity import canonical_json
 
@@ -114,8 +115,9 @@ def subject_of(node: Node, known: Mapping[str, Node]) -> Subject | None:
 
 def device_of_record(kind: str, placement: Mapping[str, Any]) -> str | None:
     """Return the name of the device that a record's step ran on, None where it does not say."""
-    own = placement.get("evaluate" if kind == "evaluate" else "train") or {}
-    if kind == "prepare" or not own.get("gpus"):
+    section = section_of(kind)
+    on_cpu = kind == "pretrain" or section == "prepare"
+    if on_cpu or not (placement.get(section) or {}).get("gpus"):
         return CPU
     named = placement.get("device")
     return device_named(named) if named else None

@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from xtransfer.config.placement import section_of
 from xtransfer.costs.memory import peak_bytes
 from xtransfer.costs.principles import shape_of
 from xtransfer.train.batching import PREDICTION_TOKENS
@@ -34,22 +35,19 @@ def gpus_of(step: Step, steps: Mapping[str, Step], placement: Placement) -> floa
         steps: of that plan.
         placement: says what steps take, and whether trials share GPUs.
     """
-    if step.kind in ("evaluate", "estimate"):
-        return placement.evaluate.gpus
-    if step.kind not in ("train", "pretrain"):
-        return placement.prepare.gpus
+    if step.kind == "pretrain":
+        return 0.0  # the tiny encoder of `xtransfer.train.pretrain` is made on the CPU
     train = placement.train
-    if step.kind == "pretrain" or train.packing is None:
-        return train.gpus
+    if step.kind != "train" or train.packing is None:
+        return placement.resources_for(step.kind).gpus
     together = trials_together(step, steps, train, train.packing)
     return math.floor(GRAIN / together) / GRAIN if together > 1 else train.gpus
 
 
 def resources_of(step: Step, steps: Mapping[str, Step], placement: Placement) -> dict[str, Any]:
-    """Return what a step's record says of resources: the placement's, and of a trial the share that it took."""
+    """Return what a step's record says of resources: the placement's, and in it the GPUs that it took itself."""
     found = placement.model_dump(include={"train", "evaluate", "prepare"})
-    if step.kind == "train":
-        found["train"]["gpus"] = gpus_of(step, steps, placement)
+    found[section_of(step.kind)]["gpus"] = gpus_of(step, steps, placement)
     return found
 
 

@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import chain, islice
+from itertools import chain, count, islice
 from pathlib import Path
 from typing import Any, cast
 
@@ -132,9 +132,9 @@ def source_digests(task: Task, *, split: Split, language: str, root: Path) -> li
     """Return what identifies the data of one split and language, as JSON.
 
     A file is identified by its name without folder and `.gz`, and by the SHA-256 of its content when
-    unpacked: moving or compressing it changes nothing; and by the prefix that is taken off its tokens, and
-    the rules that its sentences are found by where they are not those for English. A hub data set is its
-    pinned place.
+    unpacked: moving or compressing it changes nothing; and by the prefix that is taken off its tokens, the
+    rules that its sentences are found by where they are not those for English, and the count of its paragraphs
+    where that goes on from the file before. A hub data set is its pinned place.
 
     Raises:
         DataError: where a file is missing or a hub data set is not pinned.
@@ -148,6 +148,8 @@ def source_digests(task: Task, *, split: Split, language: str, root: Path) -> li
             found[-1]["without"] = prefix
         if task.form == "retrieval" and task.source.format == "squad":
             found[-1].update(sentence_rules(path, language))
+            if len(found) > 1:  # their sentences had the ids of the first file's once
+                found[-1]["paragraphs"] = "counted on"
     return found
 
 
@@ -169,7 +171,10 @@ def _read_ranking(
     if task.source.format == "mentions":
         parts = [read_mentions(paths, language=language)]
     elif task.source.format == "squad":
-        parts = [read_passages(path, split=split, language=language) for path in paths]
+        numbers = count(1)
+        parts = [
+            read_passages(path, split=split, language=language, numbers=numbers) for path in paths
+        ]
     else:
         raise DataError(task.name, f"form 'retrieval' cannot be read from '{task.source.format}'")
     skipped: Counter[str] = Counter()

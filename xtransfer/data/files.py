@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, TypeVar, cast
 
 from xtransfer.errors import DataError
-from xtransfer.tasks.languages import iso3
+from xtransfer.tasks.languages import put_language
 from xtransfer.tasks.task import Split, Task
 
 T = TypeVar("T")
@@ -26,8 +26,8 @@ _GZIP = b"\x1f\x8b"
 def resolve_files(task: Task, *, split: Split, language: str, root: Path) -> list[Path]:
     """Return the files of one split and language, in the order that the task gives them.
 
-    `{lang}` and `{lang3}` in the task's templates are replaced; where a file is not there but its
-    `.gz` neighbour is, that one is returned.
+    The language is put into the task's templates; where a file is not there but its `.gz` neighbour is,
+    that one is returned.
 
     Raises:
         DataError: where the task has no such split, a path leaves `root`, or a file is missing or is
@@ -47,10 +47,7 @@ def resolve_files(task: Task, *, split: Split, language: str, root: Path) -> lis
 
 def file_names(task: Task, *, split: Split, language: str) -> list[str]:
     """Return the paths below the data root that the task names for one split and language."""
-    return [
-        template.replace("{lang3}", iso3(language)).replace("{lang}", language)
-        for template in task.source.files.get(split, ())
-    ]
+    return [put_language(template, language) for template in task.source.files.get(split, ())]
 
 
 def _find(name: str, where: str, root: Path) -> Path:

@@ -11,7 +11,7 @@ from xtransfer.data.files import content_digest, resolve_files
 from xtransfer.data.saved import folder_files, saved_files
 from xtransfer.data.table import Row
 from xtransfer.errors import DataError, shown
-from xtransfer.tasks.languages import put_language
+from xtransfer.tasks.languages import names_language, put_language
 from xtransfer.tasks.task import Hub, Split, Task
 
 BUILDERS = ("arrow", "csv", "json", "parquet", "text")
@@ -130,7 +130,7 @@ def _place(task: Task, hub: Hub, *, split: Split, language: str, root: Path) -> 
     if (
         hub.path not in BUILDERS
         and language != task.train_language
-        and not any("{lang" in each or "{Lang" in each for each in templates)
+        and not any(map(names_language, templates))
     ):
         raise DataError(
             where,

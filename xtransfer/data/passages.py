@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any, cast
 
@@ -26,20 +27,29 @@ BREAKS = "sentence_breaks"
 @dataclass(frozen=True, kw_only=True)
 class _Paragraph:
     name: str
-    """LAReQA's: language and number in the file."""
+    """LAReQA's: language and number in the file; of several files, the count goes on."""
     text: str
     spans: Sequence[tuple[int, int]]
     questions: Sequence[tuple[str, str, int]]
     """Id, text, and first character of the answer."""
 
 
-def read_passages(path: Path, *, split: Split, language: str) -> Rows:
+def read_passages(
+    path: Path, *, split: Split, language: str, numbers: Iterator[int] | None = None
+) -> Rows:
     """Return the questions of a file and the sentences among which their answers are sought.
 
     To train on, a pair for each question: it and the sentence in which its first answer begins, with
     the paragraph as context. Otherwise all questions, then all sentences of their paragraphs; those
     that answer a question have its id in `match`, as has the question, so that sentences of other
     languages match it too. `sentence_breaks` of a paragraph are used where the file has them.
+
+    Args:
+        path: of the file.
+        split: of the data.
+        language: of the file; ids of sentences begin with it.
+        numbers: of the paragraphs, by which sentences are told apart: one count for all files of a data set.
+            None: from 1.
 
     Raises:
         DataError: naming file and question or paragraph, for what `read_squad` refuses, and for
@@ -49,7 +59,8 @@ def read_passages(path: Path, *, split: Split, language: str) -> Rows:
     pairs: list[RankingExample] = []
     queries: list[RankingExample] = []
     candidates: list[RankingExample] = []
-    for paragraph in _paragraphs(path, split=split, language=language):
+    found = _paragraphs(path, split=split, language=language, numbers=numbers or count(1))
+    for paragraph in found:
         answered: dict[int, list[str]] = {}
         asked = len(queries)
         for name, question, start in paragraph.questions:
@@ -67,8 +78,8 @@ def read_passages(path: Path, *, split: Split, language: str) -> Rows:
                 _candidate(paragraph, at, match=tuple(answered.get(at, ())))
                 for at in range(len(paragraph.spans))
             ]
-    found = pairs if split == "train" else [*queries, *candidates]
-    return Rows(examples=tuple(found), skipped=dict(skipped))
+    examples = pairs if split == "train" else [*queries, *candidates]
+    return Rows(examples=tuple(examples), skipped=dict(skipped))
 
 
 def sentence_rules(path: Path, language: str) -> dict[str, str]:
@@ -83,13 +94,14 @@ def sentence_rules(path: Path, language: str) -> dict[str, str]:
     return {"sentences": "all scripts"} if bare else {}
 
 
-def _paragraphs(path: Path, *, split: Split, language: str) -> Iterator[_Paragraph]:
+def _paragraphs(
+    path: Path, *, split: Split, language: str, numbers: Iterator[int]
+) -> Iterator[_Paragraph]:
     document = parse_json(read_text(path), str(path))
-    number = 0
+    here = count(1)
     for article in json_list(document, "data", str(path)):
         for raw in json_list(article, "paragraphs", str(path)):
-            number += 1
-            where = f"{path}: paragraph {number}"
+            where = f"{path}: paragraph {next(here)}"
             text = json_text(raw, "context", where)
             questions: list[tuple[str, str, int]] = []
             for item in json_list(raw, "qas", where):
@@ -102,7 +114,7 @@ def _paragraphs(path: Path, *, split: Split, language: str) -> Iterator[_Paragra
                     )
                 questions.append((example.id, example.question, example.answers[0][1]))
             yield _Paragraph(
-                name=f"{language}_{number}",
+                name=f"{language}_{next(numbers)}",
                 text=text,
                 spans=_spans(raw, text, language, where),
                 questions=questions,

@@ -10,8 +10,7 @@ from typing import Any
 from xtransfer.data.examples import Rows
 from xtransfer.data.samples import cut, hold_out
 from xtransfer.identity import canonical_json
-from xtransfer.plan import Plan, Step
-from xtransfer.planner.lessons import few_shot_data
+from xtransfer.plan import Plan, Step, few_shot_data
 from xtransfer.steps.prepared import task_of
 from xtransfer.tasks.task import Split, Task
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from xtransfer.config.placement import Placement, Resources
+from xtransfer.config.placement import Placement, Resources, section_of
 from xtransfer.costs.packing import gpus_of
 from xtransfer.errors import ConfigError
 from xtransfer.plan import INLINE, Plan, Step
@@ -66,10 +66,10 @@ def check_room(
     private = placement.ray.address == "local"
     told: set[str] = set()
     for step, share, workers in _needs(plan, placement, done):
-        if _section(step.kind) in told or holds(nodes, share) >= workers:
+        section = section_of(step.kind)
+        if section in told or holds(nodes, share) >= workers:
             continue
         each = f"{workers} workers with {_words(share)} each" if workers > 1 else _words(share)
-        section = _section(step.kind)
         if private:
             raise ConfigError(
                 f"placement: {section}",
@@ -137,29 +137,18 @@ def _needs(
         share, workers = _share(step, plan, placement), 1
         if has_workers(step, placement):
             workers = placement.train.fewest_workers
-        need = (_section(step.kind), *sorted(share.items()), workers)
+        need = (section_of(step.kind), *sorted(share.items()), workers)
         if need not in seen:
             seen.add(need)
             yield step, share, workers
 
 
 def _share(step: Step, plan: Plan, placement: Placement) -> dict[str, float]:
-    wants: Resources = getattr(placement, _section(step.kind))
-    return _amounts(wants, gpus_of(step, plan.steps, placement))
+    return _amounts(placement.resources_for(step.kind), gpus_of(step, plan.steps, placement))
 
 
 def _amounts(wants: Resources, gpus: float) -> dict[str, float]:
     return {"CPU": wants.cpus, "GPU": gpus} if gpus else {"CPU": wants.cpus}
-
-
-def _section(kind: str) -> str:
-    """Return the section of a placement that says what a kind of step takes."""
-    return {
-        "train": "train",
-        "pretrain": "train",
-        "evaluate": "evaluate",
-        "estimate": "evaluate",
-    }.get(kind, "prepare")
 
 
 def _sum(nodes: Iterable[Node]) -> dict[str, float]:

@@ -61,7 +61,8 @@ class Fingerprints:
 
     def data(self, task: Task, split: Split, language: str) -> Any:
         """Return name and digest of each file of one data set, or its pinned place on the hub."""
-        key = (task.name, split, language, task.source.files.get(split))
+        # The whole source: arms of one task may differ in a revision alone, and rules for sentences by format.
+        key = (task.name, task.form, task.source.model_dump_json(), split, language)
         if key not in self._known:
             root = self.experiment.data.folder
             try:

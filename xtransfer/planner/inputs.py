@@ -11,6 +11,7 @@ from xtransfer.errors import ConfigError
 from xtransfer.plan import Step
 from xtransfer.planner.lessons import LessonPart
 from xtransfer.tasks import TASKS
+from xtransfer.tasks.languages import names_language
 from xtransfer.tasks.task import Split, Task
 from xtransfer.tasks.user import patched
 
@@ -202,11 +203,7 @@ class InputSteps:
         hub = [text for each in source.hub for text in (each.name, *each.rows.values()) if text]
         files = source.files.get(split, ())
         names = hub if source.hub else (*files, *source.rows.values())
-        if (
-            source.format == "mentions"
-            or not names
-            or any("{lang" in name.lower() for name in names)
-        ):
+        if source.format == "mentions" or not names or any(map(names_language, names)):
             return
         place = (*(each.path for each in source.hub), *names)
         known = TASKS.get(task.name)

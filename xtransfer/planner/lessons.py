@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from xtransfer.config.arms import Text
-from xtransfer.plan import Step
 from xtransfer.tasks.task import Split, Stage, Task
 
 SHOWN = 3
@@ -73,13 +72,3 @@ class Lesson:
         """Name the score that chooses among the trials."""
         metrics = list(dict.fromkeys(part.task.metric for part in self.parts)) or ["-loss"]
         return metrics[0] if len(metrics) == 1 else f"mean of {', '.join(metrics)}"
-
-
-def few_shot_data(step: Step) -> tuple[str, ...]:
-    """Return the keys of the training data of a few-shot trial; none of any other step.
-
-    Of them there must be as many examples as their limit says, by which the scores are named.
-    """
-    if step.kind != "train" or step.spec["keep"] != "last":  # no other trial goes without a dev set
-        return ()
-    return tuple(key for role, key in step.inputs.items() if role.startswith("train "))

@@ -21,7 +21,7 @@ from xtransfer.records.checkpoints import read_manifest
 from xtransfer.records.layout import LEASES, NAMES, RESUME
 from xtransfer.records.leases import Clock, holder
 from xtransfer.records.outputs import OutputFile
-from xtransfer.records.record import Record, key_in, parse_record, record_name
+from xtransfer.records.record import RECORD, Record, key_in, parse_record, record_name
 from xtransfer.store import Store
 from xtransfer.store.parallel import at_once
 
@@ -77,7 +77,7 @@ def audit(store: Store) -> Audit:
     Files of a step that somebody is at work on right now are no findings.
     """
     contents = read_contents(store)
-    findings = list(contents.unreadable)
+    findings = [*contents.unreadable, *_obstructed(store)]
     files = [(record, file) for record in contents.records for file in record.files]
     digests = {file.sha256: file.object for _, file in files}
 
@@ -152,6 +152,13 @@ def read_contents(store: Store, clock: Clock = time.time) -> Contents:
         recorded={record.key for record in records},
         busy=busy,
     )
+
+
+def _obstructed(store: Store) -> list[Finding]:
+    """Return the records in whose place something else stands: a run does the step, and cannot record it."""
+    what = "a folder or a link to nothing stands where a record is to be; move it away"
+    places = [name for name in store.obstructed(RECORD) if key_in(name)]
+    return [Finding(fault="unreadable", object=name, step="", what=what) for name in places]
 
 
 def _note_fault(store: Store, name: str) -> str:

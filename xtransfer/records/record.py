@@ -35,7 +35,7 @@ from xtransfer.records.seal import read_sealed, sealed_text
 from xtransfer.store import ObjectInfo, Store
 from xtransfer.store.parallel import at_once
 
-_RECORD = "record.json"
+RECORD = "record.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,11 +140,11 @@ def commit(
         except XtransferError:
             delete_files(store, files)
             raise
-        created = store.create(f"{draft.folder}/{_RECORD}", text.encode())
+        created = store.create(f"{draft.folder}/{RECORD}", text.encode())
     except StoreError as error:
         with suppress(StoreError):
             # After other errors the record may come yet; after this one it is there if its folder alone had no room.
-            if found_no_room(error) and not store.exists(f"{draft.folder}/{_RECORD}"):
+            if found_no_room(error) and not store.exists(f"{draft.folder}/{RECORD}"):
                 delete_all(store, f"{attempt}/")
         raise
     if created:
@@ -154,7 +154,7 @@ def commit(
         return first  # its own: the store did not know that it had created it
     delete_files(store, files)
     if first is None:
-        where = f"{store.url}/{draft.folder}/{_RECORD}"
+        where = f"{store.url}/{draft.folder}/{RECORD}"
         raise StoreError(where, "another writer's record came and went", "Start again.")
     return first
 
@@ -165,7 +165,7 @@ def read_record(store: Store, kind: str, name: str, key: str) -> Record | None:
     Raises:
         IntegrityError: when the record is malformed or another step's.
     """
-    return read_named(store, f"{kind}/{name}-{key}/{_RECORD}")
+    return read_named(store, f"{kind}/{name}-{key}/{RECORD}")
 
 
 def load_records(
@@ -219,7 +219,7 @@ def load_records(
 
 def record_name(folder: str) -> str:
     """Return the name of the record's object of the step in `folder`."""
-    return f"{folder}/{_RECORD}"
+    return f"{folder}/{RECORD}"
 
 
 def parse_record(data: bytes, name: str, where: str) -> Record:
@@ -260,7 +260,7 @@ def sealed(record: Record) -> str:
 
 def key_in(name: str) -> str:
     """Return the key in the name of a record's object, or "" for any other object."""
-    found = re.fullmatch(rf"[^/]+/[^/]+-([0-9a-f]{{12}})/{re.escape(_RECORD)}", name)
+    found = re.fullmatch(rf"[^/]+/[^/]+-([0-9a-f]{{12}})/{re.escape(RECORD)}", name)
     return found[1] if found else ""
 
 

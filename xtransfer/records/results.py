@@ -6,13 +6,14 @@ something else there. What is checked here can be read without a further look.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from xtransfer.errors import IntegrityError
-from xtransfer.records.record import Record
+from xtransfer.records.record import Record, record_name
 
 Key = Annotated[str, Field(pattern=r"^[0-9a-f]{12}$")]
 
@@ -96,12 +97,13 @@ RESULTS: Mapping[str, type[_Result]] = {
 }
 
 
-def check_result(record: Record, metric: str = "") -> None:
+def check_result(record: Record, metric: str = "", *, url: str = "") -> None:
     """Check what readers rely on in a record's result.
 
     Args:
         record: of any kind.
         metric: name of the score that an evaluation must have; "" for any.
+        url: of the store that it is in, for the error; "": not known.
 
     Raises:
         IntegrityError: naming the step and the field.
@@ -120,8 +122,12 @@ def check_result(record: Record, metric: str = "") -> None:
             lacking = [code for code, each in found.languages.items() if metric not in each.metrics]
             what = f"result.languages.{lacking[0]}: has no {metric}" if lacking else ""
     if what:
+        name = record_name(record.folder)
+        path = url.removeprefix("file://")
+        move = "mv" if path.startswith("/") else "aws s3 mv"
+        by = f", by `{move} {shlex.quote(f'{path}/{name}')} .`," if url else ""
         raise IntegrityError(
-            f"{record.folder}/record.json",
+            name,
             f"malformed record: {what}",
-            "Move it away and run its plan again: the step is done anew.",
+            f"Move it out of the store{by} and run its plan again: the step is done anew.",
         )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from xtransfer.config.judgement import Power
+from xtransfer.config.placement import section_of
 from xtransfer.plan import INLINE, Plan
 from xtransfer.records.leases import Attempt
 from xtransfer.records.record import Record
@@ -101,10 +102,8 @@ def held_by(record: Record) -> tuple[float, float, bool]:
     """Return the CPUs and GPUs that a step reserved, and whether their number varied."""
     if record.kind in INLINE:
         return 0.0, 0.0, False  # the driver's own work
-    same = {"pretrain": "train", "average": "prepare", "estimate": "evaluate"}
-    kind = same.get(record.kind, record.kind)
-    place: Mapping[str, Any] = record.placement.get(kind, {})
-    workers: Any = place.get("workers", 1)
+    place: Mapping[str, Any] = record.placement.get(section_of(record.kind), {})
+    workers: Any = place.get("workers", 1) if record.kind == "train" else 1
     varied = not isinstance(workers, int)
     most: int = workers[-1] if varied else workers
     return place.get("cpus", 0.0) * most, place.get("gpus", 0.0) * most, varied

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _TOKENS = ("token_ids", "token_rows", "token_decay")
+_COMPARE = (
+    "Only weights of one encoder with the same heads have a mean. Compare what the steps were made of: "
+    "xtransfer explain KEY"
+)
 
 
 def average_step(step: Step, bench: Workbench, folder: Path) -> Done:
@@ -80,7 +84,7 @@ def mean_weights(paths: Sequence[Path], base_rows: Callable[[], Tensor]) -> dict
     for path, own in zip(paths, names, strict=True):
         if own != names[0]:
             other = ", ".join(sorted(own ^ names[0])[:3])
-            raise StepError(str(path), f"has other tensors than the first: {other}")
+            raise StepError(str(path), f"has other tensors than the first: {other}", _COMPARE)
     out = {
         name: _mean([file.get_tensor(name) for file in files], name)
         for name in sorted(names[0].difference(_TOKENS))
@@ -91,7 +95,8 @@ def mean_weights(paths: Sequence[Path], base_rows: Callable[[], Tensor]) -> dict
 
 def _mean(values: Sequence[Tensor], name: str) -> Tensor:
     if len({value.shape for value in values}) > 1:
-        raise StepError(name, "has different shapes in the weights that are to be averaged")
+        what = "has different shapes in the weights that are to be averaged"
+        raise StepError(name, what, _COMPARE)
     total = torch.zeros(values[0].shape, dtype=torch.float64)
     for value in values:
         total += value
@@ -120,7 +125,11 @@ def _mean_tokens(
 def _check_count(step: Step, record: Record, found: int) -> None:
     asked = step.spec["count"]
     if not found:
-        raise StepError(record.folder, "scored no dev set, so it has no checkpoints to average")
+        raise StepError(
+            record.folder,
+            "scored no dev set, so it has no checkpoints to average",
+            "Lower training.eval_every, or leave target.average.checkpoints out.",
+        )
     if found < asked:
         log.warning(
             "%s scored its dev set %d times: the mean is of that many checkpoints, not of %d",

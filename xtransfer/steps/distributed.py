@@ -83,7 +83,8 @@ def _run_group(step: Step, bench: Workbench) -> None:
         if isinstance(cause, StoreError) and stuck:
             raise cause from error
         if isinstance(cause, StepError) or stuck:
-            raise StepError(step.folder, last_line(cause)) from error
+            log_of = f"xtransfer logs CONFIG --store {bench.store.url} --step {step.key}"
+            raise StepError(step.folder, last_line(cause), f"Its log: {log_of}") from error
         log.warning(
             "%s goes on from where it is: %s", step.folder, shown(last_line(cause), most=300)
         )

@@ -74,7 +74,11 @@ def load_tokenizer(name: str, revision: str | None) -> Any:
             name, revision=revision, use_fast=True, trust_remote_code=False
         )
     if not tokenizer.is_fast:
-        raise StepError(name, "has no fast tokenizer, which character offsets need")
+        raise StepError(
+            name,
+            "has no fast tokenizer, which character offsets need",
+            "Take an encoder with a tokenizer.json, by encoder.name.",
+        )
     if tokenizer.get_vocab().keys() <= set(tokenizer.all_special_tokens):
         raise StepError(
             name,

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from xtransfer.errors import DataError, OutOfMemory
-from xtransfer.plan import Step
-from xtransfer.planner.lessons import few_shot_data
+from xtransfer.plan import Step, few_shot_data
 from xtransfer.records.record import Done
 from xtransfer.steps.outcome import read_outcome
 from xtransfer.steps.worker import run_worker

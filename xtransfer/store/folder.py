@@ -106,7 +106,7 @@ class FolderStore:
             os.stat(self.root)  # noqa: PTH116 - raises where a parent is a file, is_dir() does not
         with disk_errors(self.root / folder):
             walked = _afresh(lambda: list(self._walk(folder)))
-        found = sorted(ObjectInfo(n, at.st_size) for n, at in walked if n.startswith(prefix))
+        found = sorted(ObjectInfo(n, at.st_size) for n, at in walked if at and n.startswith(prefix))
         return (i for i in found if not name_fault(i.name) and _REMOVED not in f"/{i.name}")
 
     def exists(self, name: str) -> bool:
@@ -121,13 +121,20 @@ class FolderStore:
                 path.unlink(missing_ok=True)
                 self._prune(path.parent)
 
+    def obstructed(self, last: str) -> list[str]:
+        with disk_errors(self.root):
+            walked = _afresh(lambda: list(self._walk("")))
+        return sorted(name for name, at in walked if not at and name.rpartition("/")[2] == last)
+
     def sweep(self, *, older_s: float, dry_run: bool) -> list[ObjectInfo]:
         began = time.time() - older_s
         with disk_errors(self.root):
             found = sorted(
                 ObjectInfo(name, state.st_size)
                 for name, state in _afresh(lambda: list(self._walk("")))
-                if name.rpartition("/")[2].startswith(TEMPORARY) and state.st_mtime < began
+                if name.rpartition("/")[2].startswith(TEMPORARY)
+                and state
+                and state.st_mtime < began
             )
             for info in () if dry_run else found:
                 (self.root / info.name).unlink(missing_ok=True)
@@ -153,9 +160,10 @@ class FolderStore:
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
             raise NotFound(f"{self.url}/{name}", "no such object") from None
 
-    def _walk(self, folder: str) -> Iterator[tuple[str, os.stat_result]]:
+    def _walk(self, folder: str) -> Iterator[tuple[str, os.stat_result | None]]:
         """Yield name and state of the files below a folder, unfinished ones too, level by level.
 
+        The state of folders, and of links to nothing, is None.
         Links to folders are followed, as `read` does: somebody may have moved a part of the store to another disk.
         One to a folder above it is not, nor one to where another has led: links may form a circle. Of several to
         one place that which is nearest to `folder` is.
@@ -170,11 +178,14 @@ class FolderStore:
                 with disk_errors(Path(entry.path), but=errno.ESTALE):
                     try:
                         state = None if entry.is_dir() else entry.stat()
-                    except FileNotFoundError:  # deleted since the folder was read
-                        continue
-                if state is not None:
-                    yield name, state
-                elif not entry.is_symlink() or self._leads_on(each, entry, followed):
+                    except FileNotFoundError:
+                        if not entry.is_symlink():  # deleted since the folder was read
+                            continue
+                        state = None
+                yield name, state
+                if state is None and (
+                    not entry.is_symlink() or self._leads_on(each, entry, followed)
+                ):
                     folders.append(name)
 
     def _entries(self, folder: str) -> list[os.DirEntry[str]]:

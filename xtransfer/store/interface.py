@@ -118,6 +118,13 @@ class Store(Protocol):
         """Delete an object; an absent one is no error."""
         ...
 
+    def obstructed(self, last: str) -> list[str]:
+        """Return the names, of those whose last segment is `last`, that no object can have.
+
+        A folder or a link to nothing stands in its place, which happens on disks alone.
+        """
+        ...
+
     def sweep(self, *, older_s: float, dry_run: bool) -> list[ObjectInfo]:
         """Remove what uploads that never ended have left; return it (`dry_run`: only return it).
 

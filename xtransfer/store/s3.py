@@ -139,6 +139,9 @@ class S3Store:
         with self._errors(name):
             self._try(lambda: self._client().delete_object(Bucket=self.bucket, Key=key))
 
+    def obstructed(self, last: str) -> list[str]:  # noqa: ARG002 - no key is in the way of another
+        return []
+
     def sweep(self, *, older_s: float, dry_run: bool) -> list[ObjectInfo]:
         """Abort multipart uploads; their sizes are not known without a request each, so 0."""
         start: dict[str, Any] = {"Bucket": self.bucket, "Prefix": self.prefix}
@@ -279,18 +282,15 @@ class S3Store:
         except (BotoCoreError, ClientError, ResponseParserError) as error:
             if isinstance(error, ClientError) and not about_credentials(error):
                 self._answered[0] = True
-            raise self._explained(error, name, patience) from error
+            connection = self._connections.get(os.getpid())
+            raise explained(
+                error,
+                store=self.url,
+                name=name,
+                endpoint=connection.endpoint if connection else "its endpoint",
+                attempts=self.options.attempts or (None if patience.answers else FIRST_TRIES),
+            ) from error
         self._answered[0] = True
-
-    def _explained(self, error: Any, name: str, patience: StoreOptions) -> StoreError:
-        connection = self._connections.get(os.getpid())
-        return explained(
-            error,
-            store=self.url,
-            name=name,
-            endpoint=connection.endpoint if connection else "its endpoint",
-            attempts=self.options.attempts or (None if patience.answers else FIRST_TRIES),
-        )
 
 
 _CIRCLE = 8

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 
@@ -97,19 +97,27 @@ def iso3(code: str) -> str:
 
 
 def put_language(template: str, code: str) -> str:
-    """Put a language's codes and names into a template, in place of `{lang}`, `{lang3}`, `{language}`, `{Language}`."""
-    english = language_name(code)
-    for field, value in (
-        ("{lang3}", iso3(code)),
-        ("{lang}", code),
-        ("{language}", english.lower()),
-        ("{Language}", english),
-    ):
-        template = template.replace(field, value)
+    """Put a language's codes and names into a template, in the place of `PLACEHOLDERS`."""
+    for placeholder, word in PLACEHOLDERS.items():
+        template = template.replace(placeholder, word(code))
     return template
+
+
+def names_language(template: str) -> bool:
+    """Say whether a template is another one for each language."""
+    return any(placeholder in template for placeholder in PLACEHOLDERS)
 
 
 def language_name(code: str) -> str:
     """Return the English name of a two-letter code, or the code itself where it is not known."""
     language = LANGUAGES.get(code)
     return language.name if language else code
+
+
+PLACEHOLDERS: Mapping[str, Callable[[str], str]] = {
+    "{lang}": str,
+    "{lang3}": iso3,
+    "{language}": lambda code: language_name(code).lower(),
+    "{Language}": language_name,
+}
+"""What stands for a language in the names of files and hub data sets -> what is put there for its code."""

@@ -60,7 +60,9 @@ def check_sound(task: Task, place: str) -> None:
             f"It has: {', '.join(known)}.",
         )
     if not task.languages:
-        raise ConfigError(f"{place}.languages", "needs at least one language")
+        raise ConfigError(
+            f"{place}.languages", "needs at least one language", "Name those of its test set."
+        )
     _check_labels(task, place)
     unruled = {*task.languages, *task.more_languages} - set(MLQA_LANGUAGES)
     if task.metric == "mlqa" and unruled:
@@ -264,6 +266,7 @@ def _check_labels(task: Task, place: str) -> None:
         raise ConfigError(
             f"{place}.labels",
             f"a span task has the label '{NO_ANSWER}' with the metric squad_v2, and none without",
+            f"Set both (metric: squad_v2, labels: [{NO_ANSWER}]), or another metric and no labels.",
         )
     odd = [each for each in labels if not _ENTITY.fullmatch(each)]
     if task.metric == "span_f1" and odd:

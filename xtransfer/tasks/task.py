@@ -82,8 +82,8 @@ class Source(Record):
     format: Format
     """Of a table, how its files are written, but for those named `.jsonl`."""
     files: Mapping[Split, tuple[str, ...]] = Field(default_factory=dict[Split, tuple[str, ...]])
-    """Split -> path templates below the data root. `{lang}` is the two-letter code; `{lang3}` the
-    ISO 639-3 code. A path may lack `.gz`: the compressed neighbour is then taken. Of tables, a file
+    """Split -> path templates below the data root, into which `{lang}`, `{lang3}`, `{language}` and `{Language}`
+    put codes and names of the language as in `Hub.name`. A path may lack `.gz`: the compressed neighbour is then taken. Of tables, a file
     named `.lst` holds the labels of the file before it, one a line, as column `label`."""
     header: bool = False
     """tsv, csv: the first row names the columns; otherwise columns are named "0", "1", ..."""

@@ -70,7 +70,11 @@ def pretrain(corpus: Corpus, folder: Path, *, spec: PretrainSpec, report: Report
     The folder is what `AutoModel.from_pretrained(folder, add_pooling_layer=False)` and
     `AutoTokenizer.from_pretrained(folder)` load. On one CPU and thread count the same corpus and
     spec give the same weights. The caller's random state is left as it was.
+
+    Raises:
+        DataError: where an objective has nothing to train on.
     """
+    _check_corpus(corpus, spec)
     tokenizer = train_tokenizer(corpus, spec)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(spec.seed)
@@ -115,6 +119,22 @@ def train_tokenizer(corpus: Corpus, spec: PretrainSpec) -> PreTrainedTokenizerFa
         unk_token="<unk>",
         mask_token="<mask>",
     )
+
+
+def _check_corpus(corpus: Corpus, spec: PretrainSpec) -> None:
+    """Refuse a corpus with no whole block for an objective: one without batches would be waited for without end."""
+    for name in spec.objectives:
+        found, what = len(corpus.pairs), "translation pair(s) in *.tsv"
+        if name == "text":
+            found, what = len(corpus.text), "paragraph(s) in *.txt"
+        least = spec.neighbours if name == "ranking" else 1
+        if found < least:
+            lower = "lower `neighbours`, " if least > 1 else ""
+            raise DataError(
+                f"corpus for the objective '{name}'",
+                f"has {found} {what}, and needs {least}",
+                f"Add some, {lower}or leave '{name}' out of `objectives`.",
+            )
 
 
 def _config(tokenizer: PreTrainedTokenizerFast, spec: PretrainSpec) -> XLMRobertaConfig:
@@ -183,17 +203,20 @@ def _train(
 def _token_ids(
     corpus: Corpus, tokenizer: PreTrainedTokenizerFast, spec: PretrainSpec
 ) -> dict[Objective, list[Example]]:
-    """Return what each objective trains on; a translation pair is concatenated both ways round."""
+    """Return what each of the objectives trains on; a translation pair is concatenated both ways round."""
 
     def encode(first: list[str], second: list[str] | None = None) -> list[list[int]]:
         return tokenizer(first, second, truncation=True, max_length=spec.max_length)["input_ids"]
 
-    left, right = (list(side) for side in zip(*corpus.pairs, strict=True))
-    return {
-        "text": [(ids,) for ids in encode(list(corpus.text))],
-        "concat": [(ids,) for ids in encode(left, right) + encode(right, left)],
-        "ranking": list(zip(encode(left), encode(right), strict=True)),
-    }
+    left, right = [pair[0] for pair in corpus.pairs], [pair[1] for pair in corpus.pairs]
+    found: dict[Objective, list[Example]] = {}
+    if "text" in spec.objectives:
+        found["text"] = [(ids,) for ids in encode(list(corpus.text))]
+    if "concat" in spec.objectives:
+        found["concat"] = [(ids,) for ids in encode(left, right) + encode(right, left)]
+    if "ranking" in spec.objectives:
+        found["ranking"] = list(zip(encode(left), encode(right), strict=True))
+    return found
 
 
 def _rate(step: int, spec: PretrainSpec) -> float:

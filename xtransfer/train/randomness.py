@@ -35,7 +35,10 @@ def build_head(
     return head
 
 
-def stream(seed: int, step: int, role: str, rank: int = 0) -> int:
-    """Return the seed of torch's generator for one step, so that no draw depends on history."""
-    words = [seed, step, rank, *role.encode()]
+def stream(seed: int, step: int, role: str, number: int = 0) -> int:
+    """Return the seed of torch's generator for one step, so that no draw depends on history.
+
+    `number` tells apart what has the same role in a step: the shards of a batch, the heads of a trial.
+    """
+    words = [seed, step, number, *role.encode()]
     return int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0] >> 1)
