@@ -90,11 +90,11 @@ def test_a_step_that_ends_well_has_used_its_gpus_and_lost_nothing(run: Run) -> N
     assert run.gauges[LAST_PROGRESS, ""] == 1100
 
 
-def test_pretraining_runs_in_one_process_however_many_workers_a_trial_has(run: Run) -> None:
+def test_pretraining_holds_no_gpu_whatever_a_trial_has(run: Run) -> None:
     run.board.changed(run.pretrain, "running", "")
     run.now += 10
     run.board.changed(run.pretrain, "done", "")
-    assert run.spent() == (10, 0)
+    assert run.spent() == (0, 0)
 
 
 def test_a_step_that_goes_back_has_lost_the_time_since_it_was_there(run: Run) -> None:
