@@ -183,7 +183,7 @@ def import_deepspeed(device: str) -> Any:
 
     # Which of its operators could be built here. Asked for, it runs compilers and looks at the GPUs; the only one that
     # asks is its collective for CPUs, which takes a minute to build, and takes what is not there for False.
-    deepspeed.ops.__compatible_ops__ = {}
+    deepspeed.ops.__compatible_ops__ = {}  # pyright: ignore[reportAttributeAccessIssue]
     logging.getLogger("DeepSpeed").setLevel(logging.ERROR)
     return deepspeed
 
