@@ -21,6 +21,8 @@ from xtransfer.cluster.render import render
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 KIND = CHECKOUT / "k8s" / "overlays" / "kind"
+NAME = "xt-small-0123456789ab"
+"""Of the job whose objects are made here."""
 
 
 @cache

@@ -10,7 +10,7 @@ import pytest
 from ray import tune
 from rich.console import Console
 
-from tests.driver.test_search import OVERRIDES
+from tests.driver.untuned import OVERRIDES
 from tests.prints import FakePrints
 from xtransfer.config.experiment import Experiment
 from xtransfer.config.placement import Placement
