@@ -23,7 +23,7 @@ from xtransfer.errors import StepError
 from xtransfer.plan import Plan, Step
 from xtransfer.process.workbench import Workbench
 from xtransfer.steps.device import ALLOCATOR, GROWING, take_device
-from xtransfer.steps.training import _context
+from xtransfer.steps.worker import _context
 from xtransfer.store import open_store
 
 
