@@ -219,6 +219,15 @@ def test_rows_cannot_be_chosen_by_a_column_that_is_not_there(write, tmp_path: Pa
         read_examples(task, split="train", language="en", root=tmp_path)
 
 
+@pytest.mark.usefixtures("cache")
+def test_rows_of_a_language_are_not_those_of_one_that_begins_so(write, tmp_path: Path) -> None:
+    rows = [{**ROW, "sentence1": name, "language": name} for name in ("fi", "fil", "fi")]
+    write("folder/train.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    task = mnli(Hub(path="folder", rows={"language": "{lang}"}))
+    read = read_examples(task, split="train", language="fi", root=tmp_path)
+    assert [each.text_a for each in read.examples] == ["fi", "fi"]  # type: ignore[union-attr]
+
+
 def test_several_places_are_identified_one_after_the_other(tmp_path: Path) -> None:
     places = [Hub(path=path, revision=REVISION) for path in ("a/b", "c/d")]
     task = TASKS["mnli"]

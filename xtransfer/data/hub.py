@@ -11,7 +11,7 @@ from xtransfer.data.files import content_digest, resolve_files
 from xtransfer.data.saved import folder_files, saved_files
 from xtransfer.data.table import Row
 from xtransfer.errors import DataError, shown
-from xtransfer.tasks.languages import put_language
+from xtransfer.tasks.languages import is_row_of, put_language
 from xtransfer.tasks.task import Hub, Split, Task
 
 BUILDERS = ("arrow", "csv", "json", "parquet", "text")
@@ -84,13 +84,12 @@ def _read_place(task: Task, hub: Hub, *, split: Split, language: str, root: Path
         asked = not local and "OfflineModeIsEnabled" not in str(error)
         kind = HubAway if asked and isinstance(error, ConnectionError) else DataError
         raise kind(where, reason, _remedy(error, hub)) from error
-    begins = place.get("rows", {})
-    for column in begins:
+    for column in hub.rows:
         if column not in loaded.features:
             has = ", ".join(loaded.features)
             raise DataError(where, f"has no column '{column}' to choose rows by", f"It has: {has}.")
     for index, row in enumerate(loaded):
-        if all(str(row[column]).startswith(text) for column, text in begins.items()):
+        if is_row_of(row, hub.rows, language):
             yield f"{where}[{index}]", _name_labels(row, loaded.features, f"{where}[{index}]")
 
 

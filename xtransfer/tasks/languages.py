@@ -98,18 +98,49 @@ def iso3(code: str) -> str:
 
 def put_language(template: str, code: str) -> str:
     """Put a language's codes and names into a template, in place of `{lang}`, `{lang3}`, `{language}`, `{Language}`."""
-    english = language_name(code)
-    for field, value in (
-        ("{lang3}", iso3(code)),
-        ("{lang}", code),
-        ("{language}", english.lower()),
-        ("{Language}", english),
-    ):
+    for field, value in _fields(code).items():
         template = template.replace(field, value)
     return template
+
+
+def is_row_of(row: Mapping[str, object], choice: Mapping[str, str], code: str) -> bool:
+    """Tell whether a row of a table that has all languages is one of this language.
+
+    Args:
+        row: column -> value.
+        choice: column -> what its text is, where that is a code or name alone (`{lang}`), or else how it begins, as
+            TyDiQA's ids do (`{language}-`). What begins with a code or name does not go on with a letter: "fil"
+            is not "fi".
+        code: of the language.
+    """
+    return all(_is_of(str(row[column]), template, code) for column, template in choice.items())
+
+
+def is_language(template: str) -> bool:
+    """Tell whether a template is a language's code or name and nothing else."""
+    return template in _fields("")
 
 
 def language_name(code: str) -> str:
     """Return the English name of a two-letter code, or the code itself where it is not known."""
     language = LANGUAGES.get(code)
     return language.name if language else code
+
+
+def _fields(code: str) -> dict[str, str]:
+    """Return what stands for a language in templates -> what is put there."""
+    english = language_name(code)
+    return {
+        "{lang3}": iso3(code),
+        "{lang}": code,
+        "{language}": english.lower(),
+        "{Language}": english,
+    }
+
+
+def _is_of(text: str, template: str, code: str) -> bool:
+    wanted = put_language(template, code)
+    if is_language(template):
+        return text == wanted
+    goes_on = template.endswith(tuple(_fields(""))) and text[len(wanted) :][:1].isalpha()
+    return text.startswith(wanted) and not goes_on
