@@ -114,6 +114,22 @@ def make_plan(
     return made, list(dict.fromkeys(fingerprints.missing))
 
 
+def refuse_lengths(
+    experiment: Experiment, made: Plan, config: Path, recorded: Container[str]
+) -> None:
+    """Refuse inputs that may be longer than what the encoder's folder has positions for, but those that are done."""
+    from xtransfer.config.anatomy import anatomy_of, check_length
+
+    folder = experiment.encoder.folder
+    if folder is None:
+        return
+    anatomy = anatomy_of(folder)
+    for key, step in made.steps.items():
+        if step.kind == "prepare" and key not in recorded:
+            where = f"{config}: {step.spec['task']} {step.spec['role']}"
+            check_length(step.spec["max_length"], anatomy, where)
+
+
 def open_at(placement: Placement) -> Store:
     """Open a placement's store."""
     from xtransfer.store import StoreOptions, open_store
