@@ -1,12 +1,18 @@
 from __future__ import annotations
 
+import io
 import json
+from typing import cast
 
 import pytest
+from rich.console import Console
 
 from tests.prints import FakePrints
 from tests.recorded import record_of
 from xtransfer.config.experiment import Experiment
+from xtransfer.config.placement import Placement
+from xtransfer.costs.estimate import Question, estimate
+from xtransfer.driver.progress import ProgressBoard
 from xtransfer.plan import Plan
 from xtransfer.planner.lessons import few_shot_data
 from xtransfer.planner.planner import build_plan
@@ -271,3 +277,32 @@ def test_a_selection_that_was_made_without_failed_trials_is_named(plan: Plan) ->
     result = {**done[key].result, "lacking": [step.inputs["trial-001"]]}
     done[key] = done[key].model_copy(update={"result": result})
     assert says in describe_run(experiment(), plan, done).notes
+
+
+def test_two_arms_on_text_are_told_apart() -> None:
+    arms = "[{name: ta, text: {languages: [ta]}}, {name: sw, text: {languages: [sw]}}]"
+    asked = experiment(f"intermediate={{tasks: {arms}}}")
+    plan = build_plan(asked, FakePrints())
+    trials = [each for each in plan.steps.values() if each.name.startswith("text-lr")]
+    assert [(each.name, each.arm) for each in trials] == [
+        ("text-lr5e-06-seed1", " (ta)"),
+        ("text-lr5e-06-seed1", " (sw)"),
+    ]
+    found: dict[str, Record] = {}
+    for each in plan.steps.values():
+        if each.kind == "select" and each.name.startswith("text"):
+            trial = plan.steps[each.inputs["trial-000"]]
+            parts = [{"name": name, "share": 0.5, "draws": 1} for name in ("a", "b")]
+            done = record_of(trial)
+            found[trial.key] = done.model_copy(update={"result": {**done.result, "parts": parts}})
+            found[each.key] = record_of(each)
+    notes = describe_run(asked, plan, found).notes
+    for arm in ("ta", "sw"):
+        assert any(note.startswith(f"text-lr5e-06-seed1 ({arm}) drew,") for note in notes)
+    board = ProgressBoard(plan, Console(file=io.StringIO()))
+    board.changed(trials[0].key, "done", "")
+    written = cast("io.StringIO", board.console.file).getvalue()
+    assert f"{trials[0].folder} (ta)" in " ".join(written.split())
+    left = estimate(plan, {}, Placement(), Question())
+    about = {each.about for each in left.durations.values()}
+    assert {"prepare text (256 tokens) (ta)", "train text (256 tokens) (sw)"} <= about

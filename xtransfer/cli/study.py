@@ -197,7 +197,7 @@ def _print_steps(made: Plan, done: set[str]) -> None:
         ["step", "state", "inputs"],
         [
             [
-                step.folder,
+                f"{step.folder}{step.arm}",
                 "recorded" if key in done else "",
                 " ".join(f"{role}={parent}" for role, parent in step.inputs.items()),
             ]

@@ -65,10 +65,11 @@ def _read_place(task: Task, hub: Hub, *, split: Split, language: str, root: Path
     load_dataset = cast("Any", load)
     place = _place(task, hub, split=split, language=language, root=root)
     arguments: dict[str, Any] = {"name": place["name"], "split": place["split"]}
-    local = hub.path not in BUILDERS and _has_copy(hub, root)
+    local, read = hub.path not in BUILDERS and _has_copy(hub, root), ""
     if hub.path in BUILDERS:
         files = resolve_files(task, split=split, language=language, root=root)
         arguments["data_files"] = {place["split"]: [str(path) for path in files]}
+        read = f" ({', '.join(map(str, files))})"
     elif not local:
         arguments["revision"] = place["revision"]
     where = f"{task.name} {split} {language}: {hub.path}"
@@ -79,7 +80,7 @@ def _read_place(task: Task, hub: Hub, *, split: Split, language: str, root: Path
     try:
         loaded = load_dataset(path, **arguments)
     except Exception as error:  # whatever a builder raises, the user must know where
-        reason = f"datasets cannot load it: {_reason(error)}"
+        reason = f"datasets cannot load it{read}: {_reason(error)}"
         # Told not to ask (HF_HUB_OFFLINE), `datasets` raises the same error at once.
         asked = not local and "OfflineModeIsEnabled" not in str(error)
         kind = HubAway if asked and isinstance(error, ConnectionError) else DataError
@@ -87,10 +88,12 @@ def _read_place(task: Task, hub: Hub, *, split: Split, language: str, root: Path
     for column in hub.rows:
         if column not in loaded.features:
             has = ", ".join(loaded.features)
-            raise DataError(where, f"has no column '{column}' to choose rows by", f"It has: {has}.")
+            what = f"has no column '{column}' to choose rows by"
+            raise DataError(f"{where}{read}", what, f"It has: {has}.")
     for index, row in enumerate(loaded):
         if is_row_of(row, hub.rows, language):
-            yield f"{where}[{index}]", _name_labels(row, loaded.features, f"{where}[{index}]")
+            at = f"{where}[{index}]{read}"
+            yield at, _name_labels(row, loaded.features, at)
 
 
 def _has_copy(hub: Hub, root: Path) -> bool:

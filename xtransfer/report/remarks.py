@@ -159,12 +159,14 @@ def mixture_notes(plan: Plan, records: Mapping[str, Record]) -> list[str]:
             f"planned {100 * part['share']:.1f} %)"
             for part in trial.result["parts"]
         )
-        remarks.append(f"{trial.name} drew, in optimizer steps: {drawn}")
-        name = "dev loss" if len(trial.result["parts"]) == 1 else "dev text loss"
-        losses = [entry[name] for entry in trial.result["history"] if name in entry]
+        own = plan.steps.get(trial.key)
+        name = f"{trial.name}{own.arm if own else ''}"
+        remarks.append(f"{name} drew, in optimizer steps: {drawn}")
+        loss = "dev loss" if len(trial.result["parts"]) == 1 else "dev text loss"
+        losses = [entry[loss] for entry in trial.result["history"] if loss in entry]
         if trial.spec["text"] and len(losses) > 1:
             remarks.append(
-                f"{trial.name}: held-out masked-LM loss {losses[0]:.3f} before and {losses[-1]:.3f} "
+                f"{name}: held-out masked-LM loss {losses[0]:.3f} before and {losses[-1]:.3f} "
                 f"after, in nats ({trial.result['text_head']} masked-LM head)"
             )
     return sorted(set(remarks))
