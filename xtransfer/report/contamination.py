@@ -201,14 +201,15 @@ def _parts(step: Step, language: str) -> Iterator[tuple[str, _Choice]]:
     A file is known by its content alone, whatever it is called. A copy of a repository has the files of every split
     and configuration, so that these belong to what is read.
     """
-    identity, hub = step.spec["data"][language], list(step.where.get("hub", ()))
+    identity: Any = step.spec["data"][language]
+    hub: list[dict[str, Any]] = list(step.where.get("hub", ()))
     choice, inside = _choice(step.spec["source"].get("rows", {}), language), ""
     for item in cast("list[Any]", identity) if isinstance(identity, list) else ():
         if "sha256" in item:
             yield f"{item['sha256']} {inside}", choice
             continue
         place = {name: value for name, value in item.items() if name != "rows"}
-        about = hub.pop(0) if hub else {}
+        about = hub.pop(0) if hub else dict[str, Any]()
         choice = _choice(about.get("rows", {}), language)
         inside = "" if about.get("path") in BUILDERS else canonical_json(place)
         if "path" in item or not about:
