@@ -142,7 +142,7 @@ def _positions(config: Mapping[str, Any], shapes: Mapping[str, Sequence[int]]) -
     found = (shape for name, shape in shapes.items() if _POSITIONS.search(name))
     rows = next((shape[0] for shape in found if len(shape) == 2), None)
     most, padding = config.get("max_position_embeddings"), config.get("pad_token_id", 1)
-    if rows is None or not isinstance(most, int):
+    if not isinstance(rows, int) or not isinstance(most, int):
         return None
     behind = config.get("model_type") in _BEHIND_PADDING and isinstance(padding, int)
     return min(rows - (padding + 1 if behind else 0), most)
