@@ -28,14 +28,19 @@ class FilePrints:
 class FakePrints:
     """The outside world as a function: what a data set is follows from its name."""
 
-    def __init__(self, *, folder: str = "encoder", changed: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, *, folder: str = "encoder", changed: tuple[str, ...] = (), distinct: bool = False
+    ) -> None:
         self.folder = folder
         self.changed = changed
+        self.distinct = distinct
+        """Whether each file has a content of its own, as in the world; else all have the same."""
         self.asked: list[tuple[str, str, str]] = []
 
     def data(self, task: Task, split: Split, language: str) -> Any:
         self.asked.append((task.name, split, language))
-        return [{"file": f"{task.name}-{split}-{language}", "sha256": self._version(task.name)}]
+        name, content = f"{task.name}-{split}-{language}", self._version(task.name)
+        return [{"file": name, "sha256": f"{name} {content}" if self.distinct else content}]
 
     def encoder(self) -> tuple[Any, Any, Mapping[str, Any]]:
         return (

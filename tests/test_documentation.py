@@ -15,11 +15,14 @@ import typer.main
 import yaml
 from pydantic import BaseModel
 
+from tests.report.results import result
 from xtransfer.cli import app
 from xtransfer.config.experiment import Experiment, load_experiment
 from xtransfer.config.placement import Placement, load_placement
 from xtransfer.config.retrieval import Retrieval
 from xtransfer.costs.tables import SpeedTable, load_prices, load_speeds
+from xtransfer.report.results import ReportInfo
+from xtransfer.report.tables import render
 from xtransfer.tasks import TASKS
 from xtransfer.tasks.task import Source, Stage, Task
 
@@ -85,6 +88,23 @@ def test_the_judgement_in_the_readme_is_valid(tmp_path: Path) -> None:
     path = tmp_path / "experiment.yaml"
     path.write_text("name: x\nencoder: e\ntarget: {tasks: [xquad]}\n" + block, encoding="utf-8")
     assert [claim.name for claim in load_experiment(path).claims][-1] == "mine"
+
+
+def test_the_notebook_in_the_readme_averages_zero_shot_scores_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (block,) = blocks("README.md", "python")
+    scored = [result(value=50.0), result(value=60.0, seed=2), result(value=90.0, few_shot=5)]
+    rendered = render(scored, experiment=ReportInfo(name="x", encoder="e"))
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report/scores.csv").write_text(rendered["scores.csv"], encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    *before, table = ast.parse(block).body
+    assert isinstance(table, ast.Expr)
+    names: dict[str, Any] = {}
+    exec(compile(ast.Module(before, []), "README.md", "exec"), names)
+    means = eval(compile(ast.Expression(table.value), "README.md", "eval"), names)
+    assert means.to_numpy().tolist() == [[55.0]]
 
 
 def test_the_task_in_contributing_is_a_task() -> None:

@@ -53,6 +53,7 @@ def refuse(tmp_path: Path, text: str, *overrides: str) -> ConfigError:
     [
         ("rates: 0.5", "rates: must be a list, not 0.5. Write it in brackets: [0.5]."),
         ("some: sw", "some: must be a list, not 'sw'. Write it in brackets: ['sw']."),
+        ("rates: '1,2'", "rates: must be a list, not '1,2'. Write it in brackets: [1,2]."),
         (
             "rates: {a: null}",
             "rates: must be a list, not {a: null}. Write it in brackets, or an entry a line.",

@@ -112,8 +112,10 @@ def _mismatch(error: Any) -> tuple[str, str]:
         return f"takes {most} entries at most, not {given}", ""
     if kind == "tuple_type":
         single = isinstance(error["input"], str | int | float)
+        listed = isinstance(error["input"], str) and "," in error["input"]  # as in seeds=1,2
+        inside = shown(error["input"], most=60) if listed else given
         return f"must be a list, not {given}", (
-            f"Write it in brackets: [{given}]."
+            f"Write it in brackets: [{inside}]."
             if single
             else "Write it in brackets, or an entry a line."
         )

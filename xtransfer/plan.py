@@ -82,6 +82,13 @@ class Step:
         """Where the step's record and files are in the store."""
         return f"{self.kind}/{self.name}-{self.key}"
 
+    @property
+    def arm(self) -> str:
+        """Of an intermediate trial whose name is not that of its arm, as on text, " (ARM)"; empty of others."""
+        told = self.name.startswith(f"{self.sweep}-")
+        own = self.kind == "train" and self.phase == "intermediate" and self.sweep and not told
+        return f" ({self.sweep})" if own else ""
+
 
 def alternatives(step: Step) -> list[set[str]]:
     """Return the trials of which any one will do for a step that takes a sweep as it is; else nothing.

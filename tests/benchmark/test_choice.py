@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from xtransfer.benchmark.choice import Chosen, choose_runs
 from xtransfer.errors import ConfigError, UserError
 from xtransfer.plan import Plan
 from xtransfer.records.record import Record
+from xtransfer.tasks import TASKS
 
 
 def make(tmp_path: Path, *overrides: str) -> tuple[Plan, dict[str, Record]]:
@@ -116,3 +118,18 @@ def test_runs_after_few_shots_are_no_candidates(tmp_path: Path) -> None:
     plan, records = make(tmp_path, "intermediate.tasks=[]", few)
     assert any(cell.few_shot for cell in plan.cells)
     assert all(not each.cell.few_shot for each in choose_runs(plan, records))
+
+
+def test_a_target_of_neither_benchmark_is_not_asked_about(tmp_path: Path) -> None:
+    """It is left out, so that no run of it need be chosen."""
+    own = {
+        **TASKS["tatoeba"].model_dump(mode="json"),
+        "name": "own",
+        "benchmark": "",
+    }
+    plan, records = make(
+        tmp_path,
+        f"tasks=[{json.dumps(own)}]",
+        "target={tasks: [xnli, own], languages: {own: [de]}}",
+    )
+    assert named(choose_runs(plan, records, after=["best"])) == {"xnli": ("squad_v1", 1)}

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.command import Run
-from tests.recorded import record_steps
+from tests.recorded import record_of, record_steps
 from xtransfer import __version__
 from xtransfer.cli import app
 from xtransfer.config.experiment import load_experiment
@@ -17,6 +17,7 @@ from xtransfer.identity import source_digest
 from xtransfer.plan import Plan
 from xtransfer.planner.fingerprints import Fingerprints
 from xtransfer.planner.planner import build_plan
+from xtransfer.records.record import commit
 from xtransfer.store import Store, open_store
 from xtransfer.tasks import TASKS
 
@@ -259,6 +260,29 @@ def test_a_report_of_nothing_says_so(run: Run, config: Path, url: str, tmp_path:
     done = run("report", config, "--store", url, "--out", tmp_path / "report")
     assert done.status == 0
     assert "not scored yet" in (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
+    assert f"partial: 0 of 4 scores; {url} holds no record of this plan" in done.err
+    told = run("report", config, "--store", url, "--json")
+    assert (told.status, told.out.strip()) == (0, "[]")
+    assert "holds no record of this plan" in told.err
+
+
+def test_a_report_of_a_part_says_how_much_there_is(
+    run: Run, config: Path, url: str, opened: Store, tmp_path: Path
+) -> None:
+    plan = plan_of(config)
+    commit(opened, record_of(plan.steps[plan.cells[0].key]))
+    done = run("report", config, "--store", url, "--out", tmp_path / "report")
+    assert done.status == 0
+    assert f"partial: 1 of 4 scores; {url} has the others not yet" in done.err
+
+
+def test_a_model_that_is_not_done_is_named_as_it_was_asked_for(
+    run: Run, config: Path, url: str, tmp_path: Path
+) -> None:
+    asked = ["export", "xnli", "--config", config, "--store", url, "--out", tmp_path / "model"]
+    done = run(*asked, "--after", "mnli")
+    assert f"xnli after mnli, seed 1: is not done in {url}" in done.err
+    assert "no record has a key" not in done.err
 
 
 MISTAKES: dict[str, tuple[list[Any], str]] = {

@@ -52,6 +52,14 @@ def test_of_files_that_are_damaged_nothing_is_said(tmp_path: Path) -> None:
         assert (found.depth, found.linear) == (None, None)
 
 
+def test_of_positions_in_a_damaged_file_nothing_is_said(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"max_position_embeddings": 20, "model_type": []}')
+    for shape in (["a", "b"], [], [3]):
+        header = json.dumps({"position_embeddings.weight": {"shape": shape}}).encode()
+        (tmp_path / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
+        assert anatomy_of(tmp_path).positions is None
+
+
 def test_the_head_of_pretraining_is_no_layer_of_the_encoder(tmp_path: Path) -> None:
     header = json.dumps(
         {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -529,6 +530,29 @@ def test_files_that_name_no_language_are_not_read_as_any(
     with pytest.raises(ConfigError) as caught:
         plan_of(tmp_path, arm, **sections)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("choice", "message"),
+    [
+        ("{id: '{lang}-'}", "own test: rows {'id': '{lang}-'} of 'zh' would hold those of 'zh-x'"),
+        ("{id: '{lang}-', language: '{lang}'}", ""),
+        ("{language: '{lang}'}", ""),
+        ("{set: test}", ""),
+    ],
+)
+def test_rows_that_may_be_of_two_languages_are_not_read(
+    tmp_path: Path, choice: str, message: str
+) -> None:
+    files = "{test: ['{lang}.tsv']}" if "set" in choice else "{test: [all.tsv]}"
+    source = f"{{header: true, files: {files}, rows: {choice}}}"
+    record = f"{{name: own, like: xnli, languages: [zh, zh-x], source: {source}}}"
+    sections = {"tasks": [yaml.safe_load(record)], "target": {"tasks": ["own"], "languages": {}}}
+    if not message:
+        assert plan_of(tmp_path, "mnli", **sections).cells
+        return
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        plan_of(tmp_path, "mnli", **sections)
 
 
 def test_an_arm_may_name_files_of_its_one_language(tmp_path: Path) -> None:

@@ -208,6 +208,8 @@ def test_truth_values_are_labels_as_json_writes_them() -> None:
     assert found == ["true", "0"]
     with pytest.raises(DataError, match="'text_a' is the bool True, not text"):
         build(task, {"text": True, "answer": True})
+    with pytest.raises(DataError, match=r"'label' is the float 1\.0, .* as the whole number 1, or"):
+        build(task, {"text": "a", "answer": 1.0})
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,20 @@ def test_a_split_without_files_is_named(tmp_path: Path) -> None:
         resolve_files(TASKS["xnli"], split="train", language="en", root=tmp_path)
 
 
+def test_of_splits_that_a_plan_did_not_ask_about_nothing_is_said(tmp_path: Path) -> None:
+    """It asks with the files of one split, and was told that the task had none."""
+    task = TASKS["xnli"]
+    source = task.source.model_copy(update={"files": {}})
+    with pytest.raises(DataError) as caught:
+        resolve_files(
+            task.model_copy(update={"source": source}), split="dev", language="en", root=tmp_path
+        )
+    assert "names no files for split 'dev'. Name them as data.files.xnli.dev" in str(caught.value)
+    assert "or have examples of its training files held out: data.holdout.xnli: N" in str(
+        caught.value
+    )
+
+
 @pytest.mark.parametrize("name", ["../secret.tsv", "a/../../secret.tsv", "/etc/passwd"])
 def test_a_path_that_leaves_the_root_is_refused(name: str, with_files, tmp_path: Path) -> None:
     (tmp_path / "secret.tsv").write_text("a\tb\tneutral\n")

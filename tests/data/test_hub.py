@@ -97,6 +97,7 @@ def test_what_datasets_cannot_load_is_named(write, tmp_path: Path) -> None:
     task = mnli(Hub(path="json"), "my/rows.jsonl")
     with pytest.raises(DataError, match="mnli train en: json: datasets cannot load it") as caught:
         read_examples(task, split="train", language="en", root=tmp_path)
+    assert f"({tmp_path}/my/rows.jsonl)" in str(caught.value)
     assert "hub reachable" not in str(caught.value)
 
 
@@ -217,6 +218,24 @@ def test_rows_cannot_be_chosen_by_a_column_that_is_not_there(write, tmp_path: Pa
         DataError, match=r"folder: has no column 'id' to choose rows by\. It has: s"
     ):
         read_examples(task, split="train", language="en", root=tmp_path)
+
+
+@pytest.mark.usefixtures("cache")
+def test_a_row_that_is_wrong_is_named_with_its_file(write, tmp_path: Path) -> None:
+    write("my/rows.jsonl", json.dumps({**ROW, "sentence1": None}) + "\n")
+    task = mnli(Hub(path="json"), "my/rows.jsonl")
+    with pytest.raises(DataError) as caught:
+        read_examples(task, split="train", language="en", root=tmp_path)
+    assert f"mnli train en: json[0] ({tmp_path}/my/rows.jsonl)" in str(caught.value)
+
+
+@pytest.mark.usefixtures("cache")
+def test_rows_of_a_language_are_not_those_of_one_that_begins_so(write, tmp_path: Path) -> None:
+    rows = [{**ROW, "sentence1": name, "language": name} for name in ("fi", "fil", "fi")]
+    write("folder/train.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    task = mnli(Hub(path="folder", rows={"language": "{lang}"}))
+    read = read_examples(task, split="train", language="fi", root=tmp_path)
+    assert [each.text_a for each in read.examples] == ["fi", "fi"]  # type: ignore[union-attr]
 
 
 def test_several_places_are_identified_one_after_the_other(tmp_path: Path) -> None:

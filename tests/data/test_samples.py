@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xtransfer.data.examples import BitextExample, PairExample, Rows, SpanExample
-from xtransfer.data.samples import cut, hold_out, spread
+from xtransfer.data.samples import cut, hold_out, holdout_setting, spread
 from xtransfer.errors import DataError
+from xtransfer.tasks import TASKS
 
 FROZEN = ["182", "486", "584", "918", "961"]
 
@@ -179,3 +180,14 @@ def test_an_example_without_a_paragraph_is_one_by_itself() -> None:
 def test_something_must_be_left_to_train_on() -> None:
     with pytest.raises(DataError, match="12 examples leave nothing to train on"):
         hold_out(questions(4, 4, 4), "train", examples=12, seed=0)
+
+
+def test_what_leaves_nothing_to_train_on_is_named_with_its_setting_and_file() -> None:
+    setting = holdout_setting(TASKS["text"])
+    with pytest.raises(DataError) as caught:
+        hold_out(questions(4, 4), "train", examples=12, seed=0, setting=setting, file="text/en.txt")
+    assert str(caught.value) == (
+        "text.holdout of the arm: 12 examples leave nothing to train on: text/en.txt has 8, in 2 paragraphs. "
+        "Hold fewer out, or bring more."
+    )
+    assert holdout_setting(TASKS["mnli"]) == "data.holdout.mnli"

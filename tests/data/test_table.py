@@ -9,9 +9,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from xtransfer.data import read_examples
-from xtransfer.data.table import read_table
+from xtransfer.data.table import choose_rows, read_table
 from xtransfer.errors import DataError
 from xtransfer.tasks import TASKS
+from xtransfer.tasks.languages import is_row_of
 
 
 def values(path: Path, format_: str, *, header: bool = False) -> list[list[object]]:
@@ -190,3 +191,43 @@ def test_short_rows_are_left_out_only_where_the_source_says_so(write, with_files
     task = with_files("xnli", "dev", "a.tsv", skip_short_rows=True)
     rows = read_examples(task, split="dev", language="en", root=tmp_path)
     assert (len(rows.examples), rows.skipped) == (1, {"row with too few columns": 1})
+
+
+ALL = "language\tid\ttext\n" + "".join(
+    f"{language}\t{language}-{at}\t{language} {at}\n"
+    for language in ("en", "fi", "fil", "fi-FI")
+    for at in range(2)
+)
+"""One table with all languages; the code of one begins with that of another."""
+
+
+@pytest.mark.parametrize(
+    ("choice", "texts"),
+    [
+        ({"language": "{lang}"}, ["fi 0", "fi 1"]),
+        ({"id": "{lang}-1"}, ["fi 1"]),
+        ({"id": "{lang}-", "language": "{lang}"}, ["fi 0", "fi 1"]),
+        ({"id": "fil"}, ["fil 0", "fil 1"]),
+    ],
+)
+def test_rows_of_a_language_are_not_those_whose_code_begins_so(
+    write, choice: dict[str, str], texts: list[str]
+) -> None:
+    rows = read_table(write("a.tsv", ALL), format_="tsv", header=True)
+    found = choose_rows(rows, choice, "fi", Path("a.tsv"))
+    assert [row["text"] for _, row in found] == texts
+
+
+def test_the_name_of_a_language_may_begin_with_that_of_another() -> None:
+    """Malay and Malayalam, of the benchmarks' own languages."""
+    row = {"language": "malayalam", "id": "set-malayalam-1"}
+    for choice in ({"language": "{language}"}, {"id": "set-{language}"}):
+        assert is_row_of(row, choice, "ml")
+        assert not is_row_of(row, choice, "ms")
+    assert is_row_of({"id": "korean-7"}, {"id": "{language}-"}, "ko")
+
+
+def test_a_language_without_rows_is_told_how_to_choose_ids(write) -> None:
+    rows = read_table(write("a.tsv", ALL), format_="tsv", header=True)
+    with pytest.raises(DataError, match=r"no row with 'id' that is 'fi'\. .* as in '\{lang\}-'"):
+        list(choose_rows(rows, {"id": "{lang}"}, "fi", Path("a.tsv")))

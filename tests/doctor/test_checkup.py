@@ -321,7 +321,7 @@ def test_xnli_is_read_as_its_authors_publish_it(patient: Patient) -> None:
     assert [each.text_a for each in read] == [f"en A xnli premise {at}." for at in range(4)]  # type: ignore[union-attr]
     assert [each.id for each in read] == ["0", "1", "2", "3"]
     away = patient.findings("unreadable", PUBLISHED, "target.languages.xnli=[en, fr]")
-    assert away[0].what == "has no row with 'language' beginning with 'fr'"
+    assert away[0].what == "has no row with 'language' that is 'fr'"
     wrong = PUBLISHED.replace("language: '{lang}'", "lang: '{lang}'")
     (finding, _) = patient.findings("unreadable", wrong)
     assert "xnli.test.tsv:2: has no column 'lang' to choose rows by" in str(finding)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.small import small_bench
-from xtransfer.driver.progress import ProgressBoard, screen
+from xtransfer.driver.progress import ProgressBoard, Watched, describe, screen
 
 
 def pipe() -> tuple[int, int]:
@@ -42,3 +42,9 @@ def test_a_run_whose_terminal_or_pipe_is_closed_goes_on_and_logs_what_it_tells(
             board.changed(trial.key, "failed", "it is out of luck")
         monkeypatch.undo()
     assert logged[-1].endswith(": it is out of luck")
+
+
+def test_a_share_is_called_no_step() -> None:
+    facts = {"stage": "en", "step": 33, "total": 100, "unit": "%"}
+    assert describe(Watched(facts=facts)) == "33 % (en)"
+    assert describe(Watched(facts={"step": 3, "total": 9})) == "step 3/9"

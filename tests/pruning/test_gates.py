@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -11,10 +12,11 @@ from ray.tune.search import Searcher
 
 from tests.prints import FakePrints
 from tests.recorded import record_of
+from xtransfer.benchmark.choice import choose_runs
 from xtransfer.config.experiment import Experiment
 from xtransfer.driver.outages import STORE_PAUSE_S
 from xtransfer.driver.search import PlanSearcher
-from xtransfer.errors import InputLost, StepError, StoreError
+from xtransfer.errors import ConfigError, InputLost, StepError, StoreError
 from xtransfer.plan import Plan, Step, gates_of
 from xtransfer.planner.planner import build_plan
 from xtransfer.planner.subplan import sweep_of
@@ -22,6 +24,7 @@ from xtransfer.pruning.pairs import dropped_steps, pruned_pairs, without_pruned
 from xtransfer.pruning.rule import best
 from xtransfer.pruning.settings import Pruning
 from xtransfer.records.record import Record
+from xtransfer.report.build import answer_of, describe_run
 from xtransfer.report.savings import leaving_of, search_notes
 from xtransfer.settings import read_settings
 
@@ -312,6 +315,22 @@ def test_every_pruned_pair_is_reported_with_its_estimate(plan: Plan) -> None:
         "xnli after squad_v1: pruned, LogME -0.9000; the lowest that is kept has -0.5000"
     )
     assert len(notes) == 6
+
+
+def test_a_pruned_pair_is_named_as_one_where_it_is_asked_for(plan: Plan) -> None:
+    """By a claim, and as a submission's row."""
+    records = recorded(plan, ("estimate", "prune"))
+    pairs = pruned_pairs(plan, records)
+    why = "xnli after squad_v1 was pruned (LogME -0.9000; the lowest that is kept has -0.5000)"
+    every = {key: record_of(s) for key, s in plan.steps.items() if s.kind in ("select", "evaluate")}
+    left = without_pruned(plan, {**records, **every})
+    with pytest.raises(ConfigError, match=re.escape(f"{why}. Name another for it")):
+        choose_runs(left, every, after=["squad_v1"], seed=1, pruned=pairs)
+    claim = "claims=[{name: c, says: t, source: s, holds: {gain: {after: squad_v1, targets: [xnli]}, greater_than: 0}}]"
+    asked = experiment_of(KEEP, claim)
+    info = describe_run(asked, plan, records)
+    (found,) = answer_of(asked, left, [], info, pruned=pairs).claims
+    assert (found.verdict, found.reason) == ("not decidable", why)
 
 
 def test_ties_are_decided_by_name() -> None:

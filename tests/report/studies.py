@@ -91,7 +91,7 @@ def make_study(
         ],
         "test",
     ).model_copy(update={"claims": tuple(Claim.model_validate(each) for each in CLAIMS)})
-    plan = build_plan(experiment, FakePrints())
+    plan = build_plan(experiment, FakePrints(distinct=True))
     records: dict[str, Record] = {}
     for key, step in plan.steps.items():
         if step.kind not in without:

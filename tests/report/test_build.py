@@ -1,13 +1,20 @@
 from __future__ import annotations
 
+import io
 import json
+from typing import cast
 
 import pytest
+from rich.console import Console
 
 from tests.prints import FakePrints
 from tests.recorded import record_of
 from xtransfer.config.experiment import Experiment
+from xtransfer.config.placement import Placement
+from xtransfer.costs.estimate import Question, estimate
+from xtransfer.driver.progress import ProgressBoard
 from xtransfer.plan import Plan
+from xtransfer.planner.lessons import few_shot_data
 from xtransfer.planner.planner import build_plan
 from xtransfer.records.record import Record
 from xtransfer.report.build import collect_results, describe_run, results_json
@@ -154,6 +161,89 @@ def test_every_cut_of_the_data_is_named(plan: Plan) -> None:
     ]
 
 
+def test_a_few_shot_sample_is_no_cut_of_the_training_set() -> None:
+    shots = "target.few_shot={xnli: {examples: [8], languages: [de]}}"
+    asked = experiment(shots, "target.seeds=[1]", "data.limits={}")
+    plan = build_plan(asked, FakePrints())
+    (data,) = {key for step in plan.steps.values() for key in few_shot_data(step)}
+    cuts = describe_run(asked, plan, {data: record_of(plan.steps[data])}).cuts
+    (cut,) = cuts
+    assert cut.startswith("few-shot xnli de: 100 of 500 examples, sampled with seed")
+
+
+def test_what_is_held_out_of_several_languages_is_so_of_each() -> None:
+    arm = (
+        "{name: two, task: mnli, languages: [sw, tr], dev_languages: [sw, tr], "
+        "source: {files: {train: ['{lang}']}}}"
+    )
+    asked = experiment(f"intermediate={{tasks: [{arm}]}}", "data.holdout={mnli: 10}")
+    cuts = describe_run(asked, build_plan(asked, FakePrints()), {}).cuts
+    text = "mnli dev: held out of the training file, 10 examples per language, drawn with seed 7"
+    assert text in cuts
+
+
+@pytest.mark.parametrize(
+    ("phase", "text"),
+    [
+        (
+            "target.rule=mean_over_seeds",
+            "the trial of each seed at the learning rate with the highest mean over seeds goes on, by dev score in",
+        ),
+        (
+            "target.rule=tied_over_seeds",
+            "at the lowest learning rate whose mean over seeds is in the 95 % interval of the highest mean goes on",
+        ),
+        (
+            "target={tasks: [xnli], seeds: [1, 2], select_per_seed: false, rule: mean_over_seeds}",
+            "the best trial at the learning rate with the highest mean over seeds goes on, by dev",
+        ),
+        (
+            "target={tasks: [xnli], rule: target_dev}",
+            "the best learning rate of each seed goes on, by dev score in the target languages",
+        ),
+        (
+            "target={tasks: [xnli], seeds: [1, 2], rules: {xnli: mean_over_seeds}}",
+            "xnli: the trial of each seed at the learning rate with the highest mean over seeds goes on",
+        ),
+    ],
+)
+def test_each_rule_of_selection_has_a_sentence(phase: str, text: str) -> None:
+    asked = experiment(phase)
+    notes = describe_run(asked, build_plan(asked, FakePrints()), {}).notes
+    assert any(text in note for note in notes), notes
+
+
+def test_what_was_drawn_is_told_beside_what_was_planned() -> None:
+    asked = experiment("intermediate={tasks: [{name: both, tasks: [mnli, cosmosqa]}]}")
+    plan = build_plan(asked, FakePrints())
+    key = next(key for key, step in plan.steps.items() if step.kind == "select")
+    trial = plan.steps[plan.steps[key].inputs["trial-000"]]
+    done = record_of(trial)
+    parts = [
+        {"name": name, "share": 0.5, "draws": n} for name, n in (("mnli", 9), ("cosmosqa", 15))
+    ]
+    found = {
+        key: record_of(plan.steps[key]),
+        trial.key: done.model_copy(update={"result": {**done.result, "parts": parts}}),
+    }
+    text = "drew, in optimizer steps: mnli 9 (37.5 %, planned 50.0 %), cosmosqa 15 (62.5 %, planned 50.0 %)"
+    assert any(text in note for note in describe_run(asked, plan, found).notes)
+
+
+@pytest.mark.parametrize(
+    ("override", "text"),
+    [
+        ("name=small", "hidden_states[1]; the layer is the default, at 14/24 of the depth, not"),
+        ("retrieval.layer=1", "hidden_states[1]; the layer was set in the configuration, not"),
+    ],
+)
+def test_a_layer_that_nobody_set_is_the_default(override: str, text: str) -> None:
+    asked = experiment(override)
+    plan = build_plan(asked, FakePrints())
+    notes = describe_run(asked, plan, records(plan, "evaluate")).notes
+    assert any(text in note for note in notes)
+
+
 def test_a_hub_encoder_is_named_in_full(plan: Plan) -> None:
     hub = experiment(f"encoder={{name: org/model, revision: '{'0' * 40}'}}")
     assert describe_run(hub, plan, {}).encoder == "org/model"
@@ -187,3 +277,32 @@ def test_a_selection_that_was_made_without_failed_trials_is_named(plan: Plan) ->
     result = {**done[key].result, "lacking": [step.inputs["trial-001"]]}
     done[key] = done[key].model_copy(update={"result": result})
     assert says in describe_run(experiment(), plan, done).notes
+
+
+def test_two_arms_on_text_are_told_apart() -> None:
+    arms = "[{name: ta, text: {languages: [ta]}}, {name: sw, text: {languages: [sw]}}]"
+    asked = experiment(f"intermediate={{tasks: {arms}}}")
+    plan = build_plan(asked, FakePrints())
+    trials = [each for each in plan.steps.values() if each.name.startswith("text-lr")]
+    assert [(each.name, each.arm) for each in trials] == [
+        ("text-lr5e-06-seed1", " (ta)"),
+        ("text-lr5e-06-seed1", " (sw)"),
+    ]
+    found: dict[str, Record] = {}
+    for each in plan.steps.values():
+        if each.kind == "select" and each.name.startswith("text"):
+            trial = plan.steps[each.inputs["trial-000"]]
+            parts = [{"name": name, "share": 0.5, "draws": 1} for name in ("a", "b")]
+            done = record_of(trial)
+            found[trial.key] = done.model_copy(update={"result": {**done.result, "parts": parts}})
+            found[each.key] = record_of(each)
+    notes = describe_run(asked, plan, found).notes
+    for arm in ("ta", "sw"):
+        assert any(note.startswith(f"text-lr5e-06-seed1 ({arm}) drew,") for note in notes)
+    board = ProgressBoard(plan, Console(file=io.StringIO()))
+    board.changed(trials[0].key, "done", "")
+    written = cast("io.StringIO", board.console.file).getvalue()
+    assert f"{trials[0].folder} (ta)" in " ".join(written.split())
+    left = estimate(plan, {}, Placement(), Question())
+    about = {each.about for each in left.durations.values()}
+    assert {"prepare text (256 tokens) (ta)", "train text (256 tokens) (sw)"} <= about

@@ -132,6 +132,72 @@ def test_a_threshold_that_was_chosen_on_the_test_data_is_found(tmp_path: Path) -
     assert selected_on_test(build_plan(alike, FilePrints(tmp_path))) == {"bucc2018": ("zh",)}
 
 
+def test_a_copy_of_the_test_data_under_another_name_is_found(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    copied = (tmp_path / FILES.format(split="dev", lang="sw")).parent / "copy.json"
+    test = experiment(tmp_path, "data.files.tydiqa.test=['mine/{lang}.json']")
+    for language in ("en", "sw"):
+        (tmp_path / f"mine/{language}.json").write_text(f"test {language}", encoding="utf-8")
+    assert selected_on_test(build_plan(test, FilePrints(tmp_path))) == {}
+    copied.write_text("test sw", encoding="utf-8")
+    dev = f"data.files.tydiqa.dev=[{copied.relative_to(tmp_path)}]"
+    found = experiment(tmp_path, "data.files.tydiqa.test=['mine/{lang}.json']", dev)
+    assert selected_on_test(build_plan(found, FilePrints(tmp_path))) == {"tydiqa": ("sw",)}
+
+
+OWN = """{name: own, form: classification, metric: accuracy, labels: [a, b], languages: [en, de],
+stages: [{task: own, epochs: 1, batch_size: 8, max_length: 64}], source: SOURCE}"""
+ONE_TABLE = """{format: tsv, files: {train: [train.tsv], dev: [all.tsv], test: [all.tsv]}, header: true,
+columns: {text_a: text, label: label}, rows: ROWS}"""
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ("{language: '{lang}'}", ("en",)),
+        ("{id: '{language}-'}", ("en",)),
+        ("{language: '{lang}', id: 'x'}", ("en",)),
+        ("{}", ("de", "en")),
+    ],
+)
+def test_of_one_table_only_the_rows_that_chose_count(
+    tmp_path: Path, rows: str, expected: tuple[str, ...]
+) -> None:
+    """The dev set is the English rows, and so is the test set in English alone."""
+    for name in ("train", "all"):
+        (tmp_path / f"{name}.tsv").write_text(name, encoding="utf-8")
+    if rows == "{}":
+        own = ONE_TABLE.replace("all.tsv]}", "'{lang}.tsv']}").replace("ROWS", rows)
+        for language in ("en", "de"):
+            (tmp_path / f"{language}.tsv").write_text("all", encoding="utf-8")
+    else:
+        own = ONE_TABLE.replace("ROWS", rows)
+    found = experiment(tmp_path, f"tasks=[{OWN.replace('SOURCE', own)}]", "target={tasks: [own]}")
+    assert selected_on_test(build_plan(found, FilePrints(tmp_path))) == {"own": expected}
+
+
+@pytest.mark.parametrize(
+    ("split", "rows", "expected"),
+    [
+        ("validation", "", {"own": ("en",)}),
+        ("validation", "{language: '{lang}'}", {"own": ("en",)}),
+        ("test", "{language: '{lang}'}", {}),
+        ("test", "", {}),
+    ],
+)
+def test_of_a_copy_of_a_repository_only_the_split_that_chose_counts(
+    tmp_path: Path, split: str, rows: str, expected: dict[str, tuple[str, ...]]
+) -> None:
+    """Its identity is all its files, whatever is read of them."""
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder/rows.jsonl").write_text("{}", encoding="utf-8")
+    name = "" if rows else ", name: 'all-{lang}'"
+    hub = f"{{path: folder, splits: {{test: {split}}}, rows: {rows or '{}'}{name}}}"
+    own = f"{{format: hub, hub: [{hub}], columns: {{text_a: text, label: label}}}}"
+    found = experiment(tmp_path, f"tasks=[{OWN.replace('SOURCE', own)}]", "target={tasks: [own]}")
+    assert selected_on_test(build_plan(found, FilePrints(tmp_path))) == expected
+
+
 DEV_AS_TEST = (
     "target={tasks: [panx], languages: {panx: [en, sw]}}",
     "data.files={panx: {test: ['panx/dev-{lang}.tsv']}}",
@@ -180,7 +246,9 @@ def test_asked_of_no_scores_nothing_is_found(tmp_path: Path) -> None:
         assert find(plan, []) == {}
     assert trained_on_test(plan)
     assert selected_on_test(plan)
-    overlapping = build_plan(experiment(tmp_path, "target={tasks: [xquad]}"), FakePrints())
+    overlapping = build_plan(
+        experiment(tmp_path, "target={tasks: [xquad]}"), FakePrints(distinct=True)
+    )
     assert known_overlaps(overlapping)
     assert known_overlaps(overlapping, []) == {}
 
@@ -232,7 +300,7 @@ def test_few_shot_stages_leave_zero_shot_scores_clean(
 def test_a_task_that_is_called_so_is_no_oracle(
     tmp_path: Path, selected_on: str, oracle: bool
 ) -> None:
-    plan = build_plan(experiment(tmp_path), FakePrints())
+    plan = build_plan(experiment(tmp_path), FakePrints(distinct=True))
     cell = replace(plan.cells[0], selected_on=selected_on)
     assert any("no zero-shot scores" in note for note in selection_notes(plan, cell)) == oracle
     samples = evidence({("xnli", "baseline"): [50.0]}, languages=("en",))
@@ -241,7 +309,7 @@ def test_a_task_that_is_called_so_is_no_oracle(
 
 
 def test_sets_of_their_own_are_not(tmp_path: Path) -> None:
-    plan = build_plan(experiment(tmp_path), FakePrints())
+    plan = build_plan(experiment(tmp_path), FakePrints(distinct=True))
     assert selected_on_test(plan) == trained_on_test(plan) == {}
 
 
@@ -266,7 +334,7 @@ def test_known_overlaps_are_named(
     tmp_path: Path, overrides: tuple[str, ...], expected: tuple[str, ...]
 ) -> None:
     found = experiment(tmp_path, "target={tasks: [xquad, tydiqa, xnli]}", *overrides)
-    overlaps = known_overlaps(build_plan(found, FakePrints()))
+    overlaps = known_overlaps(build_plan(found, FakePrints(distinct=True)))
     assert set(overlaps) == ({"xquad"} if expected else set())
     texts = overlaps.get("xquad", ())
     assert len(texts) == len(expected)
@@ -275,10 +343,10 @@ def test_known_overlaps_are_named(
 
 def test_lareqa_is_selected_on_the_paragraphs_that_it_asks_about(tmp_path: Path) -> None:
     found = experiment(tmp_path, "intermediate.tasks=[]", "target={tasks: [lareqa]}")
-    (text,) = known_overlaps(build_plan(found, FakePrints()))["lareqa"]
+    (text,) = known_overlaps(build_plan(found, FakePrints(distinct=True)))["lareqa"]
     assert text.startswith("selected on squad_sentences dev: LAReQA asks XQuAD's questions")
     held = experiment(tmp_path, "target={tasks: [lareqa]}", "data.holdout={squad_sentences: 100}")
-    assert known_overlaps(build_plan(held, FakePrints())) == {}
+    assert known_overlaps(build_plan(held, FakePrints(distinct=True))) == {}
 
 
 def test_the_report_says_so() -> None:

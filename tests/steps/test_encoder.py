@@ -14,6 +14,7 @@ from tokenizers import processors
 
 from tests.small import bench_of, write_small
 from tests.tiny import WORDS, tiny_encoder, tiny_tokenizer
+from xtransfer.config.anatomy import anatomy_of
 from xtransfer.config.experiment import load_experiment
 from xtransfer.errors import ConfigError, StepError, UserError
 from xtransfer.execution.execute import run_step
@@ -71,6 +72,8 @@ def test_the_longest_input_is_the_longest_that_an_encoder_takes(
     assert model(torch.full((1, longest), 5)).last_hidden_state.shape[1] == longest
     with pytest.raises((IndexError, RuntimeError)):
         model(torch.full((1, longest + 1), 5))
+    model.save_pretrained(tmp_path)
+    assert anatomy_of(tmp_path).positions == longest  # as a plan finds it, without a model
 
 
 def test_relative_positions_have_no_end(tmp_path: Path) -> None:
@@ -81,6 +84,8 @@ def test_relative_positions_have_no_end(tmp_path: Path) -> None:
     assert longest_input(str(tmp_path), None) is None
     model = transformers.DebertaV2Model(config).eval()
     assert model(torch.full((1, 60), 5)).last_hidden_state.shape[1] == 60
+    model.save_pretrained(tmp_path)
+    assert anatomy_of(tmp_path).positions is None
 
 
 @pytest.mark.parametrize("family", ["Bart", "T5"])

@@ -19,7 +19,7 @@ from xtransfer.forms.files import read_rows, write_rows
 from xtransfer.plan import Step
 from xtransfer.planner.planner import build_plan
 from xtransfer.settings import read_settings
-from xtransfer.steps.prepared import prepare, read_data_set, task_of
+from xtransfer.steps.prepared import prepare, read_again, read_data_set, task_of
 from xtransfer.tasks import TASKS
 
 
@@ -254,3 +254,18 @@ def test_rows_are_not_kept_beyond_a_file_that_was_damaged_and_fetched_again(tmp_
         file.write(bytes(path.stat().st_size))
     assert bench.files(data) == folder
     assert (read_data_set(folder, "en").rows["label"] == before).all()
+
+
+def test_a_text_that_is_held_out_whole_is_named_with_its_setting(tmp_path: Path) -> None:
+    """The default of 200 lines is more than a short text has."""
+    (tmp_path / "sw.txt").write_text("the cat sat\n" * 60, encoding="utf-8")
+    text = "intermediate={tasks: [{name: more, text: {languages: [sw], files: ['{lang}.txt']}}]}"
+    target = "target={tasks: [xnli], languages: {xnli: [en]}}"
+    settings = ["name=small", "encoder=encoder", f"data.root={tmp_path}", target, text]
+    plan = build_plan(read_settings(Experiment, None, settings, "test"), FilePrints(tmp_path))
+    step = next(each for each in plan.steps.values() if each.spec.get("form") == "mlm")
+    task = task_of(step, plan.tasks["text"])
+    with pytest.raises(
+        DataError, match=r"text\.holdout of the arm: 200 examples .*: sw\.txt has 60\. Hold fewer"
+    ):
+        read_again(step, task, "sw")

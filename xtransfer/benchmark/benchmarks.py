@@ -44,6 +44,11 @@ def get_benchmark(name: str) -> Benchmark:
     raise ConfigError("--benchmark", f"no benchmark '{name}'", f"It is {' or '.join(BENCHMARKS)}.")
 
 
+def benchmarks_of(task: str) -> list[str]:
+    """Return the names of the benchmarks that a task of this name is part of."""
+    return [name for name, each in BENCHMARKS.items() if task in each.languages]
+
+
 _TAGGING = ("udpos", "panx")
 _QA = ("xquad", "mlqa", "tydiqa")
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from xtransfer.benchmark.benchmarks import benchmarks_of
 from xtransfer.config.averaging import is_average
 from xtransfer.errors import ConfigError, UserError, did_you_mean
 from xtransfer.plan import BASELINE, Cell, Plan
+from xtransfer.pruning.pairs import Pruned
 from xtransfer.records.record import Record
 
 BEST = "best"
@@ -38,15 +40,17 @@ def choose_runs(
     *,
     after: Sequence[str] = (),
     seed: int | None = None,
+    pruned: Sequence[Pruned] = (),
 ) -> list[Chosen]:
-    """Return one zero-shot run for every target of the plan.
+    """Return one zero-shot run for every target of the plan that is a task of XTREME or XTREME-R.
 
     Args:
-        plan: of the experiment.
+        plan: of the experiment, without the pairs that were pruned.
         records: key -> record of its recorded steps.
         after: what the user wrote: `ARM` for all targets, `TARGET=ARM` for one. An arm is the name of
             an intermediate task or mixture, `baseline`, or `best`. Nothing: the only one there is.
         seed: of the target trials; None: the only one there is.
+        pruned: pairs that are not trained.
 
     Raises:
         ConfigError: where nothing says which of several runs, listing them, or a name is unknown.
@@ -58,8 +62,11 @@ def choose_runs(
             cells.setdefault(cell.target, []).append(cell)
     wanted = _parse(after, cells)
     return [
-        _choose(plan, records, own, after=wanted.get(target, wanted.get("")), seed=seed)
+        _choose(
+            plan, records, own, after=wanted.get(target, wanted.get("")), seed=seed, pruned=pruned
+        )
         for target, own in cells.items()
+        if benchmarks_of(target)
     ]
 
 
@@ -90,6 +97,7 @@ def _choose(
     *,
     after: str | None,
     seed: int | None,
+    pruned: Sequence[Pruned],
 ) -> Chosen:
     seeded = _with_seed(cells, seed)
     if after == BEST:
@@ -104,6 +112,13 @@ def _choose(
         )
     arm = arms[0] if after is None else after
     own = [cell for cell in seeded if cell.intermediate == arm]
+    lost = next((p for p in pruned if (p.target, p.intermediate) == (target, arm)), None)
+    if not own and lost is not None:
+        raise ConfigError(
+            f"--after {arm}",
+            f"{target} after {arm} {lost.why()}",
+            f"Name another for it: --after {target}=ARM, one of: {', '.join(arms)}.",
+        )
     if not own:
         near = did_you_mean(arm, arms)
         raise ConfigError(

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from xtransfer.benchmark.benchmarks import BENCHMARKS
+from xtransfer.benchmark.benchmarks import BENCHMARKS, benchmarks_of
 from xtransfer.benchmark.choice import Chosen
 from xtransfer.benchmark.formats import file_name, format_of
 from xtransfer.errors import DataError, UserError
@@ -68,8 +68,7 @@ def collect_submission(
     for each in chosen:
         task, record = plan.tasks[each.cell.target], records[each.cell.key]
         notes.append(each.note())
-        if not _benchmarks_of(task):
-            notes.append(f"{task.name} is left out: it is a task of neither benchmark")
+        if not benchmarks_of(task.name):
             continue
         prepared = records.get(record.inputs["test"])
         notes += [f"{task.name}: {note}" for note in selection_notes(plan, each.cell)]
@@ -89,6 +88,11 @@ def collect_submission(
             if with_labels:
                 gold = read_gold(store, records, record, task, language)
                 labels[name] = form.write_labels(ids, [gold[each_id] for each_id in ids])
+    notes += [
+        f"{name} is left out: it is a task of neither benchmark"
+        for name in dict.fromkeys(cell.target for cell in plan.cells)
+        if not benchmarks_of(name)
+    ]
     if not predictions:
         raise UserError(
             "submission",
@@ -167,7 +171,7 @@ def _official_order(plan: Plan, task: Task, record: Record, language: str) -> li
 def _shortfalls(task: Task, record: Record, prepared: Record | None) -> Iterator[str]:
     """Say where the files hold less than the benchmarks ask for."""
     have = set(record.spec["languages"])
-    for benchmark in _benchmarks_of(task):
+    for benchmark in benchmarks_of(task.name):
         wanted = BENCHMARKS[benchmark].languages[task.name]
         lacking = [code for code in wanted if code not in have]
         if lacking:
@@ -180,7 +184,3 @@ def _shortfalls(task: Task, record: Record, prepared: Record | None) -> Iterator
             f"{task.name}: a sample of the test set only, in {len(cut)} languages (data.limits), which "
             "the official labels do not fit"
         )
-
-
-def _benchmarks_of(task: Task) -> list[str]:
-    return [name for name, each in BENCHMARKS.items() if task.name in each.languages]

@@ -56,17 +56,18 @@ def submission(
     """
     from xtransfer.benchmark.choice import choose_runs
     from xtransfer.benchmark.submission import check_free, collect_submission, write_submission
-    from xtransfer.pruning.pairs import without_pruned
+    from xtransfer.pruning.pairs import pruned_pairs, without_pruned
 
     check_free(out, labels)
     experiment, places = load(config, placement, store, sets, place)
     opened = open_at(places)
     made, missing = make_plan(experiment, config, lenient=True, store=opened)
     records = records_of(made, opened)
+    pruned = pruned_pairs(made, records)
     made = without_pruned(made, records)
     if missing:
         print(f"missing inputs: {len(missing)}, the first: {missing[0]}", file=sys.stderr)
-    chosen = choose_runs(made, records, after=after or (), seed=seed)
+    chosen = choose_runs(made, records, after=after or (), seed=seed, pruned=pruned)
     found = collect_submission(made, records, opened, chosen, with_labels=labels is not None)
     write_submission(found, out, labels)
     for note in found.notes:

@@ -114,6 +114,22 @@ def make_plan(
     return made, list(dict.fromkeys(fingerprints.missing))
 
 
+def refuse_lengths(
+    experiment: Experiment, made: Plan, config: Path, recorded: Container[str]
+) -> None:
+    """Refuse inputs that may be longer than what the encoder's folder has positions for, but those that are done."""
+    from xtransfer.config.anatomy import anatomy_of, check_length
+
+    folder = experiment.encoder.folder
+    if folder is None:
+        return
+    anatomy = anatomy_of(folder)
+    for key, step in made.steps.items():
+        if step.kind == "prepare" and key not in recorded:
+            where = f"{config}: {step.spec['task']} {step.spec['role']}"
+            check_length(step.spec["max_length"], anatomy, where)
+
+
 def open_at(placement: Placement) -> Store:
     """Open a placement's store."""
     from xtransfer.store import StoreOptions, open_store
@@ -181,17 +197,29 @@ def findings_of(
     experiment: Experiment, made: Plan, records: Mapping[str, Record], store: Store, *, command: str
 ) -> Findings:
     """Return what the records of a plan say."""
-    from xtransfer.pruning.pairs import without_pruned
+    from xtransfer.pruning.pairs import pruned_pairs, without_pruned
     from xtransfer.records.failures import noted
     from xtransfer.report.build import answer_of, collect_results, describe_run
     from xtransfer.report.study import study_of
 
     info = describe_run(experiment, made, records, noted(store))
+    pruned = pruned_pairs(made, records)
     made = without_pruned(made, records)
     results = collect_results(made, records)
-    answer = answer_of(experiment, made, results, info, store=store, records=records)
+    answer = answer_of(experiment, made, results, info, store=store, records=records, pruned=pruned)
     study = study_of(experiment, made, records, store=store, command=command)
     return Findings(results, info, answer, study)
+
+
+def tell_partial(made: Plan, records: Mapping[str, Record], store: Store) -> None:
+    """Say on stderr how many scores there are, where some are not: it may be the wrong store."""
+    from xtransfer.pruning.pairs import without_pruned
+
+    cells = without_pruned(made, records).cells
+    scored = sum(cell.key in records for cell in cells)
+    if scored < len(cells):
+        what = "has the others not yet" if records else "holds no record of this plan"
+        print(f"partial: {scored} of {len(cells)} scores; {store.url} {what}", file=sys.stderr)
 
 
 def write_report(
@@ -210,22 +238,22 @@ def write_report(
     from xtransfer.store.unfinished import replacing
 
     prefix = f"{REPORTS}/{experiment.name}-{made.key}"
-    results, info, answer, study = findings_of(
-        experiment, made, records_of(made, store), store, command=command
-    )
+    records = records_of(made, store)
+    results, info, answer, study = findings_of(experiment, made, records, store, command=command)
     texts = render(results, experiment=info, answer=answer, study=study)
     files = {name: text.encode() for name, text in texts.items()}
     if pictures:
         from xtransfer.report.pictures import draw_pictures
 
         files |= draw_pictures(answer, study)
-    if out is not None:
+    if out is None:
+        for name, data in files.items():
+            store.write(f"{prefix}/{name}", data)
+    else:
         with disk_errors(out):
             out.mkdir(parents=True, exist_ok=True)
             for name, data in files.items():
                 with replacing(out / name) as temporary:
                     temporary.write_bytes(data)
-        return str(out / "report.html")
-    for name, data in files.items():
-        store.write(f"{prefix}/{name}", data)
-    return f"{store.url}/{prefix}/report.html"
+    tell_partial(made, records, store)
+    return f"{store.url}/{prefix}/report.html" if out is None else str(out / "report.html")

@@ -24,12 +24,14 @@ from xtransfer.cli.options import (
     place_at,
     records_of,
     refuse_idle,
+    tell_partial,
     write_report,
 )
 from xtransfer.cli.output import print_json, print_section
 
 if TYPE_CHECKING:
     from xtransfer.config.experiment import Experiment
+    from xtransfer.plan import Plan
     from xtransfer.store import Store
 
 
@@ -119,6 +121,7 @@ def report(
         from xtransfer.report.build import collect_results, results_json
 
         records = records_of(made, opened)
+        tell_partial(made, records, opened)
         print_json(results_json(collect_results(without_pruned(made, records), records)))
         return
     given = command_of(config, sets)
@@ -190,7 +193,8 @@ def export(
     opened = open_at(places)
     made, _ = make_plan(experiment, config, lenient=True, store=opened)
     if key in experiment.target.tasks:
-        key = model_of(made, key, after or BASELINE, seed)
+        target, key = key, model_of(made, key, after or BASELINE, seed)
+        _check_done(made, opened, key, target, after or BASELINE, seed)
     else:
         targets = f"The targets are: {', '.join(experiment.target.tasks)}."
         refuse_idle(of_a_target, f"no use without a target, and '{key}' is none", targets)
@@ -260,6 +264,28 @@ def _check_key(key: str, remedy: str) -> None:
 
     if set(key) - set(hexdigits):
         raise ConfigError(f"'{key}'", "is no key, which has hex digits only", remedy)
+
+
+def _check_done(
+    made: Plan, opened: Store, key: str, target: str, after: str, seed: int | None
+) -> None:
+    """Refuse a model that is not there, by the row that was asked for: nobody typed its key."""
+    from xtransfer.errors import NotFound, UserError
+    from xtransfer.pruning.pairs import pruned_pairs
+    from xtransfer.records.lookup import find
+
+    try:
+        find(opened, key)
+    except NotFound:
+        seeds = [c.seed for c in made.cells if (c.target, c.intermediate) == (target, after)]
+        seed = seeds[0] if seed is None else seed
+        row = f"{target} after {after}{'' if seed is None else f', seed {seed}'}"
+        for pair in pruned_pairs(made, records_of(made, opened)):
+            if (pair.target, pair.intermediate) == (target, after):
+                raise UserError(row, pair.why(), "Export another row.") from None
+        raise UserError(
+            row, f"is not done in {opened.url}", "Finish it with xtransfer run, or see --store."
+        ) from None
 
 
 def _parent(store: Store, key: str) -> str:

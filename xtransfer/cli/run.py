@@ -19,6 +19,7 @@ from xtransfer.cli.options import (
     make_plan,
     open_at,
     records_of,
+    refuse_lengths,
     write_report,
 )
 from xtransfer.cli.output import failure_lines, print_plan, print_resolved, tell
@@ -71,6 +72,7 @@ def run(
     made = part_named(made, only)
     records = records_of(made, opened)
     recorded = set(records)
+    refuse_lengths(experiment, made, config, recorded)
     if dry_run:
         print_plan(made, recorded, missing, opened.url, key=made.key)
         for line in idle:

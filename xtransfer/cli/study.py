@@ -20,6 +20,7 @@ from xtransfer.cli.options import (
     records_in,
     records_of,
     refuse_idle,
+    refuse_lengths,
 )
 from xtransfer.cli.output import (
     failure_lines,
@@ -151,6 +152,7 @@ def plan(
     opened = open_at(places)
     made, missing = make_plan(experiment, config, lenient=True, store=opened)
     records = records_in(made, opened)
+    refuse_lengths(experiment, made, config, records)
     whole, made = made, without_pruned(made, records)
     done = set(records) & set(made.steps)
     found = estimate(made, records, places, question)
@@ -195,7 +197,7 @@ def _print_steps(made: Plan, done: set[str]) -> None:
         ["step", "state", "inputs"],
         [
             [
-                step.folder,
+                f"{step.folder}{step.arm}",
                 "recorded" if key in done else "",
                 " ".join(f"{role}={parent}" for role, parent in step.inputs.items()),
             ]

@@ -21,6 +21,13 @@ _HEADS = re.compile(
     r"(lm_head|cls|predictions|decoder|head|vocab_\w+|(generator|discriminator|lm|mask)_\w+)\."
 )
 """Weights of the head that an encoder was pretrained with; models of a task have none of it."""
+_POSITIONS = re.compile(r"(^|\.)(position_embeddings|embed_positions)\.weight$")
+"""Weights of the embedding of positions; encoders with relative positions, as DeBERTa and ModernBERT, have none."""
+_BEHIND_PADDING = (
+    *("roberta", "xlm-roberta", "xlm-roberta-xl", "xmod", "camembert", "roberta-prelayernorm"),
+    *("data2vec-text", "ibert", "longformer", "luke", "mpnet"),
+)
+"""Kinds of encoder whose positions begin behind that of padding."""
 _LONGEST_HEADER = 100_000_000
 """Bytes; safetensors itself reads no longer one."""
 
@@ -33,6 +40,8 @@ class Anatomy:
     """Layers; hidden states are 0, the embeddings, to this."""
     linear: tuple[str, ...] | None
     """Full names of the linear layers."""
+    positions: int | None = None
+    """Tokens that it has positions for."""
 
 
 def anatomy_of(folder: Path) -> Anatomy:
@@ -48,7 +57,7 @@ def anatomy_of(folder: Path) -> Anatomy:
         and not re.search(r"embeddings?\.weight$", name)
         and not _HEADS.match(name)
     )
-    return Anatomy(depth=depth, linear=linear or None)
+    return Anatomy(depth=depth, linear=linear or None, positions=_positions(config, shapes))
 
 
 def xlm_roberta(layers: int) -> Anatomy:
@@ -102,6 +111,41 @@ def check_adapters(lora: Lora | None, anatomy: Anatomy, where: str = "") -> None
                 f"the encoder has no linear layer named '{target}'",
                 f"{near} It has: {', '.join(last)}.".strip(),
             )
+
+
+def check_length(max_length: int, anatomy: Anatomy, where: str) -> None:
+    """Refuse inputs that may be longer than what the encoder has positions for.
+
+    Args:
+        max_length: tokens of the longest input that there may be.
+        anatomy: of the encoder.
+        where: whose inputs they are.
+
+    Raises:
+        ConfigError: saying how long they may be.
+    """
+    if anatomy.positions is not None and max_length > anatomy.positions:
+        raise ConfigError(
+            where,
+            f"max_length is {max_length}, and the encoder has positions for {anatomy.positions} tokens",
+            "Set a smaller one: in intermediate.overrides or target.overrides, of an arm's text, or of a task's own "
+            "record.",
+        )
+
+
+def _positions(config: Mapping[str, Any], shapes: Mapping[str, Sequence[int]]) -> int | None:
+    """Return how many tokens there are positions for, None where no embedding of them is in the weights.
+
+    As `longest_input` (`xtransfer/steps/encoder.py`) counts them off the model; of kinds that are not known to begin
+    behind padding, never fewer.
+    """
+    found = (shape for name, shape in shapes.items() if _POSITIONS.search(name))
+    rows = next((shape[0] for shape in found if len(shape) == 2), None)
+    most, padding = config.get("max_position_embeddings"), config.get("pad_token_id", 1)
+    if not isinstance(rows, int) or not isinstance(most, int):
+        return None
+    behind = config.get("model_type") in _BEHIND_PADDING and isinstance(padding, int)
+    return min(rows - (padding + 1 if behind else 0), most)
 
 
 def _config(path: Path) -> Mapping[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from xtransfer.config.placement import Placement
 from xtransfer.costs.amounts import Amount, DataSize, amount_of
@@ -71,6 +71,11 @@ def needs_of(
 
 def duration_of(step: Step, plan: Plan, needs: Needs, known: Knowledge) -> Duration:
     """Return how long a step takes. Early stopping is left out, so it is an upper bound of a trial's."""
+    found = _duration_of(step, plan, needs, known)
+    return replace(found, about=f"{found.about}{_arms_on_text(step, plan)}")
+
+
+def _duration_of(step: Step, plan: Plan, needs: Needs, known: Knowledge) -> Duration:
     if step.kind in INLINE:
         return Duration(seconds=0.0, trust="measured", about=step.kind, source="the driver's own")
     subject = subject_of(step, plan.steps)
@@ -95,6 +100,18 @@ def duration_of(step: Step, plan: Plan, needs: Needs, known: Knowledge) -> Durat
         source=speed.source,
         examples=amount.source,
     )
+
+
+def _arms_on_text(step: Step, plan: Plan) -> str:
+    """Return which arm on text alone a step is of: what it is about tells no two of them apart."""
+    if step.kind == "prepare":
+        if step.spec["form"] != "mlm":
+            return ""
+        trials = [each for each in plan.steps.values() if step.key in each.inputs.values()]
+    else:
+        trials = [step]
+    on_text = (each.arm for each in trials if each.kind == "train" and not each.spec["parts"])
+    return "".join(dict.fromkeys(on_text))
 
 
 def encoder_name(step: Step, plan: Plan) -> str:

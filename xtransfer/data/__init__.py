@@ -38,7 +38,6 @@ from xtransfer.data.squad import read_squad
 from xtransfer.data.table import Row, TableFormat, choose_rows, read_table, with_labels
 from xtransfer.data.text import read_paragraphs
 from xtransfer.errors import DataError
-from xtransfer.tasks.languages import put_language
 from xtransfer.tasks.task import NO_ANSWER, Split, Task
 
 __all__ = ["file_names", "read_examples", "read_first", "source_digests"]
@@ -124,8 +123,7 @@ def _rows(
     rows = with_labels(not_empty(table, path), labels)
     if not source.rows:
         return rows
-    begins = {column: put_language(text, language) for column, text in source.rows.items()}
-    return choose_rows(rows, begins, path)
+    return choose_rows(rows, source.rows, language, path)
 
 
 def source_digests(task: Task, *, split: Split, language: str, root: Path) -> list[dict[str, Any]]:

@@ -112,6 +112,13 @@ class Fields:
             return "true" if value else "false"
         if isinstance(value, int) and not isinstance(value, bool):
             return str(value)
+        if isinstance(value, float) and value.is_integer():
+            raise DataError(
+                self.where,
+                f"'{name}' is {kind_of(value)}, not text",
+                f"Write it as the whole number {value:.0f}, or as a text. pandas makes floats of whole numbers beside "
+                "empty cells.",
+            )
         return self.as_text(value, name)
 
     def _items(self, name: str) -> Sequence[Any]:

@@ -36,11 +36,13 @@ def resolve_files(task: Task, *, split: Split, language: str, root: Path) -> lis
     where = f"{task.name} {split} {language}"
     names = file_names(task, split=split, language=language)
     if not names:
-        has = ", ".join(name for name, files in task.source.files.items() if files) or "none"
+        # A plan's source may hold one split alone: of the others nothing is known then.
+        has = ", ".join(name for name, files in task.source.files.items() if files)
+        held = f", or have examples of its training files held out: data.holdout.{task.name}: N"
         raise DataError(
             where,
-            f"task '{task.name}' names no files for split '{split}' (it has: {has})",
-            f"Name them as data.files.{task.name}.{split} in the experiment.",
+            f"task '{task.name}' names no files for split '{split}'{f' (it has: {has})' if has else ''}",
+            f"Name them as data.files.{task.name}.{split} in the experiment{held if split == 'dev' else ''}.",
         )
     return [_find(name, where, root) for name in names]
 

@@ -11,7 +11,7 @@ from xtransfer.data.files import content_digest, resolve_files
 from xtransfer.data.saved import folder_files, saved_files
 from xtransfer.data.table import Row
 from xtransfer.errors import DataError, shown
-from xtransfer.tasks.languages import names_language, put_language
+from xtransfer.tasks.languages import is_row_of, names_language, put_language
 from xtransfer.tasks.task import Hub, Split, Task
 
 BUILDERS = ("arrow", "csv", "json", "parquet", "text")
@@ -65,10 +65,11 @@ def _read_place(task: Task, hub: Hub, *, split: Split, language: str, root: Path
     load_dataset = cast("Any", load)
     place = _place(task, hub, split=split, language=language, root=root)
     arguments: dict[str, Any] = {"name": place["name"], "split": place["split"]}
-    local = hub.path not in BUILDERS and _has_copy(hub, root)
+    local, read = hub.path not in BUILDERS and _has_copy(hub, root), ""
     if hub.path in BUILDERS:
         files = resolve_files(task, split=split, language=language, root=root)
         arguments["data_files"] = {place["split"]: [str(path) for path in files]}
+        read = f" ({', '.join(map(str, files))})"
     elif not local:
         arguments["revision"] = place["revision"]
     where = f"{task.name} {split} {language}: {hub.path}"
@@ -79,19 +80,20 @@ def _read_place(task: Task, hub: Hub, *, split: Split, language: str, root: Path
     try:
         loaded = load_dataset(path, **arguments)
     except Exception as error:  # whatever a builder raises, the user must know where
-        reason = f"datasets cannot load it: {_reason(error)}"
+        reason = f"datasets cannot load it{read}: {_reason(error)}"
         # Told not to ask (HF_HUB_OFFLINE), `datasets` raises the same error at once.
         asked = not local and "OfflineModeIsEnabled" not in str(error)
         kind = HubAway if asked and isinstance(error, ConnectionError) else DataError
         raise kind(where, reason, _remedy(error, hub)) from error
-    begins = place.get("rows", {})
-    for column in begins:
+    for column in hub.rows:
         if column not in loaded.features:
             has = ", ".join(loaded.features)
-            raise DataError(where, f"has no column '{column}' to choose rows by", f"It has: {has}.")
+            what = f"has no column '{column}' to choose rows by"
+            raise DataError(f"{where}{read}", what, f"It has: {has}.")
     for index, row in enumerate(loaded):
-        if all(str(row[column]).startswith(text) for column, text in begins.items()):
-            yield f"{where}[{index}]", _name_labels(row, loaded.features, f"{where}[{index}]")
+        if is_row_of(row, hub.rows, language):
+            at = f"{where}[{index}]{read}"
+            yield at, _name_labels(row, loaded.features, at)
 
 
 def _has_copy(hub: Hub, root: Path) -> bool:

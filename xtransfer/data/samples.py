@@ -12,6 +12,7 @@ import numpy as np
 
 from xtransfer.data.examples import BitextExample, Example, RankingExample, Rows
 from xtransfer.errors import DataError
+from xtransfer.tasks.task import Task
 
 
 def cut(rows: Rows, count: int | None, *, seed: int) -> Rows:
@@ -77,11 +78,19 @@ def spread(rows: Mapping[str, Rows], count: int | None, *, seed: int) -> dict[st
     return out
 
 
-def hold_out(rows: Rows, role: str, *, examples: int, seed: int) -> Rows:
+def hold_out(
+    rows: Rows,
+    role: str,
+    *,
+    examples: int,
+    seed: int,
+    setting: str = "data.holdout",
+    file: str = "",
+) -> Rows:
     """Return the part of a training file that is the dev set, or (role `train`) the rest.
 
     Whole paragraphs are held out, drawn with `seed`, until there are at least `examples` of them; an
-    example without a paragraph is one by itself.
+    example without a paragraph is one by itself. `setting` says in errors how many, and `file` what of.
 
     Raises:
         DataError: when nothing would be left to train on.
@@ -98,13 +107,23 @@ def hold_out(rows: Rows, role: str, *, examples: int, seed: int) -> Rows:
         held.add(names[at])
         count += sizes[names[at]]
     if len(held) == len(names):
-        raise DataError("data.holdout", f"{examples} examples leave nothing to train on")
+        raise DataError(
+            setting,
+            f"{examples} examples leave nothing to train on: {file or 'the training file'} has {len(paragraphs)}"
+            + (f", in {len(names)} paragraphs" if len(names) < len(paragraphs) else ""),
+            "Hold fewer out, or bring more.",
+        )
     kept = tuple(
         example
         for example, paragraph in zip(rows.examples, paragraphs, strict=True)
         if (paragraph in held) == (role == "dev")
     )
     return replace(rows, examples=kept)
+
+
+def holdout_setting(task: Task) -> str:
+    """Name the setting that says how many examples of a task's training file are held out."""
+    return "text.holdout of the arm" if task.form == "mlm" else f"data.holdout.{task.name}"
 
 
 def _cut_bitext(examples: Sequence[BitextExample], count: int, seed: int) -> tuple[Example, ...]:

@@ -11,6 +11,7 @@ from typing import Any, Literal, cast
 
 from xtransfer.data.files import read_lines, read_text
 from xtransfer.errors import DataError, shown
+from xtransfer.tasks.languages import is_language, is_row_of, put_language
 
 TableFormat = Literal["tsv", "csv", "jsonl", "json"]
 
@@ -63,25 +64,35 @@ def with_labels(rows: Iterable[Row], path: Path | None) -> Iterator[Row]:
         raise DataError(str(path), f"has {len(labels)} labels for {count} rows")
 
 
-def choose_rows(rows: Iterable[Row], begins: Mapping[str, str], path: Path) -> Iterator[Row]:
-    """Yield the rows whose columns begin as `begins` says; it names no column where all are wanted.
+def choose_rows(
+    rows: Iterable[Row], choice: Mapping[str, str], language: str, path: Path
+) -> Iterator[Row]:
+    """Yield the rows of one language, as `is_row_of` has it; `choice` names no column where all are wanted.
 
     Raises:
         DataError: for a row without such a column, and where no row is chosen.
     """
     count = 0
     for where, row in rows:
-        for column in begins:
+        for column in choice:
             if column not in row:
                 has = shown(", ".join(row), most=200)
                 message = f"has no column '{column}' to choose rows by"
                 raise DataError(where, message, f"Its columns: {has}.")
-        if all(str(row[column]).startswith(text) for column, text in begins.items()):
+        if is_row_of(row, choice, language):
             count += 1
             yield where, row
     if not count:
-        wanted = ", ".join(f"'{column}' beginning with '{text}'" for column, text in begins.items())
-        raise DataError(str(path), f"has no row with {wanted}")
+        raise DataError(
+            str(path),
+            f"has no row with {', '.join(_wanted(*each, language) for each in choice.items())}",
+            _BEGINS if any(map(is_language, choice.values())) else "",
+        )
+
+
+def _wanted(column: str, template: str, language: str) -> str:
+    how = "that is" if is_language(template) else "beginning with"
+    return f"'{column}' {how} '{put_language(template, language)}'"
 
 
 def _split_tsv(path: Path) -> Iterator[tuple[int, list[str]]]:
@@ -183,6 +194,7 @@ def _read_json_array(path: Path) -> Iterator[Row]:
         yield where, _mapping(item, where)
 
 
+_BEGINS = "Of texts that begin so and go on, give what stands behind it, too, as in '{lang}-'."
 _BROKEN = "A tab or a line end inside a field breaks the row."
 _SKIPPED = " `skip_short_rows: true` in the source leaves such rows out and counts them."
 _NOT_LINES = "Does a row go over several lines? An array of rows is the format json."

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from xtransfer.data import file_names
 from xtransfer.data.examples import Rows
-from xtransfer.data.samples import cut, hold_out
+from xtransfer.data.samples import cut, hold_out, holdout_setting
 from xtransfer.identity import canonical_json
 from xtransfer.plan import Plan, Step, few_shot_data
 from xtransfer.steps.prepared import task_of
@@ -48,7 +49,12 @@ class DataSet:
         if self.holdout is None:
             return rows
         return hold_out(
-            rows, self.role, examples=self.holdout["examples"], seed=self.holdout["seed"]
+            rows,
+            self.role,
+            examples=self.holdout["examples"],
+            seed=self.holdout["seed"],
+            setting=holdout_setting(self.task),
+            file=", ".join(file_names(self.task, split=self.split, language=self.language)),
         )
 
     def used(self, rows: Rows) -> Rows:

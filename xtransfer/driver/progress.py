@@ -18,7 +18,7 @@ from rich.text import Text
 
 from xtransfer.driver.board import STATES
 from xtransfer.errors import LONGEST_LINE, shown
-from xtransfer.plan import Plan
+from xtransfer.plan import Plan, Step
 
 COLUMNS = {"step": 9, "loss": 6, "dev": 5, "examples/s": 10, "left": 6}
 """Columns of the live table -> characters that they need."""
@@ -80,7 +80,7 @@ class ProgressBoard:
             step.started = now
         if state == "recorded":
             return
-        line = f"{state:<8} {self.plan.steps[key].folder}"
+        line = f"{state:<8} {_name(self.plan.steps[key])}"
         if state == "done" and step.started:
             line += f" ({now - step.started:.0f} s)"
         if text:
@@ -102,7 +102,7 @@ class ProgressBoard:
             step.first = (now, facts["step"])
         if not self.console.is_terminal and now - step.told > PLAIN_EVERY_S and "step" in facts:
             step.told = now
-            line = f"{self.clock()} at       {self.plan.steps[key].folder}: {describe(step)}"
+            line = f"{self.clock()} at       {_name(self.plan.steps[key])}: {describe(step)}"
             self.console.print(Text(line), soft_wrap=True)
 
     def clock(self) -> str:
@@ -134,7 +134,7 @@ class ProgressBoard:
             if step.state == "running":
                 facts = step.facts
                 table.add_row(
-                    self.plan.steps[key].folder,
+                    _name(self.plan.steps[key]),
                     _steps(facts),
                     _number(facts.get("loss"), 3),
                     _number(facts.get("dev"), 1),
@@ -147,7 +147,7 @@ class ProgressBoard:
 def describe(step: Watched) -> str:
     """Return a running step's facts as words."""
     facts = step.facts
-    parts = [f"step {_steps(facts)}"]
+    parts = [_steps(facts) if "unit" in facts else f"step {_steps(facts)}"]
     for name, digits in (("loss", 3), ("dev", 1), ("examples_per_s", 1)):
         if name in facts:
             parts.append(f"{name.replace('_per_', '/')} {_number(facts[name], digits)}")
@@ -155,7 +155,13 @@ def describe(step: Watched) -> str:
     return ", ".join([*parts, f"{left} left"] if left else parts)
 
 
+def _name(step: Step) -> str:
+    return f"{step.folder}{step.arm}"
+
+
 def _steps(facts: Mapping[str, Any]) -> str:
+    if "unit" in facts:  # a share of the work, no optimizer steps
+        return f"{facts['step']} {facts['unit']} ({facts['stage']})"
     text = f"{facts['step']}/{facts['total']}" if "total" in facts else ""
     return f"{text} {facts['stage']}" if "stage" in facts else text
 

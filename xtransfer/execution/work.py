@@ -70,7 +70,7 @@ def _prepare(step: Step, bench: Workbench, folder: Path) -> Done:
     ready = time.time()
 
     def report(language: str, share: float) -> None:
-        bench.tell({"stage": language, "step": round(100 * share), "total": 100})
+        bench.tell({"stage": language, "step": round(100 * share), "total": 100, "unit": "%"})
 
     trained = step.inputs.get("labels")
     result = prepare(

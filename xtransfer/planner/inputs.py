@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import permutations
 from typing import Any, Protocol
 
 from xtransfer.config.arms import Text
@@ -11,7 +12,7 @@ from xtransfer.errors import ConfigError
 from xtransfer.plan import Step
 from xtransfer.planner.lessons import LessonPart
 from xtransfer.tasks import TASKS
-from xtransfer.tasks.languages import names_language
+from xtransfer.tasks.languages import is_row_of, names_language, put_language
 from xtransfer.tasks.task import Split, Task
 from xtransfer.tasks.user import patched
 
@@ -192,14 +193,16 @@ class InputSteps:
         return rows
 
     def _check_languages(self, task: Task, split: Split, languages: tuple[str, ...]) -> None:
-        """Refuse files that name no language where they would be read as more than one.
+        """Refuse files that name no language where they would be read as more than one, and rows of several.
 
         Of a built-in task's own files it is known what they are in; of others one language is believed.
 
         Raises:
-            ConfigError: naming the files and the languages.
+            ConfigError: naming the files and the languages, or the choice of rows.
         """
         source = task.source
+        for choice in (source.rows, *(each.rows for each in source.hub)):
+            _check_rows(choice, languages, f"{task.name} {split}")
         hub = [text for each in source.hub for text in (each.name, *each.rows.values()) if text]
         files = source.files.get(split, ())
         names = hub if source.hub else (*files, *source.rows.values())
@@ -244,3 +247,21 @@ class InputSteps:
                 phase="encoder",
             )
         )
+
+
+def _check_rows(choice: Mapping[str, str], languages: tuple[str, ...], where: str) -> None:
+    """Refuse a choice of rows by which those of one language would be taken for another's.
+
+    Raises:
+        ConfigError: naming the two, and what to write.
+    """
+    if not any("{lang" in template.lower() for template in choice.values()):
+        return
+    for one, other in permutations(languages, 2):
+        begins = {column: put_language(template, other) for column, template in choice.items()}
+        if is_row_of(begins, choice, one):
+            raise ConfigError(
+                where,
+                f"rows {dict(choice)} of '{one}' would hold those of '{other}', too",
+                "Choose by a column that is the language and nothing else, such as {language: '{lang}'}.",
+            )

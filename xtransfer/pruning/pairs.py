@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from xtransfer.plan import Plan, gates_of, is_dropped
+from xtransfer.pruning.settings import NAMES
 from xtransfer.records.record import Record
 
 
@@ -21,6 +22,13 @@ class Pruned:
     """The lowest estimate of those that the target keeps."""
     prune: str
     """Key of the step that dropped it."""
+
+    def why(self) -> str:
+        """Say by what it was pruned."""
+        return (
+            f"was pruned ({NAMES[self.measure]} {self.estimate:.4f}; the lowest that is kept has "
+            f"{self.least_kept:.4f})"
+        )
 
 
 def pruned_pairs(plan: Plan, records: Mapping[str, Record]) -> tuple[Pruned, ...]:

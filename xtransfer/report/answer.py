@@ -7,12 +7,13 @@ says where it is from: `keys` of evaluate steps, or `source` for what is not of 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from xtransfer.config.experiment import Experiment
 from xtransfer.plan import Plan
+from xtransfer.pruning.pairs import Pruned
 from xtransfer.report.analyses import Analysed
 from xtransfer.report.evidence import Evidence
 from xtransfer.report.quantities import Question
@@ -114,7 +115,12 @@ class Answer:
 
 
 def build_answer(
-    experiment: Experiment, plan: Plan, evidence: Evidence, table: Table, info: ReportInfo
+    experiment: Experiment,
+    plan: Plan,
+    evidence: Evidence,
+    table: Table,
+    info: ReportInfo,
+    pruned: Sequence[Pruned] = (),
 ) -> Answer:
     """Return the answer to what the experiment asks.
 
@@ -124,6 +130,7 @@ def build_answer(
         evidence: scores with draws, where there are any.
         table: the same scores as the report's table has them.
         info: what was run.
+        pruned: the pairs that are not in the plan.
     """
     wanted = experiment.target.tasks
     languages = sorted({name for each in evidence.samples.values() for name in each.languages})
@@ -139,6 +146,7 @@ def build_answer(
         trained=trained_languages(experiment),
         languages=info.languages,
         awaited=[place for place in planned if place not in evidence.samples],
+        pruned={(each.target, each.intermediate): each.why() for each in pruned},
     )
     statistics = experiment.statistics
     unscored = [f"{target}: no score" for target in table.unscored]

@@ -9,7 +9,7 @@ from typing import Any
 
 from xtransfer.config.experiment import Experiment
 from xtransfer.plan import BASELINE, Cell, Plan
-from xtransfer.pruning.pairs import without_pruned
+from xtransfer.pruning.pairs import Pruned, without_pruned
 from xtransfer.records.record import Record
 from xtransfer.report.analyses import analyse
 from xtransfer.report.answer import Answer, build_answer
@@ -120,13 +120,18 @@ def answer_of(
     *,
     store: Store | None = None,
     records: Mapping[str, Record] | None = None,
+    pruned: Sequence[Pruned] = (),
 ) -> Answer:
-    """Return what the results answer; with a store and records, with intervals and tests."""
+    """Return what the results answer; with a store and records, with intervals and tests.
+
+    `pruned` are the pairs that the plan is without.
+    """
     zero_shot = [each for each in results if not each.few_shot]
     evidence = gather(
         plan, zero_shot, experiment.statistics, info.languages, store=store, records=records
     )
-    answer = build_answer(experiment, plan, evidence, tabulate(zero_shot, info.languages), info)
+    table = tabulate(zero_shot, info.languages)
+    answer = build_answer(experiment, plan, evidence, table, info, pruned)
     return replace(answer, analysed=analyse(plan, records or {}))
 
 

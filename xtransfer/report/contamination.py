@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, cast
 
+from xtransfer.data.hub import BUILDERS
 from xtransfer.doctor.known import why_known
+from xtransfer.identity import canonical_json
 from xtransfer.plan import Cell, Plan, Step
 from xtransfer.tasks import TASKS
+from xtransfer.tasks.languages import is_language, put_language
 
 
 def selected_on_test(plan: Plan, cells: Iterable[Cell] | None = None) -> dict[str, tuple[str, ...]]:
@@ -143,14 +147,17 @@ def _tested_by(
     for cell in cells:
         scored = plan.steps[cell.key]
         tested = plan.steps[scored.inputs["test"]]
-        seen = [
-            file
-            for key in read(plan, scored)
-            for identity in plan.steps[key].spec["data"].values()
-            for file in _files(identity)
-        ]
+        seen: dict[str, list[_Choice]] = {}
+        for key in read(plan, scored):
+            for other in plan.steps[key].spec["data"]:
+                for content, choice in _parts(plan.steps[key], other):
+                    seen.setdefault(content, []).append(choice)
         for language in scored.spec["languages"]:
-            if any(file in seen for file in _files(tested.spec["data"][language])):
+            if any(
+                _meet(choice, other)
+                for content, choice in _parts(tested, language)
+                for other in seen.get(content, ())
+            ):
                 found.setdefault(cell.target, {})[language] = None
     return {target: tuple(sorted(languages)) for target, languages in found.items()}
 
@@ -184,6 +191,44 @@ def _ancestors(plan: Plan, scored: Step) -> Iterator[Step]:
         waiting += [plan.steps[key] for key in parents]
 
 
-def _files(identity: object) -> list[object]:
-    """Return what identifies each file of a data set."""
-    return list(identity) if isinstance(identity, list) else []  # pyright: ignore[reportUnknownArgumentType]
+_Choice = Mapping[str, tuple[str, bool]]
+"""Column by which rows are chosen -> its text, and whether that is the whole text or how it begins."""
+
+
+def _parts(step: Step, language: str) -> Iterator[tuple[str, _Choice]]:
+    """Yield, of each file or place that a data set is read from, what identifies its content, and which rows are taken.
+
+    A file is known by its content alone, whatever it is called. A copy of a repository has the files of every split
+    and configuration, so that these belong to what is read.
+    """
+    identity: Any = step.spec["data"][language]
+    hub: list[dict[str, Any]] = list(step.where.get("hub", ()))
+    choice, inside = _choice(step.spec["source"].get("rows", {}), language), ""
+    for item in cast("list[Any]", identity) if isinstance(identity, list) else ():
+        if "sha256" in item:
+            yield f"{item['sha256']} {inside}", choice
+            continue
+        place = {name: value for name, value in item.items() if name != "rows"}
+        about = hub.pop(0) if hub else dict[str, Any]()
+        choice = _choice(about.get("rows", {}), language)
+        inside = "" if about.get("path") in BUILDERS else canonical_json(place)
+        if "path" in item or not about:
+            yield inside, choice
+
+
+def _choice(rows: Mapping[str, str], language: str) -> _Choice:
+    return {
+        column: (put_language(template, language), is_language(template))
+        for column, template in rows.items()
+    }
+
+
+def _meet(one: _Choice, other: _Choice) -> bool:
+    """Tell whether a row may be of both choices: it is not where they want other texts in one column."""
+    return all(
+        text == other[column][0]
+        or (text.startswith(other[column][0]) and not other[column][1])
+        or (other[column][0].startswith(text) and not whole)
+        for column, (text, whole) in one.items()
+        if column in other
+    )

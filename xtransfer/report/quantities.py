@@ -37,6 +37,8 @@ class Question:
     """Target -> languages of its score, also where it has none yet."""
     awaited: Sequence[tuple[str, str]] = ()
     """(target, arm) of the plan without a score so far: what is best or counted may change with them."""
+    pruned: Mapping[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
+    """(target, arm) that are not trained -> why, as in "was pruned (...)"."""
 
 
 class Absent(Exception):
@@ -159,6 +161,8 @@ class Figures:
     def _lacking(self, target: str, arm: str) -> str:
         if (target, arm) in self.question.awaited:
             return f"{target} after {arm} has no score yet"
+        if (target, arm) in self.question.pruned:
+            return f"{target} after {arm} {self.question.pruned[target, arm]}"
         if arm not in (*self.evidence.arms, BASELINE):
             return f"this experiment has no scores after {arm}"
         return f"{target} after {arm} has no score"

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 
 from xtransfer.config.experiment import Experiment
 from xtransfer.config.phases import Phase
+from xtransfer.config.retrieval import Retrieval
 from xtransfer.plan import Plan, Step
+from xtransfer.planner.lessons import few_shot_data
 from xtransfer.records.record import Record
 from xtransfer.selection import Rule
 
@@ -16,28 +18,33 @@ SIZES = ("read", "available", "used", "rows", "tokens", "skipped")
 _WITH_PARAGRAPHS = ("span", "choice", "retrieval")
 """Forms whose examples may share a paragraph, and are then held out together."""
 
-_RULES: Mapping[Rule, str] = {
+_SELECTED_ON: Mapping[Rule, str] = {
     "best_dev": "dev score in the languages of training",
-    "mean_over_seeds": (
-        "dev score in the languages of training, the learning rate by its mean over seeds"
-    ),
-    "tied_over_seeds": (
-        "dev score in the languages of training, the lowest learning rate whose mean over seeds is in the 95 % "
-        "interval of the best one's"
-    ),
+    "mean_over_seeds": "dev score in the languages of training",
+    "tied_over_seeds": "dev score in the languages of training",
     "target_dev": "dev score in the target languages (an oracle)",
 }
+_RATES: Mapping[Rule, str] = {
+    "mean_over_seeds": "the learning rate with the highest mean over seeds",
+    "tied_over_seeds": (
+        "the lowest learning rate whose mean over seeds is in the 95 % interval of the highest mean"
+    ),
+}
+"""Of rules over seeds, at which learning rate a trial goes on."""
 
 
 def cut_notes(plan: Plan, records: Mapping[str, Record]) -> list[str]:
     """Name every data set of which less than all was used, with how much of it was."""
     cuts: list[str] = []
+    shots = {key for step in plan.steps.values() for key in few_shot_data(step)}
     for step in _prepared(plan):
         held = step.spec["holdout"]
         if held is not None and step.spec["role"] == "dev":
             count = f"{held['examples']:,} examples"
             if step.spec["form"] in _WITH_PARAGRAPHS:
                 count = f"at least {count} in whole paragraphs"
+            if len(step.spec["data"]) > 1:
+                count = f"{count} per language"
             cuts.append(
                 f"{step.spec['task']} dev: held out of the training file, {count}, drawn with "
                 f"seed {held['seed']}"
@@ -54,10 +61,10 @@ def cut_notes(plan: Plan, records: Mapping[str, Record]) -> list[str]:
             sizes = sorted({f"{used:,} of {available:,}" for _, used, available in cut})
             shown = " / ".join(sizes) if len(sizes) <= 3 else f"at most {limit['examples']:,}"
             where = "per language" if len(record.result["languages"]) > 1 else "examples"
-            cuts.append(
-                f"{step.spec['task']} {step.spec['role']}: {shown} {where}, "
-                f"sampled with seed {limit['seed']}"
-            )
+            what = f"{step.spec['task']} {step.spec['role']}"
+            if step.key in shots:
+                what = f"few-shot {step.spec['task']} {' '.join(step.spec['data'])}"
+            cuts.append(f"{what}: {shown} {where}, sampled with seed {limit['seed']}")
     return sorted(set(cuts))
 
 
@@ -89,16 +96,10 @@ def seed_notes(experiment: Experiment) -> list[str]:
         phases["intermediate"] = experiment.intermediate
     notes: list[str] = []
     for name, phase in phases.items():
-        what = (
-            "the best learning rate of each seed goes on"
-            if phase.select_per_seed
-            else "the best trial of each sweep goes on"
-        )
-        notes.append(
-            f"{name} phase: seeds {', '.join(map(str, phase.seeds))}; {what}, by {_RULES[phase.rule]}"
-        )
+        seeds = ", ".join(map(str, phase.seeds))
+        notes.append(f"{name} phase: seeds {seeds}; {_goes_on(phase.rule, phase)}")
     own = experiment.target.rules.items()
-    return notes + [f"{target}: selected by {_RULES[rule]}" for target, rule in own]
+    return notes + [f"{target}: {_goes_on(rule, experiment.target)}" for target, rule in own]
 
 
 def adapter_notes(experiment: Experiment, records: Mapping[str, Record]) -> list[str]:
@@ -152,16 +153,20 @@ def mixture_notes(plan: Plan, records: Mapping[str, Record]) -> list[str]:
         trial = records.get(chosen.result["chosen"]) if chosen is not None else None
         if trial is None or len(trial.result["parts"]) + bool(trial.spec["text"]) < 2:
             continue
+        steps = max(1, sum(part["draws"] for part in trial.result["parts"]))
         drawn = ", ".join(
-            f"{part['name']} {part['draws']:,} ({100 * part['share']:.1f} %)"
+            f"{part['name']} {part['draws']:,} ({100 * part['draws'] / steps:.1f} %, "
+            f"planned {100 * part['share']:.1f} %)"
             for part in trial.result["parts"]
         )
-        remarks.append(f"{trial.name} drew, in optimizer steps: {drawn}")
-        name = "dev loss" if len(trial.result["parts"]) == 1 else "dev text loss"
-        losses = [entry[name] for entry in trial.result["history"] if name in entry]
+        own = plan.steps.get(trial.key)
+        name = f"{trial.name}{own.arm if own else ''}"
+        remarks.append(f"{name} drew, in optimizer steps: {drawn}")
+        loss = "dev loss" if len(trial.result["parts"]) == 1 else "dev text loss"
+        losses = [entry[loss] for entry in trial.result["history"] if loss in entry]
         if trial.spec["text"] and len(losses) > 1:
             remarks.append(
-                f"{trial.name}: held-out masked-LM loss {losses[0]:.3f} before and {losses[-1]:.3f} "
+                f"{name}: held-out masked-LM loss {losses[0]:.3f} before and {losses[-1]:.3f} "
                 f"after, in nats ({trial.result['text_head']} masked-LM head)"
             )
     return sorted(set(remarks))
@@ -173,9 +178,12 @@ def retrieval_notes(records: Mapping[str, Record]) -> list[str]:
         if record.kind == "evaluate" and "layer" in record.result:
             pooling = record.spec["retrieval"].get("pooling", "mean")
             part = "the first token" if pooling == "cls" else "the mean"
+            how = "was set in the configuration"
+            if record.spec["retrieval"].get("layer") == Retrieval.model_fields["layer"].default:
+                how = "is the default, at 14/24 of the depth"
             text = (
                 f"retrieval embeds sentences by {part} of hidden_states[{record.result['layer']}]; "
-                "the layer was set in the configuration, not selected"
+                f"the layer {how}, not selected"
             )
             return [text]
     return []
@@ -194,6 +202,18 @@ def lacking_notes(plan: Plan, records: Mapping[str, Record]) -> list[str]:
                 f"{step.name}: selected without {len(lacking)} of {trials} trials, which had failed"
             )
     return notes
+
+
+def _goes_on(rule: Rule, phase: Phase) -> str:
+    """Say which trials of a sweep go on by a rule."""
+    if rate := _RATES.get(rule):
+        which = "the trial of each seed" if phase.select_per_seed else "the best trial"
+        which = f"{which} at {rate} goes on"
+    elif phase.select_per_seed:
+        which = "the best learning rate of each seed goes on"
+    else:
+        which = "the best trial of each sweep goes on"
+    return f"{which}, by {_SELECTED_ON[rule]}"
 
 
 def _prepared(plan: Plan) -> list[Step]:

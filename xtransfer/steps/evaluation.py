@@ -60,7 +60,7 @@ def evaluate_step(step: Step, bench: Workbench, folder: Path) -> Done:
             pool=sets["pool"]("all") if "pool" in sets else None,
             folder=folder,
             report=lambda language, share: bench.tell(
-                {"stage": language, "step": round(100 * share), "total": 100}
+                {"stage": language, "step": round(100 * share), "total": 100, "unit": "%"}
             ),
             null_threshold=None
             if scored.headed is None

@@ -14,9 +14,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xtransfer.data import read_examples, source_digests
+from xtransfer.data import file_names, read_examples, source_digests
 from xtransfer.data.examples import Rows, TaggingExample
-from xtransfer.data.samples import cut, hold_out, spread
+from xtransfer.data.samples import cut, hold_out, holdout_setting, spread
 from xtransfer.errors import DataError, StepError
 from xtransfer.folders import temporary_folder
 from xtransfer.plan import Step
@@ -216,7 +216,13 @@ def _select_language(task: Task, spec: Mapping[str, Any], language: str, root: P
     found = read_examples(task, split=spec["split"], language=language, root=root)
     held, limit = found, spec["limit"]
     if spec["holdout"] is not None:
-        held = hold_out(found, spec["role"], **spec["holdout"])
+        held = hold_out(
+            found,
+            spec["role"],
+            **spec["holdout"],
+            setting=holdout_setting(task),
+            file=", ".join(file_names(task, split=spec["split"], language=language)),
+        )
     return _Selection(
         language=language,
         read=len(found.examples),

@@ -108,6 +108,24 @@ def names_language(template: str) -> bool:
     return any(placeholder in template for placeholder in PLACEHOLDERS)
 
 
+def is_language(template: str) -> bool:
+    """Say whether a template is a language's code or name and nothing else."""
+    return template in PLACEHOLDERS
+
+
+def is_row_of(row: Mapping[str, object], choice: Mapping[str, str], code: str) -> bool:
+    """Say whether a row of a table that has all languages is one of this language.
+
+    Args:
+        row: column -> value.
+        choice: column -> what its text is, where that is a code or name alone (`{lang}`), or else how it begins, as
+            TyDiQA's ids do (`{language}-`). What begins with a code or name does not go on with a letter: "fil"
+            is not "fi".
+        code: of the language.
+    """
+    return all(_is_of(str(row[column]), template, code) for column, template in choice.items())
+
+
 def language_name(code: str) -> str:
     """Return the English name of a two-letter code, or the code itself where it is not known."""
     language = LANGUAGES.get(code)
@@ -121,3 +139,11 @@ PLACEHOLDERS: Mapping[str, Callable[[str], str]] = {
     "{Language}": language_name,
 }
 """What stands for a language in the names of files and hub data sets -> what is put there for its code."""
+
+
+def _is_of(text: str, template: str, code: str) -> bool:
+    wanted = put_language(template, code)
+    if is_language(template):
+        return text == wanted
+    goes_on = template.endswith(tuple(PLACEHOLDERS)) and text[len(wanted) :][:1].isalpha()
+    return text.startswith(wanted) and not goes_on

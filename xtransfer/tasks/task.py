@@ -62,8 +62,9 @@ class Hub(Record):
     splits: Mapping[Split, str] = Field(default_factory=dict[Split, str])
     """Our split name -> the data set's own; a missing `dev` is `validation`, others keep their name."""
     rows: Mapping[str, str] = Field(default_factory=dict[str, str])
-    """Column -> how its text must begin, for a data set that keeps all languages together; the names
-    of languages are put in as in `name`. Other rows are no part of the split."""
+    """Column -> what its text must be, where that is `{lang}` or another name alone, or else how it must begin, for a
+    data set that keeps all languages together; the names of languages are put in as in `name`. Other rows are no part
+    of the split."""
 
     @field_validator("path")
     @classmethod
@@ -98,8 +99,8 @@ class Source(Record):
     """Rows with one of these labels are left out and counted (MNLI's `-`: no gold label); "" stands
     for a row that has none. Of tagged sentences, it is the tokens with such a tag."""
     rows: Mapping[str, str] = Field(default_factory=dict[str, str])
-    """Of tables with all languages in one file: column -> how its text must begin, with the names of languages
-    put in as in `Hub.name`: `{language: "{lang}"}`. Other rows are no part of the split."""
+    """Of tables with all languages in one file: column -> its text or, where the language is but a part of it, how it
+    begins, as in `Hub.rows`: `{language: "{lang}"}`, `{id: "{lang}-"}`. Other rows are no part of the split."""
     skip_short_rows: bool = False
     """tsv, csv: rows with fewer columns than the first are left out and counted, as GLUE's own loaders do
     with questions of QQP that hold a tab or a line end; otherwise such a row is refused."""
