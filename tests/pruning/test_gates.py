@@ -5,28 +5,32 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 from ray.tune.search import Searcher
 
+from tests.command import Run
 from tests.prints import FakePrints
 from tests.recorded import record_of
 from xtransfer.benchmark.choice import choose_runs
-from xtransfer.config.experiment import Experiment
+from xtransfer.config.experiment import Experiment, load_experiment
 from xtransfer.driver.outages import STORE_PAUSE_S
 from xtransfer.driver.search import PlanSearcher
 from xtransfer.errors import ConfigError, InputLost, StepError, StoreError
-from xtransfer.plan import Plan, Step, gates_of
+from xtransfer.plan import VERSIONS, Plan, Step, gates_of
+from xtransfer.planner.fingerprints import Fingerprints
 from xtransfer.planner.planner import build_plan
 from xtransfer.planner.subplan import sweep_of
 from xtransfer.pruning.pairs import dropped_steps, pruned_pairs, without_pruned
 from xtransfer.pruning.rule import best
 from xtransfer.pruning.settings import Pruning
-from xtransfer.records.record import Record
+from xtransfer.records.record import Record, commit
 from xtransfer.report.build import answer_of, describe_run
 from xtransfer.report.savings import leaving_of, search_notes
 from xtransfer.settings import read_settings
+from xtransfer.store import open_store
 
 BASE = (
     "name=small",
@@ -331,6 +335,21 @@ def test_a_pruned_pair_is_named_as_one_where_it_is_asked_for(plan: Plan) -> None
     info = describe_run(asked, plan, records)
     (found,) = answer_of(asked, left, [], info, pruned=pairs).claims
     assert (found.verdict, found.reason) == ("not decidable", why)
+
+
+def test_a_model_of_a_pruned_pair_is_said_to_be_pruned(run: Run, tmp_path: Path) -> None:
+    path, url = tmp_path / "small.yaml", f"file://{tmp_path}/store"
+    path.write_text(f"{{name: x, encoder: encoder, data: {{root: {tmp_path}}}}}", encoding="utf-8")
+    sets = [part for each in (*BASE, KEEP) for part in ("--set", each)]
+    experiment = load_experiment(path, [*BASE, KEEP])
+    plan = build_plan(experiment, Fingerprints(experiment, lenient=True))
+    for key, record in recorded(plan, ("estimate", "prune")).items():
+        spec, version = dict(plan.steps[key].spec), VERSIONS[record.kind]
+        commit(open_store(url), record.model_copy(update={"spec": spec, "version": version}))
+    done = run(
+        "export", "xnli", "--config", path, *sets, "--store", url, "--after", "squad_v1", "--out", tmp_path / "m"
+    )  # fmt: skip
+    assert "xnli after squad_v1, seed 1: was pruned (LogME -0.9000; the lowest" in done.err
 
 
 def test_ties_are_decided_by_name() -> None:
