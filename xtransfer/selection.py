@@ -63,7 +63,7 @@ def select(
     if incomplete == "refuse":
         _check_grid(candidates)
     if not scored:
-        why = "See why no trial has a score: xtransfer status CONFIG"
+        why = "See why no trial has a score: xtransfer status CONFIG, with the store of the run"
         raise StepError("selection", "there is no candidate to choose from", why)
     if rule in OVER_SEEDS:
         scored = _of_best_rate(scored, tied=rule == "tied_over_seeds")

@@ -13,8 +13,7 @@ from xtransfer.config.experiment import Experiment
 from xtransfer.config.placement import Placement
 from xtransfer.costs.estimate import Question, estimate
 from xtransfer.driver.progress import ProgressBoard
-from xtransfer.plan import Plan
-from xtransfer.planner.lessons import few_shot_data
+from xtransfer.plan import Plan, few_shot_data
 from xtransfer.planner.planner import build_plan
 from xtransfer.records.record import Record
 from xtransfer.report.build import collect_results, describe_run, results_json

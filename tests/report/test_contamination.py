@@ -176,6 +176,21 @@ def test_of_one_table_only_the_rows_that_chose_count(
     assert selected_on_test(build_plan(found, FilePrints(tmp_path))) == {"own": expected}
 
 
+def test_labels_that_are_alike_are_no_data(tmp_path: Path) -> None:
+    """The same text in two languages has one file of labels; that of the sentences tells them apart."""
+    for name in ("train", "dev", "en", "de"):
+        (tmp_path / f"{name}.tsv").write_text(name, encoding="utf-8")
+        (tmp_path / f"{name}.lst").write_text("a", encoding="utf-8")
+    own = """{format: tsv, files: {train: [train.tsv, train.lst], dev: [dev.tsv, dev.lst],
+    test: ["{lang}.tsv", "{lang}.lst"]}, header: true, columns: {text_a: text}}"""
+    settings = (f"tasks=[{OWN.replace('SOURCE', own)}]", "target={tasks: [own]}")
+    plan = build_plan(experiment(tmp_path, *settings), FilePrints(tmp_path))
+    assert selected_on_test(plan) == trained_on_test(plan) == {}
+    (tmp_path / "de.tsv").write_text("dev", encoding="utf-8")
+    plan = build_plan(experiment(tmp_path, *settings), FilePrints(tmp_path))
+    assert selected_on_test(plan) == {"own": ("de",)}
+
+
 @pytest.mark.parametrize(
     ("split", "rows", "expected"),
     [

@@ -11,7 +11,7 @@ import os
 import torch
 from torch import nn
 
-from xtransfer.steps.training import ensure_process_group
+from xtransfer.steps.worker import ensure_process_group
 from xtransfer.train.engine import make_engine
 
 

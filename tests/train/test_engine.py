@@ -185,8 +185,11 @@ def test_deepspeed_needs_a_process_group(monkeypatch: pytest.MonkeyPatch) -> Non
         engine_of("deepspeed")
 
 
+@pytest.mark.parametrize("in_place", [False, True])
 @pytest.mark.parametrize("bucket", [1, 5, 1000])
-def test_gradients_are_summed_many_at_once(bucket: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gradients_are_summed_many_at_once(
+    bucket: int, in_place: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sums: list[int] = []
 
     def all_reduce(values: torch.Tensor) -> None:
@@ -199,7 +202,10 @@ def test_gradients_are_summed_many_at_once(bucket: int, monkeypatch: pytest.Monk
     for number, parameter in enumerate(parameters):
         if number != 2:
             parameter.grad = torch.full_like(parameter, number + 1.0)
-    torch_engine._add_up(parameters)
+    places = [None if p.grad is None else p.grad.data_ptr() for p in parameters]
+    torch_engine._add_up(parameters, in_place=in_place)
+    kept = [p.grad is not None and p.grad.data_ptr() == at for p, at in zip(parameters, places)]
+    assert kept == [in_place and at is not None for at in places]  # where captured passes write
     for number, parameter in enumerate(parameters):
         assert parameter.grad is not None
         wanted = torch.full_like(parameter, 0.0 if number == 2 else 3 * (number + 1.0))

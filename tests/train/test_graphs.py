@@ -86,8 +86,8 @@ def test_more_padding_changes_neither_loss_nor_gradient(form: str) -> None:
     length = wider.inputs["input_ids"].shape[1]
     assert length % MULTIPLE == 0
     more = length - batch.inputs["input_ids"].shape[1]
-    assert 0 <= more < MULTIPLE
-    assert (shape_of(batch) == shape_of(wider)) == (more == 0)
+    assert 0 < more < MULTIPLE
+    assert shape_of(batch) != shape_of(wider)
     assert not wider.inputs["attention_mask"][:, length - more :].any()
     head = build_head(form, 16, 1 if form == "choice" else 2, dropout=0.0, seed=1)
     encoder = tiny_encoder(vocabulary=len(tiny_tokenizer()))

@@ -55,7 +55,10 @@ def test_workers_that_must_run_alike_cut_nothing() -> None:
     assert memory.refused == 1
 
 
-def test_every_worker_works_as_often_as_the_others() -> None:
+@pytest.mark.parametrize(("stage", "second"), [(0, [8]), (3, [8, 8])])
+def test_under_zero_3_every_worker_works_as_often_as_the_others(
+    stage: int, second: list[int]
+) -> None:
     done: list[list[int]] = []
     rows: list[int] = []
     for rank in (0, 1):
@@ -65,9 +68,11 @@ def test_every_worker_works_as_often_as_the_others() -> None:
             worked.append(len(batch))
             return torch.from_numpy(batch)
 
-        for batch, value in own_results(BATCHES, work, Context(rank=rank, world_size=2)):
+        for batch, value in own_results(
+            BATCHES, work, Context(rank=rank, world_size=2, zero_stage=stage)
+        ):
             assert value.tolist() == batch.tolist()
             rows += batch.tolist()
         done.append(worked)
     assert sorted(rows) == list(range(21))
-    assert done == [[8, 5], [8, 8]]  # the second one's last result is nobody's
+    assert done == [[8, 5], second]  # the last result of the second there is nobody's

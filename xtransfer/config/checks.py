@@ -63,7 +63,7 @@ def check_targets(target: Target, book: Book, where: str, *, synthetic: bool) ->
     """
     if not target.tasks:
         what = "needs at least one target task"
-        raise ConfigError(f"{where}.tasks", what, "Name some of those of: xtransfer tasks")
+        raise ConfigError(f"{where}.tasks", what, "Name some; they are listed by: xtransfer tasks")
     for index, name in enumerate(target.tasks):
         place = f"{where}.tasks[{index}]"
         if get_task(name, place, book).stages is None:

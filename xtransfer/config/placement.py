@@ -108,13 +108,9 @@ class TrainResources(Resources):
         return value
 
     @model_validator(mode="after")
-    def _whole_gpu(self) -> TrainResources:
+    def _whole_gpus(self) -> TrainResources:
         if self.packing is not None and (self.gpus != 1 or self.most_workers != 1):
             raise ValueError("packing needs gpus: 1 and workers: 1, of which it makes shares")
-        return self
-
-    @model_validator(mode="after")
-    def _own_gpus(self) -> TrainResources:
         if self.most_workers > 1 and self.gpus not in (0, 1):
             raise ValueError(
                 "workers of one trial cannot share a GPU: gpus: 1 for each of them, or workers: 1 with a share"

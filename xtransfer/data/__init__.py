@@ -38,7 +38,8 @@ from xtransfer.data.squad import read_squad
 from xtransfer.data.table import Row, TableFormat, choose_rows, read_table, with_labels
 from xtransfer.data.text import read_paragraphs
 from xtransfer.errors import DataError
-from xtransfer.tasks.task import NO_ANSWER, Split, Task
+from xtransfer.tasks.languages import is_language
+from xtransfer.tasks.task import LABELS, NO_ANSWER, Split, Task
 
 __all__ = ["file_names", "read_examples", "read_first", "source_digests"]
 
@@ -131,8 +132,8 @@ def source_digests(task: Task, *, split: Split, language: str, root: Path) -> li
 
     A file is identified by its name without folder and `.gz`, and by the SHA-256 of its content when
     unpacked: moving or compressing it changes nothing; and by the prefix that is taken off its tokens, the
-    rules that its sentences are found by where they are not those for English, and the count of its paragraphs
-    where that goes on from the file before. A hub data set is its pinned place.
+    rules that its sentences are found by where they are not those for English, the count of its paragraphs where
+    that goes on from the file before, and how its rows are chosen by language. A hub data set is its pinned place.
 
     Raises:
         DataError: where a file is missing or a hub data set is not pinned.
@@ -148,6 +149,8 @@ def source_digests(task: Task, *, split: Split, language: str, root: Path) -> li
             found[-1].update(sentence_rules(path, language))
             if len(found) > 1:  # their sentences had the ids of the first file's once
                 found[-1]["paragraphs"] = "counted on"
+        if any(map(is_language, task.source.rows.values())):
+            found[-1]["rows"] = "whole codes"  # they were once those that begin with it
     return found
 
 
@@ -190,7 +193,7 @@ def _label_files(paths: Sequence[Path]) -> list[tuple[Path, Path | None]]:
     """
     tables: list[tuple[Path, Path | None]] = []
     for path in paths:
-        if not path.name.removesuffix(".gz").endswith(".lst"):
+        if not path.name.removesuffix(".gz").endswith(LABELS):
             tables.append((path, None))
         elif tables and tables[-1][1] is None:
             tables[-1] = (tables[-1][0], path)

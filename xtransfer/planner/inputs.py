@@ -255,7 +255,7 @@ def _check_rows(choice: Mapping[str, str], languages: tuple[str, ...], where: st
     Raises:
         ConfigError: naming the two, and what to write.
     """
-    if not any("{lang" in template.lower() for template in choice.values()):
+    if not any(map(names_language, choice.values())):
         return
     for one, other in permutations(languages, 2):
         begins = {column: put_language(template, other) for column, template in choice.items()}

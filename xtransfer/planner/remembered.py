@@ -10,6 +10,7 @@ from xtransfer.data import file_names
 from xtransfer.identity import canonical_json
 from xtransfer.records.record import Record, load_records
 from xtransfer.store import Store
+from xtransfer.tasks.languages import is_language
 from xtransfer.tasks.task import Split, Task
 
 
@@ -36,7 +37,7 @@ class RememberedData:
             if (spec.get("task"), spec.get("split")) != (task.name, split):
                 continue
             identity = spec["data"].get(language)
-            if not isinstance(identity, list):
+            if not isinstance(identity, list) or _read_otherwise(task, identity):
                 continue
             if canonical_json(spec["source"]) == source and _names(identity) == names:
                 found[canonical_json(identity)] = identity
@@ -46,6 +47,14 @@ class RememberedData:
     def _records(self) -> list[Record]:
         # What is damaged has its files read again, or is missing: either way the run says so.
         return list(load_records(self.store, ["prepare"], damaged=lambda _: None).values())
+
+
+def _read_otherwise(task: Task, identity: list[Any]) -> bool:
+    """Say whether files were read as they once were and are no more: see `source_digests`."""
+    if any(map(is_language, task.source.rows.values())):
+        return not all("rows" in item for item in identity)
+    passages = task.form == "retrieval" and task.source.format == "squad"
+    return passages and not all("paragraphs" in item for item in identity[1:])
 
 
 def _names(identity: list[Any]) -> list[Any]:

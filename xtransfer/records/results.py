@@ -124,8 +124,7 @@ def check_result(record: Record, metric: str = "", *, url: str = "") -> None:
     if what:
         name = record_name(record.folder)
         path = url.removeprefix("file://")
-        move = "mv" if path.startswith("/") else "aws s3 mv"
-        by = f", by `{move} {shlex.quote(f'{path}/{name}')} .`," if url else ""
+        by = f", by `mv {shlex.quote(f'{path}/{name}')} .`," if path.startswith("/") else ""
         raise IntegrityError(
             name,
             f"malformed record: {what}",

@@ -11,6 +11,7 @@ from xtransfer.identity import canonical_json
 from xtransfer.plan import Cell, Plan, Step
 from xtransfer.tasks import TASKS
 from xtransfer.tasks.languages import is_language, put_language
+from xtransfer.tasks.task import LABELS
 
 
 def selected_on_test(plan: Plan, cells: Iterable[Cell] | None = None) -> dict[str, tuple[str, ...]]:
@@ -205,6 +206,8 @@ def _parts(step: Step, language: str) -> Iterator[tuple[str, _Choice]]:
     hub: list[dict[str, Any]] = list(step.where.get("hub", ()))
     choice, inside = _choice(step.spec["source"].get("rows", {}), language), ""
     for item in cast("list[Any]", identity) if isinstance(identity, list) else ():
+        if str(item.get("file", "")).endswith(LABELS):
+            continue  # translations of one text have the same
         if "sha256" in item:
             yield f"{item['sha256']} {inside}", choice
             continue

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from xtransfer.config.experiment import Experiment
 from xtransfer.config.phases import Phase
 from xtransfer.config.retrieval import Retrieval
-from xtransfer.plan import Plan, Step
-from xtransfer.planner.lessons import few_shot_data
+from xtransfer.plan import Plan, Step, few_shot_data
 from xtransfer.records.record import Record
 from xtransfer.selection import Rule
 

@@ -16,7 +16,8 @@ R = TypeVar("R")
 def at_once(function: Callable[[T], R], items: Iterable[T], threads: int = THREADS) -> list[R]:
     """Call `function` on all items in a few threads; results are in order.
 
-    Where a call fails, its error is raised once those in flight have ended; calls that had not begun are not made.
+    Where calls fail, the error of the first item among them is raised once those in flight have ended; calls that had
+    not begun when it was noticed, in the order of the items, are not made.
     """
     with ThreadPoolExecutor(threads) as pool:
         return list(pool.map(function, items))

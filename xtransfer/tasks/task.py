@@ -77,6 +77,10 @@ class Hub(Record):
         return value
 
 
+LABELS = ".lst"
+"""How the names of files end that hold labels alone."""
+
+
 class Source(Record):
     """Where the examples of a task are and how to read them, for every split and language."""
 

@@ -8,7 +8,6 @@ vocabulary    the token embedding, of which only used rows are trained; `weights
 engine        what the loop asks of an optimizer: `torch_engine` or `deepspeed_engine`; `rates`: how far it steps
 resuming, saving, snapshots    when state is saved, how, and which checkpoints are kept to be averaged
 passes        forward and backward of micro-batches; `graphs`: as CUDA graphs, on a GPU
-transfers     tensors on their way to a device and back
 randomness, collectives, parameters    draws that follow from the seed, and what workers tell each other
 prediction    logits of a model on prepared rows; `lookahead`: one batch after the other, without waiting
 transfers     tensors on their way to a GPU and back; `meter`: how fast a trial goes

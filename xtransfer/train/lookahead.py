@@ -27,8 +27,8 @@ def results(
     """Yield each batch with what the work on it gives, on the processor.
 
     On a GPU, the next batch is begun first, so that there is always something to do. A batch that its memory has no
-    room for is cut in half, and so are all that follow: with other neighbours, results differ by rounding. Not under
-    ZeRO 3, where workers must run all batches alike.
+    room for is cut in half, and so are the others of this call that follow: with other neighbours, results differ by
+    rounding. Not under ZeRO 3, where workers must run all batches alike.
     """
     before: tuple[Indices, Arriving] | None = None
     for part, found in _cut_to_fit(batches, work, context):
@@ -46,13 +46,13 @@ def results(
 def own_results(
     batches: Sequence[Indices], work: Work, context: Context
 ) -> Iterator[tuple[Indices, Tensor]]:
-    """Yield this worker's batches, as `results` does: they are dealt out in turn. Collective.
+    """Yield this worker's batches, as `results` does: they are dealt out in turn.
 
-    Every worker works as often as the others, since under ZeRO 3 a forward pass is collective.
+    Under ZeRO 3, where a forward pass is collective, every worker works as often as the others.
     """
     own = batches[context.rank :: context.world_size]
     yield from results(own, work, context)
-    if len(own) < -(-len(batches) // context.world_size):
+    if context.zero_stage == 3 and len(own) < -(-len(batches) // context.world_size):
         work(batches[0])
 
 

@@ -43,7 +43,7 @@ class TorchEngine:
         """Sum the gradients over workers, clip, update; nobody waits for the norm."""
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         if self.world_size > 1:
-            _add_up(parameters)
+            _add_up(parameters, in_place=self.keeps_gradients)
         finite = torch.isfinite(nn.utils.clip_grad_norm_(parameters, self.clip))
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
@@ -81,8 +81,8 @@ class TorchEngine:
         """Do nothing: nobody else refers to the model."""
 
 
-def _add_up(parameters: list[nn.Parameter]) -> None:
-    """Replace each gradient by its sum over the workers: many at once, as views of one tensor."""
+def _add_up(parameters: list[nn.Parameter], *, in_place: bool) -> None:
+    """Replace each gradient by its sum over the workers, many at once: by a view of one tensor, or in its place."""
     bucket: list[nn.Parameter] = []
     for number, parameter in enumerate(parameters, 1):
         bucket.append(parameter)
@@ -93,5 +93,8 @@ def _add_up(parameters: list[nn.Parameter]) -> None:
         )
         torch.distributed.all_reduce(whole)
         for each, summed in zip(bucket, whole.split([p.numel() for p in bucket]), strict=True):
-            each.grad = summed.view_as(each)
+            if in_place and each.grad is not None:
+                each.grad.copy_(summed.view_as(each))
+            else:
+                each.grad = summed.view_as(each)
         bucket = []
