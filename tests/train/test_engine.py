@@ -204,7 +204,10 @@ def test_gradients_are_summed_many_at_once(
             parameter.grad = torch.full_like(parameter, number + 1.0)
     places = [None if p.grad is None else p.grad.data_ptr() for p in parameters]
     torch_engine._add_up(parameters, in_place=in_place)
-    kept = [p.grad is not None and p.grad.data_ptr() == at for p, at in zip(parameters, places)]
+    kept = [
+        p.grad is not None and p.grad.data_ptr() == at
+        for p, at in zip(parameters, places, strict=True)
+    ]
     assert kept == [in_place and at is not None for at in places]  # where captured passes write
     for number, parameter in enumerate(parameters):
         assert parameter.grad is not None
