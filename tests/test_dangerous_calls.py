@@ -41,8 +41,8 @@ SWITCHES = {"shell", "allow_pickle", "trust_remote_code", "unsafe_load"}
 ALLOWED = {
     # Workers of one trial, joined in one process group by Ray Train, tell each other scores.
     ("xtransfer/train/collectives.py", "all_gather_object"),
+    ("xtransfer/train/collectives.py", "gather_object"),
     ("xtransfer/train/collectives.py", "broadcast_object_list"),
-    ("xtransfer/train/prediction.py", "all_gather_object"),
 }
 
 

@@ -107,9 +107,9 @@ def text_loss(model: TransferModel, size: Shape, sequences: int, length: int) ->
     """Return the loss of a masked-LM head on every eighth token."""
     ids = torch.randint(5, size.vocabulary, (sequences, length))
     model.heads[0] = mlm.Head(size.hidden, size.vocabulary, 0.1)
-    asked = torch.arange(length).expand_as(ids) % MASKED == 0
+    asked = torch.flatten(torch.arange(length).expand_as(ids) % MASKED == 0).nonzero().flatten()
     logits = model(input_ids=ids, attention_mask=torch.ones_like(ids), positions=asked)
-    return mlm.loss(logits, {"gold": ids[asked]})
+    return mlm.loss(logits, {"gold": ids.flatten()[asked]})
 
 
 PROGRAM = """
