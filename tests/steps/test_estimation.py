@@ -60,14 +60,20 @@ def test_examples_are_drawn_by_seed_and_those_without_a_label_left_out() -> None
     assert set(drawn(0)) <= set(drawn(0, examples=20))
 
 
-def test_a_word_is_the_state_of_its_first_subword() -> None:
-    encoder, tokenizer = tiny_encoder(vocabulary=len(tiny_tokenizer())), tiny_tokenizer()
+def tagged() -> DataSet:
+    """Return two sentences of four words, three of them with a label."""
     examples = [
         TaggingExample(id="0", tokens=("the", "xyz", "cat"), tags=("D", "N", "?")),
         TaggingExample(id="1", tokens=("ran",), tags=("V",)),
     ]
-    encoded = tagging.encode(examples, tokenizer, labels=("D", "N", "V"), max_length=20, stride=0)
-    data = DataSet(rows=rows_of(encoded), examples=[{}, {}])
+    encoded = tagging.encode(
+        examples, tiny_tokenizer(), labels=("D", "N", "V"), max_length=20, stride=0
+    )
+    return DataSet(rows=rows_of(encoded), examples=[{}, {}])
+
+
+def test_a_word_is_the_state_of_its_first_subword() -> None:
+    encoder, data = tiny_encoder(vocabulary=len(tiny_tokenizer())), tagged()
     vectors, labels = features(encoder, data, CONTEXT, form="tagging", examples=99, seed=0)
     first, second = (states(encoder, data.rows["input_ids"][row]) for row in (0, 1))
     start = int(data.rows["words"][0][1])  # type: ignore[index]
@@ -79,13 +85,7 @@ def test_a_word_is_the_state_of_its_first_subword() -> None:
 def test_only_the_states_of_words_leave_the_device(
     monkeypatch: pytest.MonkeyPatch, classes: int
 ) -> None:
-    encoder, tokenizer = tiny_encoder(vocabulary=len(tiny_tokenizer())), tiny_tokenizer()
-    examples = [
-        TaggingExample(id="0", tokens=("the", "xyz", "cat"), tags=("D", "N", "?")),
-        TaggingExample(id="1", tokens=("ran",), tags=("V",)),
-    ]
-    encoded = tagging.encode(examples, tokenizer, labels=("D", "N", "V"), max_length=20, stride=0)
-    data = DataSet(rows=rows_of(encoded), examples=[{}, {}])
+    encoder, data = tiny_encoder(vocabulary=len(tiny_tokenizer())), tagged()
     head = make_head(encoder, "tagging", classes) if classes else None
     left: list[int] = []
 

@@ -84,9 +84,11 @@ class TorchEngine:
 def _add_up(parameters: list[nn.Parameter], *, in_place: bool) -> None:
     """Replace each gradient by its sum over the workers, many at once: by a view of one tensor, or in its place."""
     bucket: list[nn.Parameter] = []
+    size = 0
     for number, parameter in enumerate(parameters, 1):
         bucket.append(parameter)
-        if number < len(parameters) and sum(each.numel() for each in bucket) < BUCKET:
+        size += parameter.numel()
+        if number < len(parameters) and size < BUCKET:
             continue
         whole = torch.cat(
             [(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in bucket]
@@ -97,4 +99,4 @@ def _add_up(parameters: list[nn.Parameter], *, in_place: bool) -> None:
                 each.grad.copy_(summed.view_as(each))
             else:
                 each.grad = summed.view_as(each)
-        bucket = []
+        bucket, size = [], 0

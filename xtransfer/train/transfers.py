@@ -38,6 +38,5 @@ class Arriving:
         if self._there is None:
             return self._values
         self._there.synchronize()
-        return (
-            self._values.clone()
-        )  # out of the memory that a GPU writes to, of which there is little
+        # Out of the memory that a GPU writes to by itself, of which there is little.
+        return self._values.clone()
