@@ -26,7 +26,7 @@ PhaseName = Literal["data", "encoder", "intermediate", "target", "evaluation"]
 VERSIONS: Mapping[Kind, int] = {
     "pretrain": 1,
     "prepare": 2,
-    "train": 5,
+    "train": 6,
     "select": 1,
     "average": 1,
     "estimate": 1,

@@ -62,10 +62,17 @@ def test_no_texts_are_no_rows() -> None:
 
 def test_a_batch_is_padded_and_masked() -> None:
     rows = {"input_ids": ROWS, "token_type_ids": ROWS}
-    inputs = make_inputs("classification", rows, np.array([0, 2]), Context(pad_id=1))
+    inputs = make_inputs("classification", rows, np.array([0, 2]), Context(pad_id=1, longest=3))
     assert inputs["input_ids"].tolist() == [[5, 6, 1], [7, 8, 9]]
     assert inputs["attention_mask"].tolist() == [[1, 1, 0], [1, 1, 1]]
     assert inputs["token_type_ids"].tolist() == [[5, 6, 0], [7, 8, 9]]
+
+
+def test_an_input_is_padded_to_one_of_a_few_lengths() -> None:
+    rows = {"input_ids": ROWS}
+    inputs = make_inputs("classification", rows, np.array([0, 2]), Context(pad_id=1))
+    assert inputs["input_ids"].tolist() == [[5, 6, 1, 1], [7, 8, 9, 1]]
+    assert inputs["attention_mask"].tolist() == [[1, 1, 0, 0], [1, 1, 1, 0]]
 
 
 @pytest.mark.parametrize("form", sorted(FORMS))

@@ -166,7 +166,9 @@ def test_plain_torch_is_told_of_no_stage(
     plan: Plan, tmp_path: Path, workers: Any, stage: int
 ) -> None:
     bench = bench_of(plan, tmp_path, train={"workers": workers, "zero_stage": 3})
-    model: Any = SimpleNamespace(encoder=SimpleNamespace(config=SimpleNamespace(pad_token_id=1)))
+    model: Any = SimpleNamespace(
+        encoder=SimpleNamespace(config=SimpleNamespace(pad_token_id=1), named_modules=list)
+    )
     context = _context(trial(plan, "mnli"), bench, model, None)
     assert context.zero_stage == stage
     assert context.engine == ("deepspeed" if stage else "torch")

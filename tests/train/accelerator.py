@@ -29,6 +29,7 @@ from xtransfer.forms import FORMS
 from xtransfer.retrieval.neighbours import nearest
 from xtransfer.steps.bitext import embed
 from xtransfer.train.context import Checkpoint, Context
+from xtransfer.train.kernels.attention import use_cpu_attention
 from xtransfer.train.model import TransferModel
 from xtransfer.train.parts import TaskPart
 from xtransfer.train.prediction import DataSet, predict
@@ -337,6 +338,7 @@ def embeddings(context: Context) -> dict[str, Tensor]:
     )
     data = DataSet(rows=rows_of(encoded), examples=[])
     encoder = tiny_encoder(vocabulary=len(tiny_tokenizer())).to(context.device)
+    use_cpu_attention(encoder)  # as `load_encoder` does
     found = embed(encoder, data, context, layers=(1, 2), pooling="mean")
     return {str(layer): torch.from_numpy(each) for layer, each in found.items()}
 

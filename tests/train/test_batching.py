@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from xtransfer.train.batching import (
     POOL,
     epoch_batches,
+    padded_length,
     prediction_batches,
     split_batch,
     steps_per_epoch,
@@ -65,4 +66,23 @@ def test_prediction_batches_cover_every_row_within_the_budget(
     batches = prediction_batches(lengths, tokens=tokens)
     assert sorted(np.concatenate(batches)) == list(range(len(lengths)))
     for batch in batches:
-        assert len(batch) == 1 or len(batch) * lengths[batch].max() <= tokens
+        width = padded_length(int(lengths[batch].max()), None)
+        assert len(batch) == 1 or len(batch) * width <= tokens
+
+
+def test_batches_are_padded_to_few_lengths_that_are_not_much_longer() -> None:
+    lengths = range(1, 513)
+    padded = [padded_length(each, None) for each in lengths]
+    assert len(set(padded[:64])) == 16
+    assert len(set(padded[:128])) == 24
+    assert len(set(padded)) == 36
+    assert all(
+        0 <= wide - each < max(4, each / 4) for each, wide in zip(lengths, padded, strict=True)
+    )
+
+
+@given(st.integers(1, 600), st.integers(1, 600))
+def test_padding_keeps_within_the_positions_of_an_encoder(tokens: int, longest: int) -> None:
+    found = padded_length(tokens, longest)
+    assert tokens <= found <= max(tokens, longest)
+    assert found <= padded_length(tokens, None)

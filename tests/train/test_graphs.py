@@ -4,23 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from tests.tiny import rows_of, tiny_encoder, tiny_tokenizer
-from tests.train.accelerator import EXAMPLES
 from tests.train.alone import answer_of
 from xtransfer.config.placement import Packing, TrainResources
-from xtransfer.forms import FORMS
-from xtransfer.train.context import Context
 from xtransfer.train.engine import make_engine
-from xtransfer.train.graphs import MULTIPLE, padded, shape_of
-from xtransfer.train.model import TransferModel
-from xtransfer.train.passes import MicroBatch
-from xtransfer.train.prediction import make_inputs
-from xtransfer.train.randomness import build_head
 
 REFUSED = {"waits": "would have to wait", "mixes": "reads the memory"}
 
@@ -58,56 +48,6 @@ def test_a_graph_that_gives_something_else_is_not_used(found: dict[str, Any]) ->
     assert "instead of" in said
     assert found["stale"]["replays"] == 1  # which was compared
     assert found["stale"]["difference"] == 0.0
-
-
-def _micro_batch(form: str) -> MicroBatch:
-    labels = ("a", "b") if form in ("classification", "tagging") else ()
-    encoded = FORMS[form].encode(
-        EXAMPLES[form],
-        tiny_tokenizer(),
-        labels=labels,
-        max_length=21,
-        stride=8,
-    )
-    rows = rows_of(encoded)
-    # All, but for tagging, whose longest row is of a length that needs no padding.
-    chosen = np.arange(2 if form == "tagging" else len(encoded.columns["input_ids"]))
-    return MicroBatch(
-        form=form,
-        head=0,
-        inputs=make_inputs(form, rows, chosen, Context(pad_id=1)),
-        gold=FORMS[form].gold_tensors(rows, chosen),
-    )
-
-
-@pytest.mark.parametrize("form", EXAMPLES)
-def test_more_padding_changes_neither_loss_nor_gradient(form: str) -> None:
-    batch = _micro_batch(form)
-    wider = padded(batch, 1, longest=None)
-    length = wider.inputs["input_ids"].shape[1]
-    assert length % MULTIPLE == 0
-    more = length - batch.inputs["input_ids"].shape[1]
-    assert 0 < more < MULTIPLE
-    assert shape_of(batch) != shape_of(wider)
-    assert not wider.inputs["attention_mask"][:, length - more :].any()
-    head = build_head(form, 16, 1 if form == "choice" else 2, dropout=0.0, seed=1)
-    encoder = tiny_encoder(vocabulary=len(tiny_tokenizer()))
-    model = TransferModel(encoder, [head], bf16=False).double()
-    gradients = []
-    for each in (batch, wider):
-        model.zero_grad()
-        FORMS[form].loss(model(**each.inputs), each.gold).backward()
-        gradients.append([p.grad for p in model.parameters() if p.grad is not None])
-    for one, other in zip(*gradients, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-7)
-
-
-def test_padding_stays_within_what_the_encoder_has_positions_for() -> None:
-    batch = _micro_batch("classification")
-    length = batch.inputs["input_ids"].shape[1]
-    assert padded(batch, 1, longest=length) is batch
-    assert padded(batch, 1, longest=length + 1).inputs["input_ids"].shape[1] == length + 1
-    assert padded(batch, 1, longest=length - 1) is batch  # it is the encoder's business then
 
 
 def test_they_need_an_engine_that_keeps_gradients() -> None:

@@ -90,8 +90,7 @@ class TrainResources(Resources):
     """Train only the embedding rows that the data uses: the same mathematics, less memory."""
     cuda_graphs: bool = False
     """Capture the passes of each shape of micro-batch on a GPU, and launch each whole. It needs `engine: torch` (auto
-    takes it with one worker). Rows are padded to a multiple of 8 tokens then, so that it is another draw of dropout.
-    Checked on a simulated device; on GPUs it is unverified, and so not the default."""
+    takes it with one worker). Checked on a simulated device; on GPUs it is unverified, and so not the default."""
     resize_every_s: float = Field(default=60.0, gt=0)
     """Seconds between two looks for room for more workers. A trial that takes more of them goes on from
     its last resumable checkpoint."""

@@ -87,9 +87,14 @@ def special_tokens(tokenizer: Any) -> tuple[list[int], list[int]]:
     return ids[:at], ids[at + len(bare) :]
 
 
-def pad(rows: Sequence[npt.NDArray[np.int32]], value: int) -> npt.NDArray[np.int64]:
-    """Stack rows of different lengths into one array, filled up on the right with `value`."""
-    width = max(len(row) for row in rows)
+def pad(
+    rows: Sequence[npt.NDArray[np.int32]], value: int, width: int | None = None
+) -> npt.NDArray[np.int64]:
+    """Stack rows of different lengths into one array, filled up on the right with `value`.
+
+    It is [rows, width]; None: as wide as the longest row.
+    """
+    width = max(len(row) for row in rows) if width is None else width
     out = np.full((len(rows), width), value, dtype=np.int64)
     for index, row in enumerate(rows):
         out[index, : len(row)] = row

@@ -150,10 +150,17 @@ def longest_input(name: str, revision: str | None) -> int | None:
             model = AutoModel.from_config(config, trust_remote_code=False)
     except (TypeError, ValueError, ImportError):  # loading it will tell
         return None
-    for place, module in model.named_modules():
-        if isinstance(module, torch.nn.Embedding) and place.rpartition(".")[2] in _POSITIONS:
+    return positions_of(model)
+
+
+def positions_of(encoder: Any) -> int | None:
+    """Return what `longest_input` does, of a model that is loaded."""
+    from torch import nn
+
+    for place, module in encoder.named_modules():
+        if isinstance(module, nn.Embedding) and place.rpartition(".")[2] in _POSITIONS:
             unused = 0 if module.padding_idx is None else module.padding_idx + 1
-            return min(module.num_embeddings - unused, config.max_position_embeddings)
+            return min(module.num_embeddings - unused, encoder.config.max_position_embeddings)
     return None
 
 

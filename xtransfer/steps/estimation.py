@@ -38,7 +38,7 @@ Ints = npt.NDArray[np.int64]
 
 def estimate_step(step: Step, bench: Workbench, _: Path) -> Done:
     """Estimate how well the model that an estimate step names fits its task."""
-    from xtransfer.steps.encoder import encoder_place
+    from xtransfer.steps.encoder import encoder_place, positions_of
 
     began = time.time()
     torch.set_num_threads(max(1, int(bench.placement.evaluate.cpus)))
@@ -48,7 +48,12 @@ def estimate_step(step: Step, bench: Workbench, _: Path) -> Done:
     weights = read_weights(bench.files(trained, [WEIGHTS]) / WEIGHTS)
     apply_weights(encoder, weights)
     device = take_device(step, bench)
-    context = Context(device=device, pad_id=encoder.config.pad_token_id or 0, alive=bench.alive)
+    context = Context(
+        device=device,
+        pad_id=encoder.config.pad_token_id or 0,
+        longest=positions_of(encoder),
+        alive=bench.alive,
+    )
     folder = bench.files(bench.record(step.inputs["data"]))
     spec = step.spec
     head = None

@@ -17,6 +17,7 @@ from xtransfer.records.record import Done
 from xtransfer.steps.alignment import align
 from xtransfer.steps.assembly import WEIGHTS, make_head
 from xtransfer.steps.device import take_device
+from xtransfer.steps.encoder import positions_of
 from xtransfer.steps.prepared import read_data_set
 from xtransfer.tasks.task import Task
 from xtransfer.train.context import Context, device_name
@@ -38,8 +39,12 @@ def evaluate_step(step: Step, bench: Workbench, folder: Path) -> Done:
     torch.set_num_threads(max(1, int(bench.placement.evaluate.cpus)))
     scored = _load(step, bench)
     device = take_device(step, bench)
-    pad_id = scored.encoder.config.pad_token_id or 0
-    context = Context(device=device, pad_id=pad_id, alive=bench.alive)
+    context = Context(
+        device=device,
+        pad_id=scored.encoder.config.pad_token_id or 0,
+        longest=positions_of(scored.encoder),
+        alive=bench.alive,
+    )
     sets = {
         role: partial(read_data_set, bench.files(bench.record(step.inputs[role])))
         for role in ("test", "dev", "pool")

@@ -18,6 +18,7 @@ from xtransfer.records.checkpoints import newest_checkpoint
 from xtransfer.steps.assembly import Start, gather_inputs, make_model, make_parts, renumbered
 from xtransfer.steps.checkpoints import StepCheckpoints
 from xtransfer.steps.device import take_device
+from xtransfer.steps.encoder import positions_of
 from xtransfer.steps.memory import SmallerBites, out_of_memory, ran_out, read_bites
 from xtransfer.steps.outcome import parts_json, write_outcome
 from xtransfer.store.folder import enough_space
@@ -182,6 +183,7 @@ def _context(
         zero_stage=placement.zero_stage if engine == "deepspeed" else 0,
         micro_batch=bites.micro_batch if bites else placement.micro_batch,
         pad_id=model.encoder.config.pad_token_id or 0,
+        longest=positions_of(model.encoder),
         report=lambda progress: bench.tell(_facts(progress)),
         alive=bench.alive,
         save_every_s=placement.resume_every_s,

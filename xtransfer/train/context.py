@@ -54,9 +54,10 @@ class Context:
     micro_batch: int | None = None
     """Most examples in one forward pass; None: a whole shard."""
     graphs: bool = False
-    """Whether passes are captured as CUDA graphs and replayed; needs the engine `torch`. They pad rows to lengths of
-    their own, so that dropout draws other masks, which a trial's record says, too."""
+    """Whether passes are captured as CUDA graphs and replayed; needs the engine `torch`."""
     pad_id: int = 0
+    longest: int | None = None
+    """Tokens that the encoder has positions for, which padding keeps within; None: no bound."""
     report: Callable[[Progress], None] = lambda progress: None
     """Called on every rank after the same steps."""
     alive: Callable[[], None] = lambda: None

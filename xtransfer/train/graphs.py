@@ -2,7 +2,7 @@
 
 A pass of XLM-R Large is some 2,000 kernels, and batches as small as this study's should be done with most of them sooner
 than the processor has launched the next (not measured). So the second pass of a shape is captured, and later ones replay
-the same kernels in one launch. Rows are padded to a multiple of 8 tokens, so that there are few shapes.
+the same kernels in one launch. Rows are padded to few lengths (`padded_length`), so that there are few shapes.
 
 Each graph is used only once it gave, on other numbers than it was captured with, the loss and the size of the
 gradient that its pass gives kernel by kernel. Where one differs, the trial goes on without; where a pass cannot be
@@ -24,7 +24,6 @@ import torch
 from torch import Tensor, nn
 
 from xtransfer.errors import StepError, shown
-from xtransfer.forms import FORMS
 from xtransfer.train.context import Context
 from xtransfer.train.engine import Engine
 from xtransfer.train.parameters import trained_parameters
@@ -32,8 +31,6 @@ from xtransfer.train.passes import Loss, MicroBatch, Passes
 
 log = logging.getLogger(__name__)
 
-MULTIPLE = 8
-"""Tokens that the length of a micro-batch is a multiple of."""
 MOST = 64
 """Graphs of one trial. Each takes memory of its GPU beside the tensors, which all of them share; how much was not measured."""
 CLOSE = 0.02
@@ -48,9 +45,7 @@ def make_passes(engine: Engine, context: Context) -> Passes:
     """Return passes as graphs where the context asks for them, else as they are."""
     if not context.graphs:
         return Passes(engine, context.device)
-    encoder: Any = engine.module.encoder
-    longest = getattr(encoder.config, "max_position_embeddings", None)
-    return GraphedPasses(engine, context, longest=longest)
+    return GraphedPasses(engine, context)
 
 
 @contextmanager
@@ -75,18 +70,11 @@ class GraphedPasses(Passes):
     Gradients keep their addresses from step to step, so the engine must clear and not drop them.
     """
 
-    def __init__(self, engine: Engine, context: Context, *, longest: int | None) -> None:
-        """Begin without graphs.
-
-        Args:
-            engine: that keeps gradients.
-            context: on whose device they run.
-            longest: most tokens that the encoder has positions for; None: no bound.
-        """
+    def __init__(self, engine: Engine, context: Context) -> None:
+        """Begin without graphs, with an engine that keeps gradients."""
         super().__init__(engine, context.device)
         self.gpu: Any = torch.get_device_module(context.device)
         self.pool = self.gpu.graph_pool_handle()
-        self.pad_id, self.longest = context.pad_id, longest
         self.parameters = [parameter for _, parameter in trained_parameters(engine.module)]
         self.whole = torch.ones((), device=context.device)
         self.weight = torch.ones((), device=context.device)
@@ -109,7 +97,6 @@ class GraphedPasses(Passes):
         if "positions" in batch.inputs:  # so many that no two batches are of one shape
             super().add(batch, loss_of, whole=whole, weight=weight, last=last)
             return
-        batch = padded(batch, self.pad_id, longest=self.longest)
         self.whole.fill_(whole)
         self.weight.fill_(weight)
         shape = shape_of(batch)
@@ -197,32 +184,6 @@ class _Graph:
             for name, value in given.items():
                 mine[name].copy_(value)
         self.kernels.replay()
-
-
-def padded(batch: MicroBatch, pad_id: int, *, longest: int | None) -> MicroBatch:
-    """Return a micro-batch with more padding, up to a multiple of `MULTIPLE` tokens and no more than `longest`.
-
-    It is the one that was given where there is no room for any.
-    """
-    ids = batch.inputs["input_ids"]
-    length = ids.shape[1]
-    wanted = min(-(-length // MULTIPLE) * MULTIPLE, longest or length + MULTIPLE)
-    if wanted <= length:
-        return batch
-    inputs = {"attention_mask": torch.ones_like(ids), **batch.inputs}
-    fillers = {"input_ids": pad_id, **getattr(FORMS[batch.form], "TOKEN_GOLD", {})}
-
-    def wider(name: str, value: Tensor) -> Tensor:
-        return nn.functional.pad(value, (0, wanted - length), value=fillers.get(name, 0))
-
-    return replace(
-        batch,
-        inputs={name: wider(name, value) for name, value in inputs.items()},
-        gold={
-            name: wider(name, value) if name in fillers else value
-            for name, value in batch.gold.items()
-        },
-    )
 
 
 def shape_of(batch: MicroBatch) -> Shape:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from xtransfer.forms import FORMS
 from xtransfer.forms.encoding import Rows
@@ -33,11 +33,15 @@ def make_micro_batch(
     form: str, head: int, rows: Rows, chosen: Indices, context: Context
 ) -> MicroBatch:
     """Return the chosen rows of a part, with the number of its head; nobody waits for the device."""
+    inputs = make_inputs(form, rows, chosen, context)
     gold = FORMS[form].gold_tensors(rows, chosen)
+    for name, filler in getattr(FORMS[form], "TOKEN_GOLD", {}).items():
+        missing = inputs["input_ids"].shape[1] - gold[name].shape[1]
+        gold[name] = nn.functional.pad(gold[name], (0, missing), value=filler)
     return MicroBatch(
         form=form,
         head=head,
-        inputs=make_inputs(form, rows, chosen, context),
+        inputs=inputs,
         gold={name: sent(value, context.device) for name, value in gold.items()},
     )
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from xtransfer.forms import FORMS, sequences, split_logits
 from xtransfer.forms.encoding import Ragged, Rows, pad
-from xtransfer.train.batching import PREDICTION_TOKENS, Indices, prediction_batches
+from xtransfer.train.batching import PREDICTION_TOKENS, Indices, padded_length, prediction_batches
 from xtransfer.train.collectives import gather_first
 from xtransfer.train.context import Context
 from xtransfer.train.kernels.products import prediction_products
@@ -152,20 +152,21 @@ def make_inputs(
 ) -> dict[str, Tensor]:
     """Return `input_ids` (and `token_type_ids`) [sequences, length], and `attention_mask` where any is padded.
 
-    A form whose head looks at few positions says which, as `positions` among all of the batch in reading order.
+    The length is the `padded_length` of the longest. A form whose head looks at few positions says which, as `positions` among all of the batch in reading order.
     """
     ids = sequences(form, rows, batch, "input_ids")
-    padded = pad(ids, context.pad_id)
     lengths = np.array([len(row) for row in ids])
-    mask = np.arange(padded.shape[1])[None] < lengths[:, None]
-    inputs = {"input_ids": padded}
+    width = padded_length(int(lengths.max()), context.longest)
+    mask = np.arange(width)[None] < lengths[:, None]
+    inputs = {"input_ids": pad(ids, context.pad_id, width)}
     if not mask.all():
         inputs["attention_mask"] = mask.astype(np.int64)
     if "token_type_ids" in rows:
-        inputs["token_type_ids"] = pad(sequences(form, rows, batch, "token_type_ids"), 0)
+        inputs["token_type_ids"] = pad(sequences(form, rows, batch, "token_type_ids"), 0, width)
     positions = getattr(FORMS[form], "positions", None)
     if positions is not None:
-        inputs["positions"] = np.flatnonzero(positions(rows, batch))
+        sequence, place = np.nonzero(positions(rows, batch))
+        inputs["positions"] = sequence * width + place
     return {name: sent(value, context.device) for name, value in inputs.items()}
 
 
