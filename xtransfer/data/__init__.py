@@ -26,7 +26,7 @@ from typing import Any, cast
 from xtransfer.data.bitext import build_bitext, read_bitext
 from xtransfer.data.build import build_examples
 from xtransfer.data.ccg import read_ccg
-from xtransfer.data.checks import check_answered, unique_ids
+from xtransfer.data.checks import LACKS_ANSWER, check_answered, unique_ids
 from xtransfer.data.conll import language_prefix, read_conll
 from xtransfer.data.examples import Rows, SpanExample
 from xtransfer.data.files import content_digest, file_names, not_empty, resolve_files
@@ -221,7 +221,6 @@ def _answered(task: Task, rows: Rows, split: Split, *, whole: bool = True) -> Ro
         if isinstance(example, SpanExample) and not example.answers:
             raise DataError(
                 f"{task.name} {split}: question '{example.id}'",
-                "has no answer, but every question of this task has one",
-                "SQuAD v2.0 is the task squad_v2.",
+                *LACKS_ANSWER,
             )
     return rows

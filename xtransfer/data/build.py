@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, cast
 
 from xtransfer.data.checks import (
+    LACKS_ANSWER,
     check_answers,
     check_labelled,
     in_place,
@@ -25,7 +26,7 @@ from xtransfer.data.examples import (
 from xtransfer.data.fields import Fields, kind_of
 from xtransfer.data.table import Row
 from xtransfer.errors import DataError, shown
-from xtransfer.tasks.task import FormName, Split, Task
+from xtransfer.tasks.task import NO_ANSWER, FormName, Split, Task
 
 
 def build_examples(task: Task, rows: Iterable[Row], *, split: Split) -> Rows:
@@ -157,6 +158,8 @@ def _span(fields: Fields, _: str | None) -> SpanExample:
         for text, start in zip(texts, starts, strict=True)
     )
     found = tuple(pair for pair in given if pair[0])  # an empty answer is none, as in SQuAD's JSON
+    if not found and fields.split != "test" and NO_ANSWER not in fields.task.labels:
+        raise DataError(fields.where, *LACKS_ANSWER)
     context = fields.text("context")
     if fields.split != "test" and not fields.task.source.hub:
         check_answers(found, context, fields.where)

@@ -60,6 +60,13 @@ def check_answered(examples: Sequence[Example], where: str) -> None:
         )
 
 
+LACKS_ANSWER = (
+    "has no answer, but every question of this task has one",
+    "SQuAD v2.0 is the task squad_v2.",
+)
+"""What is wrong with a question where the task's scores know none without an answer, and what to do."""
+
+
 def check_answers(answers: Sequence[tuple[str, int]], context: str, where: str) -> None:
     """Refuse an answer that is not in its context at the character that it names."""
     for text, start in answers:
