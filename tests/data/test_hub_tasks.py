@@ -370,7 +370,9 @@ def test_an_answer_that_moved_is_not_trained_on_and_counted(tmp_path: Path) -> N
 def test_squad_v2_does_not_pass_for_squad_v1(tmp_path: Path) -> None:
     rows = (QUESTION, QUESTION | {"id": "r", "answers": NO_ANSWERS})
     put(Copy(task="squad_v1", path="rajpurkar/squad", split="train", rows=rows, read=()), tmp_path)
-    with pytest.raises(DataError, match="squad_v1 train: question 'r': has no answer, but every"):
+    with pytest.raises(
+        DataError, match=r"squad_v1 train en: rajpurkar/squad\[1\]: has no answer, but every"
+    ):
         read_examples(placed("squad_v1"), split="train", language="en", root=tmp_path)
 
 
