@@ -36,12 +36,12 @@ NAMES = ("cat", "dog", "bird", "mat", "tree", "river", "sun", "ox", "map", "pen"
 
 
 def test_a_bi_encoder_learns() -> None:
-    spec = replace(RETRIEVAL, epochs=20, learning_rate=1e-2, eval_every=15)
+    spec = replace(RETRIEVAL, epochs=40, learning_rate=1e-2, eval_every=15)
     outcomes = [train_retrieval(replace(spec, seed=seed), Context(pad_id=1)) for seed in range(6)]
     for outcome in outcomes:
         losses = [entry["loss"] for entry in outcome.history]
         assert losses[-1] < losses[0] / 2
-    assert fmean(outcome.best_score for outcome in outcomes) > 50  # by chance: 18
+    assert fmean(outcome.best_score for outcome in outcomes) > 60  # by chance: 18
     assert outcome.weights["heads.0.scale"].shape == (1,)
     assert float(outcome.weights["heads.0.scale"]) != 100.0
 

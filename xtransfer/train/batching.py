@@ -14,7 +14,7 @@ PADDED = ((64, 4), (128, 8))
 """Inputs of up to so many tokens are padded to a multiple of so many ..."""
 PADDED_BEYOND = 32
 """... and longer ones of these. Libraries build and keep kernels for each length that they meet: there are 16 up to 64
-tokens, 24 up to 128, 36 up to 512, for 2 to 6 % of padding."""
+tokens, 24 up to 128, 36 up to 512, for 4 to 7 % more tokens (MNLI, tagging, SQuAD) than the longest rows have."""
 
 POOL = 50
 """Batches' worth of shuffled rows that are sorted by length together (as Trainer's group_by_length
@@ -99,8 +99,8 @@ def prediction_batches(lengths: npt.NDArray[np.int64], *, tokens: int) -> list[I
     batches: list[Indices] = []
     start = 0
     while start < len(order):
-        longest = padded_length(max(1, int(lengths[order[start]])), None)
-        size = max(1, tokens // longest)
+        width = padded_length(max(1, int(lengths[order[start]])), None)
+        size = max(1, tokens // width)
         batches.append(order[start : start + size])
         start += size
     return batches

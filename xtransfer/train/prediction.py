@@ -152,7 +152,8 @@ def make_inputs(
 ) -> dict[str, Tensor]:
     """Return `input_ids` (and `token_type_ids`) [sequences, length], and `attention_mask` where any is padded.
 
-    The length is the `padded_length` of the longest. A form whose head looks at few positions says which, as `positions` among all of the batch in reading order.
+    The length is the `padded_length` of the longest. A form whose head looks at few positions says which, as
+    `positions` among all of the batch in reading order.
     """
     ids = sequences(form, rows, batch, "input_ids")
     lengths = np.array([len(row) for row in ids])
